@@ -1,0 +1,3 @@
+"""Octavo folds the PostgreSQL database of a Prisma application into plain JSON files, and unfolds it again."""
+
+__version__ = "0.1.0"

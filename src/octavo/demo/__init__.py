@@ -1,0 +1,1 @@
+"""Sample data that looks real, and the whole migration run on it."""

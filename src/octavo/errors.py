@@ -1,0 +1,136 @@
+"""Everything that Octavo raises on purpose.
+
+::
+
+    OctavoError
+    ├── UsageError             exit 2: wrong usage or configuration
+    │   ├── SchemaError            a Prisma schema that cannot be accepted (file, line, column)
+    │   └── LayoutError            a layout that does not fit its schema
+    ├── DifferenceError        exit 1: a difference or damage was found
+    │   ├── DriftError             the live database is not what the schema says
+    │   └── DamagedError           a file of the store cannot be read (file, line, model, key, field)
+    ├── DatabaseError          exit 3: PostgreSQL refused, failed or could not be reached
+    └── DiskError              exit 3: the file system refused or failed
+
+Each carries the facts as attributes and says them in one sentence.  A secret (password, pepper,
+token, ciphertext) is never part of a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class OctavoError(Exception):
+    """Base of every error that Octavo raises on purpose.
+
+    ``exit_code`` is what a command ends with; ``hint`` names a next step, or is empty.
+    """
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(OctavoError):
+    """What was asked for cannot be meant: a wrong option, setting, path or state."""
+
+    exit_code = 2
+
+
+class SchemaError(UsageError):
+    """A Prisma schema is not accepted.  ``line`` and ``column`` count from 1 (0: the file as a whole)."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        file: str = "",
+        line: int = 0,
+        column: int = 0,
+        expected: Sequence[str] = (),
+    ) -> None:
+        self.file, self.line, self.column, self.expected = file, line, column, tuple(expected)
+        where = ":".join(str(part) for part in (file or "schema", line, column) if part)
+        wanted = f" (expected {', '.join(expected)})" if expected else ""
+        super().__init__(f"{where}: {message}{wanted}")
+
+
+class LayoutError(UsageError):
+    """A layout does not fit its schema.  ``model`` is the one concerned, if there is one."""
+
+    def __init__(self, message: str, *, file: str = "", model: str = "") -> None:
+        self.file, self.model = file, model
+        where = ": ".join(part for part in (file, model) if part)
+        super().__init__(f"{where}: {message}" if where else message)
+
+
+class DifferenceError(OctavoError):
+    """Two things that should be equal are not, or a store is damaged."""
+
+    exit_code = 1
+
+
+class DriftError(DifferenceError):
+    """The live database is not what the schema says.  ``findings`` holds one sentence each."""
+
+    def __init__(self, message: str, findings: Sequence[str] = (), *, hint: str = "") -> None:
+        self.findings = tuple(findings)
+        super().__init__("\n  ".join((message, *self.findings)), hint=hint)
+
+
+class DamagedError(DifferenceError):
+    """A file of the store cannot be read as what it should hold; nothing was taken from it.
+
+    ``file`` is relative to the data folder; ``line`` counts from 1, 0 where it has no meaning.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        file: str = "",
+        line: int = 0,
+        model: str = "",
+        key: str = "",
+        field: str = "",
+    ) -> None:
+        self.reason, self.file, self.line = reason, file, line
+        self.model, self.key, self.field = model, key, field
+        where = f"{file}:{line}" if line else file
+        what = " ".join(part for part in (f"{model}.{field}" if field else model, key) if part)
+        super().__init__(": ".join(part for part in (where, what, reason) if part))
+
+
+class DatabaseError(OctavoError):
+    """PostgreSQL refused, failed or could not be reached.  ``sqlstate`` is its code, if it gave one."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, sqlstate: str = "", hint: str = "") -> None:
+        self.sqlstate = sqlstate
+        super().__init__(message, hint=hint)
+
+
+class DiskError(OctavoError):
+    """The file system refused or failed.  ``path`` is where, ``errno`` the system's number for why."""
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, path: str = "", errno: int = 0) -> None:
+        self.path, self.errno = path, errno
+        super().__init__(message)
+
+    @classmethod
+    def of(cls, error: OSError, doing: str) -> DiskError:
+        """Turn what the system said while ``doing`` something into one sentence."""
+        path = str(error.filename or "")
+        return cls(
+            f"{doing}{f': {path}' if path else ''}: {error.strerror or error}",
+            path=path,
+            errno=error.errno or 0,
+        )

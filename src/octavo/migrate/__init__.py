@@ -1,0 +1,1 @@
+"""The move: inventory, scaffold, export, verify, restore."""

@@ -1,0 +1,1 @@
+"""PostgreSQL as Octavo uses it: the URL, connections, snapshots, the embedded server."""

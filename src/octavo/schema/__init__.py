@@ -1,0 +1,1 @@
+"""What the data is: the Prisma schema language, the Datamodel, the frozen schema, the live catalog."""

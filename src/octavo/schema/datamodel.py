@@ -1,0 +1,458 @@
+"""What the data is: models, fields, enums, relations, keys and defaults, as one immutable value.
+
+A :class:`Datamodel` comes from a Prisma schema (:mod:`octavo.schema.parser`) or from a live database
+(:mod:`octavo.schema.catalog`); everything else is derived from it.  What Prisma leaves to a default
+(referential actions, table, column and constraint names) is resolved here; what the author wrote is kept
+beside it where Prisma's own DMMF shows it (``written_…``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import TypeAlias
+
+
+class Arity(StrEnum):
+    """How many values a field holds."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+    LIST = "list"
+
+
+class ScalarKind(StrEnum):
+    """What :attr:`ScalarField.type` names."""
+
+    SCALAR = "scalar"
+    """one of Prisma's nine scalar types"""
+    ENUM = "enum"
+    UNSUPPORTED = "unsupported"
+    """``Unsupported("…")``: the text is PostgreSQL's type"""
+
+
+class Action(StrEnum):
+    """A referential action, spelled as Prisma does."""
+
+    CASCADE = "Cascade"
+    RESTRICT = "Restrict"
+    NO_ACTION = "NoAction"
+    SET_NULL = "SetNull"
+    SET_DEFAULT = "SetDefault"
+
+
+class IndexKind(StrEnum):
+    """What an index is for, spelled as Prisma's DMMF does."""
+
+    ID = "id"
+    UNIQUE = "unique"
+    NORMAL = "normal"
+
+
+class RelationKind(StrEnum):
+    """How many records stand on each side of a relation."""
+
+    ONE_TO_ONE = "1-1"
+    ONE_TO_MANY = "1-n"
+    MANY_TO_MANY = "n-n"
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A number as the schema spells it, so that no digit of a default passes through a float."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnumValue:
+    """A default that is a value of the field's enum, by its Prisma name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A default that is computed: ``uuid(7)``, ``now()``, ``autoincrement()``, ``dbgenerated("…")``."""
+
+    name: str
+    args: tuple[str | int, ...] = ()
+
+
+DefaultValue: TypeAlias = "bool | str | Number | EnumValue | Function | tuple[DefaultValue, ...]"
+"""A default: strings are as written (for Bytes: base64; for Json: its text), a tuple is a list's default."""
+
+
+@dataclass(frozen=True, slots=True)
+class NativeType:
+    """A PostgreSQL type as Prisma names it: ``@db.VarChar(20)`` is ``NativeType("VarChar", (20,))``."""
+
+    name: str
+    args: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """How a field's value is protected, from a ``/// @secret …`` line of its documentation.
+
+    ``scheme`` is ``bcrypt``, ``aes-256-gcm``, or ``token`` (plain, but never shown).  ``iv``, ``tag`` and
+    ``owner`` name the sibling fields that hold the IV, the authentication tag and the user's id from which
+    the key derives; empty where the scheme has none.  ``part`` marks such an IV or tag itself.
+    """
+
+    scheme: str
+    iv: str = ""
+    tag: str = ""
+    owner: str = ""
+    part: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalarField:
+    """A field that is a column."""
+
+    name: str
+    column: str
+    type: str
+    kind: ScalarKind = ScalarKind.SCALAR
+    arity: Arity = Arity.REQUIRED
+    native: NativeType | None = None
+    """the ``@db.…`` type as written; None: Prisma's default for the scalar"""
+    default: DefaultValue | None = None
+    updated_at: bool = False
+    """set by the client on every write (``@updatedAt``)"""
+    ignored: bool = False
+    documentation: str | None = None
+    secret: Secret | None = None
+    collation: str | None = None
+    """of a live column, where it is not the database's own"""
+
+    @property
+    def nullable(self) -> bool:
+        """Whether the column may be NULL.  Prisma's list columns may: it never declares them NOT NULL."""
+        return self.arity is not Arity.REQUIRED
+
+    @property
+    def is_list(self) -> bool:
+        return self.arity is Arity.LIST
+
+    @property
+    def is_json(self) -> bool:
+        return self.kind is ScalarKind.SCALAR and self.type == "Json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelationField:
+    """A field that is another model's records, not a column.
+
+    ``fields`` and ``references`` are those of the side that holds the foreign key; empty on the other.
+    """
+
+    name: str
+    model: str
+    arity: Arity
+    relation: str
+    """the relation's name, written or generated (``CharacterToUser``)"""
+    fields: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    written_on_delete: Action | None = None
+    written_on_update: Action | None = None
+    ignored: bool = False
+    documentation: str | None = None
+
+    @property
+    def is_list(self) -> bool:
+        return self.arity is Arity.LIST
+
+
+Field: TypeAlias = ScalarField | RelationField
+
+
+@dataclass(frozen=True, slots=True)
+class IndexField:
+    """A field in an index: by its Prisma name, with sort order (``asc``/``desc``) and operator class if written."""
+
+    name: str
+    sort: str | None = None
+    ops: str | None = None
+    raw_ops: bool = False
+    """``ops`` was written as ``raw("…")``"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """A primary key, a unique or a plain index."""
+
+    kind: IndexKind
+    fields: tuple[IndexField, ...]
+    constraint: str
+    """its name in the database"""
+    name: str | None = None
+    """the client's name for it (``name:``), if written"""
+    written_constraint: str | None = None
+    """the database name, if written (``map:``)"""
+    algorithm: str | None = None
+    """``Hash``, ``Gin``, … as Prisma spells it; None: a B-tree"""
+    on_field: bool = False
+    """written on the field (``@id``), not on the block (``@@id``)"""
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        return tuple(f.name for f in self.fields)
+
+    @property
+    def client_name(self) -> str:
+        """How a ``where`` names a compound key: ``characterId_tagId``, or the name written."""
+        return self.name or "_".join(self.field_names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A table (or, if ``is_view``, a view)."""
+
+    name: str
+    table: str
+    fields: tuple[Field, ...]
+    primary_key: Index | None = None
+    uniques: tuple[Index, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    schema: str | None = None
+    """the PostgreSQL schema, if the Prisma schema names several"""
+    written_table: str | None = None
+    """the table's name, if written (``@@map``)"""
+    is_view: bool = False
+    is_join: bool = False
+    """the table of an implicit many-to-many relation, which is no model in the schema file"""
+    ignored: bool = False
+    documentation: str | None = None
+
+    @property
+    def scalars(self) -> tuple[ScalarField, ...]:
+        """The columns, in the schema's order."""
+        return tuple(f for f in self.fields if isinstance(f, ScalarField))
+
+    @property
+    def relations(self) -> tuple[RelationField, ...]:
+        return tuple(f for f in self.fields if isinstance(f, RelationField))
+
+    @property
+    def key(self) -> Index:
+        """What identifies a record: the primary key; else the first unique on one required field; else
+        the first unique of required fields only.  Prisma accepts no model without any of these."""
+        if self.primary_key is not None:
+            return self.primary_key
+        required = {f.name for f in self.scalars if f.arity is Arity.REQUIRED}
+        usable = [u for u in self.uniques if required.issuperset(u.field_names)]
+        single = [u for u in usable if len(u.fields) == 1]
+        if not usable:
+            raise LookupError(f"{self.name} has nothing that identifies a record")
+        return (single or usable)[0]
+
+    @property
+    def has_key(self) -> bool:
+        try:
+            return bool(self.key)
+        except LookupError:
+            return False
+
+    @property
+    def key_fields(self) -> tuple[ScalarField, ...]:
+        return tuple(self.scalar(name) for name in self.key.field_names)
+
+    def scalar(self, name: str) -> ScalarField:
+        """The column field of this name.  Raises KeyError if there is none."""
+        for f in self.fields:
+            if f.name == name and isinstance(f, ScalarField):
+                return f
+        raise KeyError(f"{self.name}.{name}")
+
+    def relation(self, name: str) -> RelationField:
+        """The relation field of this name.  Raises KeyError if there is none."""
+        for f in self.fields:
+            if f.name == name and isinstance(f, RelationField):
+                return f
+        raise KeyError(f"{self.name}.{name}")
+
+
+@dataclass(frozen=True, slots=True)
+class EnumMember:
+    """A value of an enum: its name in Prisma and its label in the database."""
+
+    name: str
+    label: str
+    written_label: str | None = None
+    documentation: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Enum:
+    """An enum type; the order of its members is the database's order."""
+
+    name: str
+    type: str
+    """the PostgreSQL type's name"""
+    members: tuple[EnumMember, ...]
+    schema: str | None = None
+    written_type: str | None = None
+    documentation: str | None = None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return tuple(m.label for m in self.members)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A foreign key, or (``MANY_TO_MANY``) an implicit join table.
+
+    The *child* holds the foreign key, the *parent* is pointed at.  For a many-to-many relation the child is
+    model A, the parent model B of the join table, and fields and references are empty.
+    """
+
+    name: str
+    kind: RelationKind
+    child: str
+    parent: str
+    child_field: str
+    """the relation field on the child"""
+    parent_field: str
+    """the relation field on the parent"""
+    fields: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    on_delete: Action = Action.NO_ACTION
+    on_update: Action = Action.CASCADE
+    constraint: str = ""
+    """the foreign key's name in the database; for a many-to-many relation the join table's name"""
+    written_constraint: str | None = None
+    required: bool = True
+    """whether every child has a parent"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Datasource:
+    """The ``datasource`` block, as far as it says anything about the data."""
+
+    name: str = "db"
+    provider: str = "postgresql"
+    relation_mode: str = "foreignKeys"
+    schemas: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Datamodel:
+    """A whole schema.  ``models`` holds views too (``is_view``), in the order of the file."""
+
+    models: tuple[Model, ...]
+    enums: tuple[Enum, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    datasource: Datasource = field(default_factory=Datasource)
+
+    @cached_property
+    def _by_name(self) -> dict[str, Model]:
+        return {m.name: m for m in (*self.models, *self.join_tables)}
+
+    @cached_property
+    def _enums_by_name(self) -> dict[str, Enum]:
+        return {e.name: e for e in self.enums}
+
+    def model(self, name: str) -> Model:
+        """The model (or join table) of this name.  Raises KeyError if there is none."""
+        return self._by_name[name]
+
+    def enum(self, name: str) -> Enum:
+        """The enum of this name.  Raises KeyError if there is none."""
+        return self._enums_by_name[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._by_name
+
+    @cached_property
+    def tables(self) -> tuple[Model, ...]:
+        """Everything that holds rows of its own: the models that are not views (those with ``@@ignore``
+        too), then the join tables of implicit many-to-many relations."""
+        return (*(m for m in self.models if not m.is_view), *self.join_tables)
+
+    @cached_property
+    def join_tables(self) -> tuple[Model, ...]:
+        """The tables that Prisma makes for implicit many-to-many relations: columns ``A`` and ``B``."""
+        named = {m.name: m for m in self.models}
+        return tuple(_join_table(r, named) for r in self.relations if r.kind is RelationKind.MANY_TO_MANY)
+
+    @cached_property
+    def foreign_keys(self) -> tuple[Relation, ...]:
+        """Every foreign key of :attr:`tables`, those of the join tables included (``A`` before ``B``)."""
+        own = [r for r in self.relations if r.kind is not RelationKind.MANY_TO_MANY]
+        joins = [fk for j in self.join_tables for fk in _join_keys(j)]
+        return (*own, *joins)
+
+    def children(self, parent: str) -> Iterator[Relation]:
+        """The foreign keys that point at a model."""
+        return (r for r in self.foreign_keys if r.parent == parent)
+
+    def parents(self, child: str) -> Iterator[Relation]:
+        """The foreign keys that a model holds."""
+        return (r for r in self.foreign_keys if r.child == child)
+
+
+def _join_table(relation: Relation, models: dict[str, Model]) -> Model:
+    def column(letter: str, target: str) -> tuple[ScalarField, RelationField]:
+        referenced = models[target]
+        identity = referenced.key_fields[0]
+        plain = replace(
+            identity,
+            name=letter,
+            column=letter,
+            arity=Arity.REQUIRED,
+            default=None,
+            updated_at=False,
+            documentation=None,
+            secret=None,
+        )
+        link = RelationField(
+            name=f"{letter}_{target}",
+            model=target,
+            arity=Arity.REQUIRED,
+            relation=f"{relation.constraint}_{letter}",
+            fields=(letter,),
+            references=(identity.name,),
+            written_on_delete=Action.CASCADE,
+            written_on_update=Action.CASCADE,
+        )
+        return plain, link
+
+    a, to_a = column("A", relation.child)
+    b, to_b = column("B", relation.parent)
+    table = relation.constraint
+    return Model(
+        name=table,
+        table=table,
+        fields=(a, b, to_a, to_b),
+        schema=models[relation.child].schema,
+        is_join=True,
+        primary_key=Index(
+            kind=IndexKind.ID,
+            fields=(IndexField("A"), IndexField("B")),
+            constraint=f"{table}_AB_pkey",
+        ),
+        indexes=(Index(kind=IndexKind.NORMAL, fields=(IndexField("B"),), constraint=f"{table}_B_index"),),
+    )
+
+
+def _join_keys(join: Model) -> Iterator[Relation]:
+    for link in join.relations:
+        yield Relation(
+            name=link.relation,
+            kind=RelationKind.ONE_TO_MANY,
+            child=join.name,
+            parent=link.model,
+            child_field=link.name,
+            parent_field="",
+            fields=link.fields,
+            references=link.references,
+            on_delete=Action.CASCADE,
+            on_update=Action.CASCADE,
+            constraint=f"{join.name}_{link.fields[0]}_fkey",
+        )

@@ -1,0 +1,1 @@
+"""Plain files, safely.  Knows files and records, but no model by name."""
