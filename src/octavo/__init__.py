@@ -1,3 +1,3 @@
-"""Octavo folds the PostgreSQL database of a Prisma application into plain JSON files, and unfolds it again."""
+"""Octavo folds the PostgreSQL database of a Prisma application into plain JSON files, and back."""
 
 __version__ = "0.1.0"

@@ -172,7 +172,7 @@ Field: TypeAlias = ScalarField | RelationField
 
 @dataclass(frozen=True, slots=True)
 class IndexField:
-    """A field in an index: by its Prisma name, with sort order (``asc``/``desc``) and operator class if written."""
+    """A field in an index: its Prisma name, with sort order and operator class where written."""
 
     name: str
     sort: str | None = None
