@@ -1,0 +1,383 @@
+"""Where each model's records live: a small declarative file, checked against the Datamodel when loaded.
+
+There are five ways to live (:class:`Kind`), one table each in the layout's TOML::
+
+    [documents]        "settings/general.json" = { users = "User", chatSettings = "ChatSettings" }
+    [files]            "characters/{id}.json" = "Character"
+    [logs]             "binaries/index.jsonl" = ["Image", "ChatFile"]
+    [logs_per_parent]  "chats/{chatId}.jsonl" = "Message"
+    [embedded]         CharacterTag = "Character.tags"
+
+and ``[payloads]`` names the files that records point at.  Everything that reads or writes the data folder
+asks the layout; no model has code of its own.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache, cached_property
+from importlib.resources import files
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from octavo.errors import LayoutError
+from octavo.layout.names import TAKEN, file_stem
+from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarField
+
+VERSION = 1
+"""of the layout file and of the documents (``_version``)"""
+
+RESERVED_FOLDERS = frozenset({"journal", "cache"})
+
+
+class Kind(StrEnum):
+    """The ways for a record to live on disk."""
+
+    DOCUMENT = "document"
+    FILE = "file"
+    LOG = "log"
+    LOG_PER_PARENT = "log per parent"
+    EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one model's records live.
+
+    ``path`` is the file's, relative to the data folder; in a family of files the name's varying part stands
+    as ``{field}``.  An embedded model has its host's path.
+    """
+
+    model: Model
+    kind: Kind
+    path: str
+    array: str = ""
+    """the key of its array: in the document, or (embedded) in the parent's record"""
+    relation: Relation | None = None
+    """to the parent: of an embedded model, or of one with a log per parent"""
+    payload: str = ""
+    """the field that holds the path of the record's payload, if it has one"""
+    payload_size: str = ""
+    """the field that holds the payload's size in bytes, if there is one"""
+
+    @property
+    def fields(self) -> tuple[ScalarField, ...]:
+        """The columns that a record on disk shows: an embedded one leaves out its parent's key."""
+        if self.kind is not Kind.EMBEDDED or self.relation is None:
+            return self.model.scalars
+        parent_key = self.relation.fields
+        return tuple(f for f in self.model.scalars if f.name not in parent_key)
+
+    @property
+    def name_fields(self) -> tuple[str, ...]:
+        """The fields that name the file, where there is one per key or per parent."""
+        if self.kind is Kind.FILE:
+            return self.model.key.field_names
+        if self.kind is Kind.LOG_PER_PARENT and self.relation is not None:
+            return self.relation.fields
+        return ()
+
+    def file_for(self, key: Iterable[str]) -> str:
+        """The file of the record (or of the parent) with this key, given as text, part by part."""
+        return _VARYING.sub(lambda _: file_stem(tuple(key)), self.path)
+
+
+@dataclass(frozen=True)
+class FileFamily:
+    """One file, or all the files of one pattern, and what lives in them, in the schema's order."""
+
+    path: str
+    kind: Kind
+    places: tuple[Place, ...]
+
+    @property
+    def folder(self) -> str:
+        return self.path.rpartition("/")[0]
+
+    @property
+    def varies(self) -> bool:
+        """Whether there is one file per record or per parent."""
+        return self.kind in (Kind.FILE, Kind.LOG_PER_PARENT)
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """Matches the paths of the family's files."""
+        before, _, after = _VARYING.sub("\0", self.path).partition("\0")
+        middle = r"[a-z0-9_%~.A-F-]+" if self.varies else ""
+        return re.compile(re.escape(before) + middle + re.escape(after))
+
+    def may_meet(self, other: FileFamily) -> bool:
+        """Whether a file of one could be a file of the other."""
+        if self.varies and other.varies:
+            return self.folder == other.folder and self.path.endswith(other.path.rpartition(".")[2])
+        if not (self.varies or other.varies):
+            return self.path == other.path
+        fixed, family = (other, self) if self.varies else (self, other)
+        stem = fixed.path.rpartition("/")[2].rpartition(".")[0]
+        return stem not in TAKEN and family.pattern.fullmatch(fixed.path) is not None
+
+
+_VARYING = re.compile(r"\{[^{}]*\}")
+_PATH = re.compile(r"(?:[a-z0-9][a-z0-9_.-]*/)*[a-z0-9{][a-zA-Z0-9_.,{}-]*\.(?:json|jsonl)")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Every model's :class:`Place`, in the schema's order."""
+
+    datamodel: Datamodel
+    places: tuple[Place, ...]
+    payload_folder: str = ""
+    source: str = ""
+
+    @cached_property
+    def _by_model(self) -> dict[str, Place]:
+        return {place.model.name: place for place in self.places}
+
+    def place(self, model: str) -> Place:
+        """Where this model lives.  Raises KeyError for a model that the schema does not have."""
+        return self._by_model[model]
+
+    @cached_property
+    def _embedded(self) -> dict[str, tuple[Place, ...]]:
+        found: dict[str, list[Place]] = {place.model.name: [] for place in self.places}
+        for place in self.places:
+            if place.kind is Kind.EMBEDDED and place.relation is not None:
+                found[place.relation.parent].append(place)
+        order = {name: [r.name for r in self.datamodel.model(name).relations] for name in found}
+        return {
+            name: tuple(sorted(places, key=lambda p: order[name].index(p.array)))
+            for name, places in found.items()
+        }
+
+    def embedded(self, model: str) -> tuple[Place, ...]:
+        """What lives inside this model's records, in the order of its relation fields."""
+        return self._embedded[model]
+
+    def host(self, model: str) -> Place:
+        """The place of the record that this model's records are written with: its own, or its parent's."""
+        place = self.place(model)
+        while place.kind is Kind.EMBEDDED and place.relation is not None:
+            place = self.place(place.relation.parent)
+        return place
+
+    @cached_property
+    def families(self) -> tuple[FileFamily, ...]:
+        """The files there are, each once."""
+        grouped: dict[str, list[Place]] = {}
+        for place in self.places:
+            if place.kind is not Kind.EMBEDDED:
+                grouped.setdefault(place.path, []).append(place)
+        return tuple(FileFamily(path, places[0].kind, tuple(places)) for path, places in grouped.items())
+
+    def family(self, path: str) -> FileFamily | None:
+        """The family that a path below the data folder belongs to, or None."""
+        exact = next((f for f in self.families if f.path == path), None)
+        return exact or next((f for f in self.families if f.pattern.fullmatch(path)), None)
+
+    @cached_property
+    def folders(self) -> tuple[str, ...]:
+        """Every folder of a store, relative to it, parents first."""
+        found = {f.folder for f in self.families} | {self.payload_folder} | set(RESERVED_FOLDERS)
+        parents = {
+            "/".join(parts[:n]) for f in found for parts in [f.split("/")] for n in range(1, len(parts))
+        }
+        return tuple(sorted((found | parents) - {""}))
+
+
+def frozen_layout() -> Layout:
+    """The layout of schema 0.7, as shipped."""
+    return _frozen()
+
+
+@cache
+def _frozen() -> Layout:
+    from octavo.schema.frozen import frozen_schema
+
+    text = files("octavo.layout").joinpath("layout-0.7.toml").read_text("utf-8")
+    return parse_layout(text, frozen_schema(), source="layout-0.7.toml")
+
+
+def load_layout(path: Path, datamodel: Datamodel) -> Layout:
+    """Read a layout file.  Raises LayoutError for anything that does not fit the Datamodel."""
+    try:
+        text = path.read_text("utf-8")
+    except OSError as error:
+        raise LayoutError(f"cannot be read: {error.strerror}", file=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise LayoutError(f"is not UTF-8 (byte {error.start})", file=str(path)) from error
+    return parse_layout(text, datamodel, source=str(path))
+
+
+def default_layout(datamodel: Datamodel) -> Layout:
+    """A layout for any schema: every model in a log of its own, named by its table."""
+    places, used = [], set[str]()
+    for model in datamodel.tables:
+        stem = file_stem((model.table.lower(),))
+        while stem in used:
+            stem += "-"
+        used.add(stem)
+        path = f"{stem}.jsonl" if re.fullmatch(r"[a-z0-9].*", stem) else f"records/{stem}.jsonl"
+        places.append(Place(model=model, kind=Kind.LOG, path=path))
+    return Layout(datamodel, tuple(places), source="default layout")
+
+
+def parse_layout(text: str, datamodel: Datamodel, *, source: str = "layout") -> Layout:
+    """Read a layout from TOML text and check it against the Datamodel.
+
+    Each table of the Datamodel has exactly one place; parents exist and are required; no two files can
+    meet; a file that is shared is shared in one way.  Raises LayoutError with the model concerned.
+    """
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise LayoutError(f"is not TOML: {error}", file=source) from error
+    return _Builder(data, datamodel, source).build()
+
+
+class _Builder:
+    def __init__(self, data: Mapping[str, Any], datamodel: Datamodel, source: str) -> None:
+        self.data, self.datamodel, self.source = data, datamodel, source
+        self.places: dict[str, Place] = {}
+
+    def fail(self, message: str, model: str = "") -> LayoutError:
+        return LayoutError(message, file=self.source, model=model)
+
+    def build(self) -> Layout:
+        known = {"version", "documents", "files", "logs", "logs_per_parent", "embedded", "payloads"}
+        if unknown := sorted(set(self.data) - known):
+            raise self.fail(f"unknown table {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        if self.data.get("version") != VERSION:
+            raise self.fail(f"version must be {VERSION}, not {self.data.get('version')!r}")
+        for path, arrays in self.table("documents").items():
+            for array, model in self.entries(path, arrays, dict).items():
+                if array.startswith("_"):
+                    raise self.fail(f"{path}: the key {array!r} starts with _, which is Octavo's own")
+                self.put(model, Kind.DOCUMENT, path, array=array)
+        for path, model in self.table("files").items():
+            self.put(model, Kind.FILE, path)
+        for path, models in self.table("logs").items():
+            for model in self.entries(path, models, list):
+                self.put(model, Kind.LOG, path)
+        for path, model in self.table("logs_per_parent").items():
+            self.put_log_per_parent(path, model)
+        for model, target in self.table("embedded").items():
+            self.put_embedded(model, target)
+        folder = self.put_payloads()
+        if left := [m.name for m in self.datamodel.tables if m.name not in self.places]:
+            raise self.fail(f"no place for {', '.join(left)}")
+        places = tuple(self.places[m.name] for m in self.datamodel.tables)
+        layout = Layout(self.datamodel, places, folder, self.source)
+        self.check_hosts(layout)
+        self.check_paths(layout)
+        return layout
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        found = self.data.get(name, {})
+        if not isinstance(found, dict):
+            raise self.fail(f"{name} must be a table")
+        return found
+
+    def entries(self, path: str, value: Any, kind: type) -> Any:
+        if not isinstance(value, kind):
+            wanted = "a table of keys and models" if kind is dict else "a list of models"
+            raise self.fail(f"{path}: must be {wanted}")
+        return value
+
+    def model(self, name: Any) -> Model:
+        if not isinstance(name, str) or name not in self.datamodel:
+            raise self.fail(f"the schema has no model {name!r}")
+        return self.datamodel.model(name)
+
+    def put(
+        self, name: Any, kind: Kind, path: str, array: str = "", relation: Relation | None = None
+    ) -> None:
+        model = self.model(name)
+        if model.is_view:
+            raise self.fail("is a view: it has no records of its own", model.name)
+        if model.name in self.places:
+            raise self.fail(f"is placed twice: {self.places[model.name].path} and {path}", model.name)
+        if not model.has_key:
+            raise self.fail("has nothing that identifies a record", model.name)
+        place = Place(model=model, kind=kind, path=path, array=array, relation=relation)
+        self.check_path(place)
+        self.places[model.name] = place
+
+    def check_path(self, place: Place) -> None:
+        path, model = place.path, place.model.name
+        if place.kind is not Kind.EMBEDDED:
+            ending = ".jsonl" if place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) else ".json"
+            if not _PATH.fullmatch(path) or not path.endswith(ending):
+                raise self.fail(f"{path!r} is not a path of lower-case names that ends in {ending}", model)
+            if path.split("/")[0] in RESERVED_FOLDERS:
+                raise self.fail(f"{path!r}: {path.split('/')[0]}/ is Octavo's own", model)
+        varying = _VARYING.findall(path)
+        wanted = ["{" + ",".join(place.name_fields) + "}"] if place.name_fields else []
+        if place.kind is not Kind.EMBEDDED and varying != wanted:
+            raise self.fail(f"{path!r} must name its file by {wanted[0] if wanted else 'no field'}", model)
+
+    def put_log_per_parent(self, path: str, name: Any) -> None:
+        model = self.model(name)
+        fields = tuple(f for group in _VARYING.findall(path) for f in group[1:-1].split(","))
+        relation = next((r for r in self.datamodel.parents(model.name) if r.fields == fields), None)
+        if relation is None:
+            raise self.fail(
+                f"{path!r}: no relation has the fields {', '.join(fields) or '(none)'}", model.name
+            )
+        self.check_parent(relation)
+        self.put(name, Kind.LOG_PER_PARENT, path, relation=relation)
+
+    def put_embedded(self, name: str, target: Any) -> None:
+        model = self.model(name)
+        parent, _, array = str(target).partition(".")
+        relation = next(
+            (r for r in self.datamodel.parents(name) if r.parent == parent and r.parent_field == array), None
+        )
+        if relation is None:
+            raise self.fail(f"{target!r} is no relation of this model", model.name)
+        self.check_parent(relation)
+        self.put(name, Kind.EMBEDDED, "", array=array, relation=relation)
+
+    def check_parent(self, relation: Relation) -> None:
+        if not relation.required:
+            raise self.fail(f"its parent by {', '.join(relation.fields)} must be required", relation.child)
+        if relation.references != self.datamodel.model(relation.parent).key.field_names:
+            raise self.fail(f"must point at the key of {relation.parent}", relation.child)
+
+    def put_payloads(self) -> str:
+        table = self.table("payloads")
+        if unknown := sorted(set(table) - {"folder", "path", "size"}):
+            raise self.fail(f"payloads: unknown key {', '.join(unknown)}")
+        paths, sizes, folder = table.get("path", {}), table.get("size", {}), table.get("folder", "")
+        if paths and not (isinstance(folder, str) and re.fullmatch(r"[a-z0-9_-]+", folder)):
+            raise self.fail("payloads: folder must be one lower-case name")
+        for name, field in paths.items():
+            place = self.places.get(name)
+            if place is None or place.kind is not Kind.LOG:
+                raise self.fail("only a model in a log can have payloads", name)
+            for wanted, types in ((field, {"String"}), (sizes.get(name, field), {"Int", "BigInt", "String"})):
+                if wanted not in {f.name for f in place.model.scalars if f.type in types}:
+                    raise self.fail(f"payloads: {wanted!r} is no fitting field", name)
+            self.places[name] = replace(place, payload=field, payload_size=sizes.get(name, ""))
+        return folder if paths else ""
+
+    def check_hosts(self, layout: Layout) -> None:
+        for place in layout.places:
+            embedded = place.kind is Kind.EMBEDDED
+            if place.relation and layout.place(place.relation.parent).kind is Kind.EMBEDDED:
+                raise self.fail(f"its parent {place.relation.parent} is embedded itself", place.model.name)
+            if embedded and layout.embedded(place.model.name):
+                raise self.fail("is embedded and holds embedded records", place.model.name)
+
+    def check_paths(self, layout: Layout) -> None:
+        for family in layout.families:
+            if len({p.kind for p in family.places}) > 1 or (family.varies and len(family.places) > 1):
+                raise self.fail(f"{family.path}: shared in different ways")
+        for one, other in combinations(layout.families, 2):
+            if one.may_meet(other):
+                raise self.fail(f"{one.path} and {other.path} can be the same file")
