@@ -1,0 +1,321 @@
+"""Connections whose answers depend on the data alone, and snapshots that several of them share.
+
+How PostgreSQL prints a value depends on settings that a server, a database or a role may have changed.  Every
+transaction of ours therefore begins by pinning them for itself (``SET LOCAL``): that holds behind a pooler
+too, which hands each transaction to another server connection, and leaves nothing behind there for others.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import psycopg
+from psycopg import sql
+
+from octavo.errors import DatabaseError, UsageError
+from octavo.postgres.failures import database_error, database_errors
+from octavo.postgres.url import DatabaseUrl
+
+if TYPE_CHECKING:
+    from psycopg.rows import TupleRow
+
+__all__ = [
+    "SETTINGS",
+    "Connection",
+    "Snapshot",
+    "connect",
+    "database_error",
+    "database_errors",
+    "join_snapshot",
+    "read_snapshot",
+    "settings_for",
+    "transaction",
+]
+
+Connection: TypeAlias = "psycopg.Connection[TupleRow]"
+
+SETTINGS: Mapping[str, str] = {
+    "client_encoding": "UTF8",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "xmlbinary": "base64",
+    "xmloption": "content",
+    "lc_monetary": "C",
+    "lc_numeric": "C",
+    "lc_time": "C",
+    "array_nulls": "on",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    # Rows that a policy hides become an error instead of being left out.
+    "row_security": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "synchronize_seqscans": "off",
+    "default_tablespace": "",
+    "default_table_access_method": "heap",
+}
+"""What every transaction of ours pins, beside ``search_path`` and what only newer servers know."""
+
+_SINCE: Mapping[str, tuple[int, str]] = {"transaction_timeout": (170000, "0")}
+
+
+def settings_for(connection: Connection, schema: str) -> dict[str, str]:
+    """The settings to pin on this server, names in ``schema`` being found first after PostgreSQL's own."""
+    version = connection.info.server_version
+    newer = {name: value for name, (since, value) in _SINCE.items() if version >= since}
+    # pg_temp is searched first unless it is named: another's temporary table must not stand for a real one.
+    path = f"{_quoted(schema)}, pg_temp"
+    return {**SETTINGS, **newer, "search_path": path}
+
+
+def connect(url: DatabaseUrl | str) -> Connection:
+    """Open a connection, in autocommit, with the settings pinned for the session where it is ours alone.
+
+    Behind a pooler nothing is pinned for the session, as that would leak to others: use :func:`transaction`,
+    which pins everywhere.  Raises DatabaseError if the server cannot be reached or refuses, or if its
+    database has no encoding; UsageError if the URL is none of PostgreSQL's.
+    """
+    url = DatabaseUrl.parse(url) if isinstance(url, str) else url
+    with database_errors(url), _tls_identity(url) as identity:
+        connection = _open({**url.conninfo(), **identity}, url)
+    try:
+        with database_errors(url):
+            _require_encoding(connection)
+            _pin(connection, settings_for(connection, url.schema), session=True, pooled=url.pgbouncer)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(
+    connection: Connection,
+    schema: str = "public",
+    *,
+    isolation: str = "READ COMMITTED",
+    read_only: bool = False,
+    snapshot: str | None = None,
+) -> Iterator[Connection]:
+    """A transaction with the settings pinned: committed at the end, rolled back if anything is raised.
+
+    ``isolation`` is PostgreSQL's name of the level; ``snapshot`` the id of one to read from.  What psycopg
+    raises inside comes out as DatabaseError.
+    """
+    with database_errors():
+        _begin(connection, schema, isolation=isolation, read_only=read_only, snapshot=snapshot)
+    try:
+        with database_errors():
+            yield connection
+    except BaseException:
+        # What went wrong first is what matters; a connection that is gone has rolled back by itself.
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+        raise
+    with database_errors():
+        connection.execute("COMMIT")
+
+
+class Snapshot:
+    """One state of the database, seen by as many connections as wanted.
+
+    ``connection`` reads it; ``id`` lets others join, from any process, as long as ``connection`` is open.
+    """
+
+    def __init__(self, url: DatabaseUrl, connection: Connection, identifier: str | None) -> None:
+        self.url = url
+        self.connection = connection
+        self.id = identifier
+
+    @property
+    def shareable(self) -> bool:
+        """Whether others can join: not every server and pooler exports snapshots."""
+        return self.id is not None
+
+    def join(self) -> Connection:
+        """Another connection that sees the same state, read-only.  The caller closes it.
+
+        Raises DatabaseError if the snapshot cannot be shared.
+        """
+        if self.id is None:
+            raise DatabaseError(
+                "this server cannot share a snapshot between connections", hint="use --jobs 1"
+            )
+        return join_snapshot(self.url, self.id)
+
+
+@contextlib.contextmanager
+def read_snapshot(url: DatabaseUrl | str, *, schemas: Sequence[str] = ()) -> Iterator[Snapshot]:
+    """Open one state of the database for reading (``REPEATABLE READ READ ONLY``) until the block ends.
+
+    Every readable table of ``schemas`` (none: the URL's) is locked against changes of its structure before
+    the state is fixed: ``TRUNCATE`` and rewriting ``ALTER TABLE`` would show through a snapshot as empty
+    tables.
+    """
+    url = DatabaseUrl.parse(url) if isinstance(url, str) else url
+    with contextlib.closing(connect(url)) as connection:
+        with database_errors(url):
+            tables = _readable_tables(connection, tuple(schemas) or (url.schema,))
+            _begin(connection, url.schema, isolation="REPEATABLE READ", read_only=True, lock=tables)
+            identifier = _export(connection)
+            if identifier is None:
+                _begin(connection, url.schema, isolation="REPEATABLE READ", read_only=True, lock=tables)
+        yield Snapshot(url, connection, identifier)
+        with contextlib.suppress(psycopg.Error):
+            connection.execute("ROLLBACK")
+
+
+def join_snapshot(url: DatabaseUrl | str, identifier: str) -> Connection:
+    """A connection that sees the snapshot of this id, read-only, in an open transaction.  The caller closes
+    it.
+
+    Raises DatabaseError if the snapshot is gone, or if a pooler led to another server.
+    """
+    url = DatabaseUrl.parse(url) if isinstance(url, str) else url
+    connection = connect(url)
+    try:
+        with database_errors(url, "joining the snapshot"):
+            _begin(connection, url.schema, isolation="REPEATABLE READ", read_only=True, snapshot=identifier)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _open(info: Mapping[str, str], url: DatabaseUrl) -> Connection:
+    arguments: dict[str, Any] = {**info, "client_encoding": "UTF8"}
+    try:
+        return psycopg.connect(autocommit=True, prepare_threshold=None, **arguments)
+    except psycopg.OperationalError as error:
+        # Prisma's sslmode=prefer checks a certificate only if the server speaks TLS at all; libpq's
+        # verify-full insists on TLS.
+        lenient = url.ssl_strict and url.ssl_mode in ("prefer", "allow")
+        if lenient and "server does not support SSL" in str(error):
+            arguments.update(sslmode="disable")
+            return psycopg.connect(autocommit=True, prepare_threshold=None, **arguments)
+        raise
+
+
+def _require_encoding(connection: Connection) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding == "SQL_ASCII":
+        raise DatabaseError(
+            "the database has the encoding SQL_ASCII: its bytes are in no known alphabet, so no text can be "
+            "read from it for certain",
+            hint="dump it and load it into a database with the encoding UTF8",
+        )
+
+
+def _pin(connection: Connection, settings: Mapping[str, str], *, session: bool, pooled: bool = False) -> None:
+    """Pin settings for the transaction; or for the session, if the server's process is the one we dialled."""
+    if session and pooled:
+        return
+    calls = sql.SQL(", ").join(
+        sql.SQL("set_config({}, {}, {})").format(name, value, sql.Literal(not session))
+        for name, value in settings.items()
+    )
+    own = (
+        sql.SQL(" WHERE pg_backend_pid() = {}").format(connection.info.backend_pid)
+        if session
+        else sql.SQL("")
+    )
+    connection.execute(sql.SQL("SELECT {}{}").format(calls, own))
+
+
+def _begin(
+    connection: Connection,
+    schema: str,
+    *,
+    isolation: str,
+    read_only: bool,
+    snapshot: str | None = None,
+    lock: Sequence[tuple[str, str]] = (),
+) -> None:
+    mode = "READ ONLY" if read_only else "READ WRITE"
+    connection.execute(sql.SQL("BEGIN ISOLATION LEVEL {} {}").format(sql.SQL(isolation), sql.SQL(mode)))
+    # Both must come before the first query, which fixes what the transaction sees.
+    if snapshot is not None:
+        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
+    if lock:
+        names = sql.SQL(", ").join(sql.Identifier(*name) for name in lock)
+        connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
+    _pin(connection, settings_for(connection, schema), session=False)
+
+
+def _readable_tables(connection: Connection, schemas: Sequence[str]) -> list[tuple[str, str]]:
+    rows = connection.execute(
+        """
+        SELECT n.nspname, c.relname
+        FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = ANY(%s) AND c.relkind IN ('r', 'p')
+          AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_table_privilege(c.oid,
+          'SELECT')
+        ORDER BY 1, 2
+        """,
+        [list(schemas)],
+    ).fetchall()
+    return [(str(schema), str(table)) for schema, table in rows]
+
+
+def _export(connection: Connection) -> str | None:
+    """The snapshot's id; None where the server exports none, which ends the transaction."""
+    try:
+        row = connection.execute("SELECT pg_catalog.pg_export_snapshot()").fetchone()
+    except (
+        psycopg.errors.FeatureNotSupported,
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.ObjectNotInPrerequisiteState,
+    ):
+        connection.execute("ROLLBACK")
+        return None
+    return str(row[0]) if row else None
+
+
+@contextlib.contextmanager
+def _tls_identity(url: DatabaseUrl) -> Iterator[dict[str, str]]:
+    """Prisma's ``sslidentity`` (PKCS #12) as the two PEM files that libpq reads, for as long as it
+    connects.
+    """
+    if not url.ssl_identity or url.socket or url.ssl_mode == "disable":
+        yield {}
+        return
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        pkcs12,
+    )
+
+    password = url.ssl_password.encode() if url.ssl_password else None
+    try:
+        key, certificate, others = pkcs12.load_key_and_certificates(
+            Path(url.ssl_identity).read_bytes(), password
+        )
+    except OSError as error:
+        raise UsageError(f"sslidentity in DATABASE_URL cannot be read: {error.strerror}") from error
+    except ValueError:
+        raise UsageError(
+            "sslidentity in DATABASE_URL is no PKCS #12 file, or sslpassword does not open it"
+        ) from None
+    if key is None or certificate is None:
+        raise UsageError("sslidentity in DATABASE_URL holds no certificate with its key")
+    with tempfile.TemporaryDirectory(prefix="octavo-tls-") as folder:
+        chain, secret = Path(folder, "client.crt"), Path(folder, "client.key")
+        chain.write_bytes(b"".join(c.public_bytes(Encoding.PEM) for c in (certificate, *others)))
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        with open(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+        yield {"sslcert": str(chain), "sslkey": str(secret)}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'

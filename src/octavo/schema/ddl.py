@@ -1,0 +1,410 @@
+"""PostgreSQL's tables from a Datamodel, word for word as Prisma Migrate writes them.
+
+The statements come in stages, so that rows can be loaded between them: keys, indexes and foreign keys are
+quicker to make from rows that are there than to keep up row by row.  Whichever way, the catalog ends up the
+same.
+
+The format is that of Prisma's ``migration.sql``: type names in capitals, primary keys inside CREATE TABLE,
+uniques as indexes, views left to their author.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from octavo.errors import SchemaError
+from octavo.schema.datamodel import (
+    Action,
+    Arity,
+    Datamodel,
+    DefaultValue,
+    Enum,
+    EnumValue,
+    Function,
+    Index,
+    IndexField,
+    Model,
+    NativeType,
+    Number,
+    Relation,
+    ScalarField,
+    ScalarKind,
+)
+
+DEFAULT_TYPES = {
+    "String": NativeType("Text"),
+    "Boolean": NativeType("Boolean"),
+    "Int": NativeType("Integer"),
+    "BigInt": NativeType("BigInt"),
+    "Float": NativeType("DoublePrecision"),
+    "Decimal": NativeType("Decimal", (65, 30)),
+    "DateTime": NativeType("Timestamp", (3,)),
+    "Json": NativeType("JsonB"),
+    "Bytes": NativeType("ByteA"),
+}
+"""The native type that Prisma gives a scalar whose author chose none."""
+
+SQL_NAMES = {
+    "Text": "TEXT",
+    "Char": "CHAR",
+    "VarChar": "VARCHAR",
+    "Bit": "BIT",
+    "VarBit": "VARBIT",
+    "Uuid": "UUID",
+    "Xml": "XML",
+    "Inet": "INET",
+    "Citext": "CITEXT",
+    "Boolean": "BOOLEAN",
+    "Integer": "INTEGER",
+    "SmallInt": "SMALLINT",
+    "BigInt": "BIGINT",
+    "Oid": "OID",
+    "DoublePrecision": "DOUBLE PRECISION",
+    "Real": "REAL",
+    "Decimal": "DECIMAL",
+    "Money": "MONEY",
+    "Timestamp": "TIMESTAMP",
+    "Timestamptz": "TIMESTAMPTZ",
+    "Date": "DATE",
+    "Time": "TIME",
+    "Timetz": "TIMETZ",
+    "Json": "JSON",
+    "JsonB": "JSONB",
+    "ByteA": "BYTEA",
+}
+_SERIAL = {"SmallInt": "SMALLSERIAL", "Integer": "SERIAL", "BigInt": "BIGSERIAL"}
+_ACTIONS = {
+    Action.CASCADE: "CASCADE",
+    Action.RESTRICT: "RESTRICT",
+    Action.NO_ACTION: "NO ACTION",
+    Action.SET_NULL: "SET NULL",
+    Action.SET_DEFAULT: "SET DEFAULT",
+}
+_METHODS = {
+    "BTree": "BTREE",
+    "Hash": "HASH",
+    "Gist": "GIST",
+    "Gin": "GIN",
+    "SpGist": "SPGIST",
+    "Brin": "BRIN",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ddl:
+    """The statements that make a database, by stage; each without its semicolon.
+
+    Run ``schemas``, ``extensions``, ``enums``, ``bare_tables``, load rows, then ``primary_keys``,
+    ``indexes`` and ``foreign_keys``; or run :meth:`script` at once.
+    """
+
+    schemas: tuple[str, ...]
+    extensions: tuple[str, ...]
+    enums: tuple[str, ...]
+    tables: tuple[str, ...]
+    """with their primary keys, as Prisma writes them"""
+    bare_tables: tuple[str, ...]
+    """the same tables without primary keys"""
+    primary_keys: tuple[str, ...]
+    indexes: tuple[str, ...]
+    foreign_keys: tuple[str, ...]
+
+    @property
+    def schemas_and_types(self) -> tuple[str, ...]:
+        return (*self.schemas, *self.extensions, *self.enums)
+
+    @property
+    def before_rows(self) -> tuple[str, ...]:
+        """What must be there before rows are loaded."""
+        return (*self.schemas_and_types, *self.bare_tables)
+
+    @property
+    def after_rows(self) -> tuple[str, ...]:
+        """What is made quickest when the rows are there."""
+        return (*self.primary_keys, *self.indexes, *self.foreign_keys)
+
+    def script(self) -> str:
+        """The whole as the text of a migration, with Prisma's comments."""
+        stages = (
+            ("CreateSchema", self.schemas),
+            ("CreateExtension", self.extensions),
+            ("CreateEnum", self.enums),
+            ("CreateTable", self.tables),
+            ("CreateIndex", self.indexes),
+            ("AddForeignKey", self.foreign_keys),
+        )
+        parts = [f"-- {title}\n{statement};\n" for title, stage in stages for statement in stage]
+        return "\n".join(parts)
+
+
+def ddl(datamodel: Datamodel, schema: str = "public") -> Ddl:
+    """The statements that make the tables of a Datamodel.
+
+    Names carry their PostgreSQL schema where the Prisma schema names several; otherwise they are plain and
+    belong to the first schema of the search path, which ``schema`` names: it is created if it is not
+    ``public``. Raises SchemaError for a default that cannot be written.
+    """
+    named = datamodel.datasource.schemas or ((schema,) if schema != "public" else ())
+    tables = datamodel.tables
+    return Ddl(
+        schemas=tuple(
+            f"CREATE SCHEMA IF NOT EXISTS {quote(name)}"
+            for name in named
+            if name != "public" or len(named) > 1
+        ),
+        extensions=tuple(_extension(name) for name in datamodel.datasource.extensions),
+        enums=tuple(_enum(enum) for enum in datamodel.enums),
+        tables=tuple(_table(datamodel, model, with_key=True) for model in tables),
+        bare_tables=tuple(_table(datamodel, model, with_key=False) for model in tables),
+        primary_keys=tuple(
+            f"ALTER TABLE {table_name(model)} ADD {_primary_key(model, model.primary_key)}"
+            for model in tables
+            if model.primary_key is not None
+        ),
+        indexes=tuple(statement for model in tables for statement in _indexes(model)),
+        foreign_keys=tuple(_foreign_keys(datamodel)),
+    )
+
+
+def quote(name: str) -> str:
+    """An identifier in PostgreSQL's quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string in PostgreSQL's quotes (``standard_conforming_strings`` on, as it is by default)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def table_name(model: Model) -> str:
+    """The table's name in SQL, with its schema if the Prisma schema names one."""
+    return _qualified(model.schema, model.table)
+
+
+def native_type(scalar: ScalarField) -> NativeType:
+    """The native type of a scalar field: the one written, or Prisma's default."""
+    return scalar.native or DEFAULT_TYPES[scalar.type]
+
+
+def sql_type(datamodel: Datamodel, scalar: ScalarField) -> str:
+    """The column's type in SQL, as Prisma spells it: ``TIMESTAMP(3)``, ``"Role"``, ``TEXT[]``."""
+    if scalar.kind is ScalarKind.UNSUPPORTED:
+        base = scalar.type
+    elif scalar.kind is ScalarKind.ENUM:
+        enum = datamodel.enum(scalar.type)
+        base = _qualified(enum.schema, enum.type)
+    else:
+        native = native_type(scalar)
+        arguments = f"({','.join(str(arg) for arg in native.args)})" if native.args else ""
+        base = SQL_NAMES[native.name] + arguments
+    return base + ("[]" if scalar.is_list else "")
+
+
+def default_sql(datamodel: Datamodel, scalar: ScalarField) -> str | None:
+    """The column's default in SQL; None if the database has none (the client may: ``uuid()``).
+
+    A counter (``autoincrement()``) is part of the type, not a default.
+    """
+    default = scalar.default
+    if default is None:
+        return None
+    if isinstance(default, Function):
+        if default.name == "now":
+            return "CURRENT_TIMESTAMP"
+        if default.name == "dbgenerated" and default.args:
+            return str(default.args[0])
+        return None
+    if isinstance(default, tuple):
+        values = ", ".join(_constant(datamodel, scalar, value) for value in default)
+        return f"ARRAY[{values}]::{sql_type(datamodel, scalar)}"
+    return _constant(datamodel, scalar, default)
+
+
+def is_serial(scalar: ScalarField) -> bool:
+    """Whether the column counts by itself (``autoincrement()``)."""
+    return isinstance(scalar.default, Function) and scalar.default.name == "autoincrement"
+
+
+def _qualified(schema: str | None, name: str) -> str:
+    return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
+
+
+def _extension(written: str) -> str:
+    return f"CREATE EXTENSION IF NOT EXISTS {quote(written)}"
+
+
+def _enum(enum: Enum) -> str:
+    labels = ", ".join(literal(label) for label in enum.labels)
+    return f"CREATE TYPE {_qualified(enum.schema, enum.type)} AS ENUM ({labels})"
+
+
+def _table(datamodel: Datamodel, model: Model, *, with_key: bool) -> str:
+    columns = ",\n".join(f"    {_column(datamodel, scalar)}" for scalar in model.scalars)
+    key = model.primary_key if with_key else None
+    constraint = f",\n\n    {_primary_key(model, key)}" if key else ""
+    return f"CREATE TABLE {table_name(model)} (\n{columns}{constraint}\n)"
+
+
+def _column(datamodel: Datamodel, scalar: ScalarField) -> str:
+    required = " NOT NULL" if scalar.arity is Arity.REQUIRED else ""
+    if is_serial(scalar):
+        return f"{quote(scalar.column)} {_SERIAL[native_type(scalar).name]}{required}"
+    default = default_sql(datamodel, scalar)
+    suffix = f" DEFAULT {default}" if default is not None else ""
+    return f"{quote(scalar.column)} {sql_type(datamodel, scalar)}{required}{suffix}"
+
+
+def _primary_key(model: Model, key: Index) -> str:
+    columns = ",".join(quote(model.scalar(name).column) for name in key.field_names)
+    return f"CONSTRAINT {quote(key.constraint)} PRIMARY KEY ({columns})"
+
+
+def _indexes(model: Model) -> Iterator[str]:
+    for index in (*model.uniques, *model.indexes):
+        unique = "UNIQUE " if index in model.uniques else ""
+        method = f" USING {_METHODS[index.algorithm]} " if index.algorithm not in (None, "BTree") else ""
+        columns = ", ".join(_index_column(model, part) for part in index.fields)
+        yield f"CREATE {unique}INDEX {quote(index.constraint)} ON {table_name(model)}{method}({columns})"
+
+
+def _index_column(model: Model, part: IndexField) -> str:
+    words = [quote(model.scalar(part.name).column)]
+    if part.ops:
+        words.append(part.ops if part.raw_ops else operator_class(part.ops))
+    if part.sort:
+        words.append(part.sort.upper())
+    return " ".join(words)
+
+
+def operator_class(name: str) -> str:
+    """PostgreSQL's name of an operator class that Prisma names: ``JsonbPathOps`` is ``jsonb_path_ops``."""
+    known = OPERATOR_CLASSES.get(name)
+    return known if known is not None else name
+
+
+OPERATOR_CLASSES = {
+    "InetOps": "inet_ops",
+    "JsonbOps": "jsonb_ops",
+    "JsonbPathOps": "jsonb_path_ops",
+    "ArrayOps": "array_ops",
+    "TextOps": "text_ops",
+    "BitMinMaxOps": "bit_minmax_ops",
+    "VarBitMinMaxOps": "varbit_minmax_ops",
+    "BpcharBloomOps": "bpchar_bloom_ops",
+    "BpcharMinMaxOps": "bpchar_minmax_ops",
+    "ByteaBloomOps": "bytea_bloom_ops",
+    "ByteaMinMaxOps": "bytea_minmax_ops",
+    "DateBloomOps": "date_bloom_ops",
+    "DateMinMaxOps": "date_minmax_ops",
+    "DateMinMaxMultiOps": "date_minmax_multi_ops",
+    "Float4BloomOps": "float4_bloom_ops",
+    "Float4MinMaxOps": "float4_minmax_ops",
+    "Float4MinMaxMultiOps": "float4_minmax_multi_ops",
+    "Float8BloomOps": "float8_bloom_ops",
+    "Float8MinMaxOps": "float8_minmax_ops",
+    "Float8MinMaxMultiOps": "float8_minmax_multi_ops",
+    "InetInclusionOps": "inet_inclusion_ops",
+    "InetBloomOps": "inet_bloom_ops",
+    "InetMinMaxOps": "inet_minmax_ops",
+    "InetMinMaxMultiOps": "inet_minmax_multi_ops",
+    "Int2BloomOps": "int2_bloom_ops",
+    "Int2MinMaxOps": "int2_minmax_ops",
+    "Int2MinMaxMultiOps": "int2_minmax_multi_ops",
+    "Int4BloomOps": "int4_bloom_ops",
+    "Int4MinMaxOps": "int4_minmax_ops",
+    "Int4MinMaxMultiOps": "int4_minmax_multi_ops",
+    "Int8BloomOps": "int8_bloom_ops",
+    "Int8MinMaxOps": "int8_minmax_ops",
+    "Int8MinMaxMultiOps": "int8_minmax_multi_ops",
+    "NumericBloomOps": "numeric_bloom_ops",
+    "NumericMinMaxOps": "numeric_minmax_ops",
+    "NumericMinMaxMultiOps": "numeric_minmax_multi_ops",
+    "OidBloomOps": "oid_bloom_ops",
+    "OidMinMaxOps": "oid_minmax_ops",
+    "OidMinMaxMultiOps": "oid_minmax_multi_ops",
+    "TextBloomOps": "text_bloom_ops",
+    "TextMinMaxOps": "text_minmax_ops",
+    "TimestampBloomOps": "timestamp_bloom_ops",
+    "TimestampMinMaxOps": "timestamp_minmax_ops",
+    "TimestampMinMaxMultiOps": "timestamp_minmax_multi_ops",
+    "TimestampTzBloomOps": "timestamptz_bloom_ops",
+    "TimestampTzMinMaxOps": "timestamptz_minmax_ops",
+    "TimestampTzMinMaxMultiOps": "timestamptz_minmax_multi_ops",
+    "TimeBloomOps": "time_bloom_ops",
+    "TimeMinMaxOps": "time_minmax_ops",
+    "TimeMinMaxMultiOps": "time_minmax_multi_ops",
+    "TimeTzBloomOps": "timetz_bloom_ops",
+    "TimeTzMinMaxOps": "timetz_minmax_ops",
+    "TimeTzMinMaxMultiOps": "timetz_minmax_multi_ops",
+    "UuidBloomOps": "uuid_bloom_ops",
+    "UuidMinMaxOps": "uuid_minmax_ops",
+    "UuidMinMaxMultiOps": "uuid_minmax_multi_ops",
+}
+"""Prisma's names of operator classes, to PostgreSQL's."""
+
+
+def _foreign_keys(datamodel: Datamodel) -> Iterator[str]:
+    if datamodel.datasource.relation_mode == "prisma":
+        return
+    for key in datamodel.foreign_keys:
+        child, parent = datamodel.model(key.child), datamodel.model(key.parent)
+        if not (child.is_view or parent.is_view):
+            yield _foreign_key(key, child, parent)
+
+
+def _foreign_key(key: Relation, child: Model, parent: Model) -> str:
+    own = ", ".join(quote(child.scalar(name).column) for name in key.fields)
+    theirs = ", ".join(quote(parent.scalar(name).column) for name in key.references)
+    return (
+        f"ALTER TABLE {table_name(child)} ADD CONSTRAINT {quote(key.constraint)} FOREIGN KEY ({own}) "
+        f"REFERENCES {table_name(parent)}({theirs}) "
+        f"ON DELETE {_ACTIONS[key.on_delete]} ON UPDATE {_ACTIONS[key.on_update]}"
+    )
+
+
+def _constant(datamodel: Datamodel, scalar: ScalarField, value: DefaultValue) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case Number():
+            return value.text
+        case EnumValue():
+            return literal(_label(datamodel.enum(scalar.type), value.name))
+        case str() if scalar.type == "Bytes":
+            return literal("\\x" + _bytes(scalar, value).hex())
+        case str() if scalar.type == "DateTime":
+            return literal(_moment(value))
+        case str():
+            return literal(value)
+        case _:
+            raise SchemaError(f"the default of {scalar.name} is not a constant")
+
+
+def _label(enum: Enum, name: str) -> str:
+    for member in enum.members:
+        if member.name == name:
+            return member.label
+    raise SchemaError(f"enum {enum.name} has no value {name}")
+
+
+def _bytes(scalar: ScalarField, text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise SchemaError(f"the default of {scalar.name} is not base64") from None
+
+
+def _moment(text: str) -> str:
+    """An RFC 3339 time as Prisma writes it into a default: ``2020-01-01 00:00:00 +00:00``."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (
+        moment.isoformat(sep=" ").replace("+", " +") if "+" in moment.isoformat() else moment.isoformat(" ")
+    )

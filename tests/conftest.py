@@ -1,0 +1,61 @@
+"""What tests share: one embedded PostgreSQL for the whole run, and cheap fresh databases in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from octavo.postgres.embedded import EmbeddedServer, embedded_server
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedServer]:
+    """One server for the run, without durability."""
+    with embedded_server(throwaway=True) as running:
+        yield running
+
+
+@pytest.fixture
+def new_database(server: EmbeddedServer) -> Iterator[Callable[..., str]]:
+    """A function that makes a fresh database (of a template, if named) and gives its URL."""
+    made: list[str] = []
+
+    def create(template: str | None = None, locale: str | None = None) -> str:
+        name = f"test_{next(_numbers)}"
+        server.create_database(name, template=template, locale=locale)
+        made.append(name)
+        return server.url(name, schema="public")
+
+    yield create
+    for name in made:
+        server.drop_database(name)
+
+
+@pytest.fixture
+def database(new_database: Callable[..., str]) -> str:
+    """The URL of a fresh, empty database."""
+    return new_database()
+
+
+@pytest.fixture(scope="session")
+def schema_template(server: EmbeddedServer) -> str:
+    """The name of a database that holds schema 0.7's tables, to be copied."""
+    from octavo.schema.frozen import frozen_schema
+
+    from octavo.postgres.connection import connect
+    from octavo.schema.ddl import ddl
+
+    url = server.create_database("schema_07")
+    with connect(url) as connection:
+        connection.execute(ddl(frozen_schema()).script().encode())
+    return "schema_07"
+
+
+@pytest.fixture
+def schema_database(new_database: Callable[..., str], schema_template: str) -> str:
+    """The URL of a fresh database with schema 0.7's tables, without rows."""
+    return new_database(schema_template)
