@@ -118,6 +118,8 @@ class ScalarField:
     type: str
     kind: ScalarKind = ScalarKind.SCALAR
     arity: Arity = Arity.REQUIRED
+    written_column: str | None = None
+    """the column's name, if written (``@map``)"""
     native: NativeType | None = None
     """the ``@db.…`` type as written; None: Prisma's default for the scalar"""
     default: DefaultValue | None = None
@@ -195,6 +197,8 @@ class Index:
     """the database name, if written (``map:``)"""
     algorithm: str | None = None
     """``Hash``, ``Gin``, … as Prisma spells it; None: a B-tree"""
+    written_algorithm: str | None = None
+    """the algorithm, if written (``type:``): ``BTree`` too"""
     on_field: bool = False
     """written on the field (``@id``), not on the block (``@@id``)"""
 
@@ -218,6 +222,8 @@ class Model:
     primary_key: Index | None = None
     uniques: tuple[Index, ...] = ()
     indexes: tuple[Index, ...] = ()
+    index_order: tuple[Index, ...] = ()
+    """uniques and indexes together, in the order in which Prisma's DMMF has them; empty: uniques first"""
     schema: str | None = None
     """the PostgreSQL schema, if the Prisma schema names several"""
     written_table: str | None = None
@@ -236,6 +242,12 @@ class Model:
     @property
     def relations(self) -> tuple[RelationField, ...]:
         return tuple(f for f in self.fields if isinstance(f, RelationField))
+
+    @property
+    def all_indexes(self) -> tuple[Index, ...]:
+        """The primary key, the uniques and the plain indexes."""
+        key = () if self.primary_key is None else (self.primary_key,)
+        return (*key, *(self.index_order or (*self.uniques, *self.indexes)))
 
     @property
     def key(self) -> Index:

@@ -1,0 +1,299 @@
+"""What attributes say of a field, a model or an enum, each by itself."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from octavo.schema.arguments import Arguments, Attributes
+from octavo.schema.datamodel import Action, Arity, IndexKind, ScalarKind
+from octavo.schema.defaults import read_default
+from octavo.schema.draft import (
+    EnumDraft,
+    FieldDraft,
+    IndexDraft,
+    IndexedDraft,
+    ModelDraft,
+    RelationDraft,
+    ScalarDraft,
+    SchemaDraft,
+)
+from octavo.schema.opclass import OPERATOR_CLASSES
+from octavo.schema.syntax import Call, Constant, Expression, StringLiteral
+
+ALGORITHMS = ("BTree", "Hash", "Gist", "Gin", "SpGist", "Brin")
+_SORTS = ("Asc", "Desc")
+_CLIENT_NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+
+_F = TypeVar("_F", bound=FieldDraft)
+
+
+def read_attributes(schema: SchemaDraft) -> None:
+    """Fill the drafts with what their attributes say.  Raises SchemaError."""
+    for model in schema.models:
+        for relation in model.relations:
+            _relation_field(schema, relation)
+    for model in schema.models:
+        _model(schema, model)
+    for enum in schema.enums:
+        _enum(schema, enum)
+
+
+def _relation_field(schema: SchemaDraft, draft: RelationDraft) -> None:
+    sources = schema.sources
+    attributes = Attributes(sources, draft.node.attributes, "@")
+    if args := attributes.single("relation"):
+        draft.attribute = args.attribute
+        if (value := args.optional("fields")) is not None:
+            draft.fields = _plain_fields(args, value, draft.model)
+        if (value := args.optional("references")) is not None:
+            draft.references = _plain_fields(args, value, draft.target)
+        if (value := args.default("name")) is not None:
+            draft.relation = args.string(value)
+            if not draft.relation:
+                args.fail("a relation's name cannot be empty")
+        draft.on_delete = _action(args, "onDelete")
+        draft.on_update = _action(args, "onUpdate")
+        draft.map = args.text("map")
+        args.done()
+    for name in ("id", "default", "map", "unique"):
+        if args := attributes.single(name):
+            args.fail(f"{draft.name} is a relation, not a column")
+    if args := attributes.single("ignore"):
+        draft.ignored = True
+        args.done()
+    attributes.done()
+
+
+def _action(args: Arguments, name: str) -> Action | None:
+    word = args.choice(name, tuple(Action))
+    return Action(word) if word else None
+
+
+def _scalar_field(model: ModelDraft, draft: ScalarDraft, schema: SchemaDraft) -> None:
+    attributes = Attributes(schema.sources, draft.node.attributes, "@")
+    if args := attributes.single("map"):
+        draft.written_column = args.string(args.required("name"))
+        args.done()
+    if args := attributes.single("ignore"):
+        if draft.kind is ScalarKind.UNSUPPORTED:
+            args.fail("a field of type Unsupported is ignored as it is")
+        draft.ignored = True
+        args.done()
+    if args := attributes.single("relation"):
+        args.fail(f"{draft.name} is not a relation: {draft.type} is no model")
+    if args := attributes.single("id"):
+        _field_id(args, model, draft)
+    if args := attributes.single("updatedAt"):
+        if not draft.is_scalar("DateTime") or draft.arity is Arity.LIST:
+            args.fail("only a single DateTime can be set on every write")
+        draft.updated_at = True
+        args.done()
+    if args := attributes.single("default"):
+        draft.default = read_default(args, draft, schema.enums_by_name.get(draft.type))
+        args.done()
+    if draft.kind is ScalarKind.SCALAR:
+        draft.native_attribute = attributes.scoped()
+    if args := attributes.single("unique"):
+        model.indexes.append(_field_unique(args, draft))
+    attributes.done()
+
+
+def _field_id(args: Arguments, model: ModelDraft, draft: ScalarDraft) -> None:
+    if model.primary_key is not None:
+        args.fail("a model has one primary key")
+    mapped = args.text("map")
+    indexed = _field_options(args, draft)
+    clustered = _clustered(args)
+    args.done()
+    model.primary_key = IndexDraft(
+        IndexKind.ID, args.attribute, (indexed,), map=mapped, clustered=clustered, on_field=True
+    )
+
+
+def _field_unique(args: Arguments, draft: ScalarDraft) -> IndexDraft:
+    mapped = args.text("map")
+    indexed = _field_options(args, draft)
+    clustered = _clustered(args)
+    args.done()
+    return IndexDraft(
+        IndexKind.UNIQUE, args.attribute, (indexed,), map=mapped, clustered=clustered, on_field=True
+    )
+
+
+def _field_options(args: Arguments, draft: ScalarDraft) -> IndexedDraft:
+    length = args.optional("length")
+    return IndexedDraft(
+        draft,
+        length=args.integer(length) if length is not None else None,
+        sort=args.choice("sort", _SORTS),
+    )
+
+
+def _clustered(args: Arguments) -> bool | None:
+    value = args.optional("clustered")
+    return args.boolean(value) if value is not None else None
+
+
+def _model(schema: SchemaDraft, model: ModelDraft) -> None:
+    sources = schema.sources
+    for draft in model.scalars:
+        _scalar_field(model, draft, schema)
+    attributes = Attributes(sources, model.node.attributes, "@@")
+    if args := attributes.single("ignore"):
+        model.ignored = True
+        args.done()
+        for draft in model.scalars:
+            if draft.ignored:
+                sources.fail(f"{model.name} is ignored as a whole; {draft.name} needs no @ignore", draft.at)
+    if args := attributes.single("id"):
+        _block_id(args, model)
+    if args := attributes.single("map"):
+        model.written_table = args.string(args.required("name"))
+        args.done()
+    if args := attributes.single("schema"):
+        model.schema, model.schema_at = _schema(args)
+    for args in attributes.repeated("index"):
+        model.indexes.append(_block_index(args, model))
+    for args in attributes.repeated("unique"):
+        model.indexes.append(_block_unique(args, model))
+    for args in attributes.repeated("fulltext"):
+        args.fail("full-text indexes are not for PostgreSQL")
+    if args := attributes.single("shardKey"):
+        args.fail("shard keys are not for PostgreSQL")
+    key = model.primary_key
+    if key and key.on_field and not model.ignored and key.fields[0].field.arity is not Arity.REQUIRED:
+        sources.fail("a primary key must be required", key.at)
+    attributes.done()
+
+
+def _schema(args: Arguments) -> tuple[str, int]:
+    value = args.required("name")
+    name = args.string(value)
+    args.done()
+    return name, value.at
+
+
+def _block_id(args: Arguments, model: ModelDraft) -> None:
+    fields = _index_fields(args, model)
+    optional = [f.field.name for f in fields if f.field.arity is not Arity.REQUIRED]
+    if optional and not model.ignored:
+        args.fail(f"a primary key must be required: {', '.join(optional)}")
+    if model.primary_key is not None:
+        args.fail("a model has one primary key: @id or @@id")
+    mapped = args.text("map")
+    name = _client_name(args)
+    model.primary_key = IndexDraft(
+        IndexKind.ID, args.attribute, fields, name=name, map=mapped, clustered=_clustered(args)
+    )
+    args.done()
+
+
+def _block_index(args: Arguments, model: ModelDraft) -> IndexDraft:
+    fields = _index_fields(args, model)
+    name, mapped = args.text("name"), args.text("map")
+    if name and mapped:
+        args.fail("'name' is an old spelling of 'map' here; only one can be written")
+    index = IndexDraft(
+        IndexKind.NORMAL,
+        args.attribute,
+        fields,
+        map=name or mapped,
+        algorithm=args.choice("type", ALGORITHMS),
+        clustered=_clustered(args),
+    )
+    args.done()
+    return index
+
+
+def _block_unique(args: Arguments, model: ModelDraft) -> IndexDraft:
+    fields = _index_fields(args, model)
+    name, mapped = _client_name(args), args.text("map")
+    index = IndexDraft(
+        IndexKind.UNIQUE, args.attribute, fields, name=name, map=mapped, clustered=_clustered(args)
+    )
+    args.done()
+    return index
+
+
+def _client_name(args: Arguments) -> str | None:
+    name = args.text("name")
+    if name and not _CLIENT_NAME.issuperset(name):
+        args.fail(f"the name {name!r} has other characters than _a-zA-Z0-9")
+    return name
+
+
+def _find(args: Arguments, model: ModelDraft, name: str, at: int, seen: list[ScalarDraft]) -> ScalarDraft:
+    found = model.fields_by_name.get(name)
+    if found is None:
+        args.sources.fail(f"{args.label}: {model.name} has no field {name}", at)
+    if isinstance(found, RelationDraft):
+        args.sources.fail(f"{args.label}: {model.name}.{name} is a relation, not a column", at)
+    if found in seen:
+        args.sources.fail(f"{args.label}: the field {name} is named twice", at)
+    return found
+
+
+def _plain_fields(args: Arguments, value: Expression, model: ModelDraft) -> tuple[ScalarDraft, ...]:
+    seen: list[ScalarDraft] = []
+
+    def item(part: Expression) -> None:
+        seen.append(_find(args, model, args.constant(part), part.at, seen))
+
+    args.array(value, item)
+    return tuple(seen)
+
+
+def _index_fields(args: Arguments, model: ModelDraft) -> tuple[IndexedDraft, ...]:
+    seen: list[ScalarDraft] = []
+
+    def item(part: Expression) -> IndexedDraft:
+        name = part.name if isinstance(part, Call) else args.constant(part)
+        indexed = IndexedDraft(_find(args, model, name, part.at, seen))
+        seen.append(indexed.field)
+        if isinstance(part, Call):
+            _read_options(args, part, indexed)
+        return indexed
+
+    return tuple(args.array(args.required("fields"), item))
+
+
+def _read_options(args: Arguments, part: Call, indexed: IndexedDraft) -> None:
+    """``field(sort: Desc, length: 10, ops: raw("…"))``; Prisma passes over any other argument, and so is it here."""
+    given: dict[str | None, Expression] = {}
+    for arg in part.args:
+        given.setdefault(arg.name, arg.value)
+    if (value := given.get("sort")) is not None:
+        indexed.sort = args.constant(value)
+        if indexed.sort not in _SORTS:
+            args.sources.fail(f"a field cannot be sorted {indexed.sort}", value.at, _SORTS)
+    if (value := given.get("length")) is not None:
+        indexed.length = args.integer(value)
+    value = given.get("ops")
+    if isinstance(value, Constant):
+        indexed.ops = value.text
+        if value.text not in OPERATOR_CLASSES:
+            args.sources.fail(f'{value.text} is not an operator class; raw("…") names any other', value.at)
+    elif isinstance(value, Call) and value.name == "raw":
+        match value.args:
+            case [arg] if isinstance(arg.value, StringLiteral):
+                indexed.ops, indexed.raw_ops = arg.value.value, True
+            case _:
+                args.sources.fail("raw() takes one text", value.at)
+    elif value is not None:
+        args.sources.fail('an operator class is a word or raw("…")', value.at)
+
+
+def _enum(schema: SchemaDraft, enum: EnumDraft) -> None:
+    for value in enum.node.values:
+        attributes = Attributes(schema.sources, value.attributes, "@")
+        if args := attributes.single("map"):
+            enum.written_labels[value.name] = args.string(args.required("name"))
+            args.done()
+        attributes.done()
+    attributes = Attributes(schema.sources, enum.node.attributes, "@@")
+    if args := attributes.single("map"):
+        enum.written_type = args.string(args.required("name"))
+        args.done()
+    if args := attributes.single("schema"):
+        enum.schema, enum.schema_at = _schema(args)
+    attributes.done()
