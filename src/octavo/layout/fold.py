@@ -1,0 +1,211 @@
+"""From rows to JSON, as SQL: PostgreSQL itself writes the lines, records and embedded arrays.
+
+A :func:`fold` is one ``COPY … TO STDOUT`` whose rows are ready pieces of files.  It uses COPY's CSV format
+with separators that JSON text never holds unescaped, so that what arrives needs no decoding at all:
+:data:`CUT` between what names the file and the piece itself, and :data:`BREAK` where an indented piece
+breaks its line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from octavo.layout.layout import VERSION, Kind, Layout, Place
+from octavo.layout.types import column_type
+from octavo.schema.datamodel import Model, ScalarField, ScalarKind
+from octavo.schema.ddl import literal, native_type, quote, table_name
+
+CUT, BREAK = b"\x02", b"\x03"
+_FORMAT = r"(FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')"
+_BREAK = "\x03"
+_MOST_ARGUMENTS = 90
+"""in one call; PostgreSQL is built for 100"""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The part ``number`` of ``of`` parts, cut so that records with one parent stay together."""
+
+    number: int
+    of: int
+
+
+WHOLE = Slice(0, 1)
+
+
+def fold(layout: Layout, place: Place, part: Slice = WHOLE) -> str:
+    """The COPY of a model that is not embedded, in the order of its file.
+
+    Each row is: the values of :func:`heads`, each as JSON, each followed by :data:`CUT`; then the piece:
+    a line (logs), a file's content (``Kind.FILE``), or an element of the document's array.
+    """
+    writer = _Writer(layout, indented=place.kind in (Kind.FILE, Kind.DOCUMENT))
+    columns = [f"to_json({_column('t', f)}::text)" for f in heads(layout, place)]
+    columns.append(writer.record(place, "t", depth=2 if place.kind is Kind.DOCUMENT else 0))
+    joins = "".join(writer.joins)
+    where = f" WHERE {_in_part(place, part)}" if part.of > 1 else ""
+    order = f" ORDER BY {', '.join(_order(layout, place))}" if place.kind is not Kind.FILE else ""
+    source = f"{table_name(place.model)} AS t{joins}{where}{order}"
+    return f"COPY (SELECT {', '.join(columns)} FROM {source}) TO STDOUT {_FORMAT}"
+
+
+def heads(layout: Layout, place: Place) -> tuple[ScalarField, ...]:
+    """What a row tells beside its JSON: what names its file, or the files that hang on it; then the path
+    and size of its payload, where it has one."""
+    names = place.name_fields
+    if not names and has_logs(layout, place.model):
+        names = place.model.key.field_names
+    payload = [name for name in (place.payload, place.payload_size) if name]
+    return tuple(place.model.scalar(name) for name in (*names, *payload))
+
+
+def has_logs(layout: Layout, model: Model) -> list[Place]:
+    """The logs that each record of this model owns."""
+    return [
+        p
+        for p in layout.places
+        if p.kind is Kind.LOG_PER_PARENT and p.relation is not None and p.relation.parent == model.name
+    ]
+
+
+def unkeepable(place: Place) -> list[tuple[str, str]]:
+    """The fields with values that no JSON here can stand for, and an SQL condition (on ``t``) that finds
+    them: arrays that are not counted from 1 in one dimension, and ``json`` lists with broken lines."""
+    found = []
+    for f in place.model.scalars:
+        if f.is_list:
+            column = _column("t", f)
+            condition = f"array_ndims({column}) > 1 OR array_lower({column}, 1) <> 1"
+            if _keeps_breaks(f):
+                condition += f" OR array_to_string({column}, '') ~ E'[\\n\\r]'"
+            found.append((f.name, condition))
+    return found
+
+
+def _column(alias: str, field: ScalarField) -> str:
+    return f"{alias}.{quote(field.column)}"
+
+
+def _keeps_breaks(field: ScalarField) -> bool:
+    return field.kind is ScalarKind.SCALAR and native_type(field).name == "Json"
+
+
+def _in_part(place: Place, part: Slice) -> str:
+    names = place.name_fields or place.model.key.field_names
+    hashed = ", ".join(f"{_column('t', place.model.scalar(n))}::text" for n in names)
+    return f"mod(hashtext(concat_ws('/', {hashed}))::bigint + 2147483648, {part.of}) = {part.number}"
+
+
+def _order(layout: Layout, place: Place, alias: str = "t") -> list[str]:
+    """By parent (any order of parents will do), then ``createdAt``, then key, text by its bytes."""
+    model = place.model
+    by = [_column(alias, model.scalar(n)) for n in place.name_fields]
+    created = next((f for f in model.scalars if f.name == "createdAt" and f.type == "DateTime"), None)
+    if created is not None:
+        by.append(_column(alias, created))
+    for f in model.key_fields:
+        column = _column(alias, f)
+        if f.kind is not ScalarKind.SCALAR:
+            by.append(f'{column}::text COLLATE "C"')
+        elif column_type(f, layout.datamodel).by_bytes:
+            by.append(f'{column} COLLATE "C"')
+        else:
+            by.append(column)
+    return by
+
+
+class _Writer:
+    """Builds the SQL expression of a record, and the joins that gather what is embedded in it."""
+
+    def __init__(self, layout: Layout, *, indented: bool) -> None:
+        self.layout, self.indented = layout, indented
+        self.joins: list[str] = []
+
+    def line(self, depth: int) -> str:
+        """What separates tokens that stand on lines of their own."""
+        return _BREAK + "  " * depth if self.indented else ""
+
+    def record(self, place: Place, alias: str, depth: int) -> str:
+        colon = ": " if self.indented else ":"
+        inner = self.line(depth + 1)
+        comma = f",{inner}"
+        parts: list[str] = []
+        if place.kind in (Kind.LOG, Kind.LOG_PER_PARENT):
+            parts.append(literal(f'{comma}"_model"{colon}"{place.model.name}"'))
+        elif place.kind is Kind.FILE:
+            parts.append(literal(f'{comma}"_version"{colon}{VERSION}'))
+        for f in place.fields:
+            parts += self.member(f, alias, f'{comma}"{f.name}"{colon}')
+        for number, child in enumerate(self.layout.embedded(place.model.name)):
+            joined = self.embed(child, place, alias, f"e{number}", depth + 1)
+            parts += [literal(f'{comma}"{child.array}"{colon}'), f"coalesce({joined}, '[]')"]
+        parts += self.exact_text(place.fields, alias, f'{comma}"_text"{colon}')
+        if not parts:
+            return literal("{}")
+        # Each member brings the comma before it; the first one's is dropped.
+        if parts[0].startswith("'"):
+            parts[0] = "'{" + inner + parts[0][1 + len(comma) :]
+        else:
+            parts = [literal("{" + inner), f"substr({_concat(parts)}, {len(comma) + 1})"]
+        return _concat([*parts, literal(self.line(depth) + "}")])
+
+    def member(self, field: ScalarField, alias: str, opening: str) -> list[str]:
+        column = _column(alias, field)
+        value = column_type(field, self.layout.datamodel).json_sql(column)
+        if not field.nullable:
+            return [literal(opening), value]
+        if field.is_json and not field.is_list:
+            # NULL is left out, since null is JSON's own.
+            return [f"CASE WHEN {column} IS NOT NULL THEN concat({literal(opening)}, {value}) END"]
+        return [literal(opening), f"CASE WHEN {column} IS NULL THEN 'null' ELSE ({value})::text END"]
+
+    def embed(self, child: Place, parent: Place, alias: str, name: str, depth: int) -> str:
+        """Joins the child's records, gathered by parent, and gives the expression of their array."""
+        relation = child.relation
+        if relation is None:
+            raise AssertionError(f"{child.model.name} is embedded without a parent")
+        inner, outer = self.line(depth + 1), self.line(depth)
+        record = self.record(child, "c", depth + 1)
+        order = ", ".join(_order(self.layout, child, "c"))
+        keys = [_column("c", child.model.scalar(f)) for f in relation.fields]
+        gathered = f"string_agg({record}, {literal(',' + inner)} ORDER BY {order})"
+        array = f"concat({literal('[' + inner)}, {gathered}, {literal(outer + ']')})"
+        selected = ", ".join(f"{key} AS k{i}" for i, key in enumerate(keys))
+        on = " AND ".join(
+            f"{name}.k{i} = {_column(alias, parent.model.scalar(r))}"
+            for i, r in enumerate(relation.references)
+        )
+        self.joins.append(
+            f" LEFT JOIN (SELECT {selected}, {array} AS j FROM {table_name(child.model)} AS c"
+            f" GROUP BY {', '.join(keys)}) AS {name} ON {on}"
+        )
+        return f"{name}.j"
+
+    def exact_text(self, fields: Iterable[ScalarField], alias: str, opening: str) -> list[str]:
+        """``json`` columns whose text breaks its line, once more as strings that keep the breaks."""
+        kept = [f for f in fields if _keeps_breaks(f) and not f.is_list]
+        if not kept:
+            return []
+        rows = ", ".join(f"({literal(f.name)}, {_column(alias, f)}::text)" for f in kept)
+        texts = "string_agg(concat(to_json(k), ':', to_json(v)), ',')"
+        return [
+            f"(SELECT {literal(opening + '{')} || {texts} || '}}'"
+            f" FROM (VALUES {rows}) AS x(k, v) WHERE v ~ E'[\\n\\r]')"
+        ]
+
+
+def _concat(parts: Sequence[str]) -> str:
+    """One expression of all parts, neighbouring literals as one, in calls that PostgreSQL can take."""
+    merged: list[str] = []
+    for part in parts:
+        if merged and part.startswith("'") and merged[-1].startswith("'"):
+            merged[-1] = merged[-1][:-1] + part[1:]
+        else:
+            merged.append(part)
+    while len(merged) > _MOST_ARGUMENTS:
+        merged = [
+            f"concat({', '.join(merged[i : i + _MOST_ARGUMENTS])})"
+            for i in range(0, len(merged), _MOST_ARGUMENTS)
+        ]
+    return f"concat({', '.join(merged)})"
