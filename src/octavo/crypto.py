@@ -151,7 +151,7 @@ def hash_password(password: str, *, rounds: int = 10, salt: bytes | None = None)
     """The bcrypt hash of a password, with cost ``rounds`` (4 to 31).
 
     ``salt`` (16 bytes) is for data that has to come out the same every time.  Raises UsageError for a
-    password longer than 72 bytes in UTF-8, whose end bcrypt would ignore, and for a cost or salt that cannot be.
+    password longer than 72 bytes in UTF-8, whose end bcrypt would ignore, and for an impossible cost or salt.
     """
     import bcrypt
 
