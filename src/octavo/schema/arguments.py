@@ -1,6 +1,7 @@
 """The attributes of one field or block, and the arguments of one attribute, each handed out once.
 
-What nobody asked for is refused: an attribute or an argument that the language does not have is never passed over.
+What nobody asked for is refused: an attribute or argument that the language does not have is never passed
+over.
 """
 
 from __future__ import annotations

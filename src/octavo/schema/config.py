@@ -71,6 +71,8 @@ def _datasource(draft: SchemaDraft, block: ConfigNode, properties: dict[str, Exp
     relation_mode = values.string(mode) if mode is not None else "foreignKeys"
     if mode is not None and relation_mode not in _RELATION_MODES:
         fail(f"there is no relationMode {relation_mode!r}", mode.at, _RELATION_MODES)
+    if "url" not in properties:
+        fail(f"the datasource {block.name} has no url", block.at, ("url",))
     for key in ("url", "shadowDatabaseUrl", "directUrl"):
         if (value := properties.pop(key, None)) is not None:
             _text_or_env(values, value)

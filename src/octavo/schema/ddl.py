@@ -151,11 +151,7 @@ def ddl(datamodel: Datamodel, schema: str = "public") -> Ddl:
     named = datamodel.datasource.schemas or ((schema,) if schema != "public" else ())
     tables = datamodel.tables
     return Ddl(
-        schemas=tuple(
-            f"CREATE SCHEMA IF NOT EXISTS {quote(name)}"
-            for name in named
-            if name != "public" or len(named) > 1
-        ),
+        schemas=tuple(f"CREATE SCHEMA IF NOT EXISTS {quote(name)}" for name in named if name != "public"),
         extensions=tuple(_extension(name) for name in datamodel.datasource.extensions),
         enums=tuple(_enum(enum) for enum in datamodel.enums),
         tables=tuple(_table(datamodel, model, with_key=True) for model in tables),

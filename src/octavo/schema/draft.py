@@ -49,7 +49,7 @@ class ScalarDraft:
 
 @dataclass(slots=True, eq=False)
 class RelationDraft:
-    """A field of a model's type.  ``fields`` and ``references`` are None where the argument is not written."""
+    """A field of a model's type.  ``fields`` and ``references`` are None where not written."""
 
     node: FieldNode
     model: ModelDraft
@@ -193,7 +193,7 @@ class EnumDraft:
 
 
 class Shape(StrEnum):
-    """What a relation is, by its fields: the one written here is always the foreign key's, or A of A and B."""
+    """What a relation is, by its fields."""
 
     ONE_TO_ONE = "one-to-one"
     ONE_TO_MANY = "one-to-many"
@@ -205,8 +205,8 @@ class Shape(StrEnum):
 class RelationPair:
     """A relation as its one or two fields form it.
 
-    ``forward`` is on the child (on model A of a many-to-many relation), ``back`` on the parent; one of them may be
-    missing, which is refused later.
+    ``forward`` is on the child (on model A of a many-to-many relation), ``back`` on the parent; one of
+    them may be missing, which is refused later.
     """
 
     shape: Shape

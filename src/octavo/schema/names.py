@@ -1,21 +1,24 @@
-"""What things are called: which names may be used in a schema, and which names the database gets by default."""
+"""What things are called: names that may be used in a schema, and those that the database gets by default."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from octavo.schema.arguments import Attribute
-from octavo.schema.datamodel import ScalarKind
-from octavo.schema.draft import EnumDraft, ModelDraft, RelationDraft, ScalarDraft, SchemaDraft
+from octavo.schema.datamodel import IndexKind, ScalarKind
+from octavo.schema.draft import EnumDraft, IndexDraft, ModelDraft, RelationDraft, ScalarDraft, SchemaDraft
 from octavo.schema.native import SCALARS
-from octavo.schema.syntax import Block, ConfigNode, EnumNode, FieldNode, Sources
+from octavo.schema.syntax import Attribute, Block, ConfigNode, EnumNode, FieldNode, Sources, ValueNode
 
 MAX_BYTES = 63
 """How long a name can be in PostgreSQL."""
 
-RESERVED = frozenset(
-    ["PrismaClient", "break", "case", "catch", "class", "const", "continue", "debugger", "default", "delete", "do", "else", "enum", "export", "extends", "false", "finally", "for", "function", "if", "implements", "import", "in", "instanceof", "interface", "let", "new", "null", "package", "private", "protected", "public", "return", "super", "switch", "this", "throw", "true", "try", "typeof", "var", "void", "while", "with", "yield", "async", "await", "using"]
-)
+_RESERVED = """
+    PrismaClient break case catch class const continue debugger default delete do else enum export extends
+    false finally for function if implements import in instanceof interface let new null package private
+    protected public return super switch this throw true try typeof var void while with yield
+    async await using
+"""
+RESERVED = frozenset(_RESERVED.split())
 """Names that a client could not use for a model or an enum."""
 
 
@@ -55,7 +58,7 @@ def _enum(draft: SchemaDraft, node: EnumNode) -> None:
 
 
 def _members(
-    sources: Sources, members: Sequence[FieldNode] | Sequence, attributes: Sequence[Attribute], of: str
+    sources: Sources, members: Sequence[FieldNode | ValueNode], attributes: Sequence[Attribute], of: str
 ) -> None:
     for attribute in attributes:
         _check(sources, attribute.name, "attribute", attribute.at)
@@ -99,3 +102,18 @@ def constraint_name(table: str, columns: Sequence[str], suffix: str) -> str:
     """What Prisma calls a constraint or index: ``<table>_<column>…_<suffix>``, the part before cut to fit."""
     end = f"_{suffix}"
     return _cut("_".join((table, *columns)), MAX_BYTES - len(end)) + end
+
+
+_SUFFIXES = {IndexKind.ID: "pkey", IndexKind.UNIQUE: "key", IndexKind.NORMAL: "idx"}
+
+
+def index_constraint(model: ModelDraft, index: IndexDraft) -> str:
+    """The name of a key or an index in the database."""
+    columns = [] if index.kind is IndexKind.ID else [f.field.column for f in index.fields]
+    return index.map or constraint_name(model.table, columns, _SUFFIXES[index.kind])
+
+
+def foreign_key_constraint(field: RelationDraft) -> str:
+    """The name of a foreign key in the database."""
+    columns = [f.column for f in field.fields or ()]
+    return field.map or constraint_name(field.model.table, columns, "fkey")

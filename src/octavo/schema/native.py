@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from octavo.schema.datamodel import NativeType
+from octavo.schema.syntax import Attribute, Constant, Expression, NumberLiteral, StringLiteral
 
 SCALARS = ("Int", "BigInt", "Float", "Boolean", "String", "DateTime", "Json", "Bytes", "Decimal")
 """Prisma's own types."""
@@ -12,7 +14,7 @@ SCALARS = ("Int", "BigInt", "Float", "Boolean", "String", "DateTime", "Json", "B
 
 @dataclass(frozen=True, slots=True)
 class NativeRule:
-    """``scalar`` is the type a field must have; ``arguments`` how many numbers it may take (never needs to)."""
+    """``scalar`` is the type that a field must have, ``arguments`` how many numbers the type may take."""
 
     scalar: str
     arguments: int = 0
@@ -86,3 +88,36 @@ def native_type(name: str, args: list[str]) -> tuple[NativeType | None, str]:
         if not 1 <= precision <= 1000:
             return None, "the precision of a Decimal ranges from 1 to 1000"
     return NativeType(name, numbers), ""
+
+
+def _spelled(value: Expression) -> str:
+    match value:
+        case NumberLiteral() | Constant():
+            return value.text
+        case StringLiteral():
+            return f'"{value.value}"'
+    return ""
+
+
+def spelled_arguments(attribute: Attribute) -> list[str]:
+    """The arguments of ``@db.…`` as written; what is no plain value is empty."""
+    return [_spelled(arg.value) for arg in attribute.args]
+
+
+def native_of(attribute: Attribute | None) -> NativeType | None:
+    """What ``@db.…`` says, if it says something valid."""
+    if attribute is None:
+        return None
+    return native_type(attribute.name.partition(".")[2], spelled_arguments(attribute))[0]
+
+
+_UNSUPPORTED = re.compile(r"([^(]+)(?:\((.*?)\))?(.+)?")
+
+
+def parse_native(text: str) -> NativeType | None:
+    """A native type spelled ``Name(1, 2)``, as within ``Unsupported("…")``; None if it is none."""
+    match = _UNSUPPORTED.fullmatch(text)
+    if match is None:
+        return None
+    args = [] if match.group(2) is None else [arg.strip() for arg in match.group(2).split(",")]
+    return native_type(match.group(1).strip(), args)[0]

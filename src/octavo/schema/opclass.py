@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class OperatorClass:
-    """``natives`` are the native types it is for; ``scalar`` a scalar whose default native type is one of them."""
+    """``natives`` are the native types it is for, ``scalar`` a scalar that is one of them by default."""
 
     algorithms: tuple[str, ...]
     natives: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from octavo.schema.attributes import read_attributes
 from octavo.schema.config import read_config
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.names import read_names
+from octavo.schema.reader import read_blocks
 from octavo.schema.relations import pair_relations
 from octavo.schema.resolve import build
 from octavo.schema.syntax import Sources
@@ -30,7 +31,7 @@ def parse_schema(text: str, file: str = "schema.prisma") -> Datamodel:
 def parse_files(files: Sequence[tuple[str, str]]) -> Datamodel:
     """The Datamodel of a schema in several files: names and texts, in order.  Raises SchemaError."""
     sources = Sources(files)
-    blocks = sources.parse()
+    blocks = read_blocks(sources)
     draft = read_config(sources, blocks)
     read_names(draft, blocks)
     read_attributes(draft)

@@ -27,8 +27,8 @@ def _refuse_ambiguity(schema: SchemaDraft, model: ModelDraft, field: RelationDra
     if len(same) > allowed:
         names = ", ".join(other.name for other in same)
         schema.sources.fail(
-            f"the fields {names} of {model.name} all refer to {field.target.name}: give each relation a name of "
-            'its own, @relation("…")',
+            f"the fields {names} of {model.name} all refer to {field.target.name}: each relation needs "
+            'a name of its own, @relation("…")',
             field.at,
         )
 

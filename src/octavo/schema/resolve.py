@@ -29,11 +29,9 @@ from octavo.schema.draft import (
     SchemaDraft,
     Shape,
 )
-from octavo.schema.names import constraint_name
+from octavo.schema.names import foreign_key_constraint, index_constraint
 from octavo.schema.relations import on_delete, on_update
 from octavo.schema.secret_lines import read_secrets
-
-_SUFFIXES = {IndexKind.ID: "pkey", IndexKind.UNIQUE: "key", IndexKind.NORMAL: "idx"}
 
 
 def build(schema: SchemaDraft) -> Datamodel:
@@ -114,18 +112,6 @@ def _field(draft: ScalarDraft | RelationDraft, secret: Secret | None) -> Field:
     )
 
 
-def index_constraint(model: ModelDraft, index: IndexDraft) -> str:
-    """The name of a key or an index in the database."""
-    columns = [] if index.kind is IndexKind.ID else [f.field.column for f in index.fields]
-    return index.map or constraint_name(model.table, columns, _SUFFIXES[index.kind])
-
-
-def foreign_key_constraint(field: RelationDraft) -> str:
-    """The name of a foreign key in the database."""
-    columns = [f.column for f in field.fields or ()]
-    return field.map or constraint_name(field.model.table, columns, "fkey")
-
-
 def _index(model: ModelDraft, draft: IndexDraft) -> Index:
     return Index(
         kind=draft.kind,
@@ -144,7 +130,8 @@ def _index(model: ModelDraft, draft: IndexDraft) -> Index:
 
 def _relation(schema: SchemaDraft, pair: RelationPair) -> Relation:
     forward, back = pair.forward, pair.back
-    assert forward is not None and back is not None, "an unfinished relation is refused before"
+    assert forward, "a relation without its child is refused before"
+    assert back, "a relation without its parent is refused before"
     if pair.shape is Shape.MANY_TO_MANY:
         return Relation(
             name=forward.relation_name,

@@ -1,4 +1,4 @@
-"""``/// @secret …``: Octavo's own convention in a field's documentation, which says how its value is protected.
+"""``/// @secret …``: how a field's value is protected, Octavo's own convention in documentation.
 
 A line of its own, in one of three forms::
 
@@ -71,4 +71,4 @@ def _read(schema: SchemaDraft, model: ModelDraft, field: ScalarDraft, text: str)
         named[role] = name
     if set(named) != set(_ROLES) or len(set(named.values())) < len(named):
         schema.sources.fail(f"{where} is malformed", field.at, _FORMS)
-    return Secret("aes-256-gcm", **named)
+    return Secret("aes-256-gcm", iv=named["iv"], tag=named["tag"], owner=named["owner"])
