@@ -51,16 +51,16 @@ def fold(layout: Layout, place: Place, part: Slice = WHOLE) -> str:
 
 
 def heads(layout: Layout, place: Place) -> tuple[ScalarField, ...]:
-    """What a row tells beside its JSON: what names its file, or the files that hang on it; then the path
-    and size of its payload, where it has one."""
+    """What a row tells beside its JSON: what names its file, or its key where files hang on the record; then
+    the path and size of its payload, where it has one."""
     names = place.name_fields
-    if not names and has_logs(layout, place.model):
+    if not names and (place.payload or logs_of(layout, place.model)):
         names = place.model.key.field_names
     payload = [name for name in (place.payload, place.payload_size) if name]
     return tuple(place.model.scalar(name) for name in (*names, *payload))
 
 
-def has_logs(layout: Layout, model: Model) -> list[Place]:
+def logs_of(layout: Layout, model: Model) -> list[Place]:
     """The logs that each record of this model owns."""
     return [
         p

@@ -26,35 +26,39 @@ class NotJson(ValueError):
         self.reason, self.position = reason, position
 
 
-def members(text: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The members of the object that ``text`` is: each key, as the string literal that stands there, and its
-    value's text.  Raises NotJson where it is no object, is cut, or has something behind it.
+def members(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
+    """The members of the object that stands in ``text[start:end]``: each key, as the string literal that
+    stands there, and where its value starts and ends.
+
+    Raises NotJson where it is no object, is cut, or has something behind it.
     """
-    at = _opened(text, b"{", "an object")
-    at, empty = _maybe_closed(text, at, b"}")
-    while not empty:
+    end = len(text) if end is None else end
+    at = _opened(text, start, b"{", "an object")
+    at, closed = _maybe_closed(text, at, b"}")
+    while not closed:
         key = _STRING.match(text, at)
         if not key:
             raise NotJson("a key is missing", at)
         at = _space(text, key.end())
         if text[at : at + 1] != b":":
             raise NotJson("a colon is missing", at)
-        start = _space(text, at + 1)
-        end = value_end(text, start)
-        yield key[0], text[start:end]
-        at, empty = _next(text, end, b"}")
-    _nothing_behind(text, at)
+        first = _space(text, at + 1)
+        last = value_end(text, first)
+        yield key[0], first, last
+        at, closed = _next(text, last, b"}")
+    _nothing_behind(text, at, end)
 
 
-def elements(text: bytes) -> Iterator[tuple[bytes, int]]:
-    """The elements of the array that ``text`` is: each one's text, and where it starts.  Raises NotJson."""
-    at = _opened(text, b"[", "an array")
-    at, empty = _maybe_closed(text, at, b"]")
-    while not empty:
-        end = value_end(text, at)
-        yield text[at:end], at
-        at, empty = _next(text, end, b"]")
-    _nothing_behind(text, at)
+def elements(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """Where each element of the array that stands in ``text[start:end]`` starts and ends.  Raises NotJson."""
+    end = len(text) if end is None else end
+    at = _opened(text, start, b"[", "an array")
+    at, closed = _maybe_closed(text, at, b"]")
+    while not closed:
+        last = value_end(text, at)
+        yield at, last
+        at, closed = _next(text, last, b"]")
+    _nothing_behind(text, at, end)
 
 
 def value_end(text: bytes, start: int) -> int:
@@ -93,8 +97,8 @@ def _space(text: bytes, at: int) -> int:
     return found.end() if found else at
 
 
-def _opened(text: bytes, bracket: bytes, what: str) -> int:
-    at = _space(text, 0)
+def _opened(text: bytes, start: int, bracket: bytes, what: str) -> int:
+    at = _space(text, start)
     if text[at : at + 1] != bracket:
         raise NotJson(f"is not {what}", at)
     return at + 1
@@ -117,7 +121,7 @@ def _next(text: bytes, at: int, bracket: bytes) -> tuple[int, bool]:
     return _space(text, at + 1), False
 
 
-def _nothing_behind(text: bytes, at: int) -> None:
+def _nothing_behind(text: bytes, at: int, end: int) -> None:
     at = _space(text, at)
-    if at != len(text):
+    if at < end:
         raise NotJson("something stands behind the end", at)

@@ -105,7 +105,7 @@ _FLOAT = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\"(N
 
 
 def _float(value: msgspec.Raw) -> bytes:
-    found = _FLOAT.fullmatch(bytes(value).strip())
+    found = _FLOAT.fullmatch(bytes(value))
     if not found:
         raise ValueError('is neither a number nor "NaN", "Infinity" or "-Infinity"')
     return found[1] or found[0]
@@ -208,9 +208,19 @@ def _list_of(element: ColumnType) -> ColumnType:
         )
 
     def text(values: list[Any]) -> bytes:
-        return array_text([None if v is None else element.text(v) for v in values])
+        return array_text([None if is_null(v) else element.text(v) for v in values])
 
-    return ColumnType(json_sql, list[element.decoded | None], text, _cast_text)  # type: ignore[name-defined]
+    return ColumnType(json_sql, list[or_null(element.decoded)], text, _cast_text)  # type: ignore[misc]
+
+
+def or_null(decoded: Any) -> Any:
+    """The type, in msgspec's terms, of a value that may be ``null``; raw text can hold that by itself."""
+    return decoded if decoded is msgspec.Raw else decoded | None
+
+
+def is_null(value: Any) -> bool:
+    """Whether a decoded value, raw text included, is ``null``."""
+    return value is None or (type(value) is msgspec.Raw and bytes(value) == b"null")
 
 
 _PLAIN_ELEMENT = re.compile(rb'[^"\\{},\s\v]+')
