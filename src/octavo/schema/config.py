@@ -10,6 +10,21 @@ from octavo.schema.syntax import Block, Call, ConfigNode, Expression, Sources, S
 _PROVIDERS = ("postgresql", "postgres")
 _RELATION_MODES = ("foreignKeys", "prisma")
 
+_FEATURES = """
+    fullTextSearchPostgres metrics nativeDistinct postgresqlExtensions relationJoins
+    schemaEngineDriverAdapters shardKeys strictUndefinedChecks views
+
+    aggregateApi atomicNumberOperations clientExtensions cockroachDb cockroachdb connectOrCreate createMany
+    dataProxy deno distinct driverAdapters extendedIndexes extendedWhereUnique fieldReference filterJson
+    filteredRelationCount fullTextIndex fullTextSearch groupBy improvedQueryRaw interactiveTransactions
+    jsonProtocol microsoftSqlServer middlewares mongoDb mongodb multiSchema nApi namedConstraints napi
+    nativeTypes omitApi orderByAggregateGroup orderByNulls orderByRelation prismaSchemaFolder queryCompiler
+    reactNative referentialActions referentialIntegrity selectRelationCount tracing transactionApi typedSQL
+    typedSql uncheckedScalarInputs
+"""
+PREVIEW_FEATURES = frozenset(_FEATURES.split())
+"""What ``previewFeatures`` may name: what is in preview, then what once was."""
+
 
 def read_config(sources: Sources, blocks: tuple[Block, ...]) -> SchemaDraft:
     """A draft with the datasource and the preview features.  Raises SchemaError."""
@@ -46,14 +61,14 @@ def _properties(sources: Sources, block: ConfigNode) -> dict[str, Expression]:
     return found
 
 
-def _text_or_env(values: Values, value: Expression) -> str:
-    """A text; of ``env("NAME")``, nothing is read: a schema means the same whatever the environment."""
+def _text_or_env(values: Values, value: Expression) -> tuple[str, str]:
+    """``("text", …)`` or ``("env", name)``.  No variable is read: a schema means the same everywhere."""
     if isinstance(value, Call) and value.name == "env":
         match value.args:
             case [arg] if isinstance(arg.value, StringLiteral):
-                return ""
+                return "env", arg.value.value
         values.sources.fail("env() takes the name of one variable", value.at)
-    return values.string(value)
+    return "text", values.string(value)
 
 
 def _datasource(draft: SchemaDraft, block: ConfigNode, properties: dict[str, Expression]) -> None:
@@ -73,9 +88,14 @@ def _datasource(draft: SchemaDraft, block: ConfigNode, properties: dict[str, Exp
         fail(f"there is no relationMode {relation_mode!r}", mode.at, _RELATION_MODES)
     if "url" not in properties:
         fail(f"the datasource {block.name} has no url", block.at, ("url",))
-    for key in ("url", "shadowDatabaseUrl", "directUrl"):
-        if (value := properties.pop(key, None)) is not None:
-            _text_or_env(values, value)
+    urls = {
+        key: _text_or_env(values, value)
+        for key in ("url", "shadowDatabaseUrl", "directUrl")
+        if (value := properties.pop(key, None)) is not None
+    }
+    shadow = urls.pop("shadowDatabaseUrl", None)
+    if shadow is not None and shadow[1] and shadow in urls.values():
+        fail("the shadow database is the database itself", block.at, ("another shadowDatabaseUrl",))
     draft.datasource_at = block.at
     draft.datasource = Datasource(
         name=block.name,
@@ -106,7 +126,13 @@ def _extensions(values: Values, value: Expression | None) -> tuple[str, ...]:
         return ()
 
     def item(part: Expression) -> str:
-        return part.name if isinstance(part, Call) else values.constant(part)
+        if not isinstance(part, Call):
+            return values.constant(part)
+        for arg in part.args:
+            if arg.name not in ("map", "schema", "version"):
+                values.sources.fail(f"an extension has no {arg.name or 'argument without a name'}", arg.at)
+            values.string(arg.value)
+        return part.name
 
     return tuple(values.array(value, item))
 
@@ -124,4 +150,9 @@ def _generator(sources: Sources, block: ConfigNode, properties: dict[str, Expres
     if (targets := properties.pop("binaryTargets", None)) is not None:
         values.array(targets, lambda part: _text_or_env(values, part))
     features = properties.pop("previewFeatures", None)
-    return set(values.array(features, values.string)) if features is not None else set()
+    if features is None:
+        return set()
+    names = set(values.array(features, values.string))
+    for name in sorted(names - PREVIEW_FEATURES):
+        sources.fail(f"there is no preview feature {name}", features.at)
+    return names

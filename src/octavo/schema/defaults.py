@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from base64 import b64decode
-from datetime import datetime
-
+from octavo.schema import literals
 from octavo.schema.arguments import Arguments
 from octavo.schema.datamodel import Arity, DefaultValue, EnumValue, Function, Number, ScalarKind
 from octavo.schema.draft import EnumDraft, ScalarDraft
@@ -59,56 +55,19 @@ def _scalar(args: Arguments, draft: ScalarDraft, value: Expression) -> DefaultVa
             return value.text == "true"
         case "String", StringLiteral():
             return value.value
-        case "Int" | "BigInt", NumberLiteral() if "." not in value.text:
-            if abs(int(value.text)) < 2**63:
+        case "Json" | "Bytes" | "DateTime", StringLiteral():
+            if literals.CHECKS[draft.type](value.value):
+                return value.value
+        case "Int" | "BigInt", NumberLiteral():
+            if literals.is_integer(value.text):
                 return Number(value.text)
-        case "Float", NumberLiteral():
-            return Number(value.text)
-        case "Decimal", NumberLiteral():
-            return Number(value.text)
-        case "Decimal", StringLiteral() if _is_decimal(value.value):
-            return Number(value.value)
-        case "DateTime", StringLiteral() if _is_rfc3339(value.value):
-            return value.value
-        case "Json", StringLiteral() if _is_json(value.value):
-            return value.value
-        case "Bytes", StringLiteral() if _is_base64(value.value):
-            return value.value
+        case "Float" | "Decimal", NumberLiteral():
+            if literals.is_finite(value.text):
+                return Number(value.text)
+        case "Decimal", StringLiteral():
+            if literals.is_decimal(value.value):
+                return Number(value.value)
     args.sources.fail(f"the default of {draft.name} is no {draft.type}", value.at)
-
-
-_DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[-+]\d\d:\d\d)")
-
-
-def _is_decimal(text: str) -> bool:
-    return _DECIMAL.fullmatch(text) is not None
-
-
-def _is_rfc3339(text: str) -> bool:
-    if _RFC3339.fullmatch(text) is None:
-        return False
-    try:
-        datetime.fromisoformat(re.sub(r"\.\d+", "", text.upper().replace(" ", "T")))
-    except ValueError:
-        return False
-    return True
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_base64(text: str) -> bool:
-    try:
-        b64decode(text, validate=True)
-    except ValueError:
-        return False
-    return True
 
 
 def _dbgenerated(args: Arguments, call: Call) -> Function:

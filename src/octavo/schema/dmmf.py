@@ -19,6 +19,7 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
 )
+from octavo.schema.literals import show_datetime, to_float
 
 
 def dmmf(datamodel: Datamodel) -> dict[str, Any]:
@@ -115,13 +116,15 @@ def _default(field: ScalarField, value: DefaultValue) -> Any:
             return [_default(field, item) for item in value]
         case Number(text):
             return _number(field.type, text)
+        case str() if field.type == "DateTime":
+            return show_datetime(value)
     return value
 
 
 def _number(scalar: str, text: str) -> Any:
     if scalar == "Int":
         return int(text)
-    return float(text) if scalar in ("Float", "Decimal") else text
+    return to_float(text) if scalar in ("Float", "Decimal") else str(int(text))
 
 
 def _relation(field: RelationField) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def _check_fields(schema: SchemaDraft, model: ModelDraft, index: IndexDraft) -> 
 def check_indexes(schema: SchemaDraft, model: ModelDraft) -> None:
     fail = schema.sources.fail
     for index in model.indexes:
-        if model.is_view:
+        if model.is_view and index.kind is IndexKind.NORMAL:
             fail("a view has no indexes", index.at)
         _check_fields(schema, model, index)
         for indexed in index.fields:
