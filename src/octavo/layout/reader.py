@@ -45,7 +45,7 @@ class File:
 
 @dataclass(frozen=True)
 class Contents:
-    """What lies in a data folder: the layout's files, fixed ones that are missing, what belongs to nothing."""
+    """What lies in a data folder: the layout's files, the fixed ones that are missing, and strays."""
 
     files: tuple[File, ...]
     missing: tuple[str, ...]

@@ -1,0 +1,214 @@
+"""PostgreSQL → files, from one snapshot: built beside the data folder, synced, and put in place whole."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psycopg
+
+from octavo.errors import DatabaseError, DifferenceError
+from octavo.layout.fold import Slice, unkeepable
+from octavo.layout.layout import Kind, Layout
+from octavo.migrate.payloads import PayloadKeeper, PayloadProblem
+from octavo.migrate.progress import SILENT, Progress
+from octavo.migrate.source import Source, open_source
+from octavo.migrate.target import State, building, refusal, state_of
+from octavo.migrate.writers import Stopped, Task, Writer, Written
+from octavo.postgres.connection import Connection
+from octavo.postgres.failures import database_errors
+from octavo.postgres.url import DatabaseUrl
+from octavo.schema.ddl import table_name
+from octavo.store import disk
+
+_WORTH_SLICING = 20_000
+"""rows; fewer than these are one worker's task"""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How to export: payloads are looked for below ``files_root``; ``jobs`` connections read at once."""
+
+    files_root: Path
+    jobs: int = 2
+    replace: bool = False
+    dry_run: bool = False
+
+
+@dataclass
+class ExportReport:
+    """What an export did, or (a dry run) would do."""
+
+    target: Path
+    counts: dict[str, int]
+    """rows by model"""
+    dry_run: bool = False
+    replaces: bool = False
+    kept: Path | None = None
+    """where the store that was replaced is now"""
+    files: int = 0
+    payloads: int = 0
+    """rows whose payload was kept"""
+    payload_bytes: int = 0
+    payload_problems: list[PayloadProblem] = field(default_factory=list)
+    files_root_missing: bool = False
+    notes: tuple[str, ...] = ()
+    """what the catalog holds beside the schema that cannot hurt"""
+    seconds: float = 0.0
+
+
+def export(
+    url: DatabaseUrl,
+    data_dir: Path,
+    layout: Layout,
+    options: ExportOptions,
+    progress: Progress = SILENT,
+) -> ExportReport:
+    """Write the database into a data folder.
+
+    Nothing is written unless everything can be: drift, a table or column that the schema does not know, rows
+    hidden by row-level security and values that cannot be kept refuse the export.  A payload that cannot be
+    had does not: it is reported.
+
+    Raises UsageError (a store is there already), DriftError, DifferenceError, DatabaseError, DiskError.
+    """
+    started = time.monotonic()
+    data_dir = data_dir.resolve()
+    state = state_of(data_dir, layout)
+    if state is State.STORE and not options.replace:
+        raise refusal(data_dir)
+    with open_source(url, layout) as source:
+        source.drift.raise_if_any()
+        counts = source.counts(layout.datamodel)
+        _refuse_unkeepable(source, layout)
+        report = ExportReport(
+            data_dir,
+            counts,
+            dry_run=options.dry_run,
+            replaces=state is State.STORE,
+            notes=tuple(str(note) for note in source.drift.notes),
+        )
+        if not options.dry_run:
+            with building(data_dir, layout) as built:
+                keeper = PayloadKeeper(layout, options.files_root, built.path)
+                progress.begin("export", sum(_top_level(layout, counts).values()))
+                written = _write(source, layout, Writing(built.path, keeper, options.jobs, progress))
+                _compare_counts(layout, counts, written)
+                report.files = sum(w.files for w in written)
+                report.payloads, report.payload_bytes = keeper.kept, keeper.size
+                report.payload_problems = sorted(keeper.problems, key=lambda p: (p.model, p.key))
+                report.files_root_missing = keeper.root_missing
+                progress.begin("sync", 0)
+                report.kept = built.put_in_place(replace=options.replace)
+    report.seconds = time.monotonic() - started
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Where to write, with how many workers, telling whom."""
+
+    root: Path
+    keeper: PayloadKeeper
+    jobs: int
+    progress: Progress
+
+
+def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
+    """Run all tasks, each worker with a connection of its own that sees the snapshot."""
+    jobs = max(1, writing.jobs) if source.snapshot.shareable else 1
+    tasks = _tasks(layout, source.counts(layout.datamodel), jobs)
+    failed = threading.Event()
+    writer = Writer(layout, writing.root, writing.keeper, writing.progress.advance, failed.is_set)
+    url = source.snapshot.url
+
+    with ExitStack() as stack:
+        connections = [source.snapshot.connection]
+        for _ in range(min(jobs, len(tasks)) - 1):
+            connections.append(stack.enter_context(source.snapshot.join()))
+        free = list(connections)
+
+        def run(task: Task) -> Written:
+            if failed.is_set():
+                raise Stopped
+            connection = free.pop()
+            try:
+                with disk.disk_errors("writing the export"), database_errors(url, "reading rows"):
+                    return writer.write(connection, task)
+            except BaseException:
+                failed.set()
+                raise
+            finally:
+                free.append(connection)
+
+        with ThreadPoolExecutor(len(connections), thread_name_prefix="export") as pool:
+            futures = [pool.submit(run, task) for task in tasks]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+            except BaseException:
+                failed.set()
+                _cancel(connections)
+                raise
+            if failed.is_set():
+                _cancel(connections)
+            errors = [e for f in futures if (e := f.exception()) and not isinstance(e, Stopped)]
+        if errors:
+            raise errors[0]
+        return [f.result() for f in futures]
+
+
+def _cancel(connections: Iterable[Connection]) -> None:
+    for connection in connections:
+        try:
+            connection.cancel_safe(timeout=5)
+        except psycopg.Error:
+            connection.close()
+
+
+def _tasks(layout: Layout, counts: dict[str, int], jobs: int) -> list[Task]:
+    """The largest first, and those with one log per parent in as many slices as there are workers."""
+    sized: list[tuple[int, Task]] = []
+    for family in layout.families:
+        rows = sum(counts[p.model.name] for p in family.places)
+        parts = jobs if family.kind is Kind.LOG_PER_PARENT and rows >= _WORTH_SLICING else 1
+        sized += [(rows // parts, Task(family, Slice(n, parts))) for n in range(parts)]
+    return [task for _, task in sorted(sized, key=lambda item: -item[0])]
+
+
+def _top_level(layout: Layout, counts: dict[str, int]) -> dict[str, int]:
+    return {p.model.name: counts[p.model.name] for p in layout.places if p.kind is not Kind.EMBEDDED}
+
+
+def _compare_counts(layout: Layout, counts: dict[str, int], written: list[Written]) -> None:
+    total: Counter[str] = Counter()
+    for part in written:
+        total.update(part.rows)
+    expected = _top_level(layout, counts)
+    if wrong := [f"{m}: {n} rows, {total[m]} written" for m, n in expected.items() if total[m] != n]:
+        raise DatabaseError("the export is not complete: " + "; ".join(wrong))
+
+
+def _refuse_unkeepable(source: Source, layout: Layout) -> None:
+    found: list[str] = []
+    for place in layout.places:
+        tests = unkeepable(place)
+        if not tests:
+            continue
+        counted = ", ".join(f"count(*) FILTER (WHERE {condition})" for _, condition in tests)
+        query = f"SELECT {counted} FROM {table_name(place.model)} AS t"
+        with database_errors(source.snapshot.url, "looking for values that cannot be kept"):
+            row = source.snapshot.connection.execute(query.encode()).fetchone() or ()
+        found += [
+            f"{place.model.name}.{name}: {n} rows" for (name, _), n in zip(tests, row, strict=True) if n
+        ]
+    if found:
+        raise DifferenceError(
+            "some arrays have several dimensions, do not count from 1, or hold json with line breaks, "
+            "which no file here can keep: " + "; ".join(found)
+        )

@@ -1,0 +1,201 @@
+"""Payloads: the files that records point at, kept in the data folder once per content.
+
+A payload lies at ``<folder>/<2 hex>/<sha256>``, under the SHA-256 of its bytes; the record's line names it
+in ``_sha256``.  The path that the record itself holds is only ever followed below the files root.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from octavo.layout.layout import Layout
+from octavo.layout.reader import payload_path
+from octavo.store import disk
+from octavo.store.beneath import Outside, folder_beneath, open_beneath, parts_of
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadProblem:
+    """A row whose payload is not simply there.  The row itself is kept all the same."""
+
+    model: str
+    key: str
+    path: str
+    reason: str
+    kept: bool
+    """whether a payload was kept for the row"""
+
+
+def read_payload(root: Path, path: str) -> Iterator[bytes]:
+    """The bytes of a file below the files root, in pieces.
+
+    Raises Outside for a path that leads elsewhere, OSError as the system does.
+    """
+    descriptor = open_beneath(root, path)
+    try:
+        while piece := os.read(descriptor, _CHUNK):
+            yield piece
+    finally:
+        os.close(descriptor)
+
+
+def digest_of(pieces: Iterator[bytes]) -> tuple[str, int]:
+    """SHA-256 in hexadecimal, and the number of bytes."""
+    digest, size = hashlib.sha256(), 0
+    for piece in pieces:
+        digest.update(piece)
+        size += len(piece)
+    return digest.hexdigest(), size
+
+
+def file_digest(path: Path) -> tuple[str, int]:
+    """The digest and size of a payload in the data folder.  Raises OSError; follows no symbolic link."""
+    return digest_of(_pieces(path))
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        while piece := os.read(descriptor, _CHUNK):
+            yield piece
+    finally:
+        os.close(descriptor)
+
+
+class PayloadKeeper:
+    """Copies payloads from the files root into a data folder that is being built."""
+
+    def __init__(self, layout: Layout, files_root: Path, built: Path) -> None:
+        self.layout, self.files_root, self.built = layout, files_root, built
+        self.problems: list[PayloadProblem] = []
+        self.kept = 0
+        """rows that have their payload"""
+        self.size = 0
+        """bytes written, each content once"""
+        self.root_missing = not files_root.is_dir()
+        self._lock = threading.Lock()
+
+    def keep(self, model: str, key: str, path: str, size: int | None) -> str | None:
+        """Copy a row's payload and give its digest; None, and a problem, if it cannot be had.
+
+        Raises OSError if the copy cannot be written.
+        """
+        incoming = self.built / self.layout.payload_folder / f".incoming-{threading.get_ident()}"
+        digest, found = hashlib.sha256(), 0
+        try:
+            with _reading(read_payload(self.files_root, path)) as pieces:
+                first = next(pieces, b"")
+                descriptor = disk.create(incoming)
+                try:
+                    piece = first
+                    while piece:
+                        digest.update(piece)
+                        found += len(piece)
+                        disk.write_all(descriptor, piece)
+                        piece = next(pieces, b"")
+                finally:
+                    os.close(descriptor)
+        except _Unreadable as error:
+            with suppress(FileNotFoundError):
+                incoming.unlink()
+            self._note(PayloadProblem(model, key, path, error.reason, kept=False))
+            return None
+        name = digest.hexdigest()
+        self._shelve(incoming, name, found)
+        if size is not None and size != found:
+            reason = f"is {found} bytes, the row says {size}"
+            self._note(PayloadProblem(model, key, path, reason, kept=True))
+        return name
+
+    def _shelve(self, incoming: Path, digest: str, size: int) -> None:
+        target = self.built / payload_path(self.layout, digest)
+        with self._lock:
+            self.kept += 1
+            if target.exists():
+                incoming.unlink()
+                return
+            disk.make_folder(target.parent)
+            os.rename(incoming, target)
+            self.size += size
+
+    def _note(self, problem: PayloadProblem) -> None:
+        with self._lock:
+            self.problems.append(problem)
+
+
+class _Unreadable(Exception):
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@contextmanager
+def _reading(pieces: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+    """Tell what fails in reading the payload from what fails in writing its copy."""
+
+    def guarded() -> Iterator[bytes]:
+        try:
+            yield from pieces
+        except Outside as error:
+            raise _Unreadable(f"is refused: the path {error.reason}") from error
+        except FileNotFoundError as error:
+            raise _Unreadable("is missing") from error
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise _Unreadable(f"cannot be read: {reason}") from error
+
+    yield guarded()
+
+
+def put_back(data: Path, layout: Layout, digest: str, files_root: Path, path: str) -> str | None:
+    """Write a payload to where its row says, below the files root; never over a file with other content.
+
+    Gives the reason if that cannot be done, None if the file is there now.  Raises OSError as the system does
+    in writing.
+    """
+    source = data / payload_path(layout, digest)
+    try:
+        parts_of(path)
+        if (there := _digest_there(files_root, path)) is not None:
+            return None if there == digest else "another file stands there"
+        folder = folder_beneath(files_root, path)
+    except Outside as error:
+        return f"the path {error.reason}"
+    name = parts_of(path)[-1]
+    beside = f".octavo-{os.getpid()}-{threading.get_ident()}"
+    try:
+        descriptor = os.open(
+            beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder
+        )
+        try:
+            try:
+                for piece in _pieces(source):
+                    disk.write_all(descriptor, piece)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            try:
+                os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            except FileExistsError:
+                return "another file stands there"
+        finally:
+            os.unlink(beside, dir_fd=folder)
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return None
+
+
+def _digest_there(root: Path, path: str) -> str | None:
+    try:
+        return digest_of(read_payload(root, path))[0]
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,19 @@
+"""How far a long task is: what does the work tells it here, and the command line shows it."""
+
+from __future__ import annotations
+
+
+class Progress:
+    """Told of phases and rows.  This one says nothing; the command line's draws a bar.
+
+    ``advance`` is called from several threads.
+    """
+
+    def begin(self, phase: str, total: int) -> None:
+        """A phase begins that will take ``total`` steps (rows, mostly)."""
+
+    def advance(self, steps: int) -> None:
+        """So many more steps are done."""
+
+
+SILENT = Progress()

@@ -1,0 +1,173 @@
+"""How the rows of a fold become files: each family of files is one task, or several slices of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import msgspec
+
+from octavo.layout.fold import BREAK, CUT, WHOLE, Slice, fold, heads, logs_of
+from octavo.layout.layout import VERSION, FileFamily, Kind, Layout, Place
+from octavo.migrate.payloads import PayloadKeeper
+from octavo.store import disk
+
+if TYPE_CHECKING:
+    from octavo.postgres.connection import Connection
+
+_BUFFER = 1 << 17
+_ROWS_PER_REPORT = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """The files of a family, or (logs per parent) of a slice of the parents."""
+
+    family: FileFamily
+    part: Slice = WHOLE
+
+
+@dataclass
+class Written:
+    """What a task wrote."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    """by model, those embedded left out"""
+    files: int = 0
+
+
+class Writer:
+    """Writes families of files below ``root`` from a connection that reads the snapshot.
+
+    ``stopped`` is asked now and then; once it says so, the writing ends with :class:`Stopped`.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        root: Path,
+        keeper: PayloadKeeper,
+        advance: Callable[[int], None],
+        stopped: Callable[[], bool],
+    ) -> None:
+        self.layout, self.root, self.keeper = layout, root, keeper
+        self.advance, self.stopped = advance, stopped
+
+    def write(self, connection: Connection, task: Task) -> Written:
+        """Write the files of one task.  Raises OSError as the system does, psycopg's errors as the server."""
+        kind = task.family.kind
+        if kind is Kind.LOG:
+            return self._log(connection, task.family)
+        if kind is Kind.LOG_PER_PARENT:
+            return self._logs_per_parent(connection, task)
+        if kind is Kind.FILE:
+            return self._record_files(connection, task.family)
+        return self._document(connection, task.family)
+
+    def _rows(self, connection: Connection, place: Place, part: Slice, written: Written) -> Iterator[bytes]:
+        """The rows of a fold as they come, counted."""
+        count = 0
+        query = fold(self.layout, place, part).encode()
+        with connection.cursor() as cursor, cursor.copy(query) as copy:
+            for row in copy:
+                yield bytes(row)
+                count += 1
+                if count % _ROWS_PER_REPORT == 0:
+                    self.advance(_ROWS_PER_REPORT)
+                    if self.stopped():
+                        raise Stopped
+        self.advance(count % _ROWS_PER_REPORT)
+        written.rows[place.model.name] = count
+
+    def _open(self, path: str) -> BinaryIO:
+        return open(disk.create(self.root / path), "wb", buffering=_BUFFER)
+
+    def _document(self, connection: Connection, family: FileFamily) -> Written:
+        written = Written(files=1)
+        with self._open(family.path) as file:
+            file.write(b'{\n  "_version": %d' % VERSION)
+            for place in family.places:
+                file.write(b',\n  "%s": [' % place.array.encode())
+                opening, closing_bracket = b"\n    ", b"]"
+                for row in self._rows(connection, place, WHOLE, written):
+                    file.write(opening + row[:-1].replace(BREAK, b"\n"))
+                    opening, closing_bracket = b",\n    ", b"\n  ]"
+                file.write(closing_bracket)
+            file.write(b"\n}\n")
+        return written
+
+    def _record_files(self, connection: Connection, family: FileFamily) -> Written:
+        (place,) = family.places
+        written = Written()
+        hanging = logs_of(self.layout, place.model)
+        for row in self._rows(connection, place, WHOLE, written):
+            head, _, content = row.rpartition(CUT)
+            names = _decoded(head)
+            with self._open(place.file_for(names)) as file:
+                file.write(content.replace(BREAK, b"\n"))
+            self._make_logs(hanging, names)
+            written.files += 1
+        return written
+
+    def _log(self, connection: Connection, family: FileFamily) -> Written:
+        written = Written(files=1)
+        with self._open(family.path) as file:
+            for place in family.places:
+                rows = self._rows(connection, place, WHOLE, written)
+                if not heads(self.layout, place):
+                    file.writelines(rows)
+                    continue
+                hanging = logs_of(self.layout, place.model)
+                key_length = len(place.model.key.fields)
+                for row in rows:
+                    head, _, line = row.rpartition(CUT)
+                    values = _decoded(head)
+                    self._make_logs(hanging, values[:key_length])
+                    if place.payload:
+                        line = self._with_payload(place, values, key_length, line)
+                    file.write(line)
+        return written
+
+    def _logs_per_parent(self, connection: Connection, task: Task) -> Written:
+        (place,) = task.family.places
+        written = Written()
+        rows = (row.rpartition(CUT) for row in self._rows(connection, place, task.part, written))
+        for head, lines in groupby(rows, key=itemgetter(0)):
+            # The parent's task may have made the file already, empty.
+            with open(self._opened(place.file_for(_decoded(head))), "wb", buffering=_BUFFER) as file:
+                file.writelines(map(itemgetter(2), lines))
+            written.files += 1
+        return written
+
+    def _make_logs(self, places: list[Place], key: list[str]) -> None:
+        """An empty log for each log that the parent with this key owns, where there is none yet."""
+        for place in places:
+            os.close(self._opened(place.file_for(key)))
+
+    def _opened(self, path: str) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        return os.open(self.root / path, flags, disk.FILE_MODE)
+
+    def _with_payload(self, place: Place, values: list[str], key_length: int, line: bytes) -> bytes:
+        key, payload = values[:key_length], values[key_length:]
+        size = int(payload[1]) if place.payload_size and payload[1] else None
+        digest = self.keeper.keep(place.model.name, _shown(key), payload[0], size) if payload[0] else None
+        return line if digest is None else b'%s,"_sha256":"%s"}\n' % (line[:-2], digest.encode())
+
+
+class Stopped(Exception):
+    """The writing was given up because something failed elsewhere."""
+
+
+def _decoded(head: bytes) -> list[str]:
+    """The values in front of a piece; a NULL is an empty string."""
+    return [msgspec.json.decode(value, type=str) if value else "" for value in head.split(CUT)]
+
+
+def _shown(key: list[str]) -> str:
+    return "/".join(key)
