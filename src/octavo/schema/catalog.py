@@ -128,6 +128,8 @@ class Catalog:
 
     datamodel: Datamodel
     schemas: tuple[str, ...]
+    missing_schemas: tuple[str, ...]
+    """those of ``schemas`` that do not exist: they hold no tables"""
     database: str
     user: str
     server_version: int
@@ -144,6 +146,8 @@ class Catalog:
     """None: there is no such table, or it may not be read"""
     has_migrations_table: bool = False
     expressions: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
+    operator_classes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    """of each index, by (schema, name): those of its columns, the defaults among them"""
 
     def of_kind(self, *kinds: ObjectKind) -> Iterator[CatalogObject]:
         return (o for o in self.objects if o.kind in kinds)
@@ -177,7 +181,7 @@ def introspect(connection: psycopg.Connection[Any], schema: str | Sequence[str] 
     """Read what the database holds, the tables being those of ``schema`` (or of several).
 
     The connection should be in a transaction with pinned settings (:mod:`octavo.postgres.connection`).
-    Raises DatabaseError if the server is too old or a schema does not exist; psycopg's errors pass through.
+    Raises DatabaseError if the server is too old; psycopg's errors pass through.
     """
     schemas = (schema,) if isinstance(schema, str) else tuple(schema)
     version = connection.info.server_version
@@ -195,6 +199,7 @@ class _Reader:
         self.version = version
         self.objects: list[CatalogObject] = []
         self.expressions: dict[tuple[str, str, str], str] = {}
+        self.operator_classes: dict[tuple[str, str], tuple[str, ...]] = {}
 
     def rows(self, query: str) -> list[Any]:
         text = queries.for_version(query, self.version)
@@ -205,12 +210,7 @@ class _Reader:
 
     def catalog(self) -> Catalog:
         (facts,) = self.rows(queries.DATABASE)
-        missing = set(self.schemas) - {name for (name,) in self.rows(queries.SCHEMAS)}
-        if missing:
-            raise DatabaseError(
-                f"the database has no schema {', '.join(sorted(missing))}",
-                hint="check ?schema= in DATABASE_URL",
-            )
+        there = {name for (name,) in self.rows(queries.SCHEMAS)}
         enums = self.enums()
         models, has_migrations = self.models(enums)
         relations = self.relations(models)
@@ -225,6 +225,8 @@ class _Reader:
                 datasource=Datasource(schemas=self.schemas if several else ()),
             ),
             schemas=self.schemas,
+            missing_schemas=tuple(name for name in self.schemas if name not in there),
+            operator_classes=self.operator_classes,
             database=facts[0],
             user=facts[1],
             server_version=self.version,
@@ -246,7 +248,7 @@ class _Reader:
         return table if len(self.schemas) == 1 and schema == self.schemas[0] else f"{schema}.{table}"
 
     def schema_of(self, schema: str) -> str | None:
-        return schema if len(self.schemas) > 1 else None
+        return schema if len(self.schemas) > 1 or schema != self.schemas[0] else None
 
     def enums(self) -> dict[tuple[str, str], Enum]:
         found: dict[tuple[str, str], Enum] = {}
@@ -368,6 +370,7 @@ class _Reader:
                 self.note(ObjectKind.UNIQUE_CONSTRAINT, index.name, **where)
             if index.deferrable:
                 self.note(ObjectKind.DEFERRABLE, index.name, detail=index.definition, **where)
+            self.operator_classes[index.schema, index.name] = tuple(index.classes)
             found[index.schema, index.table].append(_index(index))
         return found
 
@@ -465,7 +468,9 @@ class _IndexRow(NamedTuple):
     deferrable: bool
     columns: list[str]
     descending: list[bool]
-    classes: list[str | None]
+    classes: list[str]
+    chosen: list[bool]
+    """whether a class is another than the type's default"""
     definition: str
 
 
@@ -556,12 +561,10 @@ def _arguments(type_name: str, modifier: int) -> tuple[int, ...]:
 def _index(row: _IndexRow) -> Index:
     kind = IndexKind.ID if row.primary else IndexKind.UNIQUE if row.unique else IndexKind.NORMAL
     fields = tuple(
-        IndexField(name, "desc" if descending else None, class_, class_ is not None)
-        for name, descending, class_ in zip(row.columns, row.descending, row.classes, strict=True)
+        IndexField(name, "desc" if descending else None, class_ if chosen else None, chosen)
+        for name, descending, class_, chosen in zip(
+            row.columns, row.descending, row.classes, row.chosen, strict=True
+        )
     )
-    return Index(
-        kind=kind,
-        fields=fields,
-        constraint=row.name,
-        algorithm=_METHODS.get(row.method, row.method) if row.method != "btree" else None,
-    )
+    method = None if row.method == "btree" else _METHODS.get(row.method, row.method)
+    return Index(kind=kind, fields=fields, constraint=row.name, algorithm=method)

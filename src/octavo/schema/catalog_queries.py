@@ -85,7 +85,10 @@ INDEXES = """
                  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p] ORDER BY p),
            ARRAY(SELECT m.amname = 'btree' AND i.indoption[p] & 1 = 1
                  FROM generate_series(0, i.indnkeyatts - 1) p ORDER BY p),
-           ARRAY(SELECT CASE WHEN NOT o.opcdefault THEN o.opcname::text END
+           ARRAY(SELECT o.opcname::text
+                 FROM generate_series(0, i.indnkeyatts - 1) p JOIN pg_opclass o ON o.oid = i.indclass[p]
+                 ORDER BY p),
+           ARRAY(SELECT NOT o.opcdefault
                  FROM generate_series(0, i.indnkeyatts - 1) p JOIN pg_opclass o ON o.oid = i.indclass[p]
                  ORDER BY p),
            pg_get_indexdef(i.indexrelid)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from octavo.schema.datamodel import (
     Function,
     Index,
     IndexField,
+    IndexKind,
     Model,
     NativeType,
     Number,
@@ -34,19 +36,7 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
 )
-
-DEFAULT_TYPES = {
-    "String": NativeType("Text"),
-    "Boolean": NativeType("Boolean"),
-    "Int": NativeType("Integer"),
-    "BigInt": NativeType("BigInt"),
-    "Float": NativeType("DoublePrecision"),
-    "Decimal": NativeType("Decimal", (65, 30)),
-    "DateTime": NativeType("Timestamp", (3,)),
-    "Json": NativeType("JsonB"),
-    "Bytes": NativeType("ByteA"),
-}
-"""The native type that Prisma gives a scalar whose author chose none."""
+from octavo.schema.native import DEFAULT_NATIVE
 
 SQL_NAMES = {
     "Text": "TEXT",
@@ -183,7 +173,7 @@ def table_name(model: Model) -> str:
 
 def native_type(scalar: ScalarField) -> NativeType:
     """The native type of a scalar field: the one written, or Prisma's default."""
-    return scalar.native or DEFAULT_TYPES[scalar.type]
+    return scalar.native or DEFAULT_NATIVE[scalar.type]
 
 
 def sql_type(datamodel: Datamodel, scalar: ScalarField) -> str:
@@ -260,8 +250,8 @@ def _primary_key(model: Model, key: Index) -> str:
 
 
 def _indexes(model: Model) -> Iterator[str]:
-    for index in (*model.uniques, *model.indexes):
-        unique = "UNIQUE " if index in model.uniques else ""
+    for index in model.index_order or (*model.uniques, *model.indexes):
+        unique = "UNIQUE " if index.kind is IndexKind.UNIQUE else ""
         method = f" USING {_METHODS[index.algorithm]} " if index.algorithm not in (None, "BTree") else ""
         columns = ", ".join(_index_column(model, part) for part in index.fields)
         yield f"CREATE {unique}INDEX {quote(index.constraint)} ON {table_name(model)}{method}({columns})"
@@ -278,69 +268,8 @@ def _index_column(model: Model, part: IndexField) -> str:
 
 def operator_class(name: str) -> str:
     """PostgreSQL's name of an operator class that Prisma names: ``JsonbPathOps`` is ``jsonb_path_ops``."""
-    known = OPERATOR_CLASSES.get(name)
-    return known if known is not None else name
-
-
-OPERATOR_CLASSES = {
-    "InetOps": "inet_ops",
-    "JsonbOps": "jsonb_ops",
-    "JsonbPathOps": "jsonb_path_ops",
-    "ArrayOps": "array_ops",
-    "TextOps": "text_ops",
-    "BitMinMaxOps": "bit_minmax_ops",
-    "VarBitMinMaxOps": "varbit_minmax_ops",
-    "BpcharBloomOps": "bpchar_bloom_ops",
-    "BpcharMinMaxOps": "bpchar_minmax_ops",
-    "ByteaBloomOps": "bytea_bloom_ops",
-    "ByteaMinMaxOps": "bytea_minmax_ops",
-    "DateBloomOps": "date_bloom_ops",
-    "DateMinMaxOps": "date_minmax_ops",
-    "DateMinMaxMultiOps": "date_minmax_multi_ops",
-    "Float4BloomOps": "float4_bloom_ops",
-    "Float4MinMaxOps": "float4_minmax_ops",
-    "Float4MinMaxMultiOps": "float4_minmax_multi_ops",
-    "Float8BloomOps": "float8_bloom_ops",
-    "Float8MinMaxOps": "float8_minmax_ops",
-    "Float8MinMaxMultiOps": "float8_minmax_multi_ops",
-    "InetInclusionOps": "inet_inclusion_ops",
-    "InetBloomOps": "inet_bloom_ops",
-    "InetMinMaxOps": "inet_minmax_ops",
-    "InetMinMaxMultiOps": "inet_minmax_multi_ops",
-    "Int2BloomOps": "int2_bloom_ops",
-    "Int2MinMaxOps": "int2_minmax_ops",
-    "Int2MinMaxMultiOps": "int2_minmax_multi_ops",
-    "Int4BloomOps": "int4_bloom_ops",
-    "Int4MinMaxOps": "int4_minmax_ops",
-    "Int4MinMaxMultiOps": "int4_minmax_multi_ops",
-    "Int8BloomOps": "int8_bloom_ops",
-    "Int8MinMaxOps": "int8_minmax_ops",
-    "Int8MinMaxMultiOps": "int8_minmax_multi_ops",
-    "NumericBloomOps": "numeric_bloom_ops",
-    "NumericMinMaxOps": "numeric_minmax_ops",
-    "NumericMinMaxMultiOps": "numeric_minmax_multi_ops",
-    "OidBloomOps": "oid_bloom_ops",
-    "OidMinMaxOps": "oid_minmax_ops",
-    "OidMinMaxMultiOps": "oid_minmax_multi_ops",
-    "TextBloomOps": "text_bloom_ops",
-    "TextMinMaxOps": "text_minmax_ops",
-    "TimestampBloomOps": "timestamp_bloom_ops",
-    "TimestampMinMaxOps": "timestamp_minmax_ops",
-    "TimestampMinMaxMultiOps": "timestamp_minmax_multi_ops",
-    "TimestampTzBloomOps": "timestamptz_bloom_ops",
-    "TimestampTzMinMaxOps": "timestamptz_minmax_ops",
-    "TimestampTzMinMaxMultiOps": "timestamptz_minmax_multi_ops",
-    "TimeBloomOps": "time_bloom_ops",
-    "TimeMinMaxOps": "time_minmax_ops",
-    "TimeMinMaxMultiOps": "time_minmax_multi_ops",
-    "TimeTzBloomOps": "timetz_bloom_ops",
-    "TimeTzMinMaxOps": "timetz_minmax_ops",
-    "TimeTzMinMaxMultiOps": "timetz_minmax_multi_ops",
-    "UuidBloomOps": "uuid_bloom_ops",
-    "UuidMinMaxOps": "uuid_minmax_ops",
-    "UuidMinMaxMultiOps": "uuid_minmax_multi_ops",
-}
-"""Prisma's names of operator classes, to PostgreSQL's."""
+    joined = name.replace("MinMax", "Minmax").replace("VarBit", "Varbit").replace("Tz", "tz")
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", joined).lower()
 
 
 def _foreign_keys(datamodel: Datamodel) -> Iterator[str]:

@@ -33,21 +33,22 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _TYPE_WORDS = frozenset(
-    [
-        "varying",
-        "precision",
-        "with",
-        "without",
-        "time",
-        "zone",
-        "year",
-        "month",
-        "day",
-        "hour",
-        "minute",
-        "second",
-        "to",
-    ]
+    (
+        *(
+            "varying",
+            "precision",
+            "with",
+            "without",
+            "time",
+            "zone",
+            "year",
+            "month",
+            "day",
+            "hour",
+            "minute",
+        ),
+        *("second", "to"),
+    )
 )
 _NOW = frozenset(("now", "current_timestamp", "transaction_timestamp", "localtimestamp"))
 _NO_CALL = frozenset(
