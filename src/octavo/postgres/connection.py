@@ -34,6 +34,7 @@ __all__ = [
     "join_snapshot",
     "read_snapshot",
     "settings_for",
+    "tls_identity",
     "transaction",
 ]
 
@@ -85,7 +86,7 @@ def connect(url: DatabaseUrl | str) -> Connection:
     database has no encoding; UsageError if the URL is none of PostgreSQL's.
     """
     url = DatabaseUrl.parse(url) if isinstance(url, str) else url
-    with database_errors(url), _tls_identity(url) as identity:
+    with database_errors(url), tls_identity(url) as identity:
         connection = _open({**url.conninfo(), **identity}, url)
     try:
         with database_errors(url):
@@ -200,7 +201,8 @@ def _open(info: Mapping[str, str], url: DatabaseUrl) -> Connection:
         # verify-full insists on TLS.
         lenient = url.ssl_strict and url.ssl_mode in ("prefer", "allow")
         if lenient and "server does not support SSL" in str(error):
-            arguments.update(sslmode="disable")
+            arguments.pop("sslrootcert", None)
+            arguments["sslmode"] = "disable"
             return psycopg.connect(autocommit=True, prepare_threshold=None, **arguments)
         raise
 
@@ -281,7 +283,7 @@ def _export(connection: Connection) -> str | None:
 
 
 @contextlib.contextmanager
-def _tls_identity(url: DatabaseUrl) -> Iterator[dict[str, str]]:
+def tls_identity(url: DatabaseUrl) -> Iterator[dict[str, str]]:
     """Prisma's ``sslidentity`` (PKCS #12) as the two PEM files that libpq reads, for as long as it
     connects.
     """

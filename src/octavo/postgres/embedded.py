@@ -32,6 +32,7 @@ _UNPRIVILEGED = "nobody"
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 30.0
 _SETTINGS = {
+    "port": "5432",
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "timezone": "UTC",
@@ -156,7 +157,12 @@ def start_server(
         shutil.rmtree(sockets, ignore_errors=True)
         raise
     server = EmbeddedServer(
-        bin=programs, data=data, sockets=sockets, _process=process, _watchdog=_watch(process.pid)
+        bin=programs,
+        data=data,
+        sockets=sockets,
+        _process=process,
+        _watchdog=_watch(process.pid),
+        port=int(chosen["port"]),
     )
     atexit.register(server.stop)
     try:

@@ -330,6 +330,12 @@ def _moment(text: str) -> str:
     except ValueError:
         return text
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (
-        moment.isoformat(sep=" ").replace("+", " +") if "+" in moment.isoformat() else moment.isoformat(" ")
+    digits = (
+        "seconds"
+        if not moment.microsecond
+        else "microseconds"
+        if moment.microsecond % 1000
+        else "milliseconds"
     )
+    written = moment.isoformat(" ", digits)
+    return f"{written[:-6]} {written[-6:]}"
