@@ -48,7 +48,7 @@ def test_a_small_schema_word_for_word() -> None:
           price    Decimal?
           made     DateTime @default(now())
           changed  DateTime @updatedAt @default("2020-01-02T03:04:05.678Z")
-          authorId String?
+          authorId String?  @db.Uuid
           author   User?    @relation(fields: [authorId], references: [id])
           groups   Group[]
 
@@ -62,11 +62,10 @@ def test_a_small_schema_word_for_word() -> None:
         }
         model Group {
           a     Int
-          id    Int    @unique
+          id    Int    @id
           posts Post[]
-          @@id([id, a])
         }
-        """.replace("@@id([id, a])", "").replace("@unique\n          posts", "@id\n          posts")
+        """
     )
     assert (
         ddl(schema).script()

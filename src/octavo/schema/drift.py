@@ -158,7 +158,7 @@ class _Comparison:
 
     def place(self, model: Model) -> tuple[str, str]:
         """Where a model's table is: its schema and name."""
-        return model.schema or self.home, model.table
+        return model.schema or self.home, stored(model.table)
 
     def shown(self, schema: str, table: str) -> str:
         return table if len(self.catalog.schemas) == 1 else f"{schema}.{table}"
@@ -173,7 +173,7 @@ class _Comparison:
     def enums(self) -> None:
         live = {(e.schema or self.catalog.schemas[0], e.type): e for e in self.live.enums}
         for enum in self.expected.enums:
-            place = (enum.schema or self.home, enum.type)
+            place = (enum.schema or self.home, stored(enum.type))
             found = live.pop(place, None)
             if found is None:
                 self.find(FindingKind.MISSING, "enum", self.shown(*place), ", ".join(enum.labels))
@@ -214,8 +214,8 @@ class _Comparison:
     def columns(self, model: Model, live: Model) -> None:
         found = {scalar.column: scalar for scalar in live.scalars}
         for scalar in model.scalars:
-            other = found.pop(scalar.column, None)
-            name = f"{self.table(model)}.{scalar.column}"
+            other = found.pop(stored(scalar.column), None)
+            name = f"{self.table(model)}.{stored(scalar.column)}"
             if other is None:
                 self.find(FindingKind.MISSING, "column", name, sql_type(self.expected, scalar))
             else:
@@ -223,7 +223,7 @@ class _Comparison:
         for column, other in found.items():
             name = f"{self.table(model)}.{column}"
             self.find(FindingKind.EXTRA, "column", name, found=sql_type(self.live, other))
-        both = [s.column for s in model.scalars if s.column not in found]
+        both = [stored(s.column) for s in model.scalars]
         order = [s.column for s in live.scalars if s.column not in found]
         if set(both) == set(order) and both != order:
             self.note("order of columns", self.table(model), ", ".join(order))
@@ -234,7 +234,7 @@ class _Comparison:
             (
                 o
                 for o in self.catalog.of_kind(ObjectKind.GENERATED_COLUMN)
-                if (o.schema, o.table, o.column) == (schema, table, scalar.column)
+                if (o.schema, o.table, o.column) == (schema, table, found.column)
             ),
             None,
         )
@@ -245,13 +245,15 @@ class _Comparison:
             self.different("type", name, sql_type(self.expected, scalar), sql_type(self.live, found))
         elif wanted != has:
             self.different("precision", name, sql_type(self.expected, scalar), sql_type(self.live, found))
-        if scalar.arity is not found.arity and not (scalar.is_list or found.is_list):
+        # A SERIAL column is NOT NULL, whatever its field says.
+        free = scalar.is_list or found.is_list or (is_serial(scalar) and not found.nullable)
+        if scalar.arity is not found.arity and not free:
             words = {Arity.REQUIRED: "NOT NULL", Arity.OPTIONAL: "NULL"}
             self.different("nullability", name, words[scalar.arity], words[found.arity])
         if generated is not None:
             self.different("default", name, self.default(scalar), f"generated from {generated.detail}")
         elif wanted[0] == has[0] and not self.same_default(model, scalar, found):
-            self.different("default", name, self.default(scalar), self.live_default(model, scalar, found))
+            self.different("default", name, self.default(scalar), self.live_default(model, found))
 
     def shown_type(self, found: ScalarField) -> str:
         return sql_type(self.live, found).removesuffix("[]")
@@ -264,7 +266,7 @@ class _Comparison:
         if scalar.kind is ScalarKind.ENUM:
             enum = datamodel.enum(scalar.type)
             home = self.home if datamodel is self.expected else self.catalog.schemas[0]
-            return (enum.schema or home, enum.type, scalar.is_list), ()
+            return (enum.schema or home, stored(enum.type), scalar.is_list), ()
         if scalar.kind is ScalarKind.UNSUPPORTED:
             return (_plain(scalar.type), scalar.is_list), ()
         native = native_type(scalar)
@@ -273,8 +275,8 @@ class _Comparison:
     def default(self, scalar: ScalarField) -> str:
         return "autoincrement()" if is_serial(scalar) else default_sql(self.expected, scalar) or ""
 
-    def live_default(self, model: Model, scalar: ScalarField, found: ScalarField) -> str:
-        written = self.catalog.expressions.get((*self.place(model), scalar.column), "")
+    def live_default(self, model: Model, found: ScalarField) -> str:
+        written = self.catalog.expressions.get((*self.place(model), found.column), "")
         return written or self.default(found)
 
     def same_default(self, model: Model, scalar: ScalarField, found: ScalarField) -> bool:
@@ -283,7 +285,7 @@ class _Comparison:
             if wanted.name == "dbgenerated":
                 if not wanted.args:
                     return True
-                written = self.catalog.expressions.get((*self.place(model), scalar.column))
+                written = self.catalog.expressions.get((*self.place(model), found.column))
                 return written is not None and same_expression(str(wanted.args[0]), written)
             if wanted.name not in ("now", "autoincrement"):
                 return has is None
@@ -322,7 +324,7 @@ class _Comparison:
             ours, theirs = _columns(model, wanted), _columns(live, has)
             if ours != theirs and not self.lacks(live, ours):
                 self.different("primary key", name, ", ".join(ours), ", ".join(theirs))
-            elif wanted.constraint != has.constraint:
+            elif stored(wanted.constraint) != has.constraint:
                 self.note("name of the primary key", name, has.constraint)
 
     def lacks(self, live: Model, columns: Iterable[str]) -> bool:
@@ -333,11 +335,10 @@ class _Comparison:
         remaining = {index.constraint: index for index in (*live.uniques, *live.indexes)}
         unmatched: list[Index] = []
         for index in (*model.uniques, *model.indexes):
-            found = remaining.get(index.constraint)
+            found = remaining.pop(stored(index.constraint), None)
             if found is None:
                 unmatched.append(index)
                 continue
-            del remaining[index.constraint]
             self.index(model, live, index, found)
         for index in unmatched:
             twin = next((r for r in remaining.values() if self.same_index(model, live, index, r)), None)
@@ -376,7 +377,7 @@ class _Comparison:
             return
         details = (ObjectKind.NULLS_NOT_DISTINCT, ObjectKind.INDEX_DETAIL)
         for object_ in self.catalog.of_kind(*details):
-            if (object_.schema, object_.table, object_.name) != (schema, table, index.constraint):
+            if (object_.schema, object_.table, object_.name) != (schema, table, found.constraint):
                 continue
             if object_.kind is ObjectKind.NULLS_NOT_DISTINCT:
                 self.different("unique", index.constraint, "NULLs differ from each other", object_.detail)
@@ -409,15 +410,15 @@ class _Comparison:
         wanted = [] if virtual else [k for k in self.expected.foreign_keys if k.child == model.name]
         unmatched: list[Relation] = []
         for key in wanted:
-            found = remaining.get(key.constraint)
+            found = remaining.get(stored(key.constraint))
             if found is not None and self.same_ends(key, found):
-                del remaining[key.constraint]
+                del remaining[found.constraint]
                 self.actions(model, key, found)
             else:
                 unmatched.append(key)
         for key in unmatched:
             twin = next((r for r in remaining.values() if self.same_ends(key, r)), None)
-            namesake = remaining.pop(key.constraint, None)
+            namesake = remaining.pop(stored(key.constraint), None)
             if twin is not None:
                 remaining.pop(twin.constraint, None)
                 self.note("name of the foreign key", f"{self.table(model)}.{key.constraint}", twin.constraint)
@@ -439,13 +440,13 @@ class _Comparison:
     def ends(self, datamodel: Datamodel, key: Relation) -> tuple[object, tuple[str, ...], tuple[str, ...]]:
         """A foreign key's parent table and the columns on both sides."""
         child = datamodel.model(key.child)
-        own = tuple(child.scalar(name).column for name in key.fields)
+        own = tuple(stored(child.scalar(name).column) for name in key.fields)
         if key.parent not in datamodel:
             return tuple(key.parent.split(".", 1)), own, key.references
         parent = datamodel.model(key.parent)
         home = self.home if datamodel is self.expected else self.catalog.schemas[0]
-        theirs = tuple(parent.scalar(name).column for name in key.references)
-        return (parent.schema or home, parent.table), own, theirs
+        theirs = tuple(stored(parent.scalar(name).column) for name in key.references)
+        return (parent.schema or home, stored(parent.table)), own, theirs
 
     def same_ends(self, key: Relation, found: Relation) -> bool:
         parent, own, theirs = self.ends(self.expected, key)
@@ -528,6 +529,11 @@ _SAID_ALREADY = frozenset(
 )
 
 
+def stored(name: str) -> str:
+    """A name as PostgreSQL keeps it: cut to 63 bytes, between two characters."""
+    return name.encode()[:63].decode("utf-8", "ignore")
+
+
 def _plain(type_: str) -> str:
     """A type's name as an author and PostgreSQL may both write it."""
     return "".join(type_.replace('"', "").lower().split()).removeprefix("public.").removeprefix("pg_catalog.")
@@ -550,7 +556,7 @@ def _precision(native: NativeType) -> tuple[int, ...]:
 
 
 def _columns(model: Model, index: Index) -> tuple[str, ...]:
-    return tuple(model.scalar(name).column for name in index.field_names)
+    return tuple(stored(model.scalar(name).column) for name in index.field_names)
 
 
 def _word(index: Index) -> str:
@@ -565,7 +571,7 @@ def _index_columns(model: Model, index: Index) -> Iterator[tuple[str, str, str |
     for part in index.fields:
         class_ = _class(part)
         sort = "desc" if (part.sort or "asc").lower() == "desc" else "asc"
-        yield model.scalar(part.name).column, sort, class_
+        yield stored(model.scalar(part.name).column), sort, class_
 
 
 def _class(part: IndexField) -> str | None:
