@@ -72,7 +72,7 @@ def _action(args: Arguments, name: str) -> Action | None:
 def _scalar_field(model: ModelDraft, draft: ScalarDraft, schema: SchemaDraft) -> None:
     attributes = Attributes(schema.sources, draft.node.attributes, "@")
     if args := attributes.single("map"):
-        draft.written_column = args.string(args.required("name"))
+        _map_column(args, model, draft)
         args.done()
     if args := attributes.single("ignore"):
         if draft.kind is ScalarKind.UNSUPPORTED:
@@ -96,6 +96,16 @@ def _scalar_field(model: ModelDraft, draft: ScalarDraft, schema: SchemaDraft) ->
     if args := attributes.single("unique"):
         model.indexes.append(_field_unique(args, draft))
     attributes.done()
+
+
+def _map_column(args: Arguments, model: ModelDraft, draft: ScalarDraft) -> None:
+    """Two fields cannot share a column.  A field further down counts with its own name, mapped or not."""
+    column = args.string(args.required("name"))
+    other = model.fields_by_name.get(column)
+    clashes = isinstance(other, ScalarDraft) and other is not draft and other.column == column
+    if clashes or any(f.written_column == column for f in model.scalars):
+        args.sources.fail(f"{model.name} has two fields for the column {column}", draft.at)
+    draft.written_column = column
 
 
 def _field_id(args: Arguments, model: ModelDraft, draft: ScalarDraft) -> None:

@@ -96,7 +96,7 @@ def _datasource(draft: SchemaDraft, block: ConfigNode, properties: dict[str, Exp
     shadow = urls.pop("shadowDatabaseUrl", None)
     if shadow is not None and shadow[1] and shadow in urls.values():
         fail("the shadow database is the database itself", block.at, ("another shadowDatabaseUrl",))
-    draft.datasource_at = block.at
+    draft.has_datasource, draft.datasource_at = True, block.at
     draft.datasource = Datasource(
         name=block.name,
         provider="postgresql",

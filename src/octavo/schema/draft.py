@@ -224,6 +224,7 @@ class RelationPair:
 class SchemaDraft:
     sources: Sources
     datasource: Datasource
+    has_datasource: bool = False
     datasource_at: int = 0
     schemas_at: int | None = None
     preview_features: frozenset[str] = frozenset()

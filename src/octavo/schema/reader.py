@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken, VisitError
+from lark.parsers.lalr_interactive_parser import InteractiveParser
 
 from octavo.schema.datamodel import Arity
 from octavo.schema.syntax import (
@@ -49,20 +51,36 @@ def read_blocks(sources: Sources) -> tuple[Block, ...]:
 
 def _explain(error: UnexpectedInput, sources: Sources, text: str, start: int) -> NoReturn:
     if isinstance(error, UnexpectedToken):
-        is_end = error.token.type == "$END"
-        at = len(text) if is_end else error.token.start_pos or 0
-        found = "the end of the file" if is_end else _shown(error.token)
+        _refuse_unclosed(error, sources, start)
+        at, found = error.token.start_pos or 0, _shown(error.token)
         expected = _in_words(error.accepts or error.expected)
     else:
         assert isinstance(error, UnexpectedCharacters)
         at = error.pos_in_stream or 0
         found = _shown(re.split(r"\s", text[at : at + 30], maxsplit=1)[0])
         expected = _in_words(error.allowed or ())
+    if text[at] == "\ufeff":
+        sources.fail("a byte order mark cannot be in a schema", start + at)
     sources.fail(f"unexpected {found}", start + at, expected)
 
 
+def _refuse_unclosed(error: UnexpectedToken, sources: Sources, start: int) -> None:
+    """Where a text ends, or another block begins, within a block: it is this block that lacks its end."""
+    parser: InteractiveParser | None = error.interactive_parser
+    if error.token.type not in ("$END", "_OPEN") or parser is None:
+        return
+    stack = [part for part in parser.parser_state.value_stack if isinstance(part, Token)]
+    opened = [index for index, token in enumerate(stack) if token.type == "_OPEN"]
+    if opened:
+        keyword, name = stack[opened[-1] - 2 : opened[-1]]
+        sources.fail(f"{keyword} {name} is not closed", start + (keyword.start_pos or 0), ("'}'",))
+    if error.token.type == "$END" and stack:
+        at = start + (stack[-1].end_pos or 0)
+        sources.fail("unexpected end of the file", at, _in_words(error.accepts or error.expected))
+
+
 def _shown(text: str) -> str:
-    return "the end of the line" if text.strip() == "" else repr(text.strip())
+    return "end of the line" if text.strip() == "" else repr(text.strip())
 
 
 _WORDS = {
@@ -154,6 +172,14 @@ class _Builder(Transformer[Token, Any]):
         super().__init__(visit_tokens=False)
         self.sources, self.offset = sources, start
 
+    def _name(self, token: Token) -> str:
+        """A name is of letters, ASCII digits, hyphens and underscores."""
+        if not token.isascii():
+            for index, sign in enumerate(token):
+                if not sign.isascii() and not unicodedata.category(sign).startswith("L"):
+                    self.sources.fail(f"{sign!r} cannot be in a name", self._at(token) + index)
+        return str(token)
+
     def _at(self, token: Token) -> int:
         return self.offset + (token.start_pos or 0)
 
@@ -161,6 +187,8 @@ class _Builder(Transformer[Token, Any]):
 
     def comment(self, children: list[Token]) -> _Comment:
         return _Comment(_comment_text(children[0]))
+
+    remark = comment
 
     def end(self, children: list[Token]) -> _Comment:
         return _Comment(None if children[0].type == "LF" else _comment_text(children[0]))
@@ -174,18 +202,18 @@ class _Builder(Transformer[Token, Any]):
         return NumberLiteral(str(children[0]), self._at(children[0]))
 
     def constant(self, children: list[Token]) -> Constant:
-        return Constant(str(children[0]), self._at(children[0]))
+        return Constant(self._name(children[0]), self._at(children[0]))
 
     def array(self, children: list[Any]) -> Array:
         return Array(tuple(children[1:]), self._at(children[0]))
 
     @v_args(inline=True)
     def call(self, name: Token, args: tuple[Argument, ...]) -> Call:
-        return Call(str(name), args, self._at(name))
+        return Call(self._name(name), args, self._at(name))
 
     @v_args(inline=True)
     def named(self, name: Token, value: Expression) -> Argument:
-        return Argument(str(name), value, self._at(name))
+        return Argument(self._name(name), value, self._at(name))
 
     @v_args(inline=True)
     def positional(self, value: Expression) -> Argument:
@@ -198,7 +226,7 @@ class _Builder(Transformer[Token, Any]):
 
     def attribute(self, children: list[Any]) -> Attribute:
         sign, name, *args = children
-        return Attribute(str(name), args[0] if args else (), self._at(sign))
+        return Attribute(self._name(name), args[0] if args else (), self._at(sign))
 
     def block_attribute(self, children: list[Any]) -> Attribute:
         return self.attribute(children[:-1])
@@ -207,7 +235,7 @@ class _Builder(Transformer[Token, Any]):
         first = children[0]
         if first.type == "UNSUPPORTED":
             return self._unescape(children[1]), True, self._at(first)
-        return str(first), False, self._at(first)
+        return self._name(first), False, self._at(first)
 
     def required(self, children: list[Any]) -> TypeNode:
         name, unsupported, at = children[0]
@@ -240,7 +268,7 @@ class _Builder(Transformer[Token, Any]):
 
     def property(self, children: list[Any]) -> Property:
         name, *value, _ = children
-        return Property(str(name), value[0] if value else None, self._at(name))
+        return Property(self._name(name), value[0] if value else None, self._at(name))
 
     # blocks
 
@@ -249,9 +277,9 @@ class _Builder(Transformer[Token, Any]):
         fields, attributes = self._members(members)
         node = ModelNode(
             keyword=str(keyword),
-            name=str(name),
+            name=self._name(name),
             fields=tuple(
-                FieldNode(str(line.name), line.type, line.attributes, text, self._at(line.name))
+                FieldNode(self._name(line.name), line.type, line.attributes, text, self._at(line.name))
                 for line, text in fields
                 if line.type is not None
             ),
@@ -265,9 +293,10 @@ class _Builder(Transformer[Token, Any]):
         name, *members = children
         values, attributes = self._members(members)
         node = EnumNode(
-            name=str(name),
+            name=self._name(name),
             values=tuple(
-                ValueNode(str(line.name), line.attributes, text, self._at(line.name)) for line, text in values
+                ValueNode(self._name(line.name), line.attributes, text, self._at(line.name))
+                for line, text in values
             ),
             attributes=attributes,
             documentation=None,
@@ -278,7 +307,7 @@ class _Builder(Transformer[Token, Any]):
     def config(self, children: list[Any]) -> _Block:
         keyword, name, *members = children
         properties = tuple(member for member in members if isinstance(member, Property))
-        return _Block(ConfigNode(str(keyword), str(name), properties, self._at(name)))
+        return _Block(ConfigNode(str(keyword), self._name(name), properties, self._at(name)))
 
     def type_alias(self, children: list[Any]) -> NoReturn:
         self.sources.fail("a type alias ('type X = …') is not of the language", self._at(children[1]))

@@ -74,7 +74,7 @@ def _is_unique(field: RelationDraft) -> bool:
     )
 
 
-def on_delete(pair: RelationPair, relation_mode: str) -> Action:
+def on_delete(pair: RelationPair) -> Action:
     """What happens to a child whose parent is deleted: as written, else by whether it can be without one."""
     assert pair.forward is not None
     written = pair.forward.on_delete

@@ -153,7 +153,7 @@ def _relation(schema: SchemaDraft, pair: RelationPair) -> Relation:
         parent_field=back.name,
         fields=tuple(f.name for f in forward.fields or ()),
         references=tuple(f.name for f in forward.references or ()),
-        on_delete=on_delete(pair, schema.datasource.relation_mode),
+        on_delete=on_delete(pair),
         on_update=on_update(pair),
         constraint=foreign_key_constraint(forward),
         written_constraint=forward.map,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from octavo.schema.datamodel import ScalarKind
 from octavo.schema.draft import ModelDraft, ScalarDraft, SchemaDraft
 from octavo.schema.native import NATIVE_TYPES, native_type, parse_native, spelled_arguments
@@ -63,7 +61,7 @@ def _model(schema: SchemaDraft, model: ModelDraft, names: ConstraintNames) -> No
 
 
 def _schema_attribute(schema: SchemaDraft, name: str | None, at: int, block_at: int, block: str) -> None:
-    if name is not None and schema.schemas_at is not None and name not in schema.datasource.schemas:
+    if name is not None and schema.has_datasource and name not in schema.datasource.schemas:
         schema.sources.fail(
             f"the datasource does not list the schema {name!r}", at, schema.datasource.schemas
         )
@@ -83,11 +81,6 @@ def _enums(schema: SchemaDraft) -> None:
         _schema_attribute(schema, enum.schema, enum.schema_at, enum.at, enum.name)
         if not enum.node.values:
             schema.sources.fail(f"the enum {enum.name} has no values", enum.at, ("a value",))
-        labels = Counter(enum.written_labels.get(v.name, v.name) for v in enum.node.values)
-        for value in enum.node.values:
-            label = enum.written_labels.get(value.name, value.name)
-            if labels[label] > 1:
-                schema.sources.fail(f"the enum {enum.name} has the label {label!r} twice", value.at)
 
 
 def _native(schema: SchemaDraft, model: ModelDraft, field: ScalarDraft) -> None:

@@ -96,10 +96,8 @@ def _check_class(schema: SchemaDraft, index: IndexDraft, indexed: IndexedDraft) 
 
 
 def _has_default(algorithm: str, field: ScalarDraft, native: str | None) -> bool:
+    if field.kind is ScalarKind.UNSUPPORTED or (algorithm == "Gin" and field.arity is Arity.LIST):
+        return True
     if native is not None:
         return native in DEFAULT_CLASSES[algorithm][0]
-    if field.kind is ScalarKind.UNSUPPORTED:
-        return True
-    if algorithm == "Gin" and field.arity is Arity.LIST:
-        return True
     return field.is_scalar(*DEFAULT_CLASSES[algorithm][1])

@@ -15,8 +15,8 @@ def check_relation_field(schema: SchemaDraft, field: RelationDraft) -> None:
         fail(f"{field.target.name} is ignored, so {field.model.name}.{field.name} must be: @ignore", field.at)
     if schema.datasource.relation_mode == "prisma":
         for name, action in (("onDelete", field.on_delete), ("onUpdate", field.on_update)):
-            if action is Action.SET_DEFAULT:
-                fail('SetDefault is not for relationMode = "prisma"', field.argument_at(name))
+            if action in (Action.SET_DEFAULT, Action.NO_ACTION):
+                fail(f'{action.value} is not for relationMode = "prisma"', field.argument_at(name))
     if field.map is not None and len(field.map.encode()) > MAX_BYTES:
         fail(f"the name {field.map} is longer than {MAX_BYTES} bytes", field.argument_at("map"))
 
@@ -30,6 +30,7 @@ def check_relation(schema: SchemaDraft, pair: RelationPair) -> None:
         if pair.forward is not None:
             _check_cycle(schema, pair)
             _check_foreign_key(schema, pair.forward)
+            _check_set_null(schema, pair.forward)
         _check_sides(schema, pair)
 
 
@@ -74,6 +75,19 @@ def _check_foreign_key(schema: SchemaDraft, field: RelationDraft) -> None:
                 f"{theirs.type}",
                 field.at,
             )
+
+
+def _check_set_null(schema: SchemaDraft, field: RelationDraft) -> None:
+    """A client that does the database's work refuses to set a required column to NULL; PostgreSQL would try."""
+    if schema.datasource.relation_mode != "prisma":
+        return
+    if any(f.arity is Arity.REQUIRED for f in field.fields or ()):
+        for name, action in (("onDelete", field.on_delete), ("onUpdate", field.on_update)):
+            if action is Action.SET_NULL:
+                schema.sources.fail(
+                    f"{field.model.name}.{field.name} has a required field, which {name} cannot set to NULL",
+                    field.at,
+                )
 
 
 def _check_sides(schema: SchemaDraft, pair: RelationPair) -> None:
@@ -133,12 +147,12 @@ def _check_cycle(schema: SchemaDraft, pair: RelationPair) -> None:
         link = stack.pop()
         assert link.forward is not None
         visited.add(id(link))
-        if on_delete(link, "prisma") is Action.NO_ACTION and on_update(link) is Action.NO_ACTION:
+        if on_delete(link) is Action.RESTRICT and on_update(link) is Action.RESTRICT:
             continue
         target = link.forward.target
         if target in (link.forward.model, root):
             schema.sources.fail(
-                "actions run in a circle here: one relation of it must have onDelete and onUpdate NoAction",
+                "actions run in a circle here: one relation of it must have onDelete and onUpdate Restrict",
                 pair.forward.at,
             )
         stack.extend(
