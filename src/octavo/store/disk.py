@@ -59,7 +59,7 @@ def write_file(path: Path, data: bytes) -> None:
             descriptor = create(beside)
             try:
                 write_all(descriptor, data)
-                os.fsync(descriptor)
+                sync_file(descriptor)
             finally:
                 os.close(descriptor)
             os.replace(beside, path)
@@ -68,6 +68,11 @@ def write_file(path: Path, data: bytes) -> None:
                 beside.unlink()
             raise
         sync_folder(path.parent)
+
+
+def sync_file(descriptor: int) -> None:
+    """Make what was written to a file durable."""
+    os.fsync(descriptor)
 
 
 def sync_folder(path: str | Path) -> None:
