@@ -265,7 +265,9 @@ def _texts(values: list[bytes | None]) -> list[str]:
 def _placed(error: DamagedError, path: str, line: int, text: bytes = b"") -> DamagedError:
     """The error with its place; a reason that is about the whole text gets the likeliest cause."""
     reason = _why_no_json(text, error) if text and not error.field else error.reason
-    return DamagedError(reason, file=path, line=line, model=error.model, key=error.key, field=error.field)
+    placed = DamagedError(reason, file=path, line=line, model=error.model, key=error.key, field=error.field)
+    placed.key_values = error.key_values
+    return placed
 
 
 def _misplaced(record: Record, path: str) -> DamagedError:

@@ -8,7 +8,7 @@ names the field and the reason.  Nothing of the export's SQL is used here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -142,6 +142,25 @@ class Unfolder:
             raise DamagedError(error.reason, model=self.place.model.name) from error
         if _is_tombstone(self.place, found):
             return self._tombstone(found)
+        key = self._key(found)
+        try:
+            return self._careful_record(found)
+        except DamagedError as error:
+            error.key_values = key
+            raise
+
+    def _key(self, found: Mapping[str, bytes]) -> tuple[bytes, ...] | None:
+        """The key's values as PostgreSQL's text, if the record shows them and they can be read."""
+        columns = {f.name: (f, column) for f, column in self.columns}
+        names = self.place.model.key.field_names
+        try:
+            values = [self._value(*columns[n], found.get(n)) for n in names if n in columns]
+        except DamagedError:
+            return None
+        known = tuple(v for v in values if v is not None)
+        return known if len(known) == len(names) else None
+
+    def _careful_record(self, found: dict[str, bytes]) -> Record:
         values: Values = []
         for f, column in self.columns:
             values.append(self._value(f, column, found.pop(f.name, None)))
