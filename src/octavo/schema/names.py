@@ -54,6 +54,8 @@ def read_names(draft: SchemaDraft, blocks: Sequence[Block]) -> None:
 
 def _enum(draft: SchemaDraft, node: EnumNode) -> None:
     _members(draft.sources, node.values, node.attributes, f"enum {node.name}")
+    if not node.values:
+        draft.sources.fail(f"the enum {node.name} has no values", node.at, ("a value",))
     draft.enums.append(EnumDraft(node))
 
 

@@ -51,7 +51,7 @@ def read_blocks(sources: Sources) -> tuple[Block, ...]:
 
 def _explain(error: UnexpectedInput, sources: Sources, text: str, start: int) -> NoReturn:
     if isinstance(error, UnexpectedToken):
-        _refuse_unclosed(error, sources, start)
+        _refuse_unclosed(error, sources, text, start)
         at, found = error.token.start_pos or 0, _shown(error.token)
         expected = _in_words(error.accepts or error.expected)
     else:
@@ -64,19 +64,32 @@ def _explain(error: UnexpectedInput, sources: Sources, text: str, start: int) ->
     sources.fail(f"unexpected {found}", start + at, expected)
 
 
-def _refuse_unclosed(error: UnexpectedToken, sources: Sources, start: int) -> None:
-    """Where a text ends, or another block begins, within a block: it is this block that lacks its end."""
+_HEADER = re.compile(r"[^\S\r\n]*((?:model|type|view|enum|datasource|generator)[^\S\r\n]+[\w-]+[^\S\r\n]*\{)")
+
+
+def _refuse_unclosed(error: UnexpectedToken, sources: Sources, text: str, start: int) -> None:
+    """Where a text ends, or another block begins, within a block: this block lacks its end."""
     parser: InteractiveParser | None = error.interactive_parser
-    if error.token.type not in ("$END", "_OPEN") or parser is None:
+    is_end = error.token.type == "$END"
+    header = None if is_end else _header(text, error.token.start_pos or 0)
+    if parser is None or (header is None and not is_end):
         return
     stack = [part for part in parser.parser_state.value_stack if isinstance(part, Token)]
     opened = [index for index, token in enumerate(stack) if token.type == "_OPEN"]
     if opened:
         keyword, name = stack[opened[-1] - 2 : opened[-1]]
+        if header is not None:
+            sources.fail(f"{keyword} {name} is not closed before this block", start + header, ("'}'",))
         sources.fail(f"{keyword} {name} is not closed", start + (keyword.start_pos or 0), ("'}'",))
-    if error.token.type == "$END" and stack:
+    if is_end and stack:
         at = start + (stack[-1].end_pos or 0)
         sources.fail("unexpected end of the file", at, _in_words(error.accepts or error.expected))
+
+
+def _header(text: str, at: int) -> int | None:
+    """Where the line around a place begins, if it is the first line of a block."""
+    match = _HEADER.match(text, max(text.rfind("\n", 0, at), text.rfind("\r", 0, at)) + 1)
+    return match.start(1) if match is not None and at < match.end() else None
 
 
 def _shown(text: str) -> str:

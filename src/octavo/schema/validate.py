@@ -79,8 +79,6 @@ def _enums(schema: SchemaDraft) -> None:
         taken.add((enum.schema, enum.type))
     for enum in schema.enums:
         _schema_attribute(schema, enum.schema, enum.schema_at, enum.at, enum.name)
-        if not enum.node.values:
-            schema.sources.fail(f"the enum {enum.name} has no values", enum.at, ("a value",))
 
 
 def _native(schema: SchemaDraft, model: ModelDraft, field: ScalarDraft) -> None:
