@@ -1,0 +1,194 @@
+"""Reads a data folder once, in several processes, into tallies and findings."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from octavo.errors import DamagedError
+from octavo.layout.fold import logs_of
+from octavo.layout.layout import Layout, Place
+from octavo.layout.reader import File, Reader, UnknownKey
+from octavo.layout.unfold import Record
+from octavo.migrate.tally import Framing, Tally
+
+_WORTH_PROCESSES = 16 << 20
+"""bytes; less than this is read in this process"""
+_CHUNK = 8 << 20
+
+
+@dataclass
+class Scan:
+    """What reading some files gave."""
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    """by model; superseded lines of a log are in it, tombstones are not"""
+    damage: list[DamagedError] = field(default_factory=list)
+    unknown: list[tuple[str, str]] = field(default_factory=list)
+    """keys that the schema does not know: where (file, or file and model), and the key"""
+    logs: set[str] = field(default_factory=set)
+    """the files that live parents own"""
+    records: int = 0
+
+    def __iadd__(self, other: Scan) -> Scan:
+        for name, tally in other.tallies.items():
+            if name in self.tallies:
+                self.tallies[name] += tally
+            else:
+                self.tallies[name] = tally
+        self.damage += other.damage
+        self.unknown += other.unknown
+        self.logs |= other.logs
+        self.records += other.records
+        return self
+
+
+class Scanner:
+    """Scans files one after the other."""
+
+    def __init__(self, layout: Layout, root: Path) -> None:
+        self.reader = Reader(layout, root)
+        self.layout = layout
+        self._framings: dict[str, Framing] = {}
+        self._owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
+
+    def scan(self, files: Sequence[File]) -> Scan:
+        """Read these files.  What cannot be read is among the findings."""
+        result = Scan()
+        for file in files:
+            self._scan_file(file, result)
+        return result
+
+    def _framing(self, place: Place) -> Framing:
+        name = place.model.name
+        if name not in self._framings:
+            self._framings[name] = Framing(self.layout.datamodel, place.model)
+        return self._framings[name]
+
+    def _scan_file(self, file: File, result: Scan) -> None:
+        parents: dict[bytes, list[str]] = {}
+        adders = {p.model.name: self._adder(p, result) for p in file.family.places}
+        count = 0
+        for item in self.reader.read(file):
+            if type(item) is Record:
+                count += 1
+                name = item.place.model.name
+                if not item.deleted:
+                    adders[name](item.values)
+                if item.embedded:
+                    for place, values in item.embedded:
+                        inner = place.model.name
+                        if inner not in adders:
+                            adders[inner] = self._adder(place, result)
+                        adders[inner](values)
+                if item.unknown:
+                    result.unknown += [(f"{file.path} ({p.model.name})", key) for p, key in item.unknown]
+                if self._owned[name]:
+                    self._note_logs(item, parents)
+            elif isinstance(item, DamagedError):
+                result.damage.append(item)
+            elif isinstance(item, UnknownKey):
+                result.unknown.append((item.file, item.key))
+        result.records += count
+        for paths in parents.values():
+            result.logs.update(paths)
+
+    def _adder(self, place: Place, result: Scan) -> Callable[[list[bytes | None]], None]:
+        frame = self._framing(place).frame
+        add = result.tallies.setdefault(place.model.name, Tally()).add
+
+        def count_in(values: list[bytes | None]) -> None:
+            row, key = frame(values)
+            add(key, row)
+
+        return count_in
+
+    def _note_logs(self, record: Record, parents: dict[bytes, list[str]]) -> None:
+        """A later line of a log speaks for the parent; a tombstone takes its logs away."""
+        names = [f.name for f in record.place.model.scalars]
+        key = record.values
+        if not record.deleted:
+            key = [record.values[names.index(n)] for n in record.place.model.key.field_names]
+        texts = [(v or b"").decode() for v in key]
+        owned = self._owned[record.place.model.name]
+        parents["\0".join(texts).encode()] = [] if record.deleted else [p.file_for(texts) for p in owned]
+
+
+@contextmanager
+def scanning(
+    layout: Layout, root: Path, files: Sequence[File], jobs: int, advance: Callable[[int], None]
+) -> Iterator[Callable[[], Scan]]:
+    """Start scanning; the function given waits for the result.
+
+    A large store is read by ``jobs`` processes, so that this one is free for the database meanwhile.
+    ``advance`` hears of records read.
+    """
+    if jobs < 1 or sum(f.size for f in files) < _WORTH_PROCESSES:
+
+        def here() -> Scan:
+            result = Scan()
+            scanner = Scanner(layout, root)
+            for chunk in _chunks(files):
+                part = scanner.scan(chunk)
+                advance(part.records)
+                result += part
+            return result
+
+        yield here
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(
+        jobs, mp_context=context, initializer=_start, initargs=(layout, os.fspath(root))
+    )
+    try:
+        futures = [pool.submit(_scan, chunk) for chunk in _chunks(files)]
+        for future in futures:
+            future.add_done_callback(lambda done: _tell(done, advance))
+
+        def gathered() -> Scan:
+            result = Scan()
+            for future in futures:
+                result += future.result()
+            return result
+
+        yield gathered
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _tell(done: Future[Scan], advance: Callable[[int], None]) -> None:
+    if not done.cancelled() and done.exception() is None:
+        advance(done.result().records)
+
+
+def _chunks(files: Sequence[File]) -> Iterator[list[File]]:
+    """The files in portions of about :data:`_CHUNK` bytes, the largest files first."""
+    chunk: list[File] = []
+    size = 0
+    for file in sorted(files, key=lambda f: -f.size):
+        chunk.append(file)
+        size += file.size
+        if size >= _CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
+
+
+_scanner: Scanner | None = None
+
+
+def _start(layout: Layout, root: str) -> None:
+    global _scanner  # noqa: PLW0603
+    _scanner = Scanner(layout, Path(root))
+
+
+def _scan(files: list[File]) -> Scan:
+    if _scanner is None:
+        raise RuntimeError("the process was not prepared")
+    return _scanner.scan(files)
