@@ -190,12 +190,19 @@ def _installed() -> Path:
 def _programs(own: Path, account: pwd.struct_passwd | None) -> Path:
     """The programs, where the server's user may run them: as root, maybe a copy."""
     installed = _installed()
-    if account is None or all(_others_may_enter(folder) for folder in (installed, *installed.parents)):
+    path = (installed / "postgres", installed, *installed.parents)
+    if account is None or all(_others_may_enter(part) for part in path):
         return installed
-    copy = own / "postgresql"
-    shutil.copytree(installed.parent, copy, symlinks=True)
-    copy.chmod(0o755)
-    return copy / "bin"
+    package = installed.parents[1]
+    copy = own / package.name
+    shutil.copytree(installed.parent, copy / installed.parent.name, symlinks=True)
+    # Where a wheel keeps the libraries that its programs find by their relative place.
+    for libraries in (package.with_name(f"{package.name}.libs"), package / ".dylibs"):
+        if libraries.is_dir():
+            shutil.copytree(libraries, own / libraries.relative_to(package.parent), symlinks=True)
+    for path in own.rglob("*"):
+        os.chown(path, account.pw_uid, account.pw_gid, follow_symlinks=False)
+    return copy / installed.parent.name / "bin"
 
 
 def _others_may_enter(folder: Path) -> bool:

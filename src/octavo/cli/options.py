@@ -1,0 +1,81 @@
+"""Options that several commands share, and what they stand for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from octavo.errors import UsageError
+
+if TYPE_CHECKING:
+    from octavo.layout.layout import Layout
+    from octavo.postgres.url import DatabaseUrl
+    from octavo.schema.datamodel import Datamodel
+
+DatabaseUrlOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--database-url",
+        envvar="DATABASE_URL",
+        show_default=False,
+        help="The PostgreSQL database, as a Prisma application's DATABASE_URL.",
+    ),
+]
+DataDirOption: TypeAlias = Annotated[
+    Path, typer.Option("--data-dir", envvar="DATA_DIR", help="The data folder.")
+]
+FilesRootOption: TypeAlias = Annotated[
+    Path,
+    typer.Option(
+        "--files-root", envvar="FILES_ROOT", help="The folder that holds the application's payloads."
+    ),
+]
+JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Answer on stdout, as JSON.")]
+QuietOption: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print nothing but problems.")]
+SchemaOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--schema", show_default=False, help="A Prisma schema file or folder, instead of the frozen schema."
+    ),
+]
+LayoutOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--layout", show_default=False, help="A layout file, instead of the one shipped."),
+]
+
+DEFAULT_DATA_DIR = Path("data")
+DEFAULT_FILES_ROOT = Path("public")
+
+
+def chosen_url(text: str | None) -> DatabaseUrl:
+    """The database asked for.  Raises UsageError if there is none."""
+    from octavo.postgres.url import EXPECTED, DatabaseUrl
+
+    if not text:
+        raise UsageError(
+            "no database is named", hint=f"set DATABASE_URL or give --database-url, such as {EXPECTED}"
+        )
+    return DatabaseUrl.parse(text)
+
+
+def chosen_schema(path: Path | None) -> Datamodel:
+    """The schema asked for; the frozen one if none is.  Raises SchemaError, DiskError."""
+    from octavo.schema.frozen import frozen_schema
+    from octavo.schema.parser import load_schema
+
+    return frozen_schema() if path is None else load_schema(path)
+
+
+def chosen_layout(path: Path | None, datamodel: Datamodel) -> Layout:
+    """The layout asked for; if none is, the frozen schema's own, or one made up for another schema.
+
+    Raises LayoutError, DiskError.
+    """
+    from octavo.layout.layout import default_layout, frozen_layout, load_layout
+    from octavo.schema.frozen import frozen_schema
+
+    if path is not None:
+        return load_layout(path, datamodel)
+    return frozen_layout() if datamodel is frozen_schema() else default_layout(datamodel)

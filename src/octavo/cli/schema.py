@@ -1,0 +1,193 @@
+"""``octavo schema``: the schema itself, the drift of a live database, the JSON Schemas of the files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from octavo.cli.options import (
+    DatabaseUrlOption,
+    JsonOption,
+    LayoutOption,
+    QuietOption,
+    SchemaOption,
+    chosen_layout,
+    chosen_schema,
+    chosen_url,
+)
+
+if TYPE_CHECKING:
+    from octavo.schema.datamodel import Datamodel, Model, ScalarField
+    from octavo.schema.drift import Drift
+
+app = typer.Typer(help="The schema, the drift of a live database, the JSON Schemas of the files.")
+
+
+@app.command()
+def show(
+    schema: SchemaOption = None,
+    dmmf: Annotated[bool, typer.Option("--dmmf", help="Print the Datamodel in Prisma's own shape.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the models and fields; the frozen schema's fingerprint is held against its file.
+
+    Ends with 1 if the frozen schema is not the one that this version was made with.
+    """
+    from octavo.schema.frozen import FINGERPRINT, VERSION, fingerprint, frozen_text
+
+    datamodel = chosen_schema(schema)
+    if dmmf:
+        from octavo.schema.dmmf import dmmf as in_prismas_shape
+
+        typer.echo(json.dumps(in_prismas_shape(datamodel), indent=2, ensure_ascii=False))
+        return
+    frozen = schema is None
+    found = fingerprint(frozen_text()) if frozen else _fingerprint_of(schema)
+    intact = not frozen or found == FINGERPRINT
+    if as_json:
+        answer: dict[str, Any] = {
+            "version": VERSION if frozen else None,
+            "fingerprint": found,
+            **({"expectedFingerprint": FINGERPRINT, "intact": intact} if frozen else {}),
+            "models": [_as_json(datamodel, model) for model in datamodel.models],
+            "enums": {enum.name: list(enum.labels) for enum in datamodel.enums},
+        }
+        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(f"schema {VERSION if frozen else schema}")
+        held = " (as it was shipped)" if frozen and intact else ""
+        typer.echo(f"fingerprint {found}{held}")
+        for line in _described(datamodel):
+            typer.echo(line)
+    if not intact:
+        typer.echo(f"the frozen schema's file was changed: it should be {FINGERPRINT}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(
+    database_url: DatabaseUrlOption = None,
+    schema: SchemaOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Hold a live database against the schema.
+
+    Ends with 0 if an export can be trusted, with 1 if something differs.
+    """
+    from octavo.postgres.connection import connect, transaction
+    from octavo.schema.drift import check as drift_of
+
+    datamodel, url = chosen_schema(schema), chosen_url(database_url)
+    with (
+        closing(connect(url)) as connection,
+        transaction(connection, url.schema, isolation="REPEATABLE READ", read_only=True),
+    ):
+        drift = drift_of(connection, datamodel, url.schema)
+    if as_json:
+        typer.echo(json.dumps(_drift_as_json(drift, url.display), indent=2, ensure_ascii=False))
+    elif not quiet:
+        for note in drift.notes:
+            typer.echo(f"note: {note}")
+        if not drift.refuses:
+            typer.echo(f"{url.display} is as the schema says")
+    if drift.refuses:
+        if not as_json:
+            for finding in drift.findings:
+                typer.echo(f"drift: {finding}", err=True)
+        raise typer.Exit(1)
+
+
+@app.command("json-schema")
+def json_schema(
+    out: Annotated[Path, typer.Option("--out", help="The folder to write to.")],
+    schema: SchemaOption = None,
+    layout: LayoutOption = None,
+    quiet: QuietOption = False,
+) -> None:
+    """Write a JSON Schema (draft 2020-12) for every kind of file in the data folder."""
+    from octavo.layout.jsonschema import write_schemas
+
+    datamodel = chosen_schema(schema)
+    written = write_schemas(datamodel, chosen_layout(layout, datamodel), out)
+    if not quiet:
+        for path in written:
+            typer.echo(str(path))
+
+
+def _fingerprint_of(path: Path | None) -> str | None:
+    """The fingerprint of a schema file; a folder of several has none."""
+    from octavo.schema.frozen import fingerprint
+
+    return fingerprint(path.read_bytes().decode()) if path is not None and path.is_file() else None
+
+
+def _described(datamodel: Datamodel) -> Iterator[str]:
+    for enum in datamodel.enums:
+        yield f"\nenum {enum.name}: {', '.join(enum.labels)}"
+    for model in datamodel.models:
+        yield f"\n{'view' if model.is_view else 'model'} {model.name} ({model.table})"
+        width = max(len(f.name) for f in model.fields)
+        for scalar in model.scalars:
+            marks = "  ".join(_marks(datamodel, model, scalar))
+            yield f"  {scalar.name:<{width}}  {_type(scalar):<18}  {marks}".rstrip()
+        for relation in model.relations:
+            arity = {"list": "[]", "optional": "?"}.get(relation.arity, "")
+            link = f"  by {', '.join(relation.fields)}" if relation.fields else ""
+            yield f"  {relation.name:<{width}}  → {relation.model}{arity}{link}"
+
+
+def _type(scalar: ScalarField) -> str:
+    return scalar.type + {"list": "[]", "optional": "?"}.get(scalar.arity, "")
+
+
+def _marks(datamodel: Datamodel, model: Model, scalar: ScalarField) -> Iterator[str]:
+    from octavo.schema.ddl import default_sql, is_serial
+
+    if scalar.name in (model.key.field_names if model.has_key else ()):
+        yield "key"
+    if any(unique.field_names == (scalar.name,) for unique in model.uniques):
+        yield "unique"
+    if is_serial(scalar):
+        yield "counts by itself"
+    elif (default := default_sql(datamodel, scalar)) is not None:
+        yield f"default {default}"
+    if scalar.updated_at:
+        yield "set on every write"
+    if scalar.secret is not None:
+        yield f"secret ({scalar.secret.scheme})"
+
+
+def _as_json(datamodel: Datamodel, model: Model) -> dict[str, Any]:
+    return {
+        "name": model.name,
+        "table": model.table,
+        "key": list(model.key.field_names) if model.has_key else None,
+        "fields": [
+            {
+                "name": scalar.name,
+                "column": scalar.column,
+                "type": scalar.type,
+                "arity": scalar.arity.value,
+                "marks": list(_marks(datamodel, model, scalar)),
+            }
+            for scalar in model.scalars
+        ],
+    }
+
+
+def _drift_as_json(drift: Drift, database: str) -> dict[str, Any]:
+    return {
+        "database": database,
+        "equal": not drift.refuses,
+        "findings": [
+            {"kind": f.kind.value, "what": f.what, "name": f.name, "expected": f.expected, "found": f.found}
+            for f in drift.findings
+        ],
+        "notes": [{"what": n.what, "name": n.name, "text": n.text} for n in drift.notes],
+    }
