@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 import psycopg
 
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.reader import File, Reader
 from octavo.layout.unfold import Record
+from octavo.migrate.copytext import CopyText
 from octavo.migrate.differences import (
     Difference,
     DifferenceKind,
@@ -28,7 +28,7 @@ from octavo.migrate.differences import (
     shown_key,
     shown_value,
 )
-from octavo.migrate.tally import BUCKETS, Framing, framed_rows
+from octavo.migrate.tally import bucket_of
 from octavo.schema.datamodel import Datamodel, ScalarField
 from octavo.schema.ddl import sql_type
 
@@ -75,7 +75,9 @@ class CloseLook:
         self.layout: Layout = reader.layout
         self.differing = differing
         datamodel = self.layout.datamodel
-        self.framings = {name: Framing(datamodel, datamodel.model(name)) for name in differing}
+        self.lines = {name: CopyText(datamodel, datamodel.model(name)) for name in differing}
+        hosts = (self.layout.host(name).model for name in differing)
+        self._hosts = {model.name: CopyText(datamodel, model) for model in hosts}
 
     def compare(self, files: Iterable[File], found: Differences, cache: Path) -> dict[str, int]:
         """Report every difference in these buckets.  Gives, by model, the number of records that the files
@@ -84,30 +86,31 @@ class CloseLook:
             for table in _TABLES:
                 database.execute(table)
             database.execute("BEGIN")
-            for framing in self.framings.values():
-                self._load_database(database, framing)
+            for lines in self.lines.values():
+                self._load_database(database, lines)
             self._load_files(database, files)
             self._drop_superseded(database)
-            for framing in self.framings.values():
-                self._report(database, framing, found)
+            for lines in self.lines.values():
+                self._report(database, lines, found)
             live = "SELECT model, count(DISTINCT key) FROM f GROUP BY model"
-            return dict.fromkeys(self.framings, 0) | dict(database.execute(live))
+            return dict.fromkeys(self.lines, 0) | dict(database.execute(live))
 
-    def _load_database(self, database: sqlite3.Connection, framing: Framing) -> None:
-        name, buckets = framing.model.name, self.differing[framing.model.name]
+    def _load_database(self, database: sqlite3.Connection, lines: CopyText) -> None:
+        name, buckets = lines.model.name, self.differing[lines.model.name]
 
         def rows() -> Iterator[tuple[str, bytes, bytes]]:
-            with self.connection.cursor() as cursor, cursor.copy(framing.query().encode()) as copy:
-                for row in framed_rows(copy):
+            with self.connection.cursor() as cursor, cursor.copy(lines.copy_out()) as copy:
+                for piece in copy:
                     self.advance(1)
-                    key = framing.key(row)
-                    if crc32(key) % BUCKETS in buckets:
-                        yield name, bytes(key), bytes(row)
+                    row = bytes(piece)[:-1]
+                    key = lines.key(row)
+                    if bucket_of(key) in buckets:
+                        yield name, key, row
 
         database.executemany("INSERT INTO d VALUES (?, ?, ?)", rows())
 
     def _load_files(self, database: sqlite3.Connection, files: Iterable[File]) -> None:
-        concerned = {self.layout.host(name).path for name in self.framings}
+        concerned = {self.layout.host(name).path for name in self.lines}
         put = "INSERT OR REPLACE INTO f VALUES (?, ?, ?, ?, ?, ?, ?)"
         for file in files:
             if file.family.path not in concerned:
@@ -124,15 +127,16 @@ class CloseLook:
         """What of a record is to be looked at, with the slot that it takes."""
         in_log = record.place.kind in _LOGS
         slot = file.path if in_log else f"{file.path} {number}"
-        host = self._host_key(record)
+        host = self._hosts[record.place.model.name].key_of(record)
         if record.deleted:
             return
         for place, values in ((record.place, record.values), *record.embedded):
-            framing = self.framings.get(place.model.name)
-            if framing is None:
+            lines = self.lines.get(place.model.name)
+            if lines is None:
                 continue
-            row, key = framing.frame(values)
-            if crc32(key) % BUCKETS in self.differing[place.model.name]:
+            row = lines.line(values)
+            key = lines.key(row)
+            if bucket_of(key) in self.differing[place.model.name]:
                 inside = host if place is not record.place else b""
                 where = slot if place is record.place else f"{slot} {host.hex()}"
                 yield place.model.name, key, where, row, file.path, record.line, inside
@@ -141,21 +145,14 @@ class CloseLook:
         """Remember where a record of a log stands last: what an earlier line embeds is gone."""
         if record.place.kind in _LOGS:
             line = -1 if record.deleted else record.line
-            name, key = record.place.model.name, self._host_key(record)
+            name = record.place.model.name
+            key = self._hosts[name].key_of(record)
             database.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", (name, key, line))
-            if record.deleted and name in self.framings:
+            if record.deleted and name in self.lines:
                 database.execute("DELETE FROM f WHERE model = ? AND key = ?", (name, key))
 
-    def _host_key(self, record: Record) -> bytes:
-        model = record.place.model
-        names = [f.name for f in model.scalars]
-        values = record.values
-        if not record.deleted:
-            values = [values[names.index(n)] for n in model.key.field_names]
-        return b"".join(len(v).to_bytes(4) + v for v in values if v is not None)
-
     def _drop_superseded(self, database: sqlite3.Connection) -> None:
-        for name in self.framings:
+        for name in self.lines:
             place = self.layout.place(name)
             if place.kind is Kind.EMBEDDED and self.layout.host(name).kind in _LOGS:
                 database.execute(
@@ -164,30 +161,30 @@ class CloseLook:
                     (name, self.layout.host(name).model.name),
                 )
 
-    def _report(self, database: sqlite3.Connection, framing: Framing, found: Differences) -> None:
-        name = framing.model.name
+    def _report(self, database: sqlite3.Connection, lines: CopyText, found: Differences) -> None:
+        name = lines.model.name
         gone = "SELECT key FROM d WHERE model = ? AND key NOT IN (SELECT key FROM f WHERE model = ?)"
         for (key,) in database.execute(gone, (name, name)):
-            found.add(_difference(framing, key, DifferenceKind.MISSING))
+            found.add(_difference(lines, key, DifferenceKind.MISSING))
         extra = (
             "SELECT key, file, line FROM f WHERE model = ? AND key NOT IN (SELECT key FROM d WHERE model = ?)"
             " GROUP BY key"
         )
         for key, file, line in database.execute(extra, (name, name)):
-            found.add(_difference(framing, key, DifferenceKind.EXTRA, file=file, line=line))
+            found.add(_difference(lines, key, DifferenceKind.EXTRA, file=file, line=line))
         twice = (
             "SELECT key, file, line, group_concat(file, ', ') FROM f WHERE model = ?"
             " GROUP BY key HAVING count(*) > 1"
         )
         for key, file, line, files in database.execute(twice, (name,)):
             reason = f"{len(files.split(', '))} records have this key, in {files}"
-            found.add(_difference(framing, key, DifferenceKind.DAMAGED, reason=reason, file=file, line=line))
+            found.add(_difference(lines, key, DifferenceKind.DAMAGED, reason=reason, file=file, line=line))
         changed = (
             "SELECT d.key, d.row, f.row, f.file, f.line FROM d JOIN f USING (model, key)"
             " WHERE model = ? AND d.row <> f.row GROUP BY d.key HAVING count(*) = 1"
         )
         pairs = database.execute(changed, (name,))
-        meaning = Meaning(self.connection, self.layout.datamodel, framing)
+        meaning = Meaning(self.connection, self.layout.datamodel, lines)
         while batch := pairs.fetchmany(_BATCH):
             for difference in meaning.differences(batch):
                 found.add(difference)
@@ -196,16 +193,16 @@ class CloseLook:
 class Meaning:
     """Tells texts that mean the same to PostgreSQL from those that do not."""
 
-    def __init__(self, connection: Connection, datamodel: Datamodel, framing: Framing) -> None:
-        self.connection, self.datamodel, self.framing = connection, datamodel, framing
+    def __init__(self, connection: Connection, datamodel: Datamodel, lines: CopyText) -> None:
+        self.connection, self.datamodel, self.lines = connection, datamodel, lines
 
     def differences(self, batch: list[tuple[bytes, bytes, bytes, str, int]]) -> Iterator[Difference]:
         """What is left of pairs of rows (key, the database's, the files', file, line) with other texts."""
-        pairs = [(self.framing.split(ours), self.framing.split(theirs)) for _, ours, theirs, *_ in batch]
+        pairs = [(self.lines.split(ours), self.lines.split(theirs)) for _, ours, theirs, *_ in batch]
         unequal: list[set[str]] = [
-            {n for n in self.framing.names if ours[n] != theirs[n]} for ours, theirs in pairs
+            {n for n in self.lines.names if ours[n] != theirs[n]} for ours, theirs in pairs
         ]
-        for f in self.framing.model.scalars:
+        for f in self.lines.model.scalars:
             asked = [
                 i for i, names in enumerate(unequal) if f.name in names and pairs[i][0][f.name] is not None
             ]
@@ -218,10 +215,10 @@ class Meaning:
                     unequal[i].discard(f.name)
         for (key, _, _, file, line), (ours, theirs), names in zip(batch, pairs, unequal, strict=True):
             if names:
-                fields = tuple(f.name for f in self.framing.model.scalars if f.name in names)
-                public = [n for n in fields if self.framing.model.scalar(n).secret is None]
+                fields = tuple(f.name for f in self.lines.model.scalars if f.name in names)
+                public = [n for n in fields if self.lines.model.scalar(n).secret is None]
                 yield _difference(
-                    self.framing,
+                    self.lines,
                     key,
                     DifferenceKind.DIFFERENT,
                     fields=fields,
@@ -248,6 +245,6 @@ class Meaning:
             return [one for text in texts for one in self._printed(field, [text])]
 
 
-def _difference(framing: Framing, key: bytes, kind: DifferenceKind, **facts: Any) -> Difference:
-    shown = shown_key(framing.model, framing.split_key(key))
-    return Difference(model=framing.model.name, kind=kind, key=shown, **facts)
+def _difference(lines: CopyText, key: bytes, kind: DifferenceKind, **facts: Any) -> Difference:
+    shown = shown_key(lines.model, lines.split_key(key))
+    return Difference(model=lines.model.name, kind=kind, key=shown, **facts)

@@ -15,7 +15,8 @@ from octavo.layout.fold import logs_of
 from octavo.layout.layout import Layout, Place
 from octavo.layout.reader import File, Reader, UnknownKey
 from octavo.layout.unfold import Record
-from octavo.migrate.tally import Framing, Tally
+from octavo.migrate.copytext import CopyText, key_values
+from octavo.migrate.tally import Tally
 
 _WORTH_PROCESSES = 16 << 20
 """bytes; less than this is read in this process"""
@@ -54,7 +55,7 @@ class Scanner:
     def __init__(self, layout: Layout, root: Path) -> None:
         self.reader = Reader(layout, root)
         self.layout = layout
-        self._framings: dict[str, Framing] = {}
+        self._lines: dict[str, CopyText] = {}
         self._owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
 
     def scan(self, files: Sequence[File]) -> Scan:
@@ -64,11 +65,11 @@ class Scanner:
             self._scan_file(file, result)
         return result
 
-    def _framing(self, place: Place) -> Framing:
+    def _copy_text(self, place: Place) -> CopyText:
         name = place.model.name
-        if name not in self._framings:
-            self._framings[name] = Framing(self.layout.datamodel, place.model)
-        return self._framings[name]
+        if name not in self._lines:
+            self._lines[name] = CopyText(self.layout.datamodel, place.model)
+        return self._lines[name]
 
     def _scan_file(self, file: File, result: Scan) -> None:
         parents: dict[bytes, list[str]] = {}
@@ -99,22 +100,19 @@ class Scanner:
             result.logs.update(paths)
 
     def _adder(self, place: Place, result: Scan) -> Callable[[list[bytes | None]], None]:
-        frame = self._framing(place).frame
+        lines = self._copy_text(place)
+        line, key = lines.line, lines.key
         add = result.tallies.setdefault(place.model.name, Tally()).add
 
         def count_in(values: list[bytes | None]) -> None:
-            row, key = frame(values)
-            add(key, row)
+            row = line(values)
+            add(key(row), row)
 
         return count_in
 
     def _note_logs(self, record: Record, parents: dict[bytes, list[str]]) -> None:
         """A later line of a log speaks for the parent; a tombstone takes its logs away."""
-        names = [f.name for f in record.place.model.scalars]
-        key = record.values
-        if not record.deleted:
-            key = [record.values[names.index(n)] for n in record.place.model.key.field_names]
-        texts = [(v or b"").decode() for v in key]
+        texts = [(v or b"").decode() for v in key_values(record)]
         owned = self._owned[record.place.model.name]
         parents["\0".join(texts).encode()] = [] if record.deleted else [p.file_for(texts) for p in owned]
 

@@ -21,13 +21,14 @@ from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
 from octavo.layout.unfold import Record
 from octavo.migrate.closer import CloseLook
+from octavo.migrate.copytext import CopyText, key_values
 from octavo.migrate.differences import Difference, DifferenceKind, Differences, shown_key
 from octavo.migrate.integrity import Integrity, Violation
 from octavo.migrate.payloads import digest_of, file_digest, read_payload
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.scan import Scan, scanning
 from octavo.migrate.source import Source, open_source
-from octavo.migrate.tally import Framing, Tally, framed_rows
+from octavo.migrate.tally import Tally
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk
@@ -187,15 +188,16 @@ class _Verification:
         return report
 
     def _tally(self, name: str, progress: Progress) -> Tally:
-        framing = Framing(self.layout.datamodel, self.layout.datamodel.model(name))
+        lines = CopyText(self.layout.datamodel, self.layout.datamodel.model(name))
         tally, count = Tally(), 0
-        add, key = tally.add, framing.key
+        add, key = tally.add, lines.key
         with (
             database_errors(self.source.snapshot.url, f"reading {name}"),
             self.connection.cursor() as cursor,
-            cursor.copy(framing.query().encode()) as copy,
+            cursor.copy(lines.copy_out()) as copy,
         ):
-            for row in framed_rows(copy):
+            for piece in copy:
+                row = bytes(piece)[:-1]
                 add(key(row), row)
                 count += 1
                 if count % 1000 == 0:
@@ -356,11 +358,7 @@ def _live(reader: Reader, file: File) -> Iterable[Record]:
         return found
     last: dict[tuple[bytes | None, ...], Record] = {}
     for record in found:
-        names = [f.name for f in record.place.model.scalars]
-        key = record.values
-        if not record.deleted:
-            key = [record.values[names.index(n)] for n in record.place.model.key.field_names]
-        identity = (record.place.model.name.encode(), *key)
+        identity = (record.place.model.name.encode(), *key_values(record))
         last.pop(identity, None)
         if not record.deleted:
             last[identity] = record
