@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
@@ -96,6 +96,20 @@ def test_a_transaction_is_kept_whole_or_not_at_all(database: str) -> None:
             with pytest.raises(DatabaseError):
                 _insert_and(connection, failing)
         assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+def test_a_transaction_in_which_an_error_was_swallowed_does_not_pass_for_committed(database: str) -> None:
+    with connect(database) as connection:
+        connection.execute("CREATE TABLE t (n int)")
+        with pytest.raises(DatabaseError, match="nothing was committed"), transaction(connection):
+            _swallow(connection)
+        assert connection.execute("SELECT count(*) FROM t").fetchone() == (0,)
+
+
+def _swallow(connection: Connection) -> None:
+    connection.execute("INSERT INTO t VALUES (1)")
+    with suppress(psycopg.Error):
+        connection.execute("SELECT 1/0")
 
 
 def _insert_and(connection: Connection, failing: str) -> None:
@@ -266,6 +280,7 @@ def test_a_refused_value_is_placed_but_not_shown(database: str) -> None:
         statements = {
             "INSERT INTO \"T\" VALUES ('s3cr3t')": "22P02",
             "INSERT INTO \"T\" (m) VALUES ('s3cr3t')": "22P02",
+            "INSERT INTO \"T\" VALUES ('99999999998888888888')": "22003",
             'INSERT INTO "T" VALUES (1)': "23505",
         }
         for statement, state in statements.items():
@@ -273,6 +288,7 @@ def test_a_refused_value_is_placed_but_not_shown(database: str) -> None:
                 connection.execute(statement.encode())
             assert caught.value.sqlstate == state
             assert "s3cr3t" not in str(caught.value)
+            assert "9999" not in str(caught.value)
         with pytest.raises(DatabaseError, match=r"T\.n, line 2 of the copy") as caught:
             _copy(connection, "2\ns3cr3t\n")
         assert "s3cr3t" not in str(caught.value)

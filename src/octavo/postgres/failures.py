@@ -117,8 +117,9 @@ def _refused_value(error: psycopg.Error, message: str) -> str:
 
 
 def _without_values(message: str) -> str:
-    """Cut a message before the value that follows its colon."""
-    return re.sub(r':\s*["\'].*', "", message, flags=re.DOTALL)
+    """A message without the values in it: what follows its colon in quotes, or ``value "…"`` within."""
+    cut = re.sub(r":\s*[\"'«»„“].*", "", message, flags=re.DOTALL)
+    return re.sub(r"\bvalue \"[^\"]*\"", "a value", cut)
 
 
 def _first_line(error: psycopg.Error) -> str:

@@ -6,19 +6,21 @@ are replaced by what they would say there (:func:`for_version`).
 
 from __future__ import annotations
 
-_NEWER = {
-    "indnullsnotdistinct": (150000, "i.indnullsnotdistinct", "false"),
-    "confdelsetcols": (150000, "k.confdelsetcols IS NOT NULL", "false"),
-    "conenforced": (180000, "k.conenforced", "true"),
-    "locprovider": (150000, "d.datlocprovider", "'c'::\"char\""),
-    "locale": (170000, "d.datlocale", "NULL::text"),
+_NEWER: dict[str, tuple[tuple[int, str], ...]] = {
+    "indnullsnotdistinct": ((150000, "i.indnullsnotdistinct"), (0, "false")),
+    "confdelsetcols": ((150000, "k.confdelsetcols IS NOT NULL"), (0, "false")),
+    "conenforced": ((180000, "k.conenforced"), (0, "true")),
+    "locprovider": ((150000, "d.datlocprovider"), (0, "'c'::\"char\"")),
+    "locale": ((170000, "d.datlocale"), (150000, "d.daticulocale"), (0, "NULL::text")),
 }
+"""What to ask for, newest version first."""
 
 
 def for_version(query: str, version: int) -> str:
     """The query as a server of this version understands it."""
-    for name, (since, column, substitute) in _NEWER.items():
-        query = query.replace("{" + name + "}", column if version >= since else substitute)
+    for name, spellings in _NEWER.items():
+        known = next(text for since, text in spellings if version >= since)
+        query = query.replace("{" + name + "}", known)
     return query
 
 
