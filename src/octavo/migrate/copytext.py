@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from operator import itemgetter
 
+from octavo.layout.live import key_values
 from octavo.layout.types import column_type
 from octavo.layout.unfold import Record, Values
 from octavo.schema.datamodel import Datamodel, Model
@@ -72,14 +73,6 @@ class CopyText:
     def split_key(self, key: bytes) -> dict[str, bytes | None]:
         """A key's values by field."""
         return dict(zip(self.model.key.field_names, map(_unescape, key.split(b"\t")), strict=True))
-
-
-def key_values(record: Record) -> list[bytes | None]:
-    """The values of a record's key, in the order of the key's fields; of a tombstone too."""
-    if record.deleted:
-        return record.values
-    names = [f.name for f in record.place.model.scalars]
-    return [record.values[names.index(n)] for n in record.place.model.key.field_names]
 
 
 def _escape(value: bytes | None) -> bytes:

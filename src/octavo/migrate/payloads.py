@@ -155,6 +155,18 @@ def _reading(pieces: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
     yield guarded()
 
 
+def payload_conflict(files_root: Path, path: str, digest: str) -> str | None:
+    """Why a payload cannot go to this path: another file stands there.  Raises OSError.
+
+    A path that leads elsewhere is no conflict: nothing is ever written there.
+    """
+    try:
+        there = _digest_there(files_root, path)
+    except Outside:
+        return None
+    return None if there in (None, digest) else "another file stands there"
+
+
 def put_back(data: Path, layout: Layout, digest: str, files_root: Path, path: str) -> str | None:
     """Write a payload to where its row says, below the files root; never over a file with other content.
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from octavo.errors import DamagedError
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import Layout, Place
+from octavo.layout.live import key_values
 from octavo.layout.reader import File, Reader, UnknownKey
 from octavo.layout.unfold import Record
-from octavo.migrate.copytext import CopyText, key_values
+from octavo.migrate.copytext import CopyText
 from octavo.migrate.tally import Tally
 
 _WORTH_PROCESSES = 16 << 20

@@ -18,10 +18,11 @@ from urllib.parse import unquote_to_bytes
 from octavo.crypto import check_record
 from octavo.errors import DamagedError, UsageError
 from octavo.layout.layout import Kind, Layout, Place
+from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
 from octavo.layout.unfold import Record
 from octavo.migrate.closer import CloseLook
-from octavo.migrate.copytext import CopyText, key_values
+from octavo.migrate.copytext import CopyText
 from octavo.migrate.differences import Difference, DifferenceKind, Differences, shown_key
 from octavo.migrate.integrity import Integrity, Violation
 from octavo.migrate.payloads import digest_of, file_digest, read_payload
@@ -248,7 +249,9 @@ class _Verification:
         for path in dict.fromkeys(self.layout.host(p.model.name).path for p in places):
             for file in self.there.files:
                 if file.family.path == path:
-                    yield from ((file, item) for item in _live(self.reader, file))
+                    # What is damaged has been reported by now.
+                    live = live_records(self.reader, file, lambda _: None)
+                    yield from ((file, record) for record in live)
 
     def _check_payloads(self, report: VerifyReport) -> None:
         places = [p for p in self.layout.places if p.payload]
@@ -349,20 +352,6 @@ class _Verification:
         report.by_model = {model: dict(kinds) for model, kinds in by_model.items()}
         report.unknown_keys = sorted(set(scan.unknown))
         report.strays += self.there.strays
-
-
-def _live(reader: Reader, file: File) -> Iterable[Record]:
-    """A file's records; of a log, the last line of each key."""
-    found = (item for item in reader.read(file) if isinstance(item, Record))
-    if file.family.kind not in (Kind.LOG, Kind.LOG_PER_PARENT):
-        return found
-    last: dict[tuple[bytes | None, ...], Record] = {}
-    for record in found:
-        identity = (record.place.model.name.encode(), *key_values(record))
-        last.pop(identity, None)
-        if not record.deleted:
-            last[identity] = record
-    return last.values()
 
 
 def _checkable(secret: Any) -> bool:
