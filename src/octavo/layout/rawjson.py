@@ -2,7 +2,9 @@
 
 A Json column may be nested deeper than a recursive parser goes and hold numbers that no float can, so its
 text is never decoded.  This is the careful way that takes over where the fast decoder (msgspec) gives up; it
-has no recursion, and it also tells what the fast one does not: a key that stands twice.
+has no recursion, and it shows every key, so that one that stands twice can be told.
+
+What is accepted is JSON as RFC 8259 has it, but for UTF-8, which is not looked at.
 """
 
 from __future__ import annotations
@@ -10,12 +12,22 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-_SPACE = re.compile(rb"[ \t\n\r]*+")
-_STRING = re.compile(rb'"[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+"', re.DOTALL)
-_SCALAR = re.compile(rb"true|false|null|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?")
-_STRUCTURAL = re.compile(rb'["{}\[\]]')
-_CLOSES = {ord("{"): ord("}"), ord("["): ord("]")}
-_OPEN, _CLOSE, _QUOTE = b"{[", b"}]", ord('"')
+_WS = r"[ \t\n\r]*+"
+_STR = r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
+_SIMPLE_VALUE = rf"(?:{_STR}|true|false|null|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)"
+
+
+def _pattern(text: str) -> re.Pattern[bytes]:
+    return re.compile(text.encode())
+
+
+_SPACE = _pattern(_WS)
+_KEY = _pattern(_STR)
+_SIMPLE = _pattern(_SIMPLE_VALUE)
+_SIMPLE_MEMBERS = _pattern(rf"(?:{_STR}{_WS}:{_WS}{_SIMPLE_VALUE}{_WS},{_WS})*+")
+_SIMPLE_ELEMENTS = _pattern(rf"(?:{_SIMPLE_VALUE}{_WS},{_WS})*+")
+_OBJECT, _ARRAY = ord("{"), ord("[")
+_CLOSING = {_OBJECT: b"}", _ARRAY: b"]"}
 
 
 class NotJson(ValueError):
@@ -32,28 +44,18 @@ def members(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tup
 
     Raises NotJson where it is no object, is cut, or has something behind it.
     """
-    end = len(text) if end is None else end
-    at = _opened(text, start, b"{", "an object")
-    at, closed = _maybe_closed(text, at, b"}")
+    at, closed = _opened(text, start, _OBJECT, "an object")
     while not closed:
-        key = _STRING.match(text, at)
-        if not key:
-            raise NotJson("a key is missing", at)
-        at = _space(text, key.end())
-        if text[at : at + 1] != b":":
-            raise NotJson("a colon is missing", at)
-        first = _space(text, at + 1)
+        key, first = _key(text, at)
         last = value_end(text, first)
-        yield key[0], first, last
+        yield key, first, last
         at, closed = _next(text, last, b"}")
     _nothing_behind(text, at, end)
 
 
 def elements(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
     """Where each element of the array that stands in ``text[start:end]`` starts and ends.  Raises NotJson."""
-    end = len(text) if end is None else end
-    at = _opened(text, start, b"[", "an array")
-    at, closed = _maybe_closed(text, at, b"]")
+    at, closed = _opened(text, start, _ARRAY, "an array")
     while not closed:
         last = value_end(text, at)
         yield at, last
@@ -62,66 +64,78 @@ def elements(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tu
 
 
 def value_end(text: bytes, start: int) -> int:
-    """Where the value that starts here ends.  Brackets and strings are checked, nested scalars are not."""
-    if start >= len(text):
-        raise NotJson("the text is cut", start)
-    if text[start] not in _OPEN:
-        found = (_STRING if text[start] == _QUOTE else _SCALAR).match(text, start)
-        if not found:
-            raise NotJson("a value is missing or broken", start)
-        return found.end()
-    expected, at = bytearray(), start
+    """Where the value that starts here ends.  Raises NotJson."""
+    at, nested = _value(text, start)
+    inside = bytearray()
     while True:
-        found = _STRUCTURAL.search(text, at)
-        if not found:
-            raise NotJson("the text is cut", len(text))
-        at = found.start()
-        byte = text[at]
-        if byte == _QUOTE:
-            found = _STRING.match(text, at)
-            if not found:
-                raise NotJson("a string is broken", at)
-            at = found.end()
-            continue
-        if byte in _OPEN:
-            expected.append(_CLOSES[byte])
-        elif expected.pop() != byte:
-            raise NotJson("a bracket does not fit", at)
-        at += 1
-        if not expected:
+        if nested:
+            inside.append(text[at])
+            at, closed = _opened(text, at, text[at], "a value")
+        elif inside:
+            at, closed = _next(text, at, _CLOSING[inside[-1]])
+        else:
             return at
+        if closed:
+            inside.pop()
+            nested = False
+        elif inside[-1] == _OBJECT:
+            _, at = _key(text, _end(_SIMPLE_MEMBERS, text, at))
+            at, nested = _value(text, at)
+        else:
+            at, nested = _value(text, _end(_SIMPLE_ELEMENTS, text, at))
 
 
-def _space(text: bytes, at: int) -> int:
-    found = _SPACE.match(text, at)
+def _value(text: bytes, at: int) -> tuple[int, bool]:
+    """Where a simple value ends, or where a nested one begins, and whether it is nested."""
+    if at >= len(text):
+        raise NotJson("the text is cut", at)
+    if text[at] in _CLOSING:
+        return at, True
+    found = _SIMPLE.match(text, at)
+    if not found:
+        raise NotJson("a string is broken" if text[at] == ord('"') else "a value is missing or broken", at)
+    return found.end(), False
+
+
+def _key(text: bytes, at: int) -> tuple[bytes, int]:
+    """The key that stands here, and where its value begins."""
+    key = _KEY.match(text, at)
+    if not key:
+        raise NotJson("the text is cut" if at >= len(text) else "a key is missing or broken", at)
+    at = _end(_SPACE, text, key.end())
+    if text[at : at + 1] != b":":
+        raise NotJson("the text is cut" if at >= len(text) else "a colon is missing", at)
+    return key[0], _end(_SPACE, text, at + 1)
+
+
+def _end(pattern: re.Pattern[bytes], text: bytes, at: int) -> int:
+    """Behind what matches here; the pattern may match nothing."""
+    found = pattern.match(text, at)
     return found.end() if found else at
 
 
-def _opened(text: bytes, start: int, bracket: bytes, what: str) -> int:
-    at = _space(text, start)
-    if text[at : at + 1] != bracket:
+def _opened(text: bytes, at: int, bracket: int, what: str) -> tuple[int, bool]:
+    """Past the bracket that opens, and past the one that closes if nothing is between."""
+    at = _end(_SPACE, text, at)
+    if text[at : at + 1] != bytes([bracket]):
         raise NotJson(f"is not {what}", at)
-    return at + 1
-
-
-def _maybe_closed(text: bytes, at: int, bracket: bytes) -> tuple[int, bool]:
-    at = _space(text, at)
-    closed = text[at : at + 1] == bracket
+    at = _end(_SPACE, text, at + 1)
+    closed = text[at : at + 1] == _CLOSING[bracket]
     return (at + 1 if closed else at), closed
 
 
 def _next(text: bytes, at: int, bracket: bytes) -> tuple[int, bool]:
     """Past the comma, or past the closing bracket."""
-    at = _space(text, at)
+    at = _end(_SPACE, text, at)
     found = text[at : at + 1]
     if found == bracket:
         return at + 1, True
     if found != b",":
-        raise NotJson("the text is cut" if not found else "a comma is missing", at)
-    return _space(text, at + 1), False
+        raise NotJson("a comma is missing" if found else "the text is cut", at)
+    return _end(_SPACE, text, at + 1), False
 
 
-def _nothing_behind(text: bytes, at: int, end: int) -> None:
-    at = _space(text, at)
-    if at < end:
+def _nothing_behind(text: bytes, at: int, end: int | None) -> None:
+    at = _end(_SPACE, text, at)
+    if at < (len(text) if end is None else end):
         raise NotJson("something stands behind the end", at)
