@@ -93,7 +93,7 @@ OPS = (
     'raw("gin_trgm_ops")',
     "NoSuchOps",
 )
-FITTING = {
+FITTING: dict[str, dict[str, tuple[str, ...]]] = {
     "Gin": {"Json": ("", "JsonbOps", "JsonbPathOps"), "JsonB": ("", "JsonbOps"), "[]": ("", "ArrayOps")},
     "SpGist": {"String": ("", "TextOps"), "Text": ("", "TextOps"), "Inet": ("", "InetOps")},
     "Gist": {"Inet": ("InetOps",), "String": ("", 'raw("gist_trgm_ops")')},
@@ -170,8 +170,8 @@ class SchemaWriter:
             self._key(model)
             for index in range(self.rng.randint(1, 5)):
                 self._scalar(model, f"f{index}")
-        for _ in range(self.rng.randint(1, 5)):
-            self._relation(self.rng.randrange(1000))
+        for number in self.rng.sample(range(1000), self.rng.randint(1, 5) + len(self.models) - 2):
+            self._relation(number)
         for model in self.models:
             for _ in range(self.rng.choice((0, 0, 1, 2))):
                 self._index(model)
@@ -386,14 +386,28 @@ def generate(seed: int, spice: float | None = None) -> str:
     return SchemaWriter(rng, chosen).write()
 
 
-WORDS = """
+def part_of_larger(text: str, number: int) -> str | None:
+    """The models and enums of a schema under names of their own, so that several can be joined.
+
+    None if they cannot be.
+    """
+    if re.search(r"^view |schemas =|relationMode", text, re.MULTILINE):
+        return None
+    names = re.findall(r"^(?:model|enum) (\w+)", text, re.MULTILINE)
+    text = re.sub(rf"\b(?:{'|'.join(names)})\b", lambda match: f"{match[0]}{number}", text)
+    text = re.sub(r'(map: "|name: "|@@map\(")', rf"\g<1>s{number}_", text)
+    return re.sub(r"^(?:generator|datasource) \w+ \{\n(?:.*\n)*?\}\n", "", text, flags=re.MULTILINE)
+
+
+_WORDS = """
     String Int BigInt Boolean DateTime Json Bytes Decimal Float @id @unique @default(now()) @default(uuid())
     @default(autoincrement()) @updatedAt @map("x") @ignore ? [] @db.VarChar(20) @db.Text @db.Uuid @db.Xml
     @db.Timestamptz(3) @db.JsonB @db.SmallInt @relation(fields:[id],references:[id]) onDelete:SetNull
-    onDelete:Cascade onUpdate:NoAction id @@id([id]) @@unique([id]) @@index([id]) @@map("x") @@ignore , ( ) [ ] {
-    } " // /// /* */ model enum type view : = . - @ @@ Hash Gin Gist Brin SpGist BTree sort: type: map: name:
-    ops: raw("x") fields: references: Unsupported("x") true false null 5 -1 1.5 "x"
-""".split()
+    onDelete:Cascade onUpdate:NoAction id @@id([id]) @@unique([id]) @@index([id]) @@map("x") @@ignore , ( )
+    [ ] { } " // /// /* */ model enum type view : = . - @ @@ Hash Gin Gist Brin SpGist BTree sort: type: map:
+    name: ops: raw("x") fields: references: Unsupported("x") true false null 5 -1 1.5 "x"
+"""
+WORDS = _WORDS.split()
 _TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\w+|\s+|[^\w\s]')
 _NAME = re.compile(r"\b[A-Z]\w*\b")
 

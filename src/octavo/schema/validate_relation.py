@@ -78,7 +78,7 @@ def _check_foreign_key(schema: SchemaDraft, field: RelationDraft) -> None:
 
 
 def _check_set_null(schema: SchemaDraft, field: RelationDraft) -> None:
-    """A client that does the database's work refuses to set a required column to NULL; PostgreSQL would try."""
+    """Where the client does the database's work, it refuses to set a required column to NULL."""
     if schema.datasource.relation_mode != "prisma":
         return
     if any(f.arity is Arity.REQUIRED for f in field.fields or ()):
