@@ -51,7 +51,7 @@ def test_dmmf_of_schema_0_7_is_prismas() -> None:
 
 @pytest.fixture(scope="module")
 def answers() -> list[tuple[str, bool, list[int], str | int]]:
-    """Each recorded schema: whether Prisma accepts it, the lines it complains of, and what the parser says."""
+    """Each recorded schema: Prisma's verdict, the lines it complains of, and what the parser says."""
     return [(text, *verdict, shown(text)) for text, *verdict in recorded(DATA / "verdicts.json.gz")]
 
 
