@@ -31,8 +31,8 @@ DAMAGE = st.tuples(
 
 def damaged(text: bytes, damages: list[tuple[int, int, str]]) -> bytes:
     """The text with bytes replaced by others, at places counted around its end."""
-    for at, removed, put in damages:
-        at %= len(text) + 1
+    for place, removed, put in damages:
+        at = place % (len(text) + 1)
         text = text[:at] + put.encode() + text[at + removed :]
     return text
 
@@ -44,7 +44,7 @@ def parsed(text: bytes) -> Any:
         raise ValueError(name)
 
     return json.loads(
-        text.decode("utf-8", "surrogatepass"),
+        text.decode("utf-8", "surrogateescape"),
         object_pairs_hook=lambda pairs: ("object", pairs),
         parse_int=lambda spelled: ("number", spelled),
         parse_float=lambda spelled: ("number", spelled),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.types import column_type
@@ -41,7 +42,9 @@ def fold(layout: Layout, place: Place, part: Slice = WHOLE) -> str:
     a line (logs), a file's content (``Kind.FILE``), or an element of the document's array.
     """
     writer = _Writer(layout, indented=place.kind in (Kind.FILE, Kind.DOCUMENT))
-    columns = [f"to_json({_column('t', f)}::text)" for f in heads(layout, place)]
+    columns = [
+        f"to_json({column_type(f, layout.datamodel).text_sql(_column('t', f))})" for f in heads(layout, place)
+    ]
     columns.append(writer.record(place, "t", depth=2 if place.kind is Kind.DOCUMENT else 0))
     joins = "".join(writer.joins)
     where = f" WHERE {_in_part(place, part)}" if part.of > 1 else ""
@@ -69,18 +72,48 @@ def logs_of(layout: Layout, model: Model) -> list[Place]:
     ]
 
 
-def unkeepable(place: Place) -> list[tuple[str, str]]:
-    """The fields with values that no JSON here can stand for, and an SQL condition (on ``t``) that finds
-    them: arrays that are not counted from 1 in one dimension, and ``json`` lists with broken lines."""
+class Unkeepable(NamedTuple):
+    """Why values of a field cannot be kept, and an SQL condition (on ``t``) that finds them."""
+
+    field: str
+    reason: str
+    condition: str
+
+
+def unkeepable(layout: Layout, place: Place) -> list[Unkeepable]:
+    """What no JSON here can stand for."""
     found = []
     for f in place.model.scalars:
+        column = _column("t", f)
         if f.is_list:
-            column = _column("t", f)
-            condition = f"array_ndims({column}) > 1 OR array_lower({column}, 1) <> 1"
-            if _keeps_breaks(f):
-                condition += f" OR array_to_string({column}, '') ~ E'[\\n\\r]'"
-            found.append((f.name, condition))
+            many = f"array_ndims({column}) > 1 OR array_lower({column}, 1) <> 1"
+            found.append(Unkeepable(f.name, "arrays with several dimensions, or not counted from 1", many))
+        if f.is_list and f.is_json:
+            null = f"EXISTS (SELECT FROM unnest({column}) AS u(e) WHERE e IS NULL)"
+            found.append(Unkeepable(f.name, "NULL among Json, where null is JSON's own", null))
+        if f.is_list and _keeps_breaks(f):
+            broken = f"array_to_string({column}, '') ~ E'[\\n\\r]'"
+            found.append(Unkeepable(f.name, "lists of json with line breaks", broken))
+    relation = place.relation
+    if place.kind is Kind.EMBEDDED and relation is not None:
+        parent = layout.datamodel.model(relation.parent)
+        for own, theirs in zip(relation.fields, relation.references, strict=True):
+            f = place.model.scalar(own)
+            if _equal_but_not_same(f):
+                key, theirs_key = _column("t", f), _column("p", parent.scalar(theirs))
+                other = (
+                    f"EXISTS (SELECT FROM {table_name(parent)} AS p"
+                    f" WHERE {theirs_key} = {key} AND {theirs_key}::text <> {key}::text)"
+                )
+                found.append(Unkeepable(own, "spelled otherwise than in the parent's key", other))
     return found
+
+
+def _equal_but_not_same(field: ScalarField) -> bool:
+    """Whether PostgreSQL takes values for equal that it prints differently: ``A`` and ``a``, 1.0 and 1.00."""
+    if field.kind is ScalarKind.SCALAR:
+        return native_type(field).name in ("Citext", "Decimal", "Real", "DoublePrecision")
+    return field.kind is ScalarKind.UNSUPPORTED
 
 
 def _column(alias: str, field: ScalarField) -> str:
@@ -104,14 +137,7 @@ def _order(layout: Layout, place: Place, alias: str = "t") -> list[str]:
     created = next((f for f in model.scalars if f.name == "createdAt" and f.type == "DateTime"), None)
     if created is not None:
         by.append(_column(alias, created))
-    for f in model.key_fields:
-        column = _column(alias, f)
-        if f.kind is not ScalarKind.SCALAR:
-            by.append(f'{column}::text COLLATE "C"')
-        elif column_type(f, layout.datamodel).by_bytes:
-            by.append(f'{column} COLLATE "C"')
-        else:
-            by.append(column)
+    by += [column_type(f, layout.datamodel).order_sql(_column(alias, f)) for f in model.key_fields]
     return by
 
 
@@ -152,13 +178,15 @@ class _Writer:
 
     def member(self, field: ScalarField, alias: str, opening: str) -> list[str]:
         column = _column(alias, field)
-        value = column_type(field, self.layout.datamodel).json_sql(column)
+        kind = column_type(field, self.layout.datamodel)
         if not field.nullable:
-            return [literal(opening), value]
+            return [literal(opening), kind.json_sql(column)]
         if field.is_json and not field.is_list:
             # NULL is left out, since null is JSON's own.
-            return [f"CASE WHEN {column} IS NOT NULL THEN concat({literal(opening)}, {value}) END"]
-        return [literal(opening), f"CASE WHEN {column} IS NULL THEN 'null' ELSE ({value})::text END"]
+            return [
+                f"CASE WHEN {column} IS NOT NULL THEN concat({literal(opening)}, {kind.json_sql(column)}) END"
+            ]
+        return [literal(opening), kind.nullable_sql(column)]
 
     def embed(self, child: Place, parent: Place, alias: str, name: str, depth: int) -> str:
         """Joins the child's records, gathered by parent, and gives the expression of their array."""

@@ -19,7 +19,7 @@ import msgspec
 from octavo.errors import DamagedError
 from octavo.layout import rawjson
 from octavo.layout.layout import VERSION, FileFamily, Kind, Layout, Place
-from octavo.layout.unfold import Record, Unfolder
+from octavo.layout.unfold import NUL, Record, Unfolder
 
 Found: TypeAlias = "Record | DamagedError | UnknownKey"
 
@@ -149,6 +149,8 @@ class Reader:
         with open(self.root / file.path, "rb", buffering=1 << 18) as lines:
             for number, line in enumerate(lines, 1):
                 try:
+                    if NUL in line:
+                        raise ValueError("may hold U+0000")
                     decoded = decode(line)
                     record = unfolders[type(decoded)].of_decoded(decoded)
                 except (msgspec.MsgspecError, ValueError, RecursionError):

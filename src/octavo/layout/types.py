@@ -16,7 +16,8 @@ Float                                  number as PostgreSQL prints it; ``"NaN"``
 Bytes                                  string, base64
 DateTime                               string, see :mod:`octavo.layout.times`
 Json                                   PostgreSQL's own text
-list                                   array; an element that is NULL is ``null``
+list                                   array; an element that is NULL is ``null`` (of Json: that is
+                                       JSON's own, and there is no NULL)
 ``Unsupported("…")``                   string of PostgreSQL's text form
 =====================================  =========================================================
 """
@@ -25,7 +26,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import isinf
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -38,27 +40,50 @@ Text: TypeAlias = Callable[[Any], bytes]
 """From a value as msgspec decodes it to PostgreSQL's text form.  Raises ValueError with the reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnType:
-    """The two directions of one column.  Neither is asked about NULL."""
+Sql: TypeAlias = Callable[[str], str]
+"""From an SQL expression to another."""
 
-    json_sql: Callable[[str], str]
-    """from an SQL expression to one that yields JSON text"""
-    decoded: Any
-    """the type, in msgspec's terms, that a value in a file must have"""
-    text: Text
-    text_sql: Callable[[str], str]
-    """from an SQL expression to one that yields PostgreSQL's text form, in a binary COPY"""
-    by_bytes: bool = False
-    """whether the column is text, which is ordered by its bytes"""
+
+def _as_it_is(column: str) -> str:
+    return column
 
 
 def _cast_text(column: str) -> str:
     return f"{column}::text"
 
 
-def _as_it_is(column: str) -> str:
-    return column
+def _is_null(column: str) -> str:
+    return f"{column} IS NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnType:
+    """Both directions of one column, and the order of its values."""
+
+    json_sql: Sql
+    """to one that yields JSON text, for a value that is not NULL"""
+    decoded: Any
+    """the type that msgspec decodes the JSON as"""
+    text: Text
+    text_sql: Sql = _cast_text
+    """to one that yields PostgreSQL's text form, in a COPY"""
+    order_sql: Sql = _as_it_is
+    """to one that sorts as a key does: what JSON has as a text by its UTF-8 bytes"""
+    null_sql: Sql = _is_null
+    """to the condition that it is NULL"""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the text is the decoded string itself, if that holds no U+0000."""
+        return self.text is _string
+
+    def nullable_sql(self, column: str) -> str:
+        """An SQL expression that yields JSON text, ``null`` for NULL."""
+        return f"CASE WHEN {self.null_sql(column)} THEN 'null' ELSE ({self.json_sql(column)})::text END"
+
+
+def _by_bytes(column: str) -> str:
+    return f'{column} COLLATE "C"'
 
 
 def _json_string(column: str) -> str:
@@ -70,27 +95,35 @@ def _quoted(column: str) -> str:
     return f"""concat('"', {column}, '"')"""
 
 
+def _printed(column: str) -> str:
+    """What the type's output function prints; a cast to text can be something else (inet, bpchar)."""
+    return f"CASE num_nonnulls({column}) WHEN 1 THEN concat({column}) END"
+
+
 def _string(value: str) -> bytes:
-    encoded = value.encode()
-    if b"\0" in encoded:
+    if "\0" in value:
         raise ValueError("holds U+0000, which PostgreSQL's text cannot")
-    return encoded
+    return value.encode()
 
 
 def _boolean(value: bool) -> bytes:
     return b"true" if value else b"false"
 
 
+def _short_boolean(value: bool) -> bytes:
+    return b"t" if value else b"f"
+
+
 def _integer(value: int) -> bytes:
     return b"%d" % value
 
 
-_DIGITS = re.compile(r"-?(?:0|[1-9][0-9]*)")
+_WHOLE = re.compile(r"0|-?[1-9][0-9]{0,18}")
 _DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|NaN|-?Infinity")
 
 
 def _bigint(value: str) -> bytes:
-    if not _DIGITS.fullmatch(value) or not -(2**63) <= int(value) < 2**63:
+    if not _WHOLE.fullmatch(value) or not -(2**63) <= int(value) < 2**63:
         raise ValueError("is not a 64-bit whole number in a string")
     return value.encode()
 
@@ -108,6 +141,8 @@ def _float(value: msgspec.Raw) -> bytes:
     found = _FLOAT.fullmatch(bytes(value))
     if not found:
         raise ValueError('is neither a number nor "NaN", "Infinity" or "-Infinity"')
+    if not found[1] and isinf(float(found[0])):
+        raise ValueError("is a number too large for its column")
     return found[1] or found[0]
 
 
@@ -130,6 +165,16 @@ def _json(value: msgspec.Raw) -> bytes:
     return text
 
 
+_ESCAPE = re.compile(rb"\\u(?:[dD][89abAB]..\\u[dD][c-fC-F]..|(0000|[dD][89a-fA-F]..))|\\.")
+
+
+def _jsonb(value: msgspec.Raw) -> bytes:
+    text = _json(value)
+    if b"\\u" in text and any(found[1] for found in _ESCAPE.finditer(text)):
+        raise ValueError("holds U+0000 or half a surrogate pair, which jsonb cannot")
+    return text
+
+
 def _json_text_sql(column: str) -> str:
     """The ``json`` type keeps line breaks between tokens; a line of a log cannot (see fold)."""
     return f"translate({column}::text, E'\\n\\r', '  ')"
@@ -139,50 +184,62 @@ _INT4 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 _INT2 = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
 _OID = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
-_TEXT = ColumnType(_json_string, str, _string, _cast_text)
-_PLAIN_TEXT = ColumnType(lambda c: f"to_json({c})", str, _string, _as_it_is, by_bytes=True)
-_DECIMAL_TYPE = ColumnType(_quoted, str, _decimal, _cast_text)
+_PLAIN_TEXT = ColumnType(lambda c: f"to_json({c})", str, _string, _as_it_is, _by_bytes)
+_CAST = ColumnType(_json_string, str, _string, order_sql=lambda c: f'{c}::text COLLATE "C"')
+_PRINTED = ColumnType(
+    lambda c: f"to_json(concat({c}))",
+    str,
+    _string,
+    _printed,
+    lambda c: f'concat({c}) COLLATE "C"',
+    # A composite value whose fields are all NULL is none, though IS NULL says so.
+    lambda c: f"num_nonnulls({c}) = 0",
+)
 
 _BY_NATIVE: Mapping[str, ColumnType] = {
     "Text": _PLAIN_TEXT,
     "VarChar": _PLAIN_TEXT,
-    # A cast to text would drop the blanks that pad it.
-    "Char": _PLAIN_TEXT,
-    "Citext": ColumnType(_json_string, str, _string, _cast_text, by_bytes=True),
-    "SmallInt": ColumnType(_cast_text, _INT2, _integer, _cast_text),
-    "Oid": ColumnType(_cast_text, _OID, _integer, _cast_text),
+    # A cast to text would drop the blanks that pad it, and comparing does.
+    "Char": replace(_PLAIN_TEXT, order_sql=lambda c: f'concat({c}) COLLATE "C"'),
+    # A cast to text would add the mask that goes without saying.
+    "Inet": _PRINTED,
+    "SmallInt": ColumnType(_cast_text, _INT2, _integer),
+    "Oid": ColumnType(_cast_text, _OID, _integer),
     # Money prints with the locale's currency sign; its number does not.
     "Money": ColumnType(lambda c: _quoted(f"{c}::numeric"), str, _decimal, lambda c: f"{c}::numeric::text"),
-    "Json": ColumnType(_json_text_sql, msgspec.Raw, _json, _cast_text),
+    "Json": ColumnType(_json_text_sql, msgspec.Raw, _json),
 }
 
 _BY_SCALAR: Mapping[str, ColumnType] = {
-    "String": _TEXT,
-    "Boolean": ColumnType(_cast_text, bool, _boolean, _cast_text),
-    "Int": ColumnType(_cast_text, _INT4, _integer, _cast_text),
-    "BigInt": ColumnType(_quoted, str, _bigint, _cast_text),
-    "Float": ColumnType(_float_sql, msgspec.Raw, _float, _cast_text),
-    "Decimal": _DECIMAL_TYPE,
-    "Bytes": ColumnType(_bytes_sql, bytes, _bytes, _cast_text),
-    "Json": ColumnType(_cast_text, msgspec.Raw, _json, _cast_text),
+    "String": _CAST,
+    "Boolean": ColumnType(_cast_text, bool, _boolean),
+    "Int": ColumnType(_cast_text, _INT4, _integer),
+    "BigInt": ColumnType(_quoted, str, _bigint),
+    "Float": ColumnType(_float_sql, msgspec.Raw, _float),
+    "Decimal": ColumnType(_quoted, str, _decimal),
+    "Bytes": ColumnType(_bytes_sql, bytes, _bytes),
+    "Json": ColumnType(_cast_text, msgspec.Raw, _jsonb),
 }
+
+_ARRAYS: Mapping[str, str] = {"Money": "::numeric[]", "Xml": "::text[]"}
+"""what an array is cast to where its own text would print the elements otherwise than alone"""
 
 
 def column_type(field: ScalarField, datamodel: Datamodel) -> ColumnType:
     """The two directions of this field's column, lists included."""
     element = _element_type(field, datamodel)
-    return _list_of(element) if field.is_list else element
+    return _list_of(field, element) if field.is_list else element
 
 
 def _element_type(field: ScalarField, datamodel: Datamodel) -> ColumnType:
     if field.kind is ScalarKind.ENUM:
         return _enum(datamodel.enum(field.type))
     if field.kind is ScalarKind.UNSUPPORTED:
-        return _TEXT
+        return _PRINTED
     native = native_type(field)
     if field.type == "DateTime":
         codec = times.time_type(native.name, native.args[0] if native.args else 6)
-        return ColumnType(codec.json_sql, str, codec.text, _cast_text)
+        return ColumnType(codec.json_sql, str, codec.text)
     return _BY_NATIVE.get(native.name) or _BY_SCALAR[field.type]
 
 
@@ -190,27 +247,46 @@ def _enum(enum: Enum) -> ColumnType:
     labels = {m.name: m.label.encode() for m in enum.members}
     renamed = [m for m in enum.members if m.label != m.name]
 
-    def json_sql(column: str) -> str:
+    def name_sql(column: str) -> str:
         if not renamed:
-            return _json_string(column)
+            return f"{column}::text"
         cases = " ".join(f"WHEN {literal(m.label)} THEN {literal(m.name)}" for m in renamed)
-        return f"to_json(CASE {column}::text {cases} ELSE {column}::text END)"
+        return f"CASE {column}::text {cases} ELSE {column}::text END"
 
-    return ColumnType(json_sql, Literal[tuple(labels)], labels.__getitem__, _cast_text)
+    return ColumnType(
+        lambda c: f"to_json({name_sql(c)})",
+        Literal[tuple(labels)],
+        labels.__getitem__,
+        order_sql=lambda c: f'({name_sql(c)}) COLLATE "C"',
+    )
 
 
-def _list_of(element: ColumnType) -> ColumnType:
+def _list_of(field: ScalarField, element: ColumnType) -> ColumnType:
+    """``null`` is a NULL element, but in a list of Json it is JSON's own (see fold.unkeepable)."""
+
     def json_sql(column: str) -> str:
-        item = f"coalesce({element.json_sql('e')}::text, 'null')"
         return (
-            f"(SELECT concat('[', string_agg({item}, ',' ORDER BY n), ']')"
+            f"(SELECT concat('[', string_agg({element.nullable_sql('e')}, ',' ORDER BY n), ']')"
             f" FROM unnest({column}) WITH ORDINALITY AS u(e, n))"
         )
 
-    def text(values: list[Any]) -> bytes:
-        return array_text([None if is_null(v) else element.text(v) for v in values])
+    plain = field.kind is ScalarKind.SCALAR
+    cast = _ARRAYS.get(native_type(field).name, "") if plain else ""
+    one = _short_boolean if plain and field.type == "Boolean" else element.text
+    delimiter = b";" if field.kind is ScalarKind.UNSUPPORTED and field.type == "box" else b","
 
-    return ColumnType(json_sql, list[or_null(element.decoded)], text, _cast_text)  # type: ignore[misc]
+    def text(values: list[Any]) -> bytes:
+        return array_text([None if is_null(v) else one(v) for v in values], delimiter)
+
+    def json_text(values: list[Any]) -> bytes:
+        return array_text([one(v) for v in values])
+
+    return ColumnType(
+        json_sql,
+        list[or_null(element.decoded)],  # type: ignore[misc]
+        json_text if field.is_json else text,
+        lambda c: f"{c}{cast}::text",
+    )
 
 
 def or_null(decoded: Any) -> Any:
@@ -223,17 +299,21 @@ def is_null(value: Any) -> bool:
     return value is None or (type(value) is msgspec.Raw and bytes(value) == b"null")
 
 
-_PLAIN_ELEMENT = re.compile(rb'[^"\\{},\s\v]+')
+_PLAIN_ELEMENT = {d: re.compile(rb'[^"\\{}\s\v' + d + rb"]+") for d in (b",", b";")}
 
 
-def array_text(elements: list[bytes | None]) -> bytes:
-    """A one-dimensional array as PostgreSQL prints it (array_out in its documentation, section Arrays)."""
-    return b"{" + b",".join(map(_array_element, elements)) + b"}"
+def array_text(elements: list[bytes | None], delimiter: bytes = b",") -> bytes:
+    """A one-dimensional array as PostgreSQL prints it (array_out in its documentation, section Arrays).
+
+    All types but ``box`` are delimited by commas.
+    """
+    plain = _PLAIN_ELEMENT[delimiter].fullmatch
+    return b"{" + delimiter.join([_array_element(e, plain) for e in elements]) + b"}"
 
 
-def _array_element(value: bytes | None) -> bytes:
+def _array_element(value: bytes | None, plain: Callable[[bytes], object]) -> bytes:
     if value is None:
         return b"NULL"
-    if _PLAIN_ELEMENT.fullmatch(value) and value.upper() != b"NULL":
+    if plain(value) and value.upper() != b"NULL":
         return value
     return b'"' + value.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'

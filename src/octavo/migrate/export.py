@@ -197,18 +197,17 @@ def _compare_counts(layout: Layout, counts: dict[str, int], written: list[Writte
 def _refuse_unkeepable(source: Source, layout: Layout) -> None:
     found: list[str] = []
     for place in layout.places:
-        tests = unkeepable(place)
+        tests = unkeepable(layout, place)
         if not tests:
             continue
-        counted = ", ".join(f"count(*) FILTER (WHERE {condition})" for _, condition in tests)
+        counted = ", ".join(f"count(*) FILTER (WHERE {condition})" for _, _, condition in tests)
         query = f"SELECT {counted} FROM {table_name(place.model)} AS t"
         with database_errors(source.snapshot.url, "looking for values that cannot be kept"):
             row = source.snapshot.connection.execute(query.encode()).fetchone() or ()
         found += [
-            f"{place.model.name}.{name}: {n} rows" for (name, _), n in zip(tests, row, strict=True) if n
+            f"{place.model.name}.{name}: {n} rows ({reason})"
+            for (name, reason, _), n in zip(tests, row, strict=True)
+            if n
         ]
     if found:
-        raise DifferenceError(
-            "some arrays have several dimensions, do not count from 1, or hold json with line breaks, "
-            "which no file here can keep: " + "; ".join(found)
-        )
+        raise DifferenceError("values that no file here can keep: " + "; ".join(found))
