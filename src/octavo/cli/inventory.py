@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from octavo.cli.options import (
+    DEFAULT_DATA_DIR,
+    DatabaseUrlOption,
+    DataDirOption,
+    JsonOption,
+    LayoutOption,
+    QuietOption,
+    SchemaOption,
+    chosen_layout,
+    chosen_schema,
+    chosen_url,
+)
+
 
 def inventory(
-    database_url: Annotated[
-        str | None, typer.Option("--database-url", envvar="DATABASE_URL", help="The database to read.")
-    ] = None,
-    data_dir: Annotated[
-        Path, typer.Option("--data-dir", envvar="DATA_DIR", help="Where the inventory is kept, below cache/.")
-    ] = Path("data"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print the inventory as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but problems.")] = False,
+    database_url: DatabaseUrlOption = None,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    schema: SchemaOption = None,
+    layout: LayoutOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Count and describe everything: cache/prisma-metadata-<date>.json and a readable report.
 
@@ -25,7 +34,10 @@ def inventory(
     """
     from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
 
-    saved = save_inventory(generate_prisma_metadata(database_url), data_dir)
+    chosen = chosen_layout(layout, chosen_schema(schema))
+    text = schema.read_text("utf-8") if schema is not None and schema.is_file() else None
+    metadata = generate_prisma_metadata(chosen_url(database_url), layout=chosen, schema_text=text)
+    saved = save_inventory(metadata, data_dir)
     metadata = saved.metadata
     if as_json:
         answer = {

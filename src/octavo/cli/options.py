@@ -44,6 +44,9 @@ LayoutOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--layout", show_default=False, help="A layout file, instead of the one shipped."),
 ]
+JobsOption: TypeAlias = Annotated[
+    int, typer.Option("--jobs", min=1, max=64, help="How many workers read at once.")
+]
 
 DEFAULT_DATA_DIR = Path("data")
 DEFAULT_FILES_ROOT = Path("public")

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
+from octavo.cli.options import (
+    DEFAULT_DATA_DIR,
+    DataDirOption,
+    JsonOption,
+    LayoutOption,
+    QuietOption,
+    SchemaOption,
+    chosen_layout,
+    chosen_schema,
+)
+
 
 def scaffold(
-    data_dir: Annotated[
-        Path, typer.Option("--data-dir", envvar="DATA_DIR", help="The data folder to make.")
-    ] = Path("data"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was done as JSON.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but warnings.")] = False,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    schema: SchemaOption = None,
+    layout: LayoutOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Make the folders and empty files of a store; what is there stays as it is."""
-    from octavo.layout.layout import frozen_layout
     from octavo.migrate.scaffold import scaffold as make
 
-    report = make(data_dir, frozen_layout())
+    report = make(data_dir, chosen_layout(layout, chosen_schema(schema)))
     if as_json:
         answer = {
             "dataDir": str(data_dir),

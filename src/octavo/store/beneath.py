@@ -1,4 +1,4 @@
-"""Files that lie below a folder and nowhere else: no ``..``, no absolute path, no symbolic link on the way."""
+"""Files that lie below a folder and nowhere else: no ``..``, no absolute path, no symbolic link."""
 
 from __future__ import annotations
 

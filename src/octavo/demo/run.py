@@ -1,0 +1,168 @@
+"""The whole migration on sample data: each step done, timed and told."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from octavo.demo.sample import DEMO_PEPPER, load_sample
+from octavo.errors import DifferenceError, UsageError
+from octavo.layout.layout import Layout, frozen_layout
+from octavo.migrate.export import ExportOptions, export
+from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
+from octavo.migrate.progress import Progress
+from octavo.migrate.proof import prove
+from octavo.migrate.restore import restore
+from octavo.migrate.scaffold import scaffold
+from octavo.migrate.verify import VerifyOptions, verify
+from octavo.postgres.connection import connect, transaction
+from octavo.postgres.embedded import embedded_server
+from octavo.postgres.url import DatabaseUrl
+from octavo.schema.ddl import ddl, literal, quote, table_name
+from octavo.store.disk import disk_errors, make_folder
+
+if TYPE_CHECKING:
+    from octavo.schema.datamodel import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step that was done: its name, what came of it, how long it took in seconds."""
+
+    name: str
+    outcome: str
+    seconds: float
+
+
+@dataclass
+class DemoReport:
+    """What the demo did and where it left things."""
+
+    folder: Path
+    data_dir: Path
+    files_root: Path
+    steps: list[Step] = field(default_factory=list)
+    pepper: str = DEMO_PEPPER
+
+    @property
+    def seconds(self) -> float:
+        return sum(step.seconds for step in self.steps)
+
+
+def run_demo(folder: Path, messages: int, progress: Progress) -> DemoReport:
+    """Run every step, leaving ``data/``, ``public/`` and the restored payloads in ``folder``.
+
+    Raises UsageError if the folder is there and not empty, and what the steps raise.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already", hint="name another folder with --keep, or remove it")
+    with disk_errors("making the demo's folder"):
+        make_folder(folder)
+    demo = _Demo(folder.resolve(), progress)
+    with demo.step("server", "starting PostgreSQL") as told, embedded_server() as server:
+        first, second = (server.create_database(name) for name in ("application", "restored"))
+        told("an embedded PostgreSQL")
+        demo.steps_on(DatabaseUrl.parse(first), DatabaseUrl.parse(second), server.bin, messages)
+    # The server's own step ended last, but came first, and held all the others.
+    *others, outer = demo.report.steps
+    own = outer.seconds - sum(step.seconds for step in others)
+    demo.report.steps = [Step(outer.name, outer.outcome, own), *others]
+    return demo.report
+
+
+class _Demo:
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self.layout: Layout = frozen_layout()
+        self.progress = progress
+        self.report = DemoReport(folder, folder / "data", folder / "public")
+
+    @contextmanager
+    def step(self, name: str, doing: str) -> Iterator[Callable[[str], None]]:
+        """Time a step; what it is told becomes the step's outcome."""
+        outcome: list[str] = []
+        self.progress.begin(doing, 0)
+        started = time.monotonic()
+        yield outcome.append
+        self.report.steps.append(Step(name, "".join(outcome), time.monotonic() - started))
+
+    def steps_on(self, first: DatabaseUrl, second: DatabaseUrl, programs: Path, messages: int) -> None:
+        """Everything between the server's start and its end."""
+        data, files, layout = self.report.data_dir, self.report.files_root, self.layout
+        with self.step("sample", "loading sample data") as told:
+            with connect(first) as connection:
+                connection.execute(ddl(layout.datamodel).script().encode())
+                summary = load_sample(connection, files, messages=messages)
+            told(f"{summary.rows:,} rows of {len(summary.counts)} models, {summary.payloads} payloads")
+        with self.step("inventory", "taking inventory") as told:
+            saved = save_inventory(generate_prisma_metadata(first, layout=layout), data)
+            told(f"{saved.metadata['totalRecords']:,} records counted: cache/{saved.report.name}")
+        with self.step("scaffold", "making folders") as told:
+            made = scaffold(data, layout)
+            told(f"{len(made.folders_made)} folders, {len(made.files_made)} empty files")
+        with self.step("export", "exporting") as told:
+            exported = export(first, data, layout, ExportOptions(files), self.progress)
+            told(f"{sum(exported.counts.values()):,} rows in {exported.files:,} files")
+        with self.step("verify", "verifying") as told:
+            options = VerifyOptions(files, DEMO_PEPPER)
+            checked = verify(first, data, layout, options, self.progress)
+            if not checked.equal:
+                raise DifferenceError(f"verify found {checked.total} differences")
+            told(f"equal, every field, both ways; {checked.secrets} secrets decrypt")
+        self._way_back(first, second, programs)
+
+    def _way_back(self, first: DatabaseUrl, second: DatabaseUrl, programs: Path) -> None:
+        data, layout = self.report.data_dir, self.layout
+        again = self.report.folder / "public-restored"
+        with self.step("restore", "restoring") as told:
+            restored = restore(second, data, layout, again, self.progress)
+            told(f"{sum(restored.counts.values()):,} rows, {restored.payloads} payloads, a second database")
+        with self.step("proof", "dumping both") as told:
+            proof = prove(first, second, programs)
+            if not proof.equal:
+                raise DifferenceError(f"the dumps differ: {', '.join(proof.unequal) or 'in their schema'}")
+            twin = self.report.folder / ".again"
+            export(second, twin, layout, ExportOptions(again), self.progress)
+            if differing := _differing(data, twin):
+                raise DifferenceError(f"the second export differs: {differing[0]}")
+            shutil.rmtree(twin)
+            told("pg_dump of both is equal; exporting the restored one gives the same bytes")
+        with self.step("write", "writing to the restored database") as told:
+            _write_a_row(second, layout.datamodel.tables[0])
+            told("the restored database takes new rows")
+
+
+def _write_a_row(url: DatabaseUrl, model: Model) -> None:
+    """Copy a row under a new key: defaults and uniques of the restored database are at work."""
+    fresh = {f.name for f in model.key_fields} | {n for u in model.uniques for n in u.field_names}
+    texts = [f"{quote(f.column)} || '-new'" if f.name in fresh else quote(f.column) for f in model.scalars]
+    columns = ", ".join(quote(f.column) for f in model.scalars)
+    table = table_name(model)
+    with connect(url) as connection, transaction(connection, url.schema):
+        done = connection.execute(
+            f"INSERT INTO {table} ({columns}) SELECT {', '.join(texts)} FROM {table} LIMIT 1".encode()
+        )
+        if done.rowcount != 1:
+            raise DifferenceError(f"the restored database took no new row in {literal(model.table)}")
+
+
+def _differing(one: Path, other: Path) -> list[str]:
+    """The files that differ between two data folders, ``cache/`` left out."""
+
+    def listed(root: Path) -> set[str]:
+        return {
+            os.path.relpath(os.path.join(folder, name), root)
+            for folder, _, names in os.walk(root)
+            for name in names
+            if os.path.relpath(folder, root).split(os.sep)[0] != "cache"
+        }
+
+    ours, theirs = listed(one), listed(other)
+    changed = {p for p in ours & theirs if not filecmp.cmp(one / p, other / p, shallow=False)}
+    return sorted((ours ^ theirs) | changed)
