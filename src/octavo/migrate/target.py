@@ -1,10 +1,18 @@
-"""The folder that an export puts in place: built beside its target, then moved there in one step."""
+"""The folder that an export puts in place: built beside its target, then moved there in one step.
+
+What lies beside the target tells by its name what it is.  ``.<target>.octavo-building-…`` is under
+construction; the builder holds a lock on it, and without one it is rubbish.
+``.<target>.octavo-exchange-<inode>`` is about to change places with the target: while the folder of that
+name is the one with that inode, it is the new one; afterwards it is the store that was replaced.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +21,7 @@ from pathlib import Path
 
 from octavo.errors import DiskError, UsageError
 from octavo.layout.empty import empty_file
-from octavo.layout.layout import Layout
+from octavo.layout.layout import FileFamily, Layout
 from octavo.store import disk
 
 _CACHE = "cache"
@@ -47,12 +55,21 @@ def _is_empty(target: Path, layout: Layout) -> bool:
             relative = ""
         elif relative not in known:
             return False
+        if any(os.path.islink(os.path.join(folder, name)) for name in names):
+            return False
         for name in files:
-            path = f"{relative}/{name}" if relative else name
-            family = layout.family(path)
-            if family is None or (Path(folder) / name).read_bytes() != empty_file(family):
+            family = layout.family(f"{relative}/{name}" if relative else name)
+            if family is None or not _is_untouched(Path(folder) / name, family):
                 return False
     return True
+
+
+def _is_untouched(file: Path, family: FileFamily) -> bool:
+    """Whether this is the empty file that ``scaffold`` makes."""
+    made, found = empty_file(family), file.lstat()
+    if made is None or not stat.S_ISREG(found.st_mode) or found.st_size != len(made):
+        return False
+    return file.read_bytes() == made
 
 
 def _raise(error: OSError) -> None:
@@ -68,7 +85,8 @@ class Building:
     def put_in_place(self, *, replace: bool) -> Path | None:
         """Sync what was built and give it its name.  Gives where the store that it replaced is kept now.
 
-        Raises UsageError if a store stands there by now and ``replace`` is not wanted.
+        Raises UsageError if a store stands there by now and ``replace`` is not wanted, or if what stands
+        there cannot be exchanged; DiskError.  Then what stands there is as it was.
         """
         with disk.disk_errors("syncing the export"):
             disk.sync_tree(self.path)
@@ -78,18 +96,42 @@ class Building:
                 try:
                     disk.put_in_place(self.path, self.target)
                 except FileExistsError as error:
-                    raise UsageError(f"{self.target} has come into being meanwhile") from error
+                    raise UsageError(
+                        f"{self.target} has come into being meanwhile", hint="run again"
+                    ) from error
                 return None
             if state is State.STORE and not replace:
                 raise refusal(self.target)
-            # Whatever happens from here on, the old store never has a name that is swept.
-            kept = _free_name(self.target)
-            os.rename(self.path, kept)
-            disk.exchange(kept, self.target)
-            if state is State.EMPTY and _is_empty(kept, self.layout):
-                shutil.rmtree(kept)
-                return None
+            self._exchange()
+            return _settle(self.path, self.target, self.layout)
+
+    def _exchange(self) -> None:
+        announced = self.target.with_name(f"{_exchanging(self.target)}{self.path.stat().st_ino}")
+        os.rename(self.path, announced)
+        self.path = announced
+        try:
+            disk.exchange(announced, self.target)
+        except OSError as error:
+            if error.errno in (errno.EBUSY, errno.EXDEV):
+                raise UsageError(
+                    f"{self.target} is a mount point, which cannot be put in place whole",
+                    hint="name a folder inside it",
+                ) from error
+            raise
+
+
+def _settle(old: Path, target: Path, layout: Layout) -> Path | None:
+    """Give what was replaced a name of its own, or remove it if it is no store.  Gives the name."""
+    if _is_empty(old, layout):
+        shutil.rmtree(old)
+        return None
+    stamp = time.strftime("%Y-%m-%dT%H%M%S")
+    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+        kept = target.with_name(f"{target.name}.replaced-{stamp}{suffix}")
+        with suppress(FileExistsError):
+            disk.put_in_place(old, kept)
             return kept
+    raise DiskError("no free name for the replaced store", path=str(old))
 
 
 def refusal(target: Path) -> UsageError:
@@ -109,30 +151,79 @@ def building(target: Path, layout: Layout) -> Iterator[Building]:
     if target.is_symlink():
         target = target.resolve()
     with disk.disk_errors("making a folder beside the data folder"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(target)
-        path = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}")
-        path.mkdir(mode=disk.FOLDER_MODE)
-    with disk.locked_folder(path):
-        try:
-            with disk.disk_errors("preparing the export"):
-                for folder in layout.folders:
-                    (path / folder).mkdir(mode=disk.FOLDER_MODE)
-                _bring_cache(target / _CACHE, path / _CACHE)
-            yield Building(target, path, layout)
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
+        made = _make_parents(target)
+        _sweep(target, layout)
+    try:
+        with _new_folder(target) as path:
+            built = Building(target, path, layout)
+            try:
+                with disk.disk_errors("preparing the export"):
+                    for folder in layout.folders:
+                        (path / folder).mkdir(mode=disk.FOLDER_MODE)
+                    _bring_cache(target / _CACHE, path / _CACHE)
+                yield built
+            finally:
+                if _is_rubbish(built.path, target):
+                    shutil.rmtree(built.path, ignore_errors=True)
+    finally:
+        for parent in made:
+            with suppress(OSError):
+                parent.rmdir()
 
 
-def _prefix(target: Path) -> str:
+def _building(target: Path) -> str:
     return f".{target.name}.octavo-building-"
 
 
-def _sweep(target: Path) -> None:
-    for left in target.parent.glob(f"{_prefix(target)}*"):
-        with suppress(OSError):
-            if not disk.is_locked(left):
-                shutil.rmtree(left)
+def _exchanging(target: Path) -> str:
+    return f".{target.name}.octavo-exchange-"
+
+
+def _make_parents(target: Path) -> list[Path]:
+    """Make the folders that the target is to lie in.  Gives those made, the innermost first."""
+    missing = [above for above in target.parents if not above.exists()]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        disk.sync_folder(made.parent)
+    return missing
+
+
+@contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """A new folder to build in, locked.  Another builder's sweep may take one away before that."""
+    with disk.disk_errors("making a folder beside the data folder"):
+        while True:
+            path = target.with_name(f"{_building(target)}{secrets.token_hex(4)}")
+            path.mkdir(mode=disk.FOLDER_MODE)
+            lock = disk.lock_folder(path)
+            if lock is not None:
+                break
+    try:
+        yield path
+    finally:
+        os.close(lock)
+
+
+def _is_rubbish(path: Path, target: Path) -> bool:
+    """Whether this is a folder that was built and not put in place; not the store that it replaced."""
+    if path.name.startswith(_building(target)):
+        return True
+    try:
+        return path.name == f"{_exchanging(target)}{path.lstat().st_ino}"
+    except OSError:
+        return False
+
+
+def _sweep(target: Path, layout: Layout) -> None:
+    """Remove what dead builders have left; a store that they exchanged gets the name it was to have."""
+    for name in os.listdir(target.parent):
+        left = target.with_name(name)
+        if name.startswith((_building(target), _exchanging(target))):
+            with suppress(FileNotFoundError), disk.unlocked_folder(left) as mine:
+                if mine and _is_rubbish(left, target):
+                    shutil.rmtree(left, ignore_errors=True)
+                elif mine and not disk.is_locked(target):
+                    _settle(left, target, layout)
 
 
 def _bring_cache(old: Path, new: Path) -> None:
@@ -140,12 +231,3 @@ def _bring_cache(old: Path, new: Path) -> None:
     if not old.is_dir():
         return
     shutil.copytree(old, new, dirs_exist_ok=True, symlinks=True, ignore=shutil.ignore_patterns("locks"))
-
-
-def _free_name(target: Path) -> Path:
-    stamp = time.strftime("%Y-%m-%dT%H%M%S")
-    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
-        name = target.with_name(f"{target.name}.replaced-{stamp}{suffix}")
-        if not os.path.lexists(name):
-            return name
-    raise DiskError("no free name for the replaced store", path=str(target))

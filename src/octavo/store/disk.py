@@ -154,21 +154,43 @@ def _rename(source: Path, target: Path, flags: int) -> bool:
     raise OSError(number, os.strerror(number), str(source), None, str(target))
 
 
-@contextmanager
-def locked_folder(path: Path) -> Iterator[None]:
-    """Hold the kernel's lock on a folder: it marks what is alive, and dies with its holder."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def lock_folder(path: Path) -> int | None:
+    """Take the kernel's lock on a folder: it marks what is alive, and dies with its holder.
+
+    Gives the descriptor whose closing ends it; None if somebody else holds it, or the folder of this name is
+    gone or another by then.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
+        if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
         os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+@contextmanager
+def unlocked_folder(path: Path) -> Iterator[bool]:
+    """Hold the lock inside the block, if nobody alive does: whether it is held now."""
+    descriptor = lock_folder(path)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody alive holds :func:`locked_folder` on this one."""
-    try:
-        with locked_folder(path):
-            return False
-    except BlockingIOError:
-        return True
+    """Whether somebody alive holds the lock of this folder."""
+    if not path.is_dir():
+        return False
+    with unlocked_folder(path) as free:
+        return not free
