@@ -26,13 +26,15 @@ from pathlib import Path
 from typing import Any
 
 from octavo.errors import LayoutError
-from octavo.layout.names import TAKEN, file_stem
-from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarField
+from octavo.layout.names import DEVICES, file_stem
+from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarField, ScalarKind
 
 VERSION = 1
 """of the layout file and of the documents (``_version``)"""
 
 RESERVED_FOLDERS = frozenset({"journal", "cache"})
+
+_NO_KEY = "has nothing that identifies a record"
 
 
 class Kind(StrEnum):
@@ -107,23 +109,43 @@ class FileFamily:
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches the paths of the family's files."""
-        before, _, after = _VARYING.sub("\0", self.path).partition("\0")
         middle = r"[a-z0-9_%~.A-F-]+" if self.varies else ""
-        return re.compile(re.escape(before) + middle + re.escape(after))
+        return re.compile(middle.join(map(re.escape, _VARYING.split(self.path))))
 
     def may_meet(self, other: FileFamily) -> bool:
-        """Whether a file of one could be a file of the other."""
+        """Whether a file of one could be a file, or a folder, on the way to one of the other."""
         if self.varies and other.varies:
-            return self.folder == other.folder and self.path.endswith(other.path.rpartition(".")[2])
+            return self.folder == other.folder and _ending(self.path) == _ending(other.path)
         if not (self.varies or other.varies):
-            return self.path == other.path
+            return self.path == other.path or _holds(self.path, other) or _holds(other.path, self)
         fixed, family = (other, self) if self.varies else (self, other)
-        stem = fixed.path.rpartition("/")[2].rpartition(".")[0]
-        return stem not in TAKEN and family.pattern.fullmatch(fixed.path) is not None
+        if _holds(fixed.path, family) or any(map(family.pattern.fullmatch, _above(fixed.path))):
+            return True
+        # No record is named ``index`` (see names).
+        is_index = fixed.path.rpartition("/")[2].startswith("index.")
+        return family.pattern.fullmatch(fixed.path) is not None and not is_index
+
+
+def _ending(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _above(path: str) -> list[str]:
+    """The folders that a path leads through."""
+    parts = path.split("/")
+    return ["/".join(parts[:n]) for n in range(1, len(parts))]
+
+
+def _holds(path: str, family: FileFamily) -> bool:
+    """Whether this path is a folder that the family's files lie in."""
+    return path in _above(family.path)
 
 
 _VARYING = re.compile(r"\{[^{}]*\}")
-_PATH = re.compile(r"(?:[a-z0-9][a-z0-9_.-]*/)*[a-z0-9{][a-zA-Z0-9_.,{}-]*\.(?:json|jsonl)")
+_NAME = r"[a-z0-9](?:[a-z0-9_.-]*[a-z0-9_-])?"
+_FIXED_PATH = re.compile(rf"(?:{_NAME}/)*{_NAME}\.(?:json|jsonl)")
+_VARYING_PATH = re.compile(rf"(?:{_NAME}/)*\{{[^{{}}/]+\}}\.(?:json|jsonl)")
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
@@ -184,9 +206,7 @@ class Layout:
     def folders(self) -> tuple[str, ...]:
         """Every folder of a store, relative to it, parents first."""
         found = {f.folder for f in self.families} | {self.payload_folder} | set(RESERVED_FOLDERS)
-        parents = {
-            "/".join(parts[:n]) for f in found for parts in [f.split("/")] for n in range(1, len(parts))
-        }
+        parents = {folder for f in found for folder in _above(f)}
         return tuple(sorted((found | parents) - {""}))
 
 
@@ -215,9 +235,14 @@ def load_layout(path: Path, datamodel: Datamodel) -> Layout:
 
 
 def default_layout(datamodel: Datamodel) -> Layout:
-    """A layout for any schema: every model in a log of its own, named by its table."""
+    """A layout for any schema: every model in a log of its own, named by its table.
+
+    Raises LayoutError for a model whose records nothing identifies (Prisma allows it with ``@@ignore``).
+    """
     places, used = [], set[str]()
     for model in datamodel.tables:
+        if not model.has_key:
+            raise LayoutError(_NO_KEY, file="default layout", model=model.name)
         stem = file_stem((model.table.lower(),))
         while stem in used:
             stem += "-"
@@ -252,12 +277,13 @@ class _Builder:
         known = {"version", "documents", "files", "logs", "logs_per_parent", "embedded", "payloads"}
         if unknown := sorted(set(self.data) - known):
             raise self.fail(f"unknown table {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-        if self.data.get("version") != VERSION:
-            raise self.fail(f"version must be {VERSION}, not {self.data.get('version')!r}")
+        version = self.data.get("version")
+        if type(version) is not int or version != VERSION:
+            raise self.fail(f"version must be {VERSION}, not {version!r}")
         for path, arrays in self.table("documents").items():
             for array, model in self.entries(path, arrays, dict).items():
-                if array.startswith("_"):
-                    raise self.fail(f"{path}: the key {array!r} starts with _, which is Octavo's own")
+                if not _KEY.fullmatch(array):
+                    raise self.fail(f"{path}: the key {array!r} is no name of letters, digits and _")
                 self.put(model, Kind.DOCUMENT, path, array=array)
         for path, model in self.table("files").items():
             self.put(model, Kind.FILE, path)
@@ -287,6 +313,8 @@ class _Builder:
         if not isinstance(value, kind):
             wanted = "a table of keys and models" if kind is dict else "a list of models"
             raise self.fail(f"{path}: must be {wanted}")
+        if not value:
+            raise self.fail(f"{path}: holds no model")
         return value
 
     def model(self, name: Any) -> Model:
@@ -303,23 +331,27 @@ class _Builder:
         if model.name in self.places:
             raise self.fail(f"is placed twice: {self.places[model.name].path} and {path}", model.name)
         if not model.has_key:
-            raise self.fail("has nothing that identifies a record", model.name)
+            raise self.fail(_NO_KEY, model.name)
         place = Place(model=model, kind=kind, path=path, array=array, relation=relation)
         self.check_path(place)
         self.places[model.name] = place
 
     def check_path(self, place: Place) -> None:
+        if place.kind is Kind.EMBEDDED:
+            return
         path, model = place.path, place.model.name
-        if place.kind is not Kind.EMBEDDED:
-            ending = ".jsonl" if place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) else ".json"
-            if not _PATH.fullmatch(path) or not path.endswith(ending):
-                raise self.fail(f"{path!r} is not a path of lower-case names that ends in {ending}", model)
-            if path.split("/")[0] in RESERVED_FOLDERS:
-                raise self.fail(f"{path!r}: {path.split('/')[0]}/ is Octavo's own", model)
-        varying = _VARYING.findall(path)
-        wanted = ["{" + ",".join(place.name_fields) + "}"] if place.name_fields else []
-        if place.kind is not Kind.EMBEDDED and varying != wanted:
-            raise self.fail(f"{path!r} must name its file by {wanted[0] if wanted else 'no field'}", model)
+        fields = ",".join(place.name_fields)
+        ending = "jsonl" if place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) else "json"
+        pattern = _VARYING_PATH if fields else _FIXED_PATH
+        if not pattern.fullmatch(path) or _ending(path) != ending:
+            names = f"lower-case folders and {{{fields}}}" if fields else "lower-case names"
+            raise self.fail(f"{path!r} is not a path of {names} that ends in .{ending}", model)
+        if fields and _VARYING.findall(path) != [f"{{{fields}}}"]:
+            raise self.fail(f"{path!r} must name its file by {{{fields}}}", model)
+        if path.split("/")[0] in RESERVED_FOLDERS:
+            raise self.fail(f"{path!r}: {path.split('/')[0]}/ is Octavo's own", model)
+        if devices := [part for part in path.split("/") if part.partition(".")[0] in DEVICES]:
+            raise self.fail(f"{path!r}: {devices[0]} is a device on Windows", model)
 
     def put_log_per_parent(self, path: str, name: Any) -> None:
         model = self.model(name)
@@ -338,7 +370,7 @@ class _Builder:
         relation = next(
             (r for r in self.datamodel.parents(name) if r.parent == parent and r.parent_field == array), None
         )
-        if relation is None:
+        if relation is None or not array:
             raise self.fail(f"{target!r} is no relation of this model", model.name)
         self.check_parent(relation)
         self.put(name, Kind.EMBEDDED, "", array=array, relation=relation)
@@ -354,30 +386,54 @@ class _Builder:
         if unknown := sorted(set(table) - {"folder", "path", "size"}):
             raise self.fail(f"payloads: unknown key {', '.join(unknown)}")
         paths, sizes, folder = table.get("path", {}), table.get("size", {}), table.get("folder", "")
-        if paths and not (isinstance(folder, str) and re.fullmatch(r"[a-z0-9_-]+", folder)):
+        if not isinstance(paths, dict) or not isinstance(sizes, dict):
+            raise self.fail("payloads: path and size must be tables of models and fields")
+        if paths and not (isinstance(folder, str) and re.fullmatch(r"[a-z0-9][a-z0-9_-]*", folder)):
             raise self.fail("payloads: folder must be one lower-case name")
-        for name, field in paths.items():
-            place = self.places.get(name)
+        if folder in RESERVED_FOLDERS | DEVICES:
+            raise self.fail(f"payloads: {folder}/ cannot be their folder")
+        for name in sizes:
+            if name not in paths:
+                raise self.fail("has the size of a payload, but no path", name)
+        for name, path in paths.items():
+            place, size = self.places.get(name), sizes.get(name, "")
             if place is None or place.kind is not Kind.LOG:
                 raise self.fail("only a model in a log can have payloads", name)
-            for wanted, types in ((field, {"String"}), (sizes.get(name, field), {"Int", "BigInt", "String"})):
-                if wanted not in {f.name for f in place.model.scalars if f.type in types}:
-                    raise self.fail(f"payloads: {wanted!r} is no fitting field", name)
-            self.places[name] = replace(place, payload=field, payload_size=sizes.get(name, ""))
+            self.check_payload_field(place.model, path, {"String"})
+            if size:
+                self.check_payload_field(place.model, size, {"Int", "BigInt"})
+            self.places[name] = replace(place, payload=path, payload_size=size)
         return folder if paths else ""
+
+    def check_payload_field(self, model: Model, name: Any, types: set[str]) -> None:
+        fitting = {
+            f.name for f in model.scalars if f.kind is ScalarKind.SCALAR and not f.is_list and f.type in types
+        }
+        if name not in fitting:
+            raise self.fail(
+                f"payloads: {name!r} is no field of type {' or '.join(sorted(types))}", model.name
+            )
 
     def check_hosts(self, layout: Layout) -> None:
         for place in layout.places:
-            embedded = place.kind is Kind.EMBEDDED
-            if place.relation and layout.place(place.relation.parent).kind is Kind.EMBEDDED:
-                raise self.fail(f"its parent {place.relation.parent} is embedded itself", place.model.name)
-            if embedded and layout.embedded(place.model.name):
-                raise self.fail("is embedded and holds embedded records", place.model.name)
+            if place.relation is None:
+                continue
+            parent = layout.place(place.relation.parent)
+            if parent.kind is Kind.EMBEDDED:
+                raise self.fail(f"its parent {parent.model.name} is embedded itself", place.model.name)
+            if place.kind is parent.kind is Kind.LOG_PER_PARENT:
+                raise self.fail(
+                    f"its parent {parent.model.name} has a log per parent itself", place.model.name
+                )
 
     def check_paths(self, layout: Layout) -> None:
         for family in layout.families:
             if len({p.kind for p in family.places}) > 1 or (family.varies and len(family.places) > 1):
                 raise self.fail(f"{family.path}: shared in different ways")
+        shelves = re.compile(re.escape(layout.payload_folder) + "/[0-9a-f]{2}/.*")
+        for family in layout.families:
+            if layout.payload_folder and shelves.fullmatch(family.path):
+                raise self.fail(f"{family.path} lies among the payloads")
         for one, other in combinations(layout.families, 2):
             if one.may_meet(other):
                 raise self.fail(f"{one.path} and {other.path} can be the same file")

@@ -15,10 +15,11 @@ from collections.abc import Sequence
 LONGEST = 200
 """bytes in a name, without its ending"""
 
-TAKEN = frozenset(
-    ["index", "con", "prn", "aux", "nul"] + [f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)]
-)
-"""names that stand for something else: our own index files, and Windows' devices"""
+DEVICES = frozenset(["con", "prn", "aux", "nul"] + [f"{p}{n}" for p in ("com", "lpt") for n in range(1, 10)])
+"""names that are no files on Windows, whatever follows their first dot"""
+
+TAKEN = DEVICES | {"index"}
+"""names that stand for something else: our own index files too"""
 
 _OTHER = re.compile(rb"[^a-z0-9_-]")
 
@@ -29,7 +30,7 @@ def file_stem(key: Sequence[str]) -> str:
     The parts of a compound key are joined by ``.``, which no encoded part can hold.
     """
     encoded = ".".join(_encode(part) for part in key)
-    if not encoded or len(encoded) > LONGEST or encoded in TAKEN:
+    if not encoded or len(encoded) > LONGEST or encoded in TAKEN or encoded.partition(".")[0] in DEVICES:
         plain = "\0".join(key) if len(key) > 1 else key[0]
         return "~" + hashlib.sha256(plain.encode()).hexdigest()
     return encoded

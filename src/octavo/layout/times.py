@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from functools import cache, lru_cache
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,17 @@ class TimeType:
 
 
 _FRACTIONS = {0: "", 3: ".MS", 6: ".US"}
-_DAY = r"(\d{4}|[+-]\d{6,})-(\d\d)-(\d\d)"
-_CLOCK = re.compile(r"([01]\d|2[0-4]):([0-5]\d):([0-5]\d|60)(\.\d{1,6})?([+-]\d\d(?::\d\d){0,2})?", re.ASCII)
+_DAY = r"(\d{4}|[+-]\d{6,7})-(\d\d)-(\d\d)"
+_CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+_ZONE = r"[+-](?:0\d|1[0-5])(?::[0-5]\d(?::[0-5]\d)?)?"
+# The days that each year has; the year 0000 is not among PostgreSQL's.
+_COMMON_DAY = (
+    r"(?!0000)\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
+    r"|02-(?:0[1-9]|1\d|2[0-8]))"
+)
+_LAST_YEARS = {"timestamp": 294_276, "date": 5_874_897}
+_FIRST_DAY = (-4713, "11", "24")
+"""4714-11-24 BC, the first day of both, where Julian days begin"""
 _INFINITE = {"infinity": b"infinity", "-infinity": b"-infinity"}
 
 
@@ -33,7 +42,7 @@ _INFINITE = {"infinity": b"infinity", "-infinity": b"-infinity"}
 def time_type(native: str, precision: int) -> TimeType:
     """How a column of this native type and precision (fraction digits, 0–6) stands in JSON."""
     if native in ("Time", "Timetz"):
-        return TimeType(lambda c: f"""concat('"', {c}, '"')""", _clock)
+        return TimeType(lambda c: f"""concat('"', {c}, '"')""", _clock(native, precision))
     if native == "Date":
         return TimeType(lambda c: _sql(c, ""), _day_text)
     fraction = _FRACTIONS.get(precision, f".FF{precision}")
@@ -60,32 +69,26 @@ def _sql(column: str, clock: str) -> str:
 
 
 def _instant(precision: int, zone: bytes) -> Callable[[str], bytes]:
-    fraction = rf"\.(\d{{{precision}}})" if precision else "()"
-    clock = rf"((?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d){fraction}"
-    common = re.compile(rf"(\d{{4}}-\d\d-\d\d)T{clock}Z", re.ASCII)
-    any_year = re.compile(rf"{_DAY}T{clock}Z", re.ASCII)
+    fraction = rf"\.\d{{{precision}}}" if precision else ""
+    common = re.compile(rf"{_COMMON_DAY}T{_CLOCK}{fraction}Z", re.ASCII).fullmatch
+    any_day = re.compile(rf"{_DAY}T({_CLOCK}{fraction})Z", re.ASCII).fullmatch
+    digits = f" with {precision} fraction digits" if precision else ""
 
     def text(value: str) -> bytes:
-        found = common.fullmatch(value)
-        if found and _is_common_day(found[1]):
-            trimmed = value[11:-1].rstrip("0").removesuffix(".") if precision else found[2]
-            return f"{found[1]} {trimmed}".encode() + zone
-        if value in _INFINITE:
+        if common(value):
+            day, clock, era = value[:10], value[11:-1], b""
+        elif value in _INFINITE:
             return _INFINITE[value]
-        found = any_year.fullmatch(value)
-        if not found:
-            digits = f" with {precision} fraction digits" if precision else ""
+        elif found := any_day(value):
+            day, era = _day(found, _LAST_YEARS["timestamp"])
+            clock = found[4]
+        else:
             raise ValueError(f"is not a UTC time like 2025-11-22T12:34:56.789Z{digits}")
-        day, era = _day(*found.group(1, 2, 3))
-        decimals = found[5].rstrip("0")
-        return f"{day} {found[4]}{'.' if decimals else ''}{decimals}".encode() + zone + era
+        if precision and clock[-1] == "0":
+            clock = clock.rstrip("0").removesuffix(".")
+        return f"{day} {clock}".encode() + zone + era
 
     return text
-
-
-@lru_cache(4096)
-def _is_common_day(value: str) -> bool:
-    return _is_day(value[:4], value[5:7], value[8:])
 
 
 def _is_day(year: str, month: str, day: str) -> bool:
@@ -96,14 +99,17 @@ def _is_day(year: str, month: str, day: str) -> bool:
     return True
 
 
-def _day(year: str, month: str, day: str) -> tuple[str, bytes]:
+def _day(found: re.Match[str], last_year: int) -> tuple[str, bytes]:
     """The day as PostgreSQL prints it, and its era: nothing, or `` BC``."""
-    if len(year) > 4 and (0 <= int(year) <= 9999 or (len(year) > 7 and year[1] == "0")):
-        raise ValueError("has a year with more digits than it needs")
+    year, month, day = found.group(1, 2, 3)
     number = int(year)
+    if len(year) > 4 and (0 <= number <= 9999 or (len(year) > 7 and year[1] == "0")):
+        raise ValueError("has a year with more digits than it needs")
     # The Gregorian calendar repeats every 400 years.
     if not _is_day(str(number % 400 + 400), month, day):
         raise ValueError("is no day of the calendar")
+    if number > last_year or (number, month, day) < _FIRST_DAY:
+        raise ValueError("is out of PostgreSQL's range")
     if number > 0:
         return f"{number:04}-{month}-{day}", b""
     return f"{1 - number:04}-{month}-{day}", b" BC"
@@ -115,11 +121,18 @@ def _day_text(value: str) -> bytes:
     found = re.fullmatch(_DAY, value, re.ASCII)
     if not found:
         raise ValueError("is not a day like 2025-11-22")
-    day, era = _day(*found.group(1, 2, 3))
+    day, era = _day(found, _LAST_YEARS["date"])
     return day.encode() + era
 
 
-def _clock(value: str) -> bytes:
-    if not _CLOCK.fullmatch(value):
-        raise ValueError("is not a time of day like 12:34:56.789")
-    return value.encode()
+def _clock(native: str, precision: int) -> Callable[[str], bytes]:
+    fraction = rf"(?:\.\d{{0,{precision - 1}}}[1-9])?" if precision else ""
+    zone = _ZONE if native == "Timetz" else ""
+    fits = re.compile(rf"(?:{_CLOCK}{fraction}|24:00:00){zone}", re.ASCII).fullmatch
+
+    def text(value: str) -> bytes:
+        if not fits(value):
+            raise ValueError("is not a time of day as PostgreSQL prints it, like 12:34:56.789")
+        return value.encode()
+
+    return text
