@@ -16,14 +16,6 @@ _AT_ONCE = 5_000
 """records; a longer log is read twice rather than held in memory"""
 
 
-def key_values(record: Record) -> list[bytes | None]:
-    """The values of a record's key, in the order of the key's fields; of a tombstone too."""
-    if record.deleted:
-        return record.values
-    names = [f.name for f in record.place.model.scalars]
-    return [record.values[names.index(n)] for n in record.place.model.key.field_names]
-
-
 def live_records(
     reader: Reader, file: File, damage: Callable[[DamagedError], None] | None = None
 ) -> Iterator[Record]:
@@ -55,7 +47,7 @@ def live_records(
 
 
 def _identity(record: Record) -> tuple[bytes | None, ...]:
-    return (record.place.model.name.encode(), *key_values(record))
+    return (record.place.model.name.encode(), *record.key)
 
 
 def _hash(record: Record) -> int:

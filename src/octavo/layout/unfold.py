@@ -37,15 +37,20 @@ class Record:
     schema does not know, with the place they stand in.
     """
 
-    __slots__ = ("deleted", "embedded", "line", "place", "sha256", "unknown", "values")
+    __slots__ = ("deleted", "embedded", "key_at", "line", "place", "sha256", "unknown", "values")
 
-    def __init__(self, place: Place, values: Values) -> None:
-        self.place, self.values = place, values
+    def __init__(self, place: Place, values: Values, key_at: Sequence[int]) -> None:
+        self.place, self.values, self.key_at = place, values, key_at
         self.embedded: Sequence[tuple[Place, Values]] = ()
         self.sha256: str | None = None
         self.deleted = False
         self.unknown: Sequence[tuple[Place, str]] = ()
         self.line = 0
+
+    @property
+    def key(self) -> Values:
+        """The values of the key, in the order of its fields."""
+        return self.values if self.deleted else [self.values[at] for at in self.key_at]
 
 
 class Unfolder:
@@ -58,6 +63,8 @@ class Unfolder:
         self.own = _own_keys(place)
         self.type = self._struct()
         self._row = _row_maker(self.columns)
+        shown = [f.name for f in place.fields]
+        self._key_at = [shown.index(n) for n in place.model.key.field_names if n in shown]
         self._decode = msgspec.json.Decoder(self.type).decode
         self._inherited = _inherited(layout, place)
         self._plain = not self.children and self.own.keys() <= {"_version"}
@@ -97,7 +104,7 @@ class Unfolder:
 
     def of_decoded(self, decoded: Any) -> Record:
         """The record of what a decoder of :attr:`type` gave.  Raises ValueError for a value that is none."""
-        record = Record(self.place, self._row(decoded))
+        record = Record(self.place, self._row(decoded), self._key_at)
         if self._plain:
             return record
         items = astuple(decoded)
@@ -161,7 +168,7 @@ class Unfolder:
         values: Values = []
         for f, column in self.columns:
             values.append(self._value(f, column, found.pop(f.name, None)))
-        record = Record(self.place, values)
+        record = Record(self.place, values, self._key_at)
         embedded: list[tuple[Place, Values]] = []
         unknown: list[tuple[Place, str]] = []
         for child in self.children:
@@ -229,7 +236,8 @@ class Unfolder:
     def _tombstone(self, found: dict[str, bytes]) -> Record:
         columns = {f.name: (f, column) for f, column in self.columns}
         names = self.place.model.key.field_names
-        record = Record(self.place, [self._value(*columns[n], found.get(n)) for n in names])
+        values = [self._value(*columns[n], found.get(n)) for n in names]
+        record = Record(self.place, values, self._key_at)
         record.deleted = True
         return record
 

@@ -20,7 +20,7 @@ import psycopg
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.reader import File, Reader
 from octavo.layout.unfold import Record
-from octavo.migrate.copytext import CopyText
+from octavo.migrate.copybinary import CopyBinary, frames
 from octavo.migrate.differences import (
     Difference,
     DifferenceKind,
@@ -75,9 +75,9 @@ class CloseLook:
         self.layout: Layout = reader.layout
         self.differing = differing
         datamodel = self.layout.datamodel
-        self.lines = {name: CopyText(datamodel, datamodel.model(name)) for name in differing}
+        self.frames = {name: CopyBinary(datamodel, datamodel.model(name)) for name in differing}
         hosts = (self.layout.host(name).model for name in differing)
-        self._hosts = {model.name: CopyText(datamodel, model) for model in hosts}
+        self._hosts = {model.name: CopyBinary(datamodel, model) for model in hosts}
 
     def compare(self, files: Iterable[File], found: Differences, cache: Path) -> dict[str, int]:
         """Report every difference in these buckets.  Gives, by model, the number of records that the files
@@ -86,31 +86,30 @@ class CloseLook:
             for table in _TABLES:
                 database.execute(table)
             database.execute("BEGIN")
-            for lines in self.lines.values():
-                self._load_database(database, lines)
+            for framed in self.frames.values():
+                self._load_database(database, framed)
             self._load_files(database, files)
             self._drop_superseded(database)
-            for lines in self.lines.values():
-                self._report(database, lines, found)
+            for framed in self.frames.values():
+                self._report(database, framed, found)
             live = "SELECT model, count(DISTINCT key) FROM f GROUP BY model"
-            return dict.fromkeys(self.lines, 0) | dict(database.execute(live))
+            return dict.fromkeys(self.frames, 0) | dict(database.execute(live))
 
-    def _load_database(self, database: sqlite3.Connection, lines: CopyText) -> None:
-        name, buckets = lines.model.name, self.differing[lines.model.name]
+    def _load_database(self, database: sqlite3.Connection, framed: CopyBinary) -> None:
+        name, buckets = framed.model.name, self.differing[framed.model.name]
 
         def rows() -> Iterator[tuple[str, bytes, bytes]]:
-            with self.connection.cursor() as cursor, cursor.copy(lines.copy_out()) as copy:
-                for piece in copy:
+            with self.connection.cursor() as cursor, cursor.copy(framed.copy_out()) as copy:
+                for row in frames(copy):
                     self.advance(1)
-                    row = bytes(piece)[:-1]
-                    key = lines.key(row)
+                    key = framed.key(row)
                     if bucket_of(key) in buckets:
                         yield name, key, row
 
         database.executemany("INSERT INTO d VALUES (?, ?, ?)", rows())
 
     def _load_files(self, database: sqlite3.Connection, files: Iterable[File]) -> None:
-        concerned = {self.layout.host(name).path for name in self.lines}
+        concerned = {self.layout.host(name).path for name in self.frames}
         put = "INSERT OR REPLACE INTO f VALUES (?, ?, ?, ?, ?, ?, ?)"
         for file in files:
             if file.family.path not in concerned:
@@ -131,11 +130,11 @@ class CloseLook:
         if record.deleted:
             return
         for place, values in ((record.place, record.values), *record.embedded):
-            lines = self.lines.get(place.model.name)
-            if lines is None:
+            framed = self.frames.get(place.model.name)
+            if framed is None:
                 continue
-            row = lines.line(values)
-            key = lines.key(row)
+            row = framed.frame(values)
+            key = framed.key(row)
             if bucket_of(key) in self.differing[place.model.name]:
                 inside = host if place is not record.place else b""
                 where = slot if place is record.place else f"{slot} {host.hex()}"
@@ -148,11 +147,11 @@ class CloseLook:
             name = record.place.model.name
             key = self._hosts[name].key_of(record)
             database.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", (name, key, line))
-            if record.deleted and name in self.lines:
+            if record.deleted and name in self.frames:
                 database.execute("DELETE FROM f WHERE model = ? AND key = ?", (name, key))
 
     def _drop_superseded(self, database: sqlite3.Connection) -> None:
-        for name in self.lines:
+        for name in self.frames:
             place = self.layout.place(name)
             if place.kind is Kind.EMBEDDED and self.layout.host(name).kind in _LOGS:
                 database.execute(
@@ -161,30 +160,30 @@ class CloseLook:
                     (name, self.layout.host(name).model.name),
                 )
 
-    def _report(self, database: sqlite3.Connection, lines: CopyText, found: Differences) -> None:
-        name = lines.model.name
+    def _report(self, database: sqlite3.Connection, framed: CopyBinary, found: Differences) -> None:
+        name = framed.model.name
         gone = "SELECT key FROM d WHERE model = ? AND key NOT IN (SELECT key FROM f WHERE model = ?)"
         for (key,) in database.execute(gone, (name, name)):
-            found.add(_difference(lines, key, DifferenceKind.MISSING))
+            found.add(_difference(framed, key, DifferenceKind.MISSING))
         extra = (
             "SELECT key, file, line FROM f WHERE model = ? AND key NOT IN (SELECT key FROM d WHERE model = ?)"
             " GROUP BY key"
         )
         for key, file, line in database.execute(extra, (name, name)):
-            found.add(_difference(lines, key, DifferenceKind.EXTRA, file=file, line=line))
+            found.add(_difference(framed, key, DifferenceKind.EXTRA, file=file, line=line))
         twice = (
             "SELECT key, file, line, group_concat(file, ', ') FROM f WHERE model = ?"
             " GROUP BY key HAVING count(*) > 1"
         )
         for key, file, line, files in database.execute(twice, (name,)):
             reason = f"{len(files.split(', '))} records have this key, in {files}"
-            found.add(_difference(lines, key, DifferenceKind.DAMAGED, reason=reason, file=file, line=line))
+            found.add(_difference(framed, key, DifferenceKind.DAMAGED, reason=reason, file=file, line=line))
         changed = (
             "SELECT d.key, d.row, f.row, f.file, f.line FROM d JOIN f USING (model, key)"
             " WHERE model = ? AND d.row <> f.row GROUP BY d.key HAVING count(*) = 1"
         )
         pairs = database.execute(changed, (name,))
-        meaning = Meaning(self.connection, self.layout.datamodel, lines)
+        meaning = Meaning(self.connection, self.layout.datamodel, framed)
         while batch := pairs.fetchmany(_BATCH):
             for difference in meaning.differences(batch):
                 found.add(difference)
@@ -193,16 +192,16 @@ class CloseLook:
 class Meaning:
     """Tells texts that mean the same to PostgreSQL from those that do not."""
 
-    def __init__(self, connection: Connection, datamodel: Datamodel, lines: CopyText) -> None:
-        self.connection, self.datamodel, self.lines = connection, datamodel, lines
+    def __init__(self, connection: Connection, datamodel: Datamodel, framed: CopyBinary) -> None:
+        self.connection, self.datamodel, self.frames = connection, datamodel, framed
 
     def differences(self, batch: list[tuple[bytes, bytes, bytes, str, int]]) -> Iterator[Difference]:
         """What is left of pairs of rows (key, the database's, the files', file, line) with other texts."""
-        pairs = [(self.lines.split(ours), self.lines.split(theirs)) for _, ours, theirs, *_ in batch]
+        pairs = [(self.frames.split(ours), self.frames.split(theirs)) for _, ours, theirs, *_ in batch]
         unequal: list[set[str]] = [
-            {n for n in self.lines.names if ours[n] != theirs[n]} for ours, theirs in pairs
+            {n for n in self.frames.names if ours[n] != theirs[n]} for ours, theirs in pairs
         ]
-        for f in self.lines.model.scalars:
+        for f in self.frames.model.scalars:
             asked = [
                 i for i, names in enumerate(unequal) if f.name in names and pairs[i][0][f.name] is not None
             ]
@@ -215,10 +214,10 @@ class Meaning:
                     unequal[i].discard(f.name)
         for (key, _, _, file, line), (ours, theirs), names in zip(batch, pairs, unequal, strict=True):
             if names:
-                fields = tuple(f.name for f in self.lines.model.scalars if f.name in names)
-                public = [n for n in fields if self.lines.model.scalar(n).secret is None]
+                fields = tuple(f.name for f in self.frames.model.scalars if f.name in names)
+                public = [n for n in fields if self.frames.model.scalar(n).secret is None]
                 yield _difference(
-                    self.lines,
+                    self.frames,
                     key,
                     DifferenceKind.DIFFERENT,
                     fields=fields,
@@ -245,6 +244,6 @@ class Meaning:
             return [one for text in texts for one in self._printed(field, [text])]
 
 
-def _difference(lines: CopyText, key: bytes, kind: DifferenceKind, **facts: Any) -> Difference:
-    shown = shown_key(lines.model, lines.split_key(key))
-    return Difference(model=lines.model.name, kind=kind, key=shown, **facts)
+def _difference(framed: CopyBinary, key: bytes, kind: DifferenceKind, **facts: Any) -> Difference:
+    shown = shown_key(framed.model, framed.split_key(key))
+    return Difference(model=framed.model.name, kind=kind, key=shown, **facts)

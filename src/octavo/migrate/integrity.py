@@ -15,7 +15,7 @@ from typing import Any
 from octavo.layout.reader import File, Reader
 from octavo.layout.unfold import Record, Values
 from octavo.migrate.closer import scratch
-from octavo.migrate.copytext import CopyText
+from octavo.migrate.copybinary import CopyBinary
 from octavo.migrate.differences import shown_key
 from octavo.schema.datamodel import Model, Relation
 
@@ -47,7 +47,7 @@ class Integrity:
     def __init__(self, reader: Reader) -> None:
         self.reader, self.layout = reader, reader.layout
         datamodel = self.layout.datamodel
-        self.lines = {m.name: CopyText(datamodel, m) for m in datamodel.tables}
+        self.frames = {m.name: CopyBinary(datamodel, m) for m in datamodel.tables}
         self.relations = datamodel.foreign_keys
         targets = {(r.parent, r.references) for r in self.relations}
         self.rules = {m.name: self._rules(m, targets) for m in datamodel.tables}
@@ -95,7 +95,7 @@ class Integrity:
 
     def _take(self, database: sqlite3.Connection, file: File, record: Record) -> None:
         name = record.place.model.name
-        host = self.lines[name].key_of(record)
+        host = self.frames[name].key_of(record)
         slot = host.hex()
         if self.layout.embedded(name) or record.deleted:
             self._forget(database, name, host)
@@ -117,8 +117,8 @@ class Integrity:
             database.execute("DELETE FROM records WHERE model = ? AND slot = ?", (name, slot))
 
     def _put(self, database: sqlite3.Connection, model: Model, values: Values, slot: str, file: str) -> None:
-        lines = self.lines[model.name]
-        key = lines.key(lines.line(values))
+        framed = self.frames[model.name]
+        key = framed.key(framed.frame(values))
         name = model.name
         database.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (name, key, slot, file))
         uniques, held = self.rules[name]
@@ -163,8 +163,8 @@ class Integrity:
             yield self._violation(relation.child, key, relation.fields, reason, file)
 
     def _violation(self, name: str, key: bytes, fields: tuple[str, ...], reason: str, file: str) -> Violation:
-        lines = self.lines[name]
-        return Violation(name, shown_key(lines.model, lines.split_key(key)), fields, reason, file)
+        framed = self.frames[name]
+        return Violation(name, shown_key(framed.model, framed.split_key(key)), fields, reason, file)
 
 
 def _joined(values: Values, positions: list[int]) -> bytes | None:

@@ -20,7 +20,7 @@ from octavo.errors import DamagedError, DifferenceError, UsageError
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_path
-from octavo.migrate.copytext import CopyText
+from octavo.migrate.copytext import copy_in, line
 from octavo.migrate.payloads import payload_conflict, put_back
 from octavo.migrate.progress import SILENT, Progress
 from octavo.postgres.connection import connect, transaction
@@ -170,15 +170,13 @@ class _Filling:
     def load(self, model: Model, reader: Reader, there: Contents, progress: Progress) -> int:
         """Copy every row of a model out of the files into its table.  Gives their number."""
         place = self.layout.place(model.name)
-        lines = CopyText(self.datamodel, model)
         files = [f for f in there.files if f.family.path == self.layout.host(model.name).path]
         source = _Rows(reader, place, files, progress)
         try:
-            with self.connection.cursor() as cursor, cursor.copy(lines.copy_in()) as copy:
+            with self.connection.cursor() as cursor, cursor.copy(copy_in(model)) as copy:
                 buffer = bytearray()
                 for values in source:
-                    buffer += lines.line(values)
-                    buffer += b"\n"
+                    buffer += line(values)
                     if len(buffer) >= _BUFFER:
                         copy.write(bytes(buffer))
                         buffer.clear()

@@ -13,10 +13,9 @@ from pathlib import Path
 from octavo.errors import DamagedError
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import Layout, Place
-from octavo.layout.live import key_values
 from octavo.layout.reader import File, Reader, UnknownKey
 from octavo.layout.unfold import Record
-from octavo.migrate.copytext import CopyText
+from octavo.migrate.copybinary import CopyBinary
 from octavo.migrate.tally import Tally
 
 _WORTH_PROCESSES = 16 << 20
@@ -56,7 +55,7 @@ class Scanner:
     def __init__(self, layout: Layout, root: Path) -> None:
         self.reader = Reader(layout, root)
         self.layout = layout
-        self._lines: dict[str, CopyText] = {}
+        self._frames: dict[str, CopyBinary] = {}
         self._owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
 
     def scan(self, files: Sequence[File]) -> Scan:
@@ -66,11 +65,11 @@ class Scanner:
             self._scan_file(file, result)
         return result
 
-    def _copy_text(self, place: Place) -> CopyText:
+    def _framed(self, place: Place) -> CopyBinary:
         name = place.model.name
-        if name not in self._lines:
-            self._lines[name] = CopyText(self.layout.datamodel, place.model)
-        return self._lines[name]
+        if name not in self._frames:
+            self._frames[name] = CopyBinary(self.layout.datamodel, place.model)
+        return self._frames[name]
 
     def _scan_file(self, file: File, result: Scan) -> None:
         parents: dict[bytes, list[str]] = {}
@@ -101,19 +100,19 @@ class Scanner:
             result.logs.update(paths)
 
     def _adder(self, place: Place, result: Scan) -> Callable[[list[bytes | None]], None]:
-        lines = self._copy_text(place)
-        line, key = lines.line, lines.key
+        framed = self._framed(place)
+        frame, key = framed.frame, framed.key
         add = result.tallies.setdefault(place.model.name, Tally()).add
 
         def count_in(values: list[bytes | None]) -> None:
-            row = line(values)
+            row = frame(values)
             add(key(row), row)
 
         return count_in
 
     def _note_logs(self, record: Record, parents: dict[bytes, list[str]]) -> None:
         """A later line of a log speaks for the parent; a tombstone takes its logs away."""
-        texts = [(v or b"").decode() for v in key_values(record)]
+        texts = [(v or b"").decode() for v in record.key]
         owned = self._owned[record.place.model.name]
         parents["\0".join(texts).encode()] = [] if record.deleted else [p.file_for(texts) for p in owned]
 

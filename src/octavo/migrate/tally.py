@@ -5,7 +5,7 @@ digests do not depend on the order, and two heaps that differ anywhere have diff
 is AdHash: Bellare and Micciancio, "A New Paradigm for Collision-Free Hashing", 1997).  A bucket whose sums
 differ says where to look closely.
 
-A row is hashed as the line of a COPY in text format, key first (:mod:`octavo.migrate.copytext`).
+A row is hashed as a binary COPY frames it, key first (:mod:`octavo.migrate.copybinary`).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
 from octavo.layout.unfold import Record
 from octavo.migrate.closer import CloseLook
-from octavo.migrate.copytext import CopyText
+from octavo.migrate.copybinary import CopyBinary, frames
 from octavo.migrate.differences import Difference, DifferenceKind, Differences, shown_key
 from octavo.migrate.integrity import Integrity, Violation
 from octavo.migrate.payloads import digest_of, file_digest, read_payload
@@ -189,16 +189,15 @@ class _Verification:
         return report
 
     def _tally(self, name: str, progress: Progress) -> Tally:
-        lines = CopyText(self.layout.datamodel, self.layout.datamodel.model(name))
+        framed = CopyBinary(self.layout.datamodel, self.layout.datamodel.model(name))
         tally, count = Tally(), 0
-        add, key = tally.add, lines.key
+        add, key = tally.add, framed.key
         with (
             database_errors(self.source.snapshot.url, f"reading {name}"),
             self.connection.cursor() as cursor,
-            cursor.copy(lines.copy_out()) as copy,
+            cursor.copy(framed.copy_out()) as copy,
         ):
-            for piece in copy:
-                row = bytes(piece)[:-1]
+            for row in frames(copy):
                 add(key(row), row)
                 count += 1
                 if count % 1000 == 0:
