@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,6 @@ from octavo.migrate.tally import Tally
 
 _WORTH_PROCESSES = 16 << 20
 """bytes; less than this is read in this process"""
-_CHUNK = 8 << 20
 
 
 @dataclass
@@ -118,35 +116,16 @@ class Scanner:
 
 
 @contextmanager
-def scanning(
-    layout: Layout, root: Path, files: Sequence[File], jobs: int, advance: Callable[[int], None]
-) -> Iterator[Callable[[], Scan]]:
+def scanning(layout: Layout, root: Path, files: Sequence[File], jobs: int) -> Iterator[Callable[[], Scan]]:
     """Start scanning; the function given waits for the result.
 
     A large store is read by ``jobs`` processes, so that this one is free for the database meanwhile.
-    ``advance`` hears of records read.
     """
-    if jobs < 1 or sum(f.size for f in files) < _WORTH_PROCESSES:
-
-        def here() -> Scan:
-            result = Scan()
-            scanner = Scanner(layout, root)
-            for chunk in _chunks(files):
-                part = scanner.scan(chunk)
-                advance(part.records)
-                result += part
-            return result
-
-        yield here
+    if sum(f.size for f in files) < _WORTH_PROCESSES:
+        yield lambda: _scan(layout, root, files)
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(
-        jobs, mp_context=context, initializer=_start, initargs=(layout, os.fspath(root))
-    )
-    try:
-        futures = [pool.submit(_scan, chunk) for chunk in _chunks(files)]
-        for future in futures:
-            future.add_done_callback(lambda done: _tell(done, advance))
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
+        futures = [pool.submit(_scan, layout, root, share) for share in _shares(files, jobs)]
 
         def gathered() -> Scan:
             result = Scan()
@@ -154,39 +133,22 @@ def scanning(
                 result += future.result()
             return result
 
-        yield gathered
-    finally:
-        pool.shutdown(cancel_futures=True)
+        try:
+            yield gathered
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _tell(done: Future[Scan], advance: Callable[[int], None]) -> None:
-    if not done.cancelled() and done.exception() is None:
-        advance(done.result().records)
+def _scan(layout: Layout, root: Path, files: Sequence[File]) -> Scan:
+    return Scanner(layout, root).scan(files)
 
 
-def _chunks(files: Sequence[File]) -> Iterator[list[File]]:
-    """The files in portions of about :data:`_CHUNK` bytes, the largest files first."""
-    chunk: list[File] = []
-    size = 0
+def _shares(files: Sequence[File], jobs: int) -> list[list[File]]:
+    """The files dealt out to so many workers, each about as many bytes."""
+    shares: list[list[File]] = [[] for _ in range(jobs)]
+    sizes = [0] * jobs
     for file in sorted(files, key=lambda f: -f.size):
-        chunk.append(file)
-        size += file.size
-        if size >= _CHUNK:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-_scanner: Scanner | None = None
-
-
-def _start(layout: Layout, root: str) -> None:
-    global _scanner  # noqa: PLW0603
-    _scanner = Scanner(layout, Path(root))
-
-
-def _scan(files: list[File]) -> Scan:
-    if _scanner is None:
-        raise RuntimeError("the process was not prepared")
-    return _scanner.scan(files)
+        least = sizes.index(min(sizes))
+        shares[least].append(file)
+        sizes[least] += file.size
+    return shares

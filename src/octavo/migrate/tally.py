@@ -10,6 +10,7 @@ A row is hashed as a binary COPY frames it, key first (:mod:`octavo.migrate.copy
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from hashlib import sha256
 from zlib import crc32
@@ -22,30 +23,34 @@ def bucket_of(key: bytes) -> int:
     return crc32(key) % BUCKETS
 
 
+def _zeros() -> defaultdict[int, int]:
+    return defaultdict(int)
+
+
 @dataclass
 class Tally:
-    """The sums of one side of one model: ``rows`` and ``sums`` by bucket."""
+    """The sums of one side of one model: ``rows`` and ``sums`` by bucket; a bucket without rows has none."""
 
-    rows: list[int] = field(default_factory=lambda: [0] * BUCKETS)
-    sums: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+    rows: defaultdict[int, int] = field(default_factory=_zeros)
+    sums: defaultdict[int, int] = field(default_factory=_zeros)
 
     def add(self, key: bytes, row: bytes) -> None:
         """Count a row in."""
-        bucket = bucket_of(key)
+        bucket = crc32(key) % BUCKETS
         self.rows[bucket] += 1
         self.sums[bucket] += int.from_bytes(sha256(row).digest())
 
     def __iadd__(self, other: Tally) -> Tally:
-        self.rows = [a + b for a, b in zip(self.rows, other.rows, strict=True)]
-        self.sums = [a + b for a, b in zip(self.sums, other.sums, strict=True)]
+        for bucket, count in other.rows.items():
+            self.rows[bucket] += count
+            self.sums[bucket] += other.sums[bucket]
         return self
 
     @property
     def count(self) -> int:
-        return sum(self.rows)
+        return sum(self.rows.values())
 
     def differing(self, other: Tally) -> frozenset[int]:
         """The buckets in which the two sides are not the same."""
-        return frozenset(
-            n for n in range(BUCKETS) if self.rows[n] != other.rows[n] or self.sums[n] != other.sums[n]
-        )
+        buckets = self.rows.keys() | other.rows.keys()
+        return frozenset(n for n in buckets if (self.rows[n], self.sums[n]) != (other.rows[n], other.sums[n]))

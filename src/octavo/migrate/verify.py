@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from octavo.crypto import check_record
 from octavo.errors import DamagedError, UsageError
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
@@ -160,7 +159,7 @@ class _Verification:
         counts = self.source.counts(self.layout.datamodel)
         report = VerifyReport(self.root, {})
         progress.begin("verify", sum(counts.values()))
-        with scanning(self.layout, self.root, self.there.files, self.options.jobs, lambda _: None) as result:
+        with scanning(self.layout, self.root, self.there.files, self.options.jobs) as result:
             database = {m.name: self._tally(m.name, progress) for m in self.layout.datamodel.tables}
             scan = result()
         files = {name: scan.tallies.get(name, Tally()) for name in database}
@@ -173,9 +172,7 @@ class _Verification:
                 look = CloseLook(self.connection, self.reader, differing, progress.advance)
                 live = look.compare(self.there.files, self.found, self.root / "cache")
         for name, tally in database.items():
-            alike = sum(
-                n for bucket, n in enumerate(files[name].rows) if bucket not in differing.get(name, ())
-            )
+            alike = sum(n for bucket, n in files[name].rows.items() if bucket not in differing.get(name, ()))
             report.counts[name] = {"database": tally.count, "files": alike + live.get(name, 0)}
         self._check_payloads(report)
         self._check_secrets(report)
@@ -323,6 +320,8 @@ class _Verification:
         if self.options.pepper is None:
             report.left_out.append("secrets: ENCRYPTION_MASTER_PEPPER is not set")
             return
+        from octavo.crypto import check_record
+
         report.secrets = 0
         for file, record in self._records(holders):
             model = record.place.model
