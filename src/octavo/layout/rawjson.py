@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
+
 _WS = r"[ \t\n\r]*+"
 _STR = r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
 _SIMPLE_VALUE = rf"(?:{_STR}|true|false|null|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)"
@@ -31,11 +33,46 @@ _CLOSING = {_OBJECT: b"}", _ARRAY: b"]"}
 
 
 class NotJson(ValueError):
-    """The text is not JSON here: ``position`` counts bytes from 0."""
+    """The text is not JSON here, or has a key twice: ``position`` counts bytes from 0."""
 
     def __init__(self, reason: str, position: int) -> None:
         super().__init__(f"{reason} (byte {position + 1})")
         self.reason, self.position = reason, position
+
+
+class Members:
+    """The members of an object, by key, to be taken out one by one.  Raises NotJson, for a key that stands
+    twice too."""
+
+    def __init__(self, text: bytes, start: int = 0, end: int | None = None) -> None:
+        self.text, self.start = text, start
+        self._spans: dict[str, tuple[int, int]] = {}
+        for literal, first, last in members(text, start, end):
+            try:
+                key = msgspec.json.decode(literal, type=str)
+            except (msgspec.MsgspecError, UnicodeError) as error:
+                raise NotJson("a key is broken", first) from error
+            if key in self._spans:
+                raise NotJson(f"the key {key!r} stands twice", first)
+            self._spans[key] = first, last
+
+    def get(self, key: str) -> bytes | None:
+        """What stands under a key, or None."""
+        span = self._spans.get(key)
+        return None if span is None else self.text[slice(*span)]
+
+    def take_span(self, key: str) -> tuple[int, int] | None:
+        """Where the value of a key starts and ends, or None; the key is then gone."""
+        return self._spans.pop(key, None)
+
+    def left(self) -> tuple[str, ...]:
+        """The keys that nobody took."""
+        return tuple(self._spans)
+
+
+def line_of(text: bytes, position: int) -> int:
+    """The line that a position is in, from 1."""
+    return text.count(b"\n", 0, position) + 1
 
 
 def members(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:

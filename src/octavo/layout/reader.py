@@ -17,13 +17,14 @@ from typing import Any, TypeAlias
 import msgspec
 
 from octavo.errors import DamagedError
-from octavo.layout import rawjson
-from octavo.layout.layout import VERSION, FileFamily, Kind, Layout, Place
-from octavo.layout.unfold import NUL, Record, Unfolder
+from octavo.layout.layout import RESERVED_FOLDERS, FileFamily, Kind, Layout, Place
+from octavo.layout.rawjson import Members, NotJson, elements, line_of
+from octavo.layout.unfold import Record, Unfolder, encode, version
 
 Found: TypeAlias = "Record | DamagedError | UnknownKey"
 
 _PAYLOAD = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}")
+_SHELF = re.compile(r"[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,6 @@ def contents(layout: Layout, root: Path) -> Contents:
     """
     found: list[File] = []
     strays: list[str] = []
-    skipped = {"cache", "journal"}
     pending = [""]
     while pending:
         folder = pending.pop()
@@ -71,7 +71,9 @@ def contents(layout: Layout, root: Path) -> Contents:
             for entry in sorted(entries, key=lambda e: e.name):
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.is_dir(follow_symlinks=False):
-                    if path not in skipped and not _is_payload_folder(layout, path):
+                    if layout.family(path) is not None:
+                        strays.append(path)
+                    elif path not in RESERVED_FOLDERS and not _is_payload_folder(layout, path):
                         pending.append(path)
                     continue
                 family = layout.family(path)
@@ -97,7 +99,7 @@ def payload_files(layout: Layout, root: Path) -> Iterator[tuple[str, str]]:
     if not base.is_dir():
         return
     for shelf in sorted(os.listdir(base)):
-        if not _is_payload_folder(layout, f"{layout.payload_folder}/{shelf}") or not (base / shelf).is_dir():
+        if not _is_payload_folder(layout, f"{layout.payload_folder}/{shelf}") or _is_no_folder(base / shelf):
             continue
         for name in sorted(os.listdir(base / shelf)):
             digest = name if _PAYLOAD.fullmatch(f"{shelf}/{name}") else ""
@@ -111,7 +113,15 @@ def payload_path(layout: Layout, digest: str) -> str:
 
 def _is_payload_folder(layout: Layout, path: str) -> bool:
     folder, _, shelf = path.rpartition("/")
-    return bool(layout.payload_folder) and folder == layout.payload_folder and len(shelf) == 2
+    return (
+        bool(layout.payload_folder)
+        and folder == layout.payload_folder
+        and _SHELF.fullmatch(shelf) is not None
+    )
+
+
+def _is_no_folder(path: Path) -> bool:
+    return path.is_symlink() or not path.is_dir()
 
 
 class Reader:
@@ -149,9 +159,10 @@ class Reader:
         with open(self.root / file.path, "rb", buffering=1 << 18) as lines:
             for number, line in enumerate(lines, 1):
                 try:
-                    if NUL in line:
-                        raise ValueError("may hold U+0000")
                     decoded = decode(line)
+                    # A line as long as the one that Octavo writes has no key twice (see unfold).
+                    if len(encode(decoded)) + 1 != len(line):
+                        raise ValueError("is not as written")
                     record = unfolders[type(decoded)].of_decoded(decoded)
                 except (msgspec.MsgspecError, ValueError, RecursionError):
                     if not line.strip():
@@ -184,14 +195,14 @@ class Reader:
     def _careful_line(self, family: FileFamily, line: bytes) -> Record:
         text = line.rstrip(b"\r\n")
         try:
-            literals = {key: text[a:b] for key, a, b in rawjson.members(text)}
-        except rawjson.NotJson as error:
+            found = Members(text)
+            name = msgspec.json.decode(found.get("_model") or b'""', type=str)
+        except (NotJson, msgspec.MsgspecError, UnicodeError) as error:
             raise DamagedError(_why_no_json(text, error)) from error
-        name = literals.get(b'"_model"', b"").strip(b'"').decode("utf-8", "replace")
         place = next((p for p in family.places if p.model.name == name), None)
         if place is None:
             raise DamagedError(f"_model is {name!r}, which does not live here" if name else "has no _model")
-        return self.unfolder(place).carefully(text)
+        return self.unfolder(place).of_members(found)
 
     def _record_file(self, file: File) -> Iterator[Found]:
         place = file.family.places[0]
@@ -199,7 +210,7 @@ class Reader:
         try:
             record = self.unfolder(place).unfold(text)
         except DamagedError as error:
-            yield _placed(error, file.path, 0, text)
+            yield _placed(error, file.path, 1, text)
             return
         belongs = self._belongs(file, place)
         if file.path != place.file_for(_texts([record.values[i] for i in belongs])):
@@ -211,32 +222,30 @@ class Reader:
         text = (self.root / file.path).read_bytes()
         arrays = {place.array: place for place in file.family.places}
         try:
-            found: dict[str, tuple[int, int]] = {}
-            for literal, start, end in rawjson.members(text):
-                key = msgspec.json.decode(literal, type=str)
-                if key in found:
-                    raise rawjson.NotJson(f"the key {key!r} stands twice", start)
-                found[key] = start, end
-        except (rawjson.NotJson, msgspec.MsgspecError, UnicodeError) as error:
-            at = error.position if isinstance(error, rawjson.NotJson) else 0
-            yield DamagedError(_why_no_json(text, error), file=file.path, line=_line(text, at))
+            found = Members(text)
+        except NotJson as error:
+            yield DamagedError(_why_no_json(text, error), file=file.path, line=line_of(text, error.position))
             return
-        if (problem := _version_problem(text, found.pop("_version", None))) is not None:
-            yield DamagedError(problem, file=file.path, line=1, field="_version")
+        try:
+            version(found.get("_version"))
+        except ValueError as error:
+            yield DamagedError(str(error), file=file.path, line=1, field="_version")
             return
+        found.take_span("_version")
         for name, place in arrays.items():
-            if name not in found:
+            span = found.take_span(name)
+            if span is None:
                 yield DamagedError(f"the array {name} is missing", file=file.path, model=place.model.name)
-                continue
-            yield from self._array(file, text, found.pop(name), place)
-        for key in found:
+            else:
+                yield from self._array(file, text, span, place)
+        for key in found.left():
             yield UnknownKey(file.path, key)
 
     def _array(self, file: File, text: bytes, span: tuple[int, int], place: Place) -> Iterator[Found]:
         unfolder = self.unfolder(place)
         line, counted = 1, 0
         try:
-            for start, end in rawjson.elements(text, *span):
+            for start, end in elements(text, *span):
                 line, counted = line + text.count(b"\n", counted, start), start
                 try:
                     record = unfolder.unfold(text[start:end])
@@ -245,9 +254,10 @@ class Reader:
                     continue
                 record.line = line
                 yield record
-        except rawjson.NotJson as error:
+        except NotJson as error:
+            line = line_of(text, error.position)
             yield DamagedError(
-                error.reason, file=file.path, line=_line(text, error.position), model=place.model.name
+                error.reason, file=file.path, line=line, model=place.model.name, field=place.array
             )
 
     def _belongs(self, file: File, place: Place) -> list[int]:
@@ -265,8 +275,12 @@ def _texts(values: list[bytes | None]) -> list[str]:
 
 
 def _placed(error: DamagedError, path: str, line: int, text: bytes = b"") -> DamagedError:
-    """The error with its place; a reason that is about the whole text gets the likeliest cause."""
+    """The error with its place: ``line`` is where the text begins that its own line counts in.
+
+    A reason that is about the whole text gets the likeliest cause.
+    """
     reason = _why_no_json(text, error) if text and not error.field else error.reason
+    line += max(error.line, 1) - 1
     placed = DamagedError(reason, file=path, line=line, model=error.model, key=error.key, field=error.field)
     placed.key_values = error.key_values
     return placed
@@ -287,18 +301,4 @@ def _why_no_json(text: bytes, error: Exception) -> str:
         return "starts with a byte order mark"
     if b"\0" in text:
         return "holds NUL bytes"
-    reason = error.reason if isinstance(error, (rawjson.NotJson, DamagedError)) else "is no JSON"
-    return reason
-
-
-def _version_problem(text: bytes, span: tuple[int, int] | None) -> str | None:
-    if span is None:
-        return "_version is missing"
-    found = text[slice(*span)]
-    if found == b"%d" % VERSION:
-        return None
-    return f"format version {found[:20].decode('utf-8', 'replace')}; this Octavo reads {VERSION}"
-
-
-def _line(text: bytes, position: int) -> int:
-    return text.count(b"\n", 0, position) + 1
+    return error.reason if isinstance(error, (NotJson, DamagedError)) else "_model is no name"

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,9 @@ class TimeType:
 
 
 _FRACTIONS = {0: "", 3: ".MS", 6: ".US"}
-_DAY = r"(\d{4}|[+-]\d{6,7})-(\d\d)-(\d\d)"
+_DAY = re.compile(r"(\d{4}|[+-]\d{6,7})-(\d\d)-(\d\d)", re.ASCII).fullmatch
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _ZONE = r"[+-](?:0\d|1[0-5])(?::[0-5]\d(?::[0-5]\d)?)?"
-# The days that each year has; the year 0000 is not among PostgreSQL's.
-_COMMON_DAY = (
-    r"(?!0000)\d{4}-(?:(?:0[13578]|1[02])-(?:0[1-9]|[12]\d|3[01])|(?:0[469]|11)-(?:0[1-9]|[12]\d|30)"
-    r"|02-(?:0[1-9]|1\d|2[0-8]))"
-)
 _LAST_YEARS = {"timestamp": 294_276, "date": 5_874_897}
 _FIRST_DAY = (-4713, "11", "24")
 """4714-11-24 BC, the first day of both, where Julian days begin"""
@@ -70,23 +65,25 @@ def _sql(column: str, clock: str) -> str:
 
 def _instant(precision: int, zone: bytes) -> Callable[[str], bytes]:
     fraction = rf"\.\d{{{precision}}}" if precision else ""
-    common = re.compile(rf"{_COMMON_DAY}T{_CLOCK}{fraction}Z", re.ASCII).fullmatch
-    any_day = re.compile(rf"{_DAY}T({_CLOCK}{fraction})Z", re.ASCII).fullmatch
+    clock = re.compile(rf"{_CLOCK}{fraction}Z", re.ASCII).fullmatch
     digits = f" with {precision} fraction digits" if precision else ""
 
+    @lru_cache(1024)
+    def around(day: str) -> tuple[bytes, bytes]:
+        printed, era = _day(day, _LAST_YEARS["timestamp"])
+        return printed + b" ", zone + era
+
     def text(value: str) -> bytes:
-        if common(value):
-            day, clock, era = value[:10], value[11:-1], b""
-        elif value in _INFINITE:
-            return _INFINITE[value]
-        elif found := any_day(value):
-            day, era = _day(found, _LAST_YEARS["timestamp"])
-            clock = found[4]
-        else:
+        at = value.find("T")
+        if at < 0 or not clock(value, at + 1):
+            if value in _INFINITE:
+                return _INFINITE[value]
             raise ValueError(f"is not a UTC time like 2025-11-22T12:34:56.789Z{digits}")
-        if precision and clock[-1] == "0":
-            clock = clock.rstrip("0").removesuffix(".")
-        return f"{day} {clock}".encode() + zone + era
+        day, behind = around(value[:at])
+        time = value[at + 1 : -1]
+        if precision and time[-1] == "0":
+            time = time.rstrip("0").removesuffix(".")
+        return day + time.encode() + behind
 
     return text
 
@@ -99,9 +96,12 @@ def _is_day(year: str, month: str, day: str) -> bool:
     return True
 
 
-def _day(found: re.Match[str], last_year: int) -> tuple[str, bytes]:
+def _day(value: str, last_year: int) -> tuple[bytes, bytes]:
     """The day as PostgreSQL prints it, and its era: nothing, or `` BC``."""
-    year, month, day = found.group(1, 2, 3)
+    found = _DAY(value)
+    if not found:
+        raise ValueError("is not a day like 2025-11-22")
+    year, month, day = found.groups()
     number = int(year)
     if len(year) > 4 and (0 <= number <= 9999 or (len(year) > 7 and year[1] == "0")):
         raise ValueError("has a year with more digits than it needs")
@@ -110,19 +110,15 @@ def _day(found: re.Match[str], last_year: int) -> tuple[str, bytes]:
         raise ValueError("is no day of the calendar")
     if number > last_year or (number, month, day) < _FIRST_DAY:
         raise ValueError("is out of PostgreSQL's range")
-    if number > 0:
-        return f"{number:04}-{month}-{day}", b""
-    return f"{1 - number:04}-{month}-{day}", b" BC"
+    era = b"" if number > 0 else b" BC"
+    return f"{number if number > 0 else 1 - number:04}-{month}-{day}".encode(), era
 
 
 def _day_text(value: str) -> bytes:
     if value in _INFINITE:
         return _INFINITE[value]
-    found = re.fullmatch(_DAY, value, re.ASCII)
-    if not found:
-        raise ValueError("is not a day like 2025-11-22")
-    day, era = _day(found, _LAST_YEARS["date"])
-    return day.encode() + era
+    day, era = _day(value, _LAST_YEARS["date"])
+    return day + era
 
 
 def _clock(native: str, precision: int) -> Callable[[str], bytes]:

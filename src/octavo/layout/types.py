@@ -72,11 +72,6 @@ class ColumnType:
     null_sql: Sql = _is_null
     """to the condition that it is NULL"""
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether the text is the decoded string itself, if that holds no U+0000."""
-        return self.text is _string
-
     def nullable_sql(self, column: str) -> str:
         """An SQL expression that yields JSON text, ``null`` for NULL."""
         return f"CASE WHEN {self.null_sql(column)} THEN 'null' ELSE ({self.json_sql(column)})::text END"
@@ -169,7 +164,8 @@ _ESCAPE = re.compile(rb"\\u(?:[dD][89abAB]..\\u[dD][c-fC-F]..|(0000|[dD][89a-fA-
 
 
 def _jsonb(value: msgspec.Raw) -> bytes:
-    text = _json(value)
+    text = bytes(value)
+    text.decode()
     if b"\\u" in text and any(found[1] for found in _ESCAPE.finditer(text)):
         raise ValueError("holds U+0000 or half a surrogate pair, which jsonb cannot")
     return text

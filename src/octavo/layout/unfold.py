@@ -8,25 +8,27 @@ names the field and the reason.  Nothing of the export's SQL is used here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from octavo.errors import DamagedError
-from octavo.layout import rawjson
 from octavo.layout.layout import VERSION, Kind, Layout, Place
-from octavo.layout.types import ColumnType, column_type, is_null, or_null
+from octavo.layout.rawjson import Members, NotJson, elements, line_of
+from octavo.layout.types import ColumnType, Text, column_type, or_null
 from octavo.schema.datamodel import ScalarField
 
 Values: TypeAlias = list[bytes | None]
 """A row: each column of the model, in the schema's order, as PostgreSQL's text; None is NULL."""
 
 
-NUL = b"\\u0000"
-"""How U+0000 stands in JSON.  PostgreSQL's text has none: what may hold it goes the careful way."""
+encode = msgspec.json.Encoder().encode
+
+T = TypeVar("T")
 
 
 class Record:
@@ -66,6 +68,7 @@ class Unfolder:
         shown = [f.name for f in place.fields]
         self._key_at = [shown.index(n) for n in place.model.key.field_names if n in shown]
         self._decode = msgspec.json.Decoder(self.type).decode
+        self._columns = {f.name: (f, column) for f, column in self.columns}
         self._inherited = _inherited(layout, place)
         self._plain = not self.children and self.own.keys() <= {"_version"}
         self.always_carefully = any(child.own for child in self.children)
@@ -96,11 +99,36 @@ class Unfolder:
     def unfold(self, text: bytes) -> Record:
         """Decode one record.  Raises DamagedError, with model and field, for anything that it cannot mean."""
         try:
-            if not self.always_carefully and NUL not in text:
-                return self.of_decoded(self._decode(text))
+            if not self.always_carefully:
+                decoded = self._decode(text)
+                if self._is_as_written(decoded, text):
+                    return self.of_decoded(decoded)
         except (msgspec.MsgspecError, ValueError, RecursionError):
             pass
         return self.carefully(text)
+
+    def _is_as_written(self, decoded: Any, text: bytes) -> bool:
+        """Whether the text is as long as the one that Octavo writes.
+
+        That one has no spare byte, so a text of its length has no key twice.
+        """
+        length = len(encode(decoded))
+        if self.place.kind is Kind.FILE:
+            length += self._white_space(decoded, 0) + 1
+        elif self.place.kind is Kind.DOCUMENT:
+            length += self._white_space(decoded, 2)
+        return length == len(text)
+
+    def _white_space(self, decoded: Any, depth: int) -> int:
+        """The bytes that indenting this record by 2 takes, at this depth."""
+        items = astuple(decoded)
+        there = sum(item is not UNSET for item in items)
+        size = there * (2 * depth + 4) + 2 * depth + 1
+        for child, array in zip(self.children, items[len(self.columns) :], strict=False):
+            if array:
+                size += len(array) * (2 * depth + 5) + 2 * depth + 3
+                size += sum(child._white_space(item, depth + 2) for item in array)
+        return size
 
     def of_decoded(self, decoded: Any) -> Record:
         """The record of what a decoder of :attr:`type` gave.  Raises ValueError for a value that is none."""
@@ -115,7 +143,9 @@ class Unfolder:
                 for child, array in zip(self.children, items[len(self.columns) : after], strict=True)
                 for item in array
             ]
-        self._take_own(record, dict(zip(self.own, items[after:], strict=True)))
+        for key, value in zip(self.own, items[after:], strict=True):
+            if value is not UNSET:
+                self._take_own(record, key, value)
         return record
 
     def inherit(self, values: Values, parent: Values) -> Values:
@@ -123,28 +153,33 @@ class Unfolder:
         own = iter(values)
         return [next(own) if source is None else parent[source] for source in self._inherited]
 
-    def _take_own(self, record: Record, own: dict[str, Any]) -> None:
-        digest = own.get("_sha256", UNSET)
-        if digest is not UNSET:
-            if len(digest) != 64 or digest.strip("0123456789abcdef"):
-                raise ValueError("_sha256 is no SHA-256 in lower-case hexadecimal")
-            record.sha256 = digest
-        exact = own.get("_text", UNSET)
-        if exact is not UNSET:
-            for name, text in exact.items():
+    def _take_own(self, record: Record, key: str, value: Any) -> None:
+        if key == "_sha256":
+            if len(value) != 64 or value.strip("0123456789abcdef"):
+                raise ValueError("is no SHA-256 in lower-case hexadecimal")
+            record.sha256 = value
+        elif key == "_text":
+            for name, text in value.items():
                 index = next((i for i, (f, _) in enumerate(self.columns) if f.name == name and f.is_json), -1)
                 one_line = text.replace("\n", " ").replace("\r", " ").encode()
                 if index < 0 or record.values[index] != one_line:
-                    raise ValueError(f"_text is not the text of {name}")
+                    raise ValueError(f"is not the text of {name}")
                 record.values[index] = text.encode()
 
     def carefully(self, text: bytes) -> Record:
-        """Decode one record member by member, without recursion.  Raises DamagedError."""
+        """Decode one record member by member, without recursion.
+
+        Raises DamagedError, whose line counts within the text.
+        """
         try:
-            found = _by_key(text)
-        except rawjson.NotJson as error:
-            raise DamagedError(error.reason, model=self.place.model.name) from error
-        if _is_tombstone(self.place, found):
+            return self.of_members(Members(text))
+        except NotJson as error:
+            line = line_of(text, error.position)
+            raise DamagedError(error.reason, line=line, model=self.place.model.name) from error
+
+    def of_members(self, found: Members) -> Record:
+        """The same for a record that is sliced already."""
+        if self.place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) and found.get("_deleted") == b"true":
             return self._tombstone(found)
         key = self._key(found)
         try:
@@ -153,93 +188,116 @@ class Unfolder:
             error.key_values = key
             raise
 
-    def _key(self, found: Mapping[str, bytes]) -> tuple[bytes, ...] | None:
+    def _key(self, found: Members) -> tuple[bytes, ...] | None:
         """The key's values as PostgreSQL's text, if the record shows them and they can be read."""
-        columns = {f.name: (f, column) for f, column in self.columns}
         names = self.place.model.key.field_names
         try:
-            values = [self._value(*columns[n], found.get(n)) for n in names if n in columns]
-        except DamagedError:
+            values = [_value(*self._columns[n], found.get(n)) for n in names if n in self._columns]
+        except ValueError:
             return None
         known = tuple(v for v in values if v is not None)
         return known if len(known) == len(names) else None
 
-    def _careful_record(self, found: dict[str, bytes]) -> Record:
-        values: Values = []
-        for f, column in self.columns:
-            values.append(self._value(f, column, found.pop(f.name, None)))
+    def _careful_record(self, found: Members) -> Record:
+        if "_version" in self.own:
+            self._careful_member(found, "_version", version)
+        values = [
+            self._careful_member(found, f.name, partial(_value, f, column)) for f, column in self.columns
+        ]
         record = Record(self.place, values, self._key_at)
         embedded: list[tuple[Place, Values]] = []
         unknown: list[tuple[Place, str]] = []
         for child in self.children:
-            for inner in child._array(self.place, found.pop(child.place.array, None)):
+            for inner in child._array(self.place, found):
                 embedded.append((child.place, child.inherit(inner.values, record.values)))
                 unknown += inner.unknown
-        self._careful_own(record, found)
+        for key, kind in self.own.items():
+            if key != "_version":
+                self._careful_member(found, key, partial(self._careful_own, record, key, kind))
+        if self.place.kind in (Kind.LOG, Kind.LOG_PER_PARENT):
+            found.take_span("_model")
         record.embedded = embedded
-        record.unknown = [*((self.place, key) for key in found), *unknown]
+        record.unknown = [*((self.place, key) for key in found.left()), *unknown]
+        if record.unknown:
+            self._check_encoding(found.text)
         return record
 
-    def _value(self, field: ScalarField, column: ColumnType, raw: bytes | None) -> bytes | None:
-        model = self.place.model.name
-        if raw is None:
-            if field.is_json and field.nullable and not field.is_list:
-                return None
-            raise DamagedError("is missing", model=model, field=field.name)
+    def _careful_member(self, found: Members, key: str, meaning: Callable[[bytes | None], T]) -> T:
+        """What is meant by the member of this key, which is taken out.  Raises DamagedError."""
+        span = found.take_span(key)
         try:
-            if column.decoded is msgspec.Raw:
-                if not field.is_json and field.nullable and raw == b"null":
-                    return None
-                return column.text(msgspec.Raw(raw))
-            decoded = msgspec.json.decode(raw, type=_member_type(field, column)[0])
-            return None if is_null(decoded) else column.text(decoded)
-        except UnicodeError as error:
-            raise DamagedError("is not UTF-8", model=model, field=field.name) from error
-        except RecursionError as error:
-            raise DamagedError("is nested too deep", model=model, field=field.name) from error
-        except (msgspec.MsgspecError, ValueError, KeyError) as error:
-            reason = str(error).removesuffix(" - at `$`").replace("`", "")
-            raise DamagedError(reason, model=model, field=field.name) from error
-
-    def _array(self, parent: Place, raw: bytes | None) -> list[Record]:
-        if raw is None:
-            raise DamagedError("is missing", model=parent.model.name, field=self.place.array)
-        try:
-            spans = list(rawjson.elements(raw))
-        except rawjson.NotJson as error:
-            raise DamagedError(error.reason, model=parent.model.name, field=self.place.array) from error
-        return [self.carefully(raw[start:end]) for start, end in spans]
-
-    def _careful_own(self, record: Record, found: dict[str, bytes]) -> None:
-        own: dict[str, Any] = {}
-        for key, kind in self.own.items():
-            if key not in found:
-                if key == "_version":
-                    raise DamagedError("is missing", model=self.place.model.name, field=key)
-                continue
-            try:
-                own[key] = msgspec.json.decode(found.pop(key), type=kind)
-            except (msgspec.MsgspecError, ValueError) as error:
-                if key == "_version":
-                    reason = f"is not a version that this Octavo reads ({VERSION})"
-                    raise DamagedError(reason, model=self.place.model.name, field=key) from error
-                raise DamagedError(
-                    "is not what it should be", model=self.place.model.name, field=key
-                ) from error
-        if self.place.kind in (Kind.LOG, Kind.LOG_PER_PARENT):
-            found.pop("_model", None)
-        try:
-            self._take_own(record, own)
+            return meaning(None if span is None else found.text[slice(*span)])
         except ValueError as error:
-            raise DamagedError(str(error), model=self.place.model.name) from error
+            line = line_of(found.text, span[0] if span else found.start)
+            reason = _reason(error)
+            raise DamagedError(reason, line=line, model=self.place.model.name, field=key) from error
 
-    def _tombstone(self, found: dict[str, bytes]) -> Record:
-        columns = {f.name: (f, column) for f, column in self.columns}
+    def _array(self, parent: Place, found: Members) -> list[Record]:
+        span = found.take_span(self.place.array)
+        start = span[0] if span else found.start
+        try:
+            if span is None:
+                raise NotJson("is missing", start)
+            return [
+                self.of_members(Members(found.text, first, last))
+                for first, last in elements(found.text, *span)
+            ]
+        except NotJson as error:
+            line, model = line_of(found.text, error.position), parent.model.name
+            raise DamagedError(error.reason, line=line, model=model, field=self.place.array) from error
+
+    def _careful_own(self, record: Record, key: str, kind: Any, raw: bytes | None) -> None:
+        if raw is not None:
+            self._take_own(record, key, msgspec.json.decode(raw, type=kind))
+
+    def _check_encoding(self, text: bytes) -> None:
+        try:
+            text.decode()
+        except UnicodeDecodeError as error:
+            line = line_of(text, error.start)
+            raise DamagedError("is not UTF-8", line=line, model=self.place.model.name) from error
+
+    def _tombstone(self, found: Members) -> Record:
         names = self.place.model.key.field_names
-        values = [self._value(*columns[n], found.get(n)) for n in names]
-        record = Record(self.place, values, self._key_at)
+        record = Record(
+            self.place,
+            [self._careful_member(found, n, partial(_value, *self._columns[n])) for n in names],
+            (),
+        )
         record.deleted = True
         return record
+
+
+def _value(field: ScalarField, column: ColumnType, raw: bytes | None) -> bytes | None:
+    """PostgreSQL's text of what stands under a field's name.  Raises ValueError."""
+    if raw is None:
+        if field.is_json and field.nullable and not field.is_list:
+            return None
+        raise ValueError("is missing")
+    if field.nullable and raw == b"null" and (field.is_list or not field.is_json):
+        return None
+    if column.decoded is msgspec.Raw:
+        return column.text(msgspec.Raw(raw))
+    if column.decoded == list[msgspec.Raw]:
+        return column.text([msgspec.Raw(raw[start:end]) for start, end in elements(raw)])
+    return column.text(msgspec.json.decode(raw, type=column.decoded))
+
+
+def version(raw: bytes | None) -> None:
+    """Check what stands under ``_version``.  Raises ValueError."""
+    if raw is None:
+        raise ValueError("is missing")
+    if raw != b"%d" % VERSION:
+        found = raw[:20].decode("utf-8", "replace")
+        raise ValueError(f"is format version {found}; this Octavo reads {VERSION}")
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, UnicodeError):
+        return "is not UTF-8"
+    if isinstance(error, NotJson):
+        return error.reason
+    return str(error).replace(" - at `$`", "").replace("`", "")
 
 
 def _row_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[Any], Values]:
@@ -252,11 +310,13 @@ def _row_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[A
     cells = []
     for n, (f, column) in enumerate(columns):
         names[f"text{n}"] = column.text
+        if f.nullable and column.decoded is msgspec.Raw and not f.is_json:
+            names[f"text{n}"] = _or_none(column.text)
         value = f"record.f{n}"
         may_lack = f.nullable and (column.decoded is not msgspec.Raw or f.is_json)
         lacks = f"(v := {value}) is {'UNSET' if f.is_json and not f.is_list else 'None'}"
         found = "v" if may_lack else value
-        cell = f"{found}.encode()" if column.is_plain else f"text{n}({found})"
+        cell = f"text{n}({found})"
         cells.append(f"None if {lacks} else {cell}" if may_lack else cell)
     source = f"def row(record):\n    return [{', '.join(cells)}]\n"
     exec(source, names)
@@ -264,21 +324,9 @@ def _row_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[A
     return maker
 
 
-def _by_key(text: bytes) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
-    for literal, start, end in rawjson.members(text):
-        try:
-            key = msgspec.json.decode(literal, type=str)
-        except (msgspec.MsgspecError, UnicodeError) as error:
-            raise rawjson.NotJson("a key is broken", start) from error
-        if key in found:
-            raise rawjson.NotJson(f"the key {key!r} stands twice", start)
-        found[key] = text[start:end]
-    return found
-
-
-def _is_tombstone(place: Place, found: dict[str, bytes]) -> bool:
-    return place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) and found.get("_deleted") == b"true"
+def _or_none(text: Text) -> Callable[[msgspec.Raw], bytes | None]:
+    """For raw text, which may be ``null`` by itself."""
+    return lambda raw: None if bytes(raw) == b"null" else text(raw)
 
 
 def _member_type(field: ScalarField, column: ColumnType) -> tuple[Any, ...]:

@@ -94,8 +94,12 @@ class Writer:
             for place in family.places:
                 file.write(b',\n  "%s": [' % place.array.encode())
                 opening, closing_bracket = b"\n    ", b"]"
+                hanging = logs_of(self.layout, place.model)
                 for row in self._rows(connection, place, WHOLE, written):
-                    file.write(opening + row[:-1].replace(BREAK, b"\n"))
+                    head, _, content = row.rpartition(CUT)
+                    if hanging:
+                        self._make_logs(hanging, _decoded(head))
+                    file.write(opening + content[:-1].replace(BREAK, b"\n"))
                     opening, closing_bracket = b",\n    ", b"\n  ]"
                 file.write(closing_bracket)
             file.write(b"\n}\n")
