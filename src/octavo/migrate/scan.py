@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from octavo.migrate.tally import Tally
 
 _WORTH_PROCESSES = 16 << 20
 """bytes; less than this is read in this process"""
+_CHUNK = 12 << 20
 
 
 @dataclass
@@ -117,38 +119,80 @@ class Scanner:
 
 @contextmanager
 def scanning(layout: Layout, root: Path, files: Sequence[File], jobs: int) -> Iterator[Callable[[], Scan]]:
-    """Start scanning; the function given waits for the result.
+    """Start scanning; the function given finishes it and has the result.
 
-    A large store is read by ``jobs`` processes, so that this one is free for the database meanwhile.
+    A large store is read by ``jobs`` processes.  This one is the last of them: it is free for the database
+    until the function is called, and then takes its share of what is left.
     """
-    if sum(f.size for f in files) < _WORTH_PROCESSES:
-        yield lambda: _scan(layout, root, files)
+    if jobs < 2 or sum(f.size for f in files) < _WORTH_PROCESSES:
+        yield lambda: Scanner(layout, root).scan(files)
         return
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-        futures = [pool.submit(_scan, layout, root, share) for share in _shares(files, jobs)]
-
-        def gathered() -> Scan:
-            result = Scan()
-            for future in futures:
-                result += future.result()
-            return result
-
+    with ProcessPoolExecutor(jobs - 1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        shared = _Shared(layout, root, pool)
         try:
-            yield gathered
+            for chunk in _chunks(files):
+                shared.submit(chunk)
+            yield shared.finish
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Shared:
+    """Chunks of files that several processes scan; each result is taken in when it comes."""
+
+    def __init__(self, layout: Layout, root: Path, pool: ProcessPoolExecutor) -> None:
+        self.layout, self.root, self.pool = layout, root, pool
+        self.result = Scan()
+        self.pending: dict[Future[Scan], list[File]] = {}
+        self.failed: BaseException | None = None
+        self.lock = threading.Lock()
+
+    def submit(self, chunk: list[File]) -> None:
+        """Hand a chunk to the pool."""
+        future = self.pool.submit(_scan, self.layout, self.root, chunk)
+        self.pending[future] = chunk
+        future.add_done_callback(self._take)
+
+    def _take(self, done: Future[Scan]) -> None:
+        if done.cancelled():
+            return
+        with self.lock:
+            if (error := done.exception()) is not None:
+                self.failed = error
+            else:
+                self.result += done.result()
+            # A result that is taken in need not be held any longer.
+            self.pending.pop(done, None)
+
+    def finish(self) -> Scan:
+        """Scan here what nobody has begun, and wait for the others."""
+        scanner = Scanner(self.layout, self.root)
+        for future, chunk in reversed(list(self.pending.items())):
+            if future.cancel():
+                part = scanner.scan(chunk)
+                with self.lock:
+                    self.result += part
+                    self.pending.pop(future)
+        wait(list(self.pending))
+        self.pool.shutdown()
+        if self.failed is not None:
+            raise self.failed
+        return self.result
 
 
 def _scan(layout: Layout, root: Path, files: Sequence[File]) -> Scan:
     return Scanner(layout, root).scan(files)
 
 
-def _shares(files: Sequence[File], jobs: int) -> list[list[File]]:
-    """The files dealt out to so many workers, each about as many bytes."""
-    shares: list[list[File]] = [[] for _ in range(jobs)]
-    sizes = [0] * jobs
+def _chunks(files: Sequence[File]) -> Iterator[list[File]]:
+    """The files in portions of about :data:`_CHUNK` bytes, the largest files first."""
+    chunk: list[File] = []
+    size = 0
     for file in sorted(files, key=lambda f: -f.size):
-        least = sizes.index(min(sizes))
-        shares[least].append(file)
-        sizes[least] += file.size
-    return shares
+        chunk.append(file)
+        size += file.size
+        if size >= _CHUNK:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
