@@ -46,6 +46,11 @@ class Kind(StrEnum):
     LOG_PER_PARENT = "log per parent"
     EMBEDDED = "embedded"
 
+    @property
+    def is_log(self) -> bool:
+        """Whether records are lines, of which the last of a key counts."""
+        return self in (Kind.LOG, Kind.LOG_PER_PARENT)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:

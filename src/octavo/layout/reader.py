@@ -287,9 +287,11 @@ def _placed(error: DamagedError, path: str, line: int, text: bytes = b"") -> Dam
 
 
 def _misplaced(record: Record, path: str) -> DamagedError:
-    return DamagedError(
+    error = DamagedError(
         "a record that belongs in another file", file=path, line=record.line, model=record.place.model.name
     )
+    error.key_values = tuple(v for v in record.key if v is not None)
+    return error
 
 
 def _why_no_json(text: bytes, error: Exception) -> str:

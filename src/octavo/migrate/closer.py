@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from octavo.postgres.connection import Connection
 
 _BATCH = 200
-_LOGS = (Kind.LOG, Kind.LOG_PER_PARENT)
 _TABLES = (
     "CREATE TABLE d (model, key, row, PRIMARY KEY (model, key)) WITHOUT ROWID",
     # What stands in one slot (a key of a log, a key inside a key of a log) supersedes what stood there.
@@ -79,9 +78,14 @@ class CloseLook:
         hosts = (self.layout.host(name).model for name in differing)
         self._hosts = {model.name: CopyBinary(datamodel, model) for model in hosts}
 
-    def compare(self, files: Iterable[File], found: Differences, cache: Path) -> dict[str, int]:
+    def compare(
+        self, files: Iterable[File], found: Differences, cache: Path, told: Container[tuple[str, bytes]] = ()
+    ) -> dict[str, int]:
         """Report every difference in these buckets.  Gives, by model, the number of records that the files
-        hold in them, superseded ones not counted."""
+        hold in them, superseded ones not counted.
+
+        ``told`` holds the models and keys of records that are known to be damaged: they are not missing.
+        """
         with scratch(cache) as database:
             for table in _TABLES:
                 database.execute(table)
@@ -91,7 +95,7 @@ class CloseLook:
             self._load_files(database, files)
             self._drop_superseded(database)
             for framed in self.frames.values():
-                self._report(database, framed, found)
+                self._report(database, framed, found, told)
             live = "SELECT model, count(DISTINCT key) FROM f GROUP BY model"
             return dict.fromkeys(self.frames, 0) | dict(database.execute(live))
 
@@ -115,7 +119,7 @@ class CloseLook:
             if file.family.path not in concerned:
                 continue
             for number, item in enumerate(self.reader.read(file)):
-                if isinstance(item, Record):
+                if isinstance(item, Record) and item.place.model.name in self._hosts:
                     self.advance(1)
                     if item.deleted or item.embedded:
                         self._note_host(database, item)
@@ -124,7 +128,7 @@ class CloseLook:
 
     def _rows(self, file: File, record: Record, number: int) -> Iterator[tuple[Any, ...]]:
         """What of a record is to be looked at, with the slot that it takes."""
-        in_log = record.place.kind in _LOGS
+        in_log = record.place.kind.is_log
         slot = file.path if in_log else f"{file.path} {number}"
         host = self._hosts[record.place.model.name].key_of(record)
         if record.deleted:
@@ -142,7 +146,7 @@ class CloseLook:
 
     def _note_host(self, database: sqlite3.Connection, record: Record) -> None:
         """Remember where a record of a log stands last: what an earlier line embeds is gone."""
-        if record.place.kind in _LOGS:
+        if record.place.kind.is_log:
             line = -1 if record.deleted else record.line
             name = record.place.model.name
             key = self._hosts[name].key_of(record)
@@ -153,18 +157,25 @@ class CloseLook:
     def _drop_superseded(self, database: sqlite3.Connection) -> None:
         for name in self.frames:
             place = self.layout.place(name)
-            if place.kind is Kind.EMBEDDED and self.layout.host(name).kind in _LOGS:
+            if place.kind is Kind.EMBEDDED and self.layout.host(name).kind.is_log:
                 database.execute(
                     "DELETE FROM f WHERE model = ? AND line <>"
                     " (SELECT line FROM hosts WHERE hosts.model = ? AND hosts.key = f.host)",
                     (name, self.layout.host(name).model.name),
                 )
 
-    def _report(self, database: sqlite3.Connection, framed: CopyBinary, found: Differences) -> None:
+    def _report(
+        self,
+        database: sqlite3.Connection,
+        framed: CopyBinary,
+        found: Differences,
+        told: Container[tuple[str, bytes]],
+    ) -> None:
         name = framed.model.name
         gone = "SELECT key FROM d WHERE model = ? AND key NOT IN (SELECT key FROM f WHERE model = ?)"
         for (key,) in database.execute(gone, (name, name)):
-            found.add(_difference(framed, key, DifferenceKind.MISSING))
+            if (name, key) not in told:
+                found.add(_difference(framed, key, DifferenceKind.MISSING))
         extra = (
             "SELECT key, file, line FROM f WHERE model = ? AND key NOT IN (SELECT key FROM d WHERE model = ?)"
             " GROUP BY key"

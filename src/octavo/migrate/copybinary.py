@@ -66,7 +66,7 @@ class CopyBinary:
 
     def key_of(self, record: Record) -> bytes:
         """A record's key as :meth:`key` gives it; of a tombstone too."""
-        return b"".join(len(v).to_bytes(4) + v for v in record.key if v is not None)
+        return frame_key(record.key)
 
     def split(self, frame: bytes) -> dict[str, bytes | None]:
         """A frame's values by field."""
@@ -75,6 +75,11 @@ class CopyBinary:
     def split_key(self, key: bytes) -> dict[str, bytes | None]:
         """A key's values by field."""
         return dict(zip(self.model.key.field_names, _values(key, 0), strict=True))
+
+
+def frame_key(values: Values) -> bytes:
+    """A key's values as they stand in a frame; none of them is NULL."""
+    return b"".join(len(v).to_bytes(4) + v for v in values if v is not None)
 
 
 def frames(pieces: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:

@@ -28,7 +28,9 @@ class Scan:
     """What reading some files gave."""
 
     tallies: dict[str, Tally] = field(default_factory=dict)
-    """by model; superseded lines of a log are in it, tombstones are not"""
+    """by model; superseded lines of a log are in it, and a tombstone spoils the sum of its key's bucket"""
+    suspect: set[str] = field(default_factory=set)
+    """models embedded in records of a log that were superseded: their tallies say nothing"""
     damage: list[DamagedError] = field(default_factory=list)
     unknown: list[tuple[str, str]] = field(default_factory=list)
     """keys that the schema does not know: where (file, or file and model), and the key"""
@@ -42,6 +44,7 @@ class Scan:
                 self.tallies[name] += tally
             else:
                 self.tallies[name] = tally
+        self.suspect |= other.suspect
         self.damage += other.damage
         self.unknown += other.unknown
         self.logs |= other.logs
@@ -74,13 +77,20 @@ class Scanner:
     def _scan_file(self, file: File, result: Scan) -> None:
         parents: dict[bytes, list[str]] = {}
         adders = {p.model.name: self._adder(p, result) for p in file.family.places}
+        # A later line of a log takes what an earlier one embeds with it.
+        embedding = file.family.kind.is_log and any(self.layout.embedded(n) for n in adders)
+        seen: set[bytes] = set()
         count = 0
         for item in self.reader.read(file):
             if type(item) is Record:
                 count += 1
                 name = item.place.model.name
-                if not item.deleted:
+                if item.deleted:
+                    result.tallies[name].spoil(self._framed(item.place).key_of(item))
+                else:
                     adders[name](item.values)
+                if embedding and self._is_again(item, seen):
+                    result.suspect.update(p.model.name for p in self.layout.embedded(name))
                 if item.embedded:
                     for place, values in item.embedded:
                         inner = place.model.name
@@ -98,6 +108,12 @@ class Scanner:
         result.records += count
         for paths in parents.values():
             result.logs.update(paths)
+
+    def _is_again(self, record: Record, seen: set[bytes]) -> bool:
+        key = record.place.model.name.encode() + self._framed(record.place).key_of(record)
+        again = record.deleted or key in seen
+        seen.add(key)
+        return again
 
     def _adder(self, place: Place, result: Scan) -> Callable[[list[bytes | None]], None]:
         framed = self._framed(place)

@@ -10,6 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,14 +22,14 @@ from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
 from octavo.layout.unfold import Record
 from octavo.migrate.closer import CloseLook
-from octavo.migrate.copybinary import CopyBinary, frames
+from octavo.migrate.copybinary import CopyBinary, frame_key, frames
 from octavo.migrate.differences import Difference, DifferenceKind, Differences, shown_key
 from octavo.migrate.integrity import Integrity, Violation
 from octavo.migrate.payloads import digest_of, file_digest, read_payload
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.scan import Scan, scanning
 from octavo.migrate.source import Source, open_source
-from octavo.migrate.tally import Tally
+from octavo.migrate.tally import BUCKETS, Tally
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk
@@ -124,19 +125,15 @@ def verify(
         with disk.disk_errors("listing the data folder"):
             there = contents(layout, data_dir)
         report_path = _report_path(data_dir)
-        found = Differences(report_path)
-        try:
+        with closing(Differences(report_path)) as found:
             verification = _Verification(source, layout, data_dir, options, there, found)
             report = verification.run(progress)
-        finally:
-            found.close()
-        report.notes = tuple(str(note) for note in source.drift.notes)
-    report.seconds = time.monotonic() - started
-    if report_path is None:
-        report.left_out.append("the full report: cache/ cannot be written")
-    else:
-        report.report = report_path
-        found.finish(report.to_dict())
+            report.notes = tuple(str(note) for note in source.drift.notes)
+            report.report = report_path
+            if report_path is None:
+                report.left_out.append("the full report: cache/ cannot be written")
+            report.seconds = time.monotonic() - started
+            found.finish(report.to_dict())
     return report
 
 
@@ -154,6 +151,8 @@ class _Verification:
         self.there, self.found = there, found
         self.connection = source.snapshot.connection
         self.reader = Reader(layout, root)
+        self.told: set[tuple[str, bytes]] = set()
+        """models and keys of records that were reported as damaged"""
 
     def run(self, progress: Progress) -> VerifyReport:
         counts = self.source.counts(self.layout.datamodel)
@@ -165,12 +164,13 @@ class _Verification:
         files = {name: scan.tallies.get(name, Tally()) for name in database}
         self._report_damage(scan)
         differing = {n: b for n, t in database.items() if (b := t.differing(files[n]))}
+        differing |= {name: frozenset(range(BUCKETS)) for name in scan.suspect}
         live: dict[str, int] = {}
         if differing:
             progress.begin("looking closer", sum(counts[n] for n in differing))
             with database_errors(self.source.snapshot.url, "reading rows"):
                 look = CloseLook(self.connection, self.reader, differing, progress.advance)
-                live = look.compare(self.there.files, self.found, self.root / "cache")
+                live = look.compare(self.there.files, self.found, self.root / "cache", self.told)
         for name, tally in database.items():
             alike = sum(n for bucket, n in files[name].rows.items() if bucket not in differing.get(name, ()))
             report.counts[name] = {"database": tally.count, "files": alike + live.get(name, 0)}
@@ -228,6 +228,9 @@ class _Verification:
 
     def _damaged(self, place: Place, error: DamagedError) -> None:
         key = _key_of(place, error)
+        if key:
+            values = [key[n] for n in place.model.key.field_names]
+            self.told.add((place.model.name, frame_key(values)))
         self.found.add(
             Difference(
                 model=place.model.name,
