@@ -1,8 +1,14 @@
-"""What commands print: tables and lines on stdout, progress on stderr and only to a terminal."""
+"""What commands print: tables and lines on stdout, problems on stderr, progress there too but only to a
+terminal.
+
+Text that comes from data is printed by :func:`plain`, so that no terminal acts on it.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,29 +18,78 @@ import typer
 
 from octavo.migrate.progress import SILENT, Progress
 
+SHOWN = 20
+"""how many of many things are named"""
 
-def plain(text: str, *, keep_lines: bool = False) -> str:
-    """Text from data, with control characters as escapes, so that no terminal acts on it."""
-    return "".join(c if c.isprintable() or (keep_lines and c == "\n") else ascii(c)[1:-1] for c in text)
+
+def prepare_streams() -> None:
+    """Let nothing that is printed fail because the terminal's alphabet lacks a character."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+def plain(text: str) -> str:
+    """Text from data on one line: control characters, line breaks and the like as escapes."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def short(text: str, limit: int = 60) -> str:
+    """The beginning of a long text."""
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def as_json(value: Any) -> str:
+    """JSON for people and machines: indented, with what is not printable escaped as JSON escapes it."""
+    text = json.dumps(value, indent=2, ensure_ascii=(sys.stdout.encoding or "").lower() != "utf-8")
+    return re.sub(r"[^\n]", lambda c: c[0] if c[0].isprintable() else json.dumps(c[0])[1:-1], text)
 
 
 def answer(value: Any) -> None:
     """A machine's answer on stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(as_json(value))
+
+
+def problem(label: str, text: str) -> None:
+    """A sentence on stderr: something that is not as it should be."""
+    typer.echo(f"{_coloured(f'{label}:', typer.colors.RED)} {plain(text)}", err=True)
+
+
+def detail(text: str) -> None:
+    """What belongs to a problem, on a line of its own."""
+    typer.echo(f"  {plain(text)}", err=True)
+
+
+def warning(text: str) -> None:
+    """Something to look at that stops nothing, on stderr."""
+    typer.echo(f"{_coloured('warning:', typer.colors.YELLOW)} {plain(text)}", err=True)
+
+
+def verdict(good: bool, word: str, text: str) -> None:
+    """The one line that matters most."""
+    colour = typer.colors.GREEN if good else typer.colors.RED
+    typer.echo(f"{_coloured(word, colour)}: {plain(text)}")
+
+
+def _coloured(text: str, colour: str) -> str:
+    # Colours are taken out again where the output is no terminal.
+    return text if os.environ.get("NO_COLOR") else typer.style(text, fg=colour, bold=True)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Aligned columns: the first and the last to the left, numbers in between to the right."""
-    widths = [max(len(row[n]) for row in (head, *rows)) for n in range(len(head))]
-    for row in (head, ["─" * w for w in widths], *rows):
-        cells = [
+    cells = [list(head), *([plain(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[n]) for row in cells) for n in range(len(head))]
+    for row in (cells[0], ["-" * w for w in widths], *cells[1:]):
+        aligned = [
             cell.ljust(width) if n in (0, len(head) - 1) else cell.rjust(width)
             for n, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        typer.echo("  ".join(cells).rstrip())
+        typer.echo("  ".join(aligned).rstrip())
 
 
-def listed(lines: Sequence[str], most: int = 20) -> None:
+def listed(lines: Sequence[str], most: int = SHOWN) -> None:
     """Some lines, and how many more there are."""
     for line in lines[:most]:
         typer.echo(f"  {plain(line)}")
@@ -42,13 +97,18 @@ def listed(lines: Sequence[str], most: int = 20) -> None:
         typer.echo(f"  … and {len(lines) - most:,} more")
 
 
+def some(number: int, thing: str, things: str = "") -> str:
+    """A number of things: ``1 row``, ``2,000 rows``."""
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
+
+
 def size(number: float) -> str:
     """A number of bytes for people."""
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if number < 1000 or unit == "GB":
-            return f"{number:.0f} {unit}" if unit == "bytes" else f"{number:.1f} {unit}"
-        number /= 1000
-    raise AssertionError
+    units = iter(("kB", "MB", "GB", "TB"))
+    unit = "bytes"
+    while number >= 1000 and (larger := next(units, None)):
+        number, unit = number / 1000, larger
+    return some(round(number), "byte") if unit == "bytes" else f"{number:,.1f} {unit}"
 
 
 @contextmanager
@@ -57,32 +117,7 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
     if quiet or not sys.stderr.isatty():
         yield SILENT
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
+    from octavo.cli.bar import bar
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[speed]}"),
-        TimeRemainingColumn(),
-    )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        yield _Bar(bars)
-
-
-class _Bar(Progress):
-    def __init__(self, bars: Any) -> None:
-        self.bars, self.task = bars, None
-
-    def begin(self, phase: str, total: int) -> None:
-        if self.task is not None:
-            self.bars.remove_task(self.task)
-        self.task = self.bars.add_task(phase, total=total or None, speed="")
-
-    def advance(self, steps: int) -> None:
-        if self.task is not None:
-            self.bars.advance(self.task, steps)
-            speed = self.bars.tasks[-1].speed if self.bars.tasks else None
-            self.bars.update(self.task, speed=f"{speed:,.0f}/s" if speed else "")
+    with bar() as shown:
+        yield shown

@@ -27,6 +27,10 @@ from octavo.cli.options import (
 if TYPE_CHECKING:
     from octavo.layout.layout import Layout
     from octavo.migrate.export import ExportReport
+    from octavo.migrate.payloads import PayloadProblem
+
+_PROBLEMS_ANSWERED = 1000
+"""how many payloads a machine's answer names; it counts them all"""
 
 
 def export(
@@ -56,38 +60,62 @@ def export(
         console.answer(_as_json(report))
     elif not quiet:
         show(report, chosen)
+    else:
+        for text in _warnings(report):
+            console.warning(text)
 
 
 def show(report: ExportReport, layout: Layout) -> None:
     """Print what an export did."""
     rows = [[name, f"{count:,}", layout.host(name).path] for name, count in report.counts.items()]
     console.table(["model", "rows", "file"], rows)
-    total = sum(report.counts.values())
+    total = console.some(sum(report.counts.values()), "row")
+    where = console.plain(str(report.target))
     typer.echo()
     if report.dry_run:
-        verb = "would replace" if report.replaces else "would be written to"
-        typer.echo(f"dry run: {total:,} rows {verb} {report.target}; nothing was written")
+        verb = "would replace the store in" if report.replaces else "would be written to"
+        typer.echo(f"dry run: {total} {verb} {where}; nothing was written")
     else:
-        typer.echo(f"{total:,} rows in {report.files:,} files, in {report.seconds:.1f} s: {report.target}")
-        typer.echo(f"payloads kept: {report.payloads:,} ({console.size(report.payload_bytes)} on disk)")
+        typer.echo(f"{total} in {console.some(report.files, 'file')}, in {report.seconds:.1f} s: {where}")
+        kept = console.some(report.payloads, "record")
+        typer.echo(f"payloads kept: of {kept}, {console.size(report.payload_bytes)}")
     if report.kept:
-        typer.echo(f"the store that was there is kept: {report.kept}")
-    if report.files_root_missing:
-        typer.echo("the files root is not there: no payload could be kept (--files-root names it)")
+        typer.echo(f"the store that was there is now {console.plain(str(report.kept))}")
+    for text in _warnings(report):
+        console.warning(text)
     if report.payload_problems:
-        lost = sum(not p.kept for p in report.payload_problems)
-        typer.echo(f"payloads to look at: {len(report.payload_problems):,} ({lost:,} not kept; rows all are)")
-        console.listed([f"{p.model} {p.key}: {p.path!r} {p.reason}" for p in report.payload_problems])
+        typer.echo("payloads to look at:")
+        console.listed([_line(p) for p in report.payload_problems])
     if report.notes:
         typer.echo("beside the schema, the database has:")
-        console.listed(list(report.notes))
+        console.listed(report.notes)
+
+
+def _warnings(report: ExportReport) -> list[str]:
+    """What somebody should look at, a sentence each; the records themselves are all kept."""
+    found = []
+    if report.files_root_missing and report.payload_problems:
+        found.append("the files root is not there, so no payload was kept: --files-root names it")
+    for reason, count in _by_reason(report).items():
+        found.append(f"{console.some(count, 'payload')} {reason}")
+    return found
+
+
+def _by_reason(report: ExportReport) -> dict[str, int]:
+    """How many payloads there is something to say about, by what it is."""
+    return dict(Counter(p.reason if not p.kept else "kept, of another size" for p in report.payload_problems))
+
+
+def _line(problem: PayloadProblem) -> str:
+    return f"{problem.model} {console.short(problem.key)}: {console.short(problem.path)!r} {problem.reason}"
 
 
 def _as_json(report: ExportReport) -> dict[str, Any]:
-    kinds = Counter("kept" if p.kept else "missing" for p in report.payload_problems)
+    problems = report.payload_problems
     return {
         "dataDir": str(report.target),
         "dryRun": report.dry_run,
+        "replaces": report.replaces,
         "counts": report.counts,
         "files": report.files,
         "replaced": str(report.kept) if report.kept else None,
@@ -97,9 +125,11 @@ def _as_json(report: ExportReport) -> dict[str, Any]:
             "filesRootMissing": report.files_root_missing,
             "problems": [
                 {"model": p.model, "key": p.key, "path": p.path, "reason": p.reason, "kept": p.kept}
-                for p in report.payload_problems
+                for p in problems[:_PROBLEMS_ANSWERED]
             ],
-            "notKept": kinds["missing"],
+            "problemsTotal": len(problems),
+            "problemsByReason": _by_reason(report),
+            "notKept": sum(not p.kept for p in problems),
         },
         "notes": list(report.notes),
         "seconds": round(report.seconds, 3),

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
+from octavo.cli import console
 from octavo.cli.options import (
     DEFAULT_DATA_DIR,
     DatabaseUrlOption,
@@ -28,14 +27,15 @@ def inventory(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Count and describe everything: cache/prisma-metadata-<date>.json and a readable report.
+    """Count and describe everything in the database.
 
-    Ends with 1 if the database is not what the schema says.
+    Written to cache/prisma-metadata-<date>.json, the baseline of later runs, and to a readable report beside
+    it. Ends with 1 if the database is not what the schema says.
     """
     from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
 
     chosen = chosen_layout(layout, chosen_schema(schema))
-    text = schema.read_text("utf-8") if schema is not None and schema.is_file() else None
+    text = schema.read_bytes().decode() if schema is not None and schema.is_file() else None
     metadata = generate_prisma_metadata(chosen_url(database_url), layout=chosen, schema_text=text)
     saved = save_inventory(metadata, data_dir)
     metadata = saved.metadata
@@ -46,19 +46,25 @@ def inventory(
             "baseline": str(saved.baseline) if saved.baseline else None,
             "changes": list(saved.changes),
         }
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        console.answer(answer)
     elif not quiet:
-        width = max(map(len, metadata["counts"]), default=0)
-        for model, count in metadata["counts"].items():
-            typer.echo(f"{model:<{width}}  {count:>12,}")
-        typer.echo(f"{len(metadata['counts'])} models, {metadata['totalRecords']:,} records")
+        counts = metadata["counts"]
+        console.table(["model", "rows", ""], [[model, f"{n:,}", ""] for model, n in counts.items()])
+        typer.echo()
+        models, records = (
+            console.some(n, w) for n, w in ((len(counts), "model"), (metadata["totalRecords"], "record"))
+        )
+        typer.echo(f"{models}, {records}")
         if saved.baseline is not None:
-            typer.echo(f"{len(saved.changes) or 'no'} changes since {saved.baseline.name}")
-        for change in saved.changes:
-            typer.echo(f"  {change}")
-        typer.echo(f"inventory: {saved.json}")
-        typer.echo(f"report:    {saved.report}")
+            changed = console.some(len(saved.changes), "change") if saved.changes else "no changes"
+            typer.echo(f"{changed} since {saved.baseline.name}")
+        console.listed(saved.changes)
+        if metadata["notes"]:
+            typer.echo("beside the schema, the database has:")
+            console.listed(metadata["notes"])
+        typer.echo(f"inventory: {console.plain(str(saved.json))}")
+        typer.echo(f"report:    {console.plain(str(saved.report))}")
     for finding in metadata["drift"]:
-        typer.echo(f"drift: {finding}", err=True)
+        console.problem("drift", finding)
     if metadata["drift"]:
         raise typer.Exit(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
@@ -37,12 +38,20 @@ QuietOption: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print not
 SchemaOption: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--schema", show_default=False, help="A Prisma schema file or folder, instead of the frozen schema."
+        "--schema",
+        show_default=False,
+        help="A Prisma schema file or folder, instead of the frozen schema.",
     ),
 ]
 LayoutOption: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--layout", show_default=False, help="A layout file, instead of the one shipped."),
+    typer.Option(
+        "--layout",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+        help="A layout file, instead of the one shipped.",
+    ),
 ]
 JobsOption: TypeAlias = Annotated[
     int, typer.Option("--jobs", min=1, max=64, help="How many workers read at once.")
@@ -53,14 +62,31 @@ DEFAULT_FILES_ROOT = Path("public")
 
 
 def chosen_url(text: str | None) -> DatabaseUrl:
-    """The database asked for.  Raises UsageError if there is none."""
+    """The database asked for.  Raises UsageError if there is none.
+
+    A ``.env`` file is not read, as which one holds depends on where one stands; it is named where it could
+    have been meant.
+    """
     from octavo.postgres.url import EXPECTED, DatabaseUrl
 
     if not text:
-        raise UsageError(
-            "no database is named", hint=f"set DATABASE_URL or give --database-url, such as {EXPECTED}"
-        )
+        hint = f"set DATABASE_URL or give --database-url, such as {EXPECTED}"
+        if file := _environment_file():
+            hint = f"there is one in {file}, which is taken by: set -a; . {file}; set +a"
+        raise UsageError("no database is named: DATABASE_URL is not set", hint=hint)
     return DatabaseUrl.parse(text)
+
+
+def _environment_file() -> str:
+    """The ``.env`` file from which Prisma would take the address here; empty if there is none."""
+    for name in ("./.env", "./prisma/.env"):
+        try:
+            text = Path(name).read_text("utf-8", "replace")
+        except OSError:
+            continue
+        if re.search(r"^\s*(?:export\s+)?DATABASE_URL\s*=\s*\S", text, re.MULTILINE):
+            return name
+    return ""
 
 
 def chosen_schema(path: Path | None) -> Datamodel:

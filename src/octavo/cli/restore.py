@@ -30,7 +30,11 @@ def restore(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Files → an empty PostgreSQL, in one transaction; payloads → the files root."""
+    """Files → an empty PostgreSQL, in one transaction.
+
+    Payloads are written back to the files root, never over a file with other content. The database holds no
+    tables yet, or the schema's tables without rows.
+    """
     from octavo.migrate.restore import restore as run
 
     url = chosen_url(database_url)
@@ -40,7 +44,9 @@ def restore(
     if as_json:
         console.answer(
             {
+                "database": url.display,
                 "dataDir": str(report.data_dir),
+                "filesRoot": str(files_root),
                 "counts": report.counts,
                 "createdTables": report.created_tables,
                 "payloads": {"written": report.payloads, "notes": report.payload_notes},
@@ -51,7 +57,12 @@ def restore(
         console.table(["model", "rows", ""], [[name, f"{n:,}", ""] for name, n in report.counts.items()])
         typer.echo()
         made = "made the tables and loaded" if report.created_tables else "loaded"
-        total = sum(report.counts.values())
-        typer.echo(f"{made} {total:,} rows into {url.display} in {report.seconds:.1f} s")
-        typer.echo(f"payloads below {files_root}: {report.payloads:,}")
-        console.listed(report.payload_notes)
+        total = console.some(sum(report.counts.values()), "row")
+        typer.echo(f"{made} {total} in {report.seconds:.1f} s: {console.plain(url.display)}")
+        root = console.plain(str(files_root))
+        typer.echo(f"payloads: of {console.some(report.payloads, 'record')}, below {root}")
+        if report.payload_notes:
+            typer.echo("payloads to look at:")
+            console.listed(report.payload_notes)
+    elif report.payload_notes:
+        console.warning(f"{console.some(len(report.payload_notes), 'payload')} could not be written")

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import typer
 
+from octavo.cli import console
 from octavo.cli.options import (
     DEFAULT_DATA_DIR,
     DataDirOption,
@@ -25,7 +24,10 @@ def scaffold(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Make the folders and empty files of a store; what is there stays as it is."""
+    """Make the folders and empty files of a store.
+
+    What is there stays as it is.
+    """
     from octavo.migrate.scaffold import scaffold as make
 
     report = make(data_dir, chosen_layout(layout, chosen_schema(schema)))
@@ -38,7 +40,7 @@ def scaffold(
             "filesKept": report.kept,
             "warnings": report.warnings,
         }
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        console.answer(answer)
     elif not quiet:
         for path in (*report.folders_made, *report.files_made):
             typer.echo(f"made {path}")
@@ -47,6 +49,6 @@ def scaffold(
         for path in report.kept:
             typer.echo(f"kept {path}, which holds records")
         done = "is ready" if report.changed else "is as it should be; nothing to do"
-        typer.echo(f"{data_dir} {done}")
+        typer.echo(f"{console.plain(str(data_dir))} {done}")
     for warning in report.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        console.warning(warning)

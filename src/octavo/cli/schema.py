@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from octavo.cli import console
 from octavo.cli.options import (
     DatabaseUrlOption,
     JsonOption,
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from octavo.schema.datamodel import Datamodel, Model, ScalarField
     from octavo.schema.drift import Drift
 
-app = typer.Typer(help="The schema, the drift of a live database, the JSON Schemas of the files.")
+app = typer.Typer(help="The schema, drift of a live database, JSON Schemas.")
 
 
 @app.command()
@@ -33,6 +33,7 @@ def show(
     schema: SchemaOption = None,
     dmmf: Annotated[bool, typer.Option("--dmmf", help="Print the Datamodel in Prisma's own shape.")] = False,
     as_json: JsonOption = False,
+    quiet: QuietOption = False,
 ) -> None:
     """Print the models and fields; the frozen schema's fingerprint is held against its file.
 
@@ -44,7 +45,7 @@ def show(
     if dmmf:
         from octavo.schema.dmmf import dmmf as in_prismas_shape
 
-        typer.echo(json.dumps(in_prismas_shape(datamodel), indent=2, ensure_ascii=False))
+        console.answer(in_prismas_shape(datamodel))
         return
     frozen = schema is None
     found = fingerprint(frozen_text()) if frozen else _fingerprint_of(schema)
@@ -57,15 +58,15 @@ def show(
             "models": [_as_json(datamodel, model) for model in datamodel.models],
             "enums": {enum.name: list(enum.labels) for enum in datamodel.enums},
         }
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
-    else:
-        typer.echo(f"schema {VERSION if frozen else schema}")
-        held = " (as it was shipped)" if frozen and intact else ""
-        typer.echo(f"fingerprint {found}{held}")
+        console.answer(answer)
+    elif not quiet:
+        typer.echo(f"schema {console.plain(VERSION if frozen else str(schema))}")
+        if found is not None:
+            typer.echo(f"fingerprint {found}{' (as it was shipped)' if frozen and intact else ''}")
         for line in _described(datamodel):
             typer.echo(line)
     if not intact:
-        typer.echo(f"the frozen schema's file was changed: it should be {FINGERPRINT}", err=True)
+        console.problem("error", f"the frozen schema's file was changed: it should be {FINGERPRINT}")
         raise typer.Exit(1)
 
 
@@ -90,16 +91,16 @@ def check(
     ):
         drift = drift_of(connection, datamodel, url.schema)
     if as_json:
-        typer.echo(json.dumps(_drift_as_json(drift, url.display), indent=2, ensure_ascii=False))
+        console.answer(_drift_as_json(drift, url.display))
     elif not quiet:
         for note in drift.notes:
-            typer.echo(f"note: {note}")
+            typer.echo(f"note: {console.plain(str(note))}")
         if not drift.refuses:
-            typer.echo(f"{url.display} is as the schema says")
+            typer.echo(f"{console.plain(url.display)} is as the schema says")
     if drift.refuses:
         if not as_json:
             for finding in drift.findings:
-                typer.echo(f"drift: {finding}", err=True)
+                console.problem("drift", str(finding))
         raise typer.Exit(1)
 
 
@@ -108,6 +109,7 @@ def json_schema(
     out: Annotated[Path, typer.Option("--out", help="The folder to write to.")],
     schema: SchemaOption = None,
     layout: LayoutOption = None,
+    as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Write a JSON Schema (draft 2020-12) for every kind of file in the data folder."""
@@ -115,16 +117,22 @@ def json_schema(
 
     datamodel = chosen_schema(schema)
     written = write_schemas(datamodel, chosen_layout(layout, datamodel), out)
-    if not quiet:
+    if as_json:
+        console.answer({"files": [str(path) for path in written]})
+    elif not quiet:
         for path in written:
-            typer.echo(str(path))
+            typer.echo(console.plain(str(path)))
 
 
 def _fingerprint_of(path: Path | None) -> str | None:
     """The fingerprint of a schema file; a folder of several has none."""
     from octavo.schema.frozen import fingerprint
 
-    return fingerprint(path.read_bytes().decode()) if path is not None and path.is_file() else None
+    return (
+        fingerprint(path.read_bytes().decode("utf-8", "replace"))
+        if path is not None and path.is_file()
+        else None
+    )
 
 
 def _described(datamodel: Datamodel) -> Iterator[str]:

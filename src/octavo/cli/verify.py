@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -55,6 +56,9 @@ def verify(
         console.answer(report.to_dict())
     elif not quiet or not report.equal:
         show(report)
+    else:
+        for text in _warnings(report):
+            console.warning(text)
     if not report.equal:
         raise typer.Exit(1)
 
@@ -68,21 +72,27 @@ def show(report: VerifyReport) -> None:
         rows.append([name, f"{count['database']:,}", f"{count['files']:,}", verdict])
     console.table(["model", "database", "files", ""], rows)
     typer.echo()
-    total = sum(c["database"] for c in report.counts.values())
+    total = console.some(sum(c["database"] for c in report.counts.values()), "record")
     if report.equal:
-        typer.echo(f"EQUAL: {total:,} records, every field, both ways, in {report.seconds:.1f} s")
+        text = f"{total}, every field, both ways, in {report.seconds:.1f} s"
     else:
-        typer.echo(f"NOT EQUAL: {report.total:,} differences in {report.seconds:.1f} s")
-        console.listed([_line(d) for d in report.differences])
-    if report.violations:
-        typer.echo(f"records that break a rule among the files: {len(report.violations):,}")
-        console.listed([f"{v.model} {_key(v.key)}: {v.reason} ({v.file})" for v in report.violations])
-    if report.unknown_keys:
-        typer.echo("keys that the schema does not know (kept):")
-        console.listed([f"{where}: {key}" for where, key in report.unknown_keys])
-    if report.strays:
-        typer.echo("files that belong to nothing:")
-        console.listed(report.strays)
+        found = console.some(report.total, "difference")
+        broken = console.some(len(report.violations), "broken rule")
+        text = f"{found}, {broken}, in {report.seconds:.1f} s"
+    console.verdict(report.equal, "EQUAL" if report.equal else "NOT EQUAL", text)
+    for difference in report.differences[: console.SHOWN]:
+        _show_difference(difference)
+    if (more := report.total - console.SHOWN) > 0:
+        typer.echo(f"  … and {more:,} more")
+    _section(
+        "records that break a rule of the schema, among the files:",
+        [f"{v.model} {_key(v.key)}: {v.reason} ({v.file})" for v in report.violations],
+    )
+    _section(
+        "keys that the schema does not know (they are kept):",
+        [f"{key}, in {where}" for where, key in report.unknown_keys],
+    )
+    _section("files that belong to nothing:", report.strays)
     typer.echo(
         f"payloads: {report.payloads:,} held against their digests, "
         f"{report.payloads_compared:,} against the files root"
@@ -90,32 +100,51 @@ def show(report: VerifyReport) -> None:
     console.listed(report.payload_notes)
     if report.secrets is not None:
         typer.echo(f"secrets: {report.secrets:,} looked at")
-    typer.echo(f"left out: {'nothing' if not report.left_out else ''}".rstrip())
-    console.listed(report.left_out)
-    if report.notes:
-        typer.echo("beside the schema, the database has:")
-        console.listed(list(report.notes))
+    if report.left_out:
+        _section("left out:", report.left_out)
+    else:
+        typer.echo("left out: nothing")
+    _section("beside the schema, the database has:", report.notes)
     if report.report:
-        typer.echo(f"report: {report.report}")
+        typer.echo(f"report: {console.plain(str(report.report))}")
 
 
-def _key(key: object) -> str:
-    return " ".join(f"{n}={v}" for n, v in key.items()) if isinstance(key, dict) else str(key)
+def _warnings(report: VerifyReport) -> list[str]:
+    """What is no difference, and yet somebody should look at, a sentence each."""
+    named = (
+        (len(report.unknown_keys), "key", "that the schema does not know"),
+        (len(report.strays), "file", "that nothing points at"),
+        (len(report.payload_notes), "payload", "that could not be compared"),
+    )
+    return [f"{console.some(count, thing)} {what}" for count, thing, what in named if count] + [
+        f"left out: {text}" for text in report.left_out
+    ]
 
 
-def _line(difference: Difference) -> str:
-    parts = [difference.kind.value, difference.model, _key(dict(difference.key))]
-    if difference.fields:
-        parts.append("in " + ", ".join(difference.fields))
-    text = " ".join(part for part in parts if part)
+def _section(title: str, lines: Sequence[str]) -> None:
+    if lines:
+        typer.echo(title)
+        console.listed(lines)
+
+
+def _key(key: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={console.short(str(value), 100)}" for name, value in key.items())
+
+
+def _show_difference(difference: Difference) -> None:
+    where = f"{difference.file}{f':{difference.line}' if difference.line else ''}"
+    parts = (difference.kind.value, difference.model, _key(difference.key), f"({where})" if where else "")
+    typer.echo("  " + console.plain(" ".join(part for part in parts if part)))
     if difference.reason:
-        text += f": {difference.reason}"
-    if difference.file:
-        text += f" ({difference.file}{f':{difference.line}' if difference.line else ''})"
-    for name, (ours, theirs) in (difference.values or {}).items():
-        text += f"; {name}: database {_value(ours)}, files {_value(theirs)}"
-    return text
+        typer.echo("    " + console.plain(difference.reason))
+    values = difference.values or {}
+    for name in difference.fields:
+        if name not in values:
+            typer.echo(f"    {console.plain(name)}")
+            continue
+        for side, text in zip(("database", "files"), values[name], strict=True):
+            typer.echo(f"    {console.plain(name)}  {side + ':':<9} {_value(text)}")
 
 
 def _value(text: str | None) -> str:
-    return "NULL" if text is None else repr(text)
+    return "NULL" if text is None else console.plain(repr(text))

@@ -9,8 +9,8 @@ class Progress:
     ``advance`` is called from several threads.
     """
 
-    def begin(self, phase: str, total: int) -> None:
-        """A phase begins that will take ``total`` steps (rows, mostly)."""
+    def begin(self, phase: str, total: int, unit: str = "rows") -> None:
+        """A phase begins that will take ``total`` steps, each one ``unit``; 0: nobody knows how many."""
 
     def advance(self, steps: int) -> None:
         """So many more steps are done."""

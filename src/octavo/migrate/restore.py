@@ -79,7 +79,7 @@ def restore(
     with closing(connect(url)) as connection, transaction(connection, url.schema):
         filling = _Filling(connection, url, layout)
         report.created_tables = filling.prepare()
-        progress.begin("restore", sum(f.size for f in there.files))
+        progress.begin("restore", sum(f.size for f in there.files), "bytes")
         for model in filling.order():
             report.counts[model.name] = filling.load(model, reader, there, progress)
         progress.begin("keys and indexes", 0)

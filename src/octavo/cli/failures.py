@@ -1,0 +1,143 @@
+"""How a command ends when something goes wrong: one sentence, the contract's exit code, no traceback."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from octavo.cli import console
+from octavo.errors import DiskError, DriftError, OctavoError, UsageError
+
+TRACEBACK_VARIABLE = "OCTAVO_TRACEBACK"
+"""The environment variable that asks for tracebacks."""
+
+_INTERRUPTED = 128 + signal.SIGINT
+_NOBODY_READS = 128 + signal.SIGPIPE
+_FACTS = ("file", "line", "column", "model", "key", "field", "findings", "sqlstate", "path", "errno")
+
+
+def exit_code(command: Callable[[], Any], *, as_json: bool) -> int:
+    """Run a command; say what went wrong, if anything did; give the process's exit code."""
+    try:
+        code = command()
+        sys.stdout.flush()
+        # Some versions of typer turn Ctrl-C into this code themselves.
+        return _interrupted(code, as_json=as_json) if code == _INTERRUPTED else int(code or 0)
+    except KeyboardInterrupt:
+        return _interrupted(_INTERRUPTED, as_json=as_json)
+    except SystemExit as error:
+        return _interrupted(error.code if isinstance(error.code, int) else 3, as_json=as_json)
+    except BrokenPipeError:
+        _forget_output()
+        return _NOBODY_READS
+    except Exception as error:
+        return _exit_code_of(error, as_json=as_json)
+
+
+def end_in_order() -> None:
+    """Let the signals that end a process unwind it, so that what is half made is taken away again."""
+
+    def unwind(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # A signal that is ignored (nohup) stays ignored.
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, unwind)
+
+
+def _interrupted(code: int, *, as_json: bool) -> int:
+    tell("Interrupted", "interrupted; what was there is as it was", as_json=as_json)
+    return code
+
+
+def _exit_code_of(error: Exception, *, as_json: bool) -> int:
+    name = type(error).__name__
+    if os.environ.get(TRACEBACK_VARIABLE):
+        _show_where(error)
+    if name == "Exit":  # typer's own way to end, in some of its versions
+        return int(getattr(error, "exit_code", 0))
+    if name == "Abort":
+        return _interrupted(_INTERRUPTED, as_json=as_json)
+    known = _known(error)
+    if known is None:
+        hint = f"please report it with what {TRACEBACK_VARIABLE}=1 shows, which holds none of your data"
+        tell(name, f"this is a defect of Octavo ({name})", hint, as_json=as_json)
+        return 3
+    facts = {fact: getattr(known, fact) for fact in _FACTS if getattr(known, fact, None)}
+    tell(type(known).__name__, *_said(known), as_json=as_json, facts=facts)
+    return known.exit_code
+
+
+def _known(error: Exception) -> OctavoError | None:
+    """The error as one of ours; None if nobody foresaw it."""
+    if isinstance(error, OctavoError):
+        return error
+    if isinstance(error, OSError):
+        return DiskError.of(error, "the system refused")
+    if isinstance(error, MemoryError):
+        return DiskError("there is not enough memory")
+    if hasattr(error, "format_message"):  # typer's errors of usage
+        context = getattr(error, "ctx", None)
+        hint = f"{context.command_path} --help shows what there is" if context is not None else ""
+        # What was typed may be a database's address, with its password.
+        message = re.sub(r"://[^\s@]*@", "://…@", error.format_message())
+        return UsageError(message.rstrip("."), hint=hint)
+    psycopg = sys.modules.get("psycopg")
+    if psycopg is not None and isinstance(error, psycopg.Error):
+        from octavo.postgres.failures import database_error
+
+        return database_error(error)
+    return None
+
+
+def _said(error: OctavoError) -> tuple[str, str]:
+    # The findings of drift are told one by one.
+    message = error.message.partition("\n")[0] if isinstance(error, DriftError) else error.message
+    return message, error.hint
+
+
+def tell(
+    kind: str, message: str, hint: str = "", *, as_json: bool = False, facts: dict[str, Any] | None = None
+) -> None:
+    """Say an error: on stderr, and for a machine on stdout too."""
+    findings = list((facts or {}).get("findings", ()))
+    try:
+        if as_json:
+            told = {"kind": kind, "message": message, "hint": hint, **(facts or {})}
+            console.answer({"error": told})
+            sys.stdout.flush()
+        console.problem("error", message)
+        for finding in findings[: console.SHOWN]:
+            console.detail(finding)
+        if len(findings) > console.SHOWN:
+            console.detail(f"… and {len(findings) - console.SHOWN} more: octavo schema check names them all")
+        if hint:
+            console.detail(hint)
+    except OSError:
+        _forget_output()
+
+
+def _forget_output() -> None:
+    """Nobody reads the output, or it cannot be written: what Python flushes at the end must not complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def _show_where(error: BaseException) -> None:
+    """The places in the code, without the messages of others' errors: those may repeat values of rows."""
+    chain: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in chain:
+        chain.append(cause)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    for cause in reversed(chain):
+        print("".join(traceback.format_tb(cause.__traceback__)), end="", file=sys.stderr)
+        print(f"{type(cause).__module__}.{type(cause).__qualname__}", file=sys.stderr)
