@@ -20,6 +20,8 @@ from octavo.schema.ddl import literal, native_type, quote, table_name
 CUT, BREAK = b"\x02", b"\x03"
 _FORMAT = r"(FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')"
 _BREAK = "\x03"
+_INEXACT = r"E'[\n\r]|^[ \t]|[ \t]$'"
+"""a pattern for the text of a ``json`` that does not stand in a line as it is"""
 _MOST_ARGUMENTS = 90
 """in one call; PostgreSQL is built for 100"""
 
@@ -91,9 +93,9 @@ def unkeepable(layout: Layout, place: Place) -> list[Unkeepable]:
         if f.is_list and f.is_json:
             null = f"EXISTS (SELECT FROM unnest({column}) AS u(e) WHERE e IS NULL)"
             found.append(Unkeepable(f.name, "NULL among Json, where null is JSON's own", null))
-        if f.is_list and _keeps_breaks(f):
-            broken = f"array_to_string({column}, '') ~ E'[\\n\\r]'"
-            found.append(Unkeepable(f.name, "lists of json with line breaks", broken))
+        if f.is_list and _is_inexact(f):
+            broken = f"EXISTS (SELECT FROM unnest({column}) AS u(e) WHERE e::text ~ {_INEXACT})"
+            found.append(Unkeepable(f.name, "lists of json with line breaks or outer blanks", broken))
     relation = place.relation
     if place.kind is Kind.EMBEDDED and relation is not None:
         parent = layout.datamodel.model(relation.parent)
@@ -120,7 +122,7 @@ def _column(alias: str, field: ScalarField) -> str:
     return f"{alias}.{quote(field.column)}"
 
 
-def _keeps_breaks(field: ScalarField) -> bool:
+def _is_inexact(field: ScalarField) -> bool:
     return field.kind is ScalarKind.SCALAR and native_type(field).name == "Json"
 
 
@@ -211,15 +213,15 @@ class _Writer:
         return f"{name}.j"
 
     def exact_text(self, fields: Iterable[ScalarField], alias: str, opening: str) -> list[str]:
-        """``json`` columns whose text breaks its line, once more as strings that keep the breaks."""
-        kept = [f for f in fields if _keeps_breaks(f) and not f.is_list]
+        """``json`` columns whose text breaks its line or has blanks around it, once more as exact strings."""
+        kept = [f for f in fields if _is_inexact(f) and not f.is_list]
         if not kept:
             return []
         rows = ", ".join(f"({literal(f.name)}, {_column(alias, f)}::text)" for f in kept)
         texts = "string_agg(concat(to_json(k), ':', to_json(v)), ',')"
         return [
             f"(SELECT {literal(opening + '{')} || {texts} || '}}'"
-            f" FROM (VALUES {rows}) AS x(k, v) WHERE v ~ E'[\\n\\r]')"
+            f" FROM (VALUES {rows}) AS x(k, v) WHERE v ~ {_INEXACT})"
         ]
 
 

@@ -172,8 +172,14 @@ def _jsonb(value: msgspec.Raw) -> bytes:
 
 
 def _json_text_sql(column: str) -> str:
-    """The ``json`` type keeps line breaks between tokens; a line of a log cannot (see fold)."""
-    return f"translate({column}::text, E'\\n\\r', '  ')"
+    """The ``json`` type keeps line breaks between tokens, which a line of a log cannot hold, and blanks
+    around the value, which no reader can tell (see fold)."""
+    return f"btrim(translate({column}::text, E'\\n\\r', '  '), E' \\t')"
+
+
+def one_line(text: str) -> bytes:
+    """The same of a ``json`` column's exact text."""
+    return text.replace("\n", " ").replace("\r", " ").strip(" \t").encode()
 
 
 _INT4 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
@@ -263,7 +269,8 @@ def _list_of(field: ScalarField, element: ColumnType) -> ColumnType:
     def json_sql(column: str) -> str:
         return (
             f"(SELECT concat('[', string_agg({element.nullable_sql('e')}, ',' ORDER BY n), ']')"
-            f" FROM unnest({column}) WITH ORDINALITY AS u(e, n))"
+            # Behind FROM, unnest would make columns of composite values.
+            f" FROM (SELECT unnest({column}) AS e, generate_subscripts({column}, 1) AS n) AS u)"
         )
 
     plain = field.kind is ScalarKind.SCALAR

@@ -19,7 +19,7 @@ from msgspec.structs import astuple
 from octavo.errors import DamagedError
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.rawjson import Members, NotJson, elements, line_of
-from octavo.layout.types import ColumnType, Text, column_type, or_null
+from octavo.layout.types import ColumnType, Text, column_type, one_line, or_null
 from octavo.schema.datamodel import ScalarField
 
 Values: TypeAlias = list[bytes | None]
@@ -161,8 +161,7 @@ class Unfolder:
         elif key == "_text":
             for name, text in value.items():
                 index = next((i for i, (f, _) in enumerate(self.columns) if f.name == name and f.is_json), -1)
-                one_line = text.replace("\n", " ").replace("\r", " ").encode()
-                if index < 0 or record.values[index] != one_line:
+                if index < 0 or record.values[index] != one_line(text):
                     raise ValueError(f"is not the text of {name}")
                 record.values[index] = text.encode()
 
