@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -27,7 +29,10 @@ def demo(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """An embedded PostgreSQL, sample data, the whole migration, a report."""
+    """Run the whole migration on sample data, with its own PostgreSQL.
+
+    Leaves the files in ./octavo-demo, or the next free name; nothing is ever overwritten.
+    """
     from octavo.demo.run import run_demo
 
     folder = keep or _free(Path("octavo-demo"))
@@ -39,11 +44,13 @@ def demo(
                 "folder": str(report.folder),
                 "dataDir": str(report.data_dir),
                 "filesRoot": str(report.files_root),
+                "restoredFilesRoot": str(report.restored_files),
                 "steps": [
                     {"step": s.name, "outcome": s.outcome, "seconds": round(s.seconds, 3)}
                     for s in report.steps
                 ],
                 "seconds": round(report.seconds, 3),
+                "next": next_commands(report),
             }
         )
     elif not quiet:
@@ -57,21 +64,50 @@ def show(report: DemoReport) -> None:
         [[s.name, f"{s.seconds:.1f}", s.outcome] for s in report.steps],
     )
     data = shlex.quote(os.path.relpath(report.data_dir))
+    data, files, again = (shown_path(p) for p in (report.data_dir, report.files_root, report.restored_files))
+    typer.echo(f"\nDone in {report.seconds:.1f} s. The server has ended; what is left are files:\n")
+    typer.echo(f"  {data}/   the database as files\n  {files}/   the payloads they were made with")
+    typer.echo(f"  {again}/   the payloads as they were restored\n\nTry next:\n")
+    for command in next_commands(report):
+        typer.echo(f"  {command}")
     typer.echo(
         f"""
-Done in {report.seconds:.1f} s. The files are in {data}; nothing else runs any more.
+With a database of your own (names and a password of your own too):
 
-Try next:
-  ls {data}/*
-  head -n 1 {data}/chats/index.jsonl
-  grep -rl lantern {data}/chats | head -n 3
-  octavo schema show
-  octavo schema json-schema --out {shlex.quote(os.path.relpath(report.folder))}/schemas
-
-With a database of your own:
   export DATABASE_URL='postgresql://user:password@localhost:5432/app?schema=public'
-  octavo inventory && octavo export --files-root ./public && octavo verify"""
+  {program()} inventory
+  {program()} export --files-root ./public
+  {program()} verify --files-root ./public"""
     )
+
+
+def next_commands(report: DemoReport) -> list[str]:
+    """Commands that work when they are copied into the shell that the demo was started from."""
+    data = shown_path(report.data_dir)
+    return [
+        f"head -n 30 {data}/settings/general.json",
+        f"head -n 1 {data}/chats/index.jsonl",
+        f"grep -rl lantern {data}/chats",
+        f"{program()} schema show",
+        f"{program()} schema json-schema --out {shown_path(report.folder / 'schemas')}",
+    ]
+
+
+def program() -> str:
+    """How this program is called from here."""
+    called = sys.argv[0]
+    found = shutil.which("octavo")
+    if found is not None and os.path.exists(called) and os.path.samefile(found, called):
+        return "octavo"
+    if os.path.basename(called) == "octavo" and os.path.exists(called):
+        return shown_path(Path(called))
+    return f"{shlex.quote(sys.executable)} -m octavo"
+
+
+def shown_path(path: Path) -> str:
+    """A path for a shell, from here if it lies below."""
+    relative = os.path.relpath(path)
+    return shlex.quote(str(path) if relative.startswith("..") else relative)
 
 
 def _free(wanted: Path) -> Path:

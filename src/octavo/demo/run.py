@@ -52,6 +52,11 @@ class DemoReport:
     pepper: str = DEMO_PEPPER
 
     @property
+    def restored_files(self) -> Path:
+        """Where the payloads were restored to."""
+        return self.folder / "public-restored"
+
+    @property
     def seconds(self) -> float:
         return sum(step.seconds for step in self.steps)
 
@@ -59,13 +64,23 @@ class DemoReport:
 def run_demo(folder: Path, messages: int, progress: Progress) -> DemoReport:
     """Run every step, leaving ``data/``, ``public/`` and the restored payloads in ``folder``.
 
-    Raises UsageError if the folder is there and not empty, and what the steps raise.
+    Raises UsageError if the folder is there and not empty, and what the steps raise.  If it is interrupted,
+    nothing is left behind.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} is there already", hint="name another folder with --keep, or remove it")
     with disk_errors("making the demo's folder"):
+        if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
+            hint = "name another folder with --keep, or remove it"
+            raise UsageError(f"{folder} is there already", hint=hint)
         make_folder(folder)
     demo = _Demo(folder.resolve(), progress)
+    try:
+        return _done(demo, messages)
+    except (KeyboardInterrupt, SystemExit):
+        shutil.rmtree(demo.report.folder, ignore_errors=True)
+        raise
+
+
+def _done(demo: _Demo, messages: int) -> DemoReport:
     with demo.step("server", "starting PostgreSQL") as told, embedded_server() as server:
         first, second = (server.create_database(name) for name in ("application", "restored"))
         told("an embedded PostgreSQL")
@@ -96,13 +111,22 @@ class _Demo:
         """Everything between the server's start and its end."""
         data, files, layout = self.report.data_dir, self.report.files_root, self.layout
         with self.step("sample", "loading sample data") as told:
+            self.progress.begin("loading sample data", messages, "messages")
             with connect(first) as connection:
                 connection.execute(ddl(layout.datamodel).script().encode())
-                summary = load_sample(connection, files, messages=messages)
+                loaded = 0
+
+                def hear(number: int) -> None:
+                    nonlocal loaded
+                    self.progress.advance(number - loaded)
+                    loaded = number
+
+                summary = load_sample(connection, files, messages=messages, progress=hear)
             told(f"{summary.rows:,} rows of {len(summary.counts)} models, {summary.payloads} payloads")
         with self.step("inventory", "taking inventory") as told:
             saved = save_inventory(generate_prisma_metadata(first, layout=layout), data)
-            told(f"{saved.metadata['totalRecords']:,} records counted: cache/{saved.report.name}")
+            counts = saved.metadata["counts"]
+            told(f"{sum(counts.values()):,} records of {len(counts)} models counted")
         with self.step("scaffold", "making folders") as told:
             made = scaffold(data, layout)
             told(f"{len(made.folders_made)} folders, {len(made.files_made)} empty files")
@@ -114,25 +138,26 @@ class _Demo:
             checked = verify(first, data, layout, options, self.progress)
             if not checked.equal:
                 raise DifferenceError(f"verify found {checked.total} differences")
-            told(f"equal, every field, both ways; {checked.secrets} secrets decrypt")
+            told(f"equal, every field, both ways; all {checked.secrets:,} secrets hold")
         self._way_back(first, second, programs)
 
     def _way_back(self, first: DatabaseUrl, second: DatabaseUrl, programs: Path) -> None:
         data, layout = self.report.data_dir, self.layout
-        again = self.report.folder / "public-restored"
+        again = self.report.restored_files
         with self.step("restore", "restoring") as told:
             restored = restore(second, data, layout, again, self.progress)
-            told(f"{sum(restored.counts.values()):,} rows, {restored.payloads} payloads, a second database")
+            rows = sum(restored.counts.values())
+            told(f"{rows:,} rows and {restored.payloads} payloads, into a second database")
         with self.step("proof", "dumping both") as told:
-            proof = prove(first, second, programs)
+            proof = prove(first, second, programs, datamodel=layout.datamodel)
             if not proof.equal:
-                raise DifferenceError(f"the dumps differ: {', '.join(proof.unequal) or 'in their schema'}")
+                raise DifferenceError(f"the dumps differ: {'; '.join(proof.findings[:3])}")
             twin = self.report.folder / ".again"
             export(second, twin, layout, ExportOptions(again), self.progress)
             if differing := _differing(data, twin):
                 raise DifferenceError(f"the second export differs: {differing[0]}")
             shutil.rmtree(twin)
-            told("pg_dump of both is equal; exporting the restored one gives the same bytes")
+            told("pg_dump of both: equal; the second exported: same bytes")
         with self.step("write", "writing to the restored database") as told:
             _write_a_row(second, layout.datamodel.tables[0])
             told("the restored database takes new rows")
