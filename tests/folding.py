@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
@@ -89,7 +90,7 @@ def database_rows(connection: Connection, datamodel: Datamodel) -> dict[str, lis
     return {name: sorted(rows, key=_sortable) for name, rows in found.items()}
 
 
-def insert(connection: Connection, datamodel: Datamodel, model: Model, row: dict[str, object]) -> None:
+def insert(connection: Connection, datamodel: Datamodel, model: Model, row: Mapping[str, object]) -> None:
     """Insert one row of texts, or of lists of texts; what is not named is NULL."""
     casts = ", ".join(
         f"%s::{'text[]' if f.is_list else 'text'}::{sql_type(datamodel, f)}" for f in model.scalars
