@@ -22,6 +22,12 @@ _NOBODY_READS = 128 + signal.SIGPIPE
 _FACTS = ("file", "line", "column", "model", "key", "field", "findings", "sqlstate", "path", "errno")
 
 
+class _Ended(SystemExit):
+    """A signal ends the process."""
+
+    code: int
+
+
 def exit_code(command: Callable[[], Any], *, as_json: bool) -> int:
     """Run a command; say what went wrong, if anything did; give the process's exit code."""
     try:
@@ -31,8 +37,12 @@ def exit_code(command: Callable[[], Any], *, as_json: bool) -> int:
         return _interrupted(code, as_json=as_json) if code == _INTERRUPTED else int(code or 0)
     except KeyboardInterrupt:
         return _interrupted(_INTERRUPTED, as_json=as_json)
-    except SystemExit as error:
-        return _interrupted(error.code if isinstance(error.code, int) else 3, as_json=as_json)
+    except _Ended as error:
+        return _interrupted(error.code, as_json=as_json)
+    except SystemExit:
+        # Where nobody reads on, typer ends the process itself.
+        _forget_output()
+        return _NOBODY_READS
     except BrokenPipeError:
         _forget_output()
         return _NOBODY_READS
@@ -44,7 +54,7 @@ def end_in_order() -> None:
     """Let the signals that end a process unwind it, so that what is half made is taken away again."""
 
     def unwind(number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(128 + number)
+        raise _Ended(128 + number)
 
     for number in (signal.SIGTERM, signal.SIGHUP):
         # A signal that is ignored (nohup) stays ignored.
@@ -100,7 +110,7 @@ def _known(error: Exception) -> OctavoError | None:
 def _said(error: OctavoError) -> tuple[str, str]:
     # The findings of drift are told one by one.
     message = error.message.partition("\n")[0] if isinstance(error, DriftError) else error.message
-    return message, error.hint
+    return message.rstrip(":"), error.hint
 
 
 def tell(

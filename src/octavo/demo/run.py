@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import filecmp
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +16,7 @@ from octavo.layout.layout import Layout, frozen_layout
 from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
 from octavo.migrate.progress import Progress
-from octavo.migrate.proof import prove
+from octavo.migrate.proof import differing_files, prove
 from octavo.migrate.restore import restore
 from octavo.migrate.scaffold import scaffold
 from octavo.migrate.verify import VerifyOptions, verify
@@ -137,7 +135,10 @@ class _Demo:
             options = VerifyOptions(files, DEMO_PEPPER)
             checked = verify(first, data, layout, options, self.progress)
             if not checked.equal:
-                raise DifferenceError(f"verify found {checked.total} differences")
+                raise DifferenceError(
+                    f"verify found {checked.total} differences and {len(checked.violations)} broken rules",
+                    hint=f"they are named in {checked.report}",
+                )
             told(f"equal, every field, both ways; all {checked.secrets:,} secrets hold")
         self._way_back(first, second, programs)
 
@@ -154,7 +155,7 @@ class _Demo:
                 raise DifferenceError(f"the dumps differ: {'; '.join(proof.findings[:3])}")
             twin = self.report.folder / ".again"
             export(second, twin, layout, ExportOptions(again), self.progress)
-            if differing := _differing(data, twin):
+            if differing := differing_files(data, twin):
                 raise DifferenceError(f"the second export differs: {differing[0]}")
             shutil.rmtree(twin)
             told("pg_dump of both: equal; the second exported: same bytes")
@@ -175,19 +176,3 @@ def _write_a_row(url: DatabaseUrl, model: Model) -> None:
         )
         if done.rowcount != 1:
             raise DifferenceError(f"the restored database took no new row in {literal(model.table)}")
-
-
-def _differing(one: Path, other: Path) -> list[str]:
-    """The files that differ between two data folders, ``cache/`` left out."""
-
-    def listed(root: Path) -> set[str]:
-        return {
-            os.path.relpath(os.path.join(folder, name), root)
-            for folder, _, names in os.walk(root)
-            for name in names
-            if os.path.relpath(folder, root).split(os.sep)[0] != "cache"
-        }
-
-    ours, theirs = listed(one), listed(other)
-    changed = {p for p in ours & theirs if not filecmp.cmp(one / p, other / p, shallow=False)}
-    return sorted((ours ^ theirs) | changed)

@@ -21,6 +21,7 @@ from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_path
 from octavo.migrate.copytext import copy_in, line
+from octavo.migrate.differences import listed
 from octavo.migrate.payloads import payload_conflict, put_back
 from octavo.migrate.progress import SILENT, Progress
 from octavo.postgres.connection import connect, transaction
@@ -115,7 +116,7 @@ class _Filling:
         filled = [m.table for m in self.datamodel.tables if self._has_rows(m)]
         if filled:
             raise UsageError(
-                f"{self.url.display} is not empty: there are rows in {', '.join(filled)}",
+                f"{self.url.display} is not empty: there are rows in {listed(filled)}",
                 hint="restore into an empty database",
             )
         return False
