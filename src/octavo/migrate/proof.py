@@ -8,6 +8,7 @@ temporary file to name those that differ.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
 import shutil
@@ -319,3 +320,15 @@ def _names(listed: str) -> list[str]:
     """The names of a list of columns, or the parts of a table's; a quoted one may hold anything."""
     found = re.findall(r'"((?:[^"]|"")*)"|([^\s,.]+)', listed)
     return [bare or quoted.replace('""', '"') for quoted, bare in found]
+
+
+def differing_files(one: Path, other: Path) -> list[str]:
+    """The files that differ between two data folders, byte by byte, ``cache/`` left out."""
+    ours, theirs = _listed(one), _listed(other)
+    changed = {p for p in ours & theirs if not filecmp.cmp(one / p, other / p, shallow=False)}
+    return sorted((ours ^ theirs) | changed)
+
+
+def _listed(root: Path) -> set[str]:
+    found = (p.relative_to(root) for p in root.rglob("*") if not p.is_dir())
+    return {str(p) for p in found if p.parts[0] != "cache"}
