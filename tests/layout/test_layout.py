@@ -303,7 +303,17 @@ def test_an_index_stands_beside_the_files_it_is_named_apart_from(datamodel: Data
     family = layout.family("users/%49ndex.json")
     assert family is not None
     assert family.kind is Kind.FILE
-    for stray in ("users/Index.json", "users/a b.json", "users/index.jsonl", "users/a/b.json", "users/.json"):
+    for stray in (
+        "users/Index.json",
+        "users/a b.json",
+        "users/index.jsonl",
+        "users/a/b.json",
+        "users/.json",
+        "users/a.b.json",
+        "users/A.json",
+        "users/%4a.json",
+        "users/~a.json",
+    ):
         assert layout.family(stray) is None, stray
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from octavo.errors import LayoutError
-from octavo.layout.names import DEVICES, file_stem
+from octavo.layout.names import DEVICES, file_stem, stem_pattern
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarField, ScalarKind
 
 VERSION = 1
@@ -114,8 +114,9 @@ class FileFamily:
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches the paths of the family's files."""
-        middle = r"[a-z0-9_%~.A-F-]+" if self.varies else ""
-        return re.compile(middle.join(map(re.escape, _VARYING.split(self.path))))
+        before, *field_names, after = re.split(r"[{},]", self.path) if self.varies else (self.path, "")
+        stem = stem_pattern(len(field_names)) if self.varies else ""
+        return re.compile(re.escape(before) + stem + re.escape(after))
 
     def may_meet(self, other: FileFamily) -> bool:
         """Whether a file of one could be a file, or a folder, on the way to one of the other."""

@@ -36,5 +36,12 @@ def file_stem(key: Sequence[str]) -> str:
     return encoded
 
 
+def stem_pattern(parts: int) -> str:
+    """A regular expression for the names that :func:`file_stem` gives to keys of so many parts."""
+    part = "(?:[a-z0-9_-]|%[0-9A-F]{2})"
+    plain = f"{part}+" if parts == 1 else r"\.".join([f"{part}*"] * parts)
+    return f"(?:{plain}|~[0-9a-f]{{64}})"
+
+
 def _encode(text: str) -> str:
     return _OTHER.sub(lambda match: b"%%%02X" % match[0][0], text.encode()).decode("ascii")

@@ -274,12 +274,12 @@ def _texts(values: list[bytes | None]) -> list[str]:
     return [(v or b"").decode() for v in values]
 
 
-def _placed(error: DamagedError, path: str, line: int, text: bytes = b"") -> DamagedError:
+def _placed(error: DamagedError, path: str, line: int, text: bytes | None = None) -> DamagedError:
     """The error with its place: ``line`` is where the text begins that its own line counts in.
 
     A reason that is about the whole text gets the likeliest cause.
     """
-    reason = _why_no_json(text, error) if text and not error.field else error.reason
+    reason = _why_no_json(text, error) if text is not None and not error.field else error.reason
     line += max(error.line, 1) - 1
     placed = DamagedError(reason, file=path, line=line, model=error.model, key=error.key, field=error.field)
     placed.key_values = error.key_values
