@@ -19,6 +19,8 @@ TRACEBACK_VARIABLE = "OCTAVO_TRACEBACK"
 
 _INTERRUPTED = 128 + signal.SIGINT
 _NOBODY_READS = 128 + signal.SIGPIPE
+_ABOUT_CODE = (NameError, AttributeError, ImportError, AssertionError, TypeError, OctavoError)
+"""errors whose messages speak of the code, or are known to hold no secrets"""
 _FACTS = ("file", "line", "column", "model", "key", "field", "findings", "sqlstate", "path", "errno")
 
 
@@ -150,4 +152,5 @@ def _show_where(error: BaseException) -> None:
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     for cause in reversed(chain):
         print("".join(traceback.format_tb(cause.__traceback__)), end="", file=sys.stderr)
-        print(f"{type(cause).__module__}.{type(cause).__qualname__}", file=sys.stderr)
+        said = f": {cause}" if isinstance(cause, _ABOUT_CODE) else ""
+        print(f"{type(cause).__module__}.{type(cause).__qualname__}{said}", file=sys.stderr)
