@@ -1,0 +1,230 @@
+"""The fast way and the careful way give the same row for a text, or none; neither ever gives another."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from octavo.errors import DamagedError
+from octavo.layout.layout import Layout, parse_layout
+from octavo.layout.types import array_text
+from octavo.layout.unfold import Record, Unfolder
+from octavo.schema.parser import parse_schema
+
+SCHEMA = """
+datasource db {
+  provider = "postgresql"
+  url = ""
+}
+enum Mood {
+  good @map("GOOD \\"one\\"")
+  bad
+}
+model Book {
+  data Json?
+  id String @id
+  title String?
+  pages Int
+  small Int? @db.SmallInt
+  flag Boolean
+  price Decimal?
+  mood Mood?
+  at DateTime
+  instant DateTime? @db.Timestamptz(6)
+  day DateTime @db.Date
+  clock DateTime? @db.Time(3)
+  raw Json? @db.Json
+  float Float?
+  big BigInt
+  bytes Bytes
+  words String[]
+  floats Float[]
+  jsons Json[]
+  flags Boolean[]
+  other Unsupported("point")?
+  notes Note[]
+}
+model Note {
+  extra Json?
+  id Int @id
+  bookId String
+  text String
+  book Book @relation(fields: [bookId], references: [id])
+}
+"""
+WAYS = {
+    "log": '[logs]\n"a.jsonl" = ["Book"]',
+    "file": '[files]\n"a/{id}.json" = "Book"',
+    "document": '[documents]\n"a.json" = { all = "Book" }',
+}
+
+
+def layout_of(way: str) -> Layout:
+    datamodel = parse_schema(SCHEMA, "books.prisma")
+    return parse_layout(f'version = 1\n{WAYS[way]}\n[embedded]\nNote = "Book.notes"', datamodel)
+
+
+class FastOnly(Unfolder):
+    """Gives None where the fast way gives up."""
+
+    def carefully(self, text: bytes) -> Record:
+        raise NotImplementedError
+
+
+FAST = {way: FastOnly(layout_of(way), layout_of(way).place("Book")) for way in WAYS}
+CAREFUL = {way: Unfolder(layout_of(way), layout_of(way).place("Book")) for way in WAYS}
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=5,
+)
+NUMBER = st.integers(-(2**31), 2**31 - 1)
+FLOAT = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(["NaN", "Infinity", "-Infinity"])
+CLOCK = st.times().map(lambda t: f"{t.isoformat('milliseconds')}Z")
+INSTANT = (
+    st.datetimes().map(lambda t: f"{t.isoformat('T', 'milliseconds')}Z")
+    | st.just("infinity")
+    | st.builds("{:+07}-02-28T{}".format, st.integers(10000, 294276) | st.integers(-4712, -1), CLOCK)
+)
+BOOK = st.fixed_dictionaries(
+    {
+        "id": TEXT,
+        "title": TEXT | st.none(),
+        "pages": NUMBER,
+        "small": st.integers(-(2**15), 2**15 - 1) | st.none(),
+        "flag": st.booleans(),
+        "price": st.decimals(allow_nan=False, allow_infinity=False, places=3).map(str) | st.none(),
+        "mood": st.sampled_from(["good", "bad", None]),
+        "at": INSTANT,
+        "instant": st.datetimes().map(lambda t: f"{t.isoformat('T', 'microseconds')}Z") | st.none(),
+        "day": st.dates().map(str),
+        "clock": st.sampled_from(["24:00:00", "12:34:56.7", None]),
+        "float": FLOAT | st.none(),
+        "big": st.integers(-(2**63), 2**63 - 1).map(str),
+        "bytes": st.sampled_from(["", "AA==", "AP8="]),
+        "words": st.lists(TEXT | st.none(), max_size=3) | st.none(),
+        "floats": st.lists(FLOAT | st.none(), max_size=2),
+        "jsons": st.lists(JSON, max_size=2) | st.none(),
+        "flags": st.lists(st.booleans() | st.none(), max_size=2),
+        "other": TEXT | st.none(),
+        "notes": st.lists(
+            st.fixed_dictionaries({"id": NUMBER, "text": TEXT}, optional={"extra": JSON}), max_size=3
+        ),
+    },
+    optional={"data": JSON, "raw": JSON},
+)
+
+
+def spelled(book: dict[str, Any], way: str) -> bytes:
+    """The record as Octavo writes it."""
+    # What is Json is written in a line, as PostgreSQL does.
+    inline = {key: compact(book[key]) for key in ("data", "raw") if key in book}
+    if way == "log":
+        return compact({"_model": "Book", **book})
+    if way == "file":
+        book = {"_version": 1, **book}
+    members = []
+    depth = 0 if way == "file" else 2
+    inner = "\n" + "  " * (depth + 1)
+    for key, value in book.items():
+        text = inline[key].decode() if key in inline else compact(value).decode()
+        if key == "notes" and value:
+            text = f"[{','.join(inner + '  ' + note(v, depth + 2) for v in value)}{inner}]"
+        members.append(f'{inner}"{key}": {text}')
+    ending = "\n" + "  " * depth + "}" + "\n" * (way == "file")
+    return ("{" + ",".join(members) + ending).encode()
+
+
+def note(value: dict[str, Any], depth: int) -> str:
+    inner = "\n" + "  " * (depth + 1)
+    members = ",".join(f'{inner}"{key}": {compact(v).decode()}' for key, v in value.items())
+    return "{" + members + "\n" + "  " * depth + "}"
+
+
+def compact(value: Any) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def seen(unfolder: Unfolder, text: bytes, *, careful: bool) -> Any:
+    """What a way gives for a text: rows and digests; None where it refuses."""
+    try:
+        record = unfolder.carefully(text) if careful else unfolder.unfold(text)
+    except (DamagedError, NotImplementedError):
+        return None
+    embedded = [(place.model.name, values) for place, values in record.embedded]
+    return record.values, embedded, record.deleted, record.key
+
+
+@given(BOOK, st.sampled_from(list(WAYS)))
+def test_what_is_as_written_goes_both_ways(book: dict[str, Any], way: str) -> None:
+    text = spelled(book, way)
+    fast = seen(FAST[way], text, careful=False)
+    assert fast is not None
+    assert fast == seen(CAREFUL[way], text, careful=True)
+
+
+DAMAGE = st.tuples(
+    st.integers(0, 2000),
+    st.integers(0, 3),
+    st.sampled_from([*'{}[]",:\\/ \n0-.eENt1"', "\0", "null", "\\u0000", "\\ud800", "1,", '"a":1,', "\x80"])
+    | st.text(max_size=2),
+)
+
+
+@given(BOOK, st.sampled_from(list(WAYS)), st.lists(DAMAGE, min_size=1, max_size=2))
+def test_what_is_damaged_gives_no_other_row_the_fast_way(book: Any, way: str, damages: Any) -> None:
+    text = spelled(book, way)
+    for place, removed, put in damages:
+        at = place % (len(text) + 1)
+        text = text[:at] + put.encode("utf-8", "surrogatepass") + text[at + removed :]
+    fast = seen(FAST[way], text, careful=False)
+    careful = seen(CAREFUL[way], text, careful=True)
+    assert fast is None or fast == careful
+    assert seen(CAREFUL[way], text, careful=False) == careful
+
+
+@given(BOOK, st.sampled_from(list(WAYS)), st.randoms())
+def test_a_key_that_stands_twice_is_never_passed_over(book: Any, way: str, random: Any) -> None:
+    text = spelled(book, way)
+    key = random.choice(list(book))
+    member = json.dumps({key: book[key]}, ensure_ascii=False, separators=(",", ":"))[1:-1].encode()
+    end = text.rindex(b"}")
+    doubled = text[:end].rstrip() + b"," + member + text[end:]
+    with pytest.raises(DamagedError, match=f"the key '{key}' stands twice"):
+        CAREFUL[way].unfold(doubled)
+
+
+@given(st.lists(st.binary(max_size=6).filter(lambda b: b"\0" not in b) | st.none(), max_size=5))
+@example([b"NULL", b"null", b"nulls", b"", b"{", b",", b";", b'"', b"\\", b" ", b"\x0b", b"\xa0", None])
+def test_arrays_are_printed_so_that_they_can_be_told_apart(elements: list[bytes | None]) -> None:
+    text = array_text(elements)
+    assert text[:1] + text[-1:] == b"{}"
+    assert split(text) == elements
+
+
+def split(text: bytes) -> list[bytes | None]:
+    """The elements of an array's text, by the rules of array_in."""
+    found: list[bytes | None] = []
+    at = 1
+    while text[at : at + 1] != b"}":
+        if text[at : at + 1] == b'"':
+            value, at = bytearray(), at + 1
+            while text[at : at + 1] != b'"':
+                at += text[at : at + 1] == b"\\"
+                value += text[at : at + 1]
+                at += 1
+            found.append(bytes(value))
+            at += 1
+        else:
+            end = min(i for i in (text.find(b",", at), len(text) - 1) if i >= 0)
+            found.append(None if text[at:end] == b"NULL" else text[at:end])
+            at = end
+        at += text[at : at + 1] == b","
+    return found
