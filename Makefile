@@ -26,17 +26,20 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/fold.py
 
 .venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'Octavo needs Python 3.11 or later; name one: make PYTHON=python3.12' >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,demo]'
-	touch $@
+	@touch $@
 
 # Prisma's own engine: the parser is held against it where Node is there, and against recorded answers always.
-node_modules/.ready:
-	@mkdir -p node_modules
-	@if command -v npm >/dev/null 2>&1; then \
-	  npm install --silent --no-save --no-package-lock --no-audit --no-fund '$(WASM)' \
-	  || echo 'Prisma engine not installed: its live comparison is left out'; fi
-	@mkdir -p node_modules && touch $@
+node_modules/.ready: Makefile
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	  mkdir -p node_modules; \
+	  if npm install --silent --no-save --no-package-lock --no-audit --no-fund --fetch-retries=1 '$(WASM)'; \
+	  then touch $@; \
+	  else echo "Prisma's engine could not be installed: the live comparison with it is left out"; fi; \
+	else echo "Node is not there: the live comparison with Prisma's engine is left out"; fi
 
 clean:
 	rm -rf .venv node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis
