@@ -46,8 +46,8 @@ def live_records(
     return _long(reader, file, repeated)
 
 
-def _identity(record: Record) -> tuple[bytes | None, ...]:
-    return (record.place.model.name.encode(), *record.key)
+def _identity(record: Record) -> tuple[str | bytes | None, ...]:
+    return (record.place.model.name, *record.key)
 
 
 def _hash(record: Record) -> int:
@@ -60,7 +60,7 @@ def _repeats(hashes: array[int]) -> bool:
 
 
 def _last(records: Iterable[Record]) -> Iterator[Record]:
-    found: dict[tuple[bytes | None, ...], Record] = {}
+    found: dict[tuple[str | bytes | None, ...], Record] = {}
     for record in records:
         identity = _identity(record)
         found.pop(identity, None)
@@ -70,7 +70,7 @@ def _last(records: Iterable[Record]) -> Iterator[Record]:
 
 def _long(reader: Reader, file: File, repeated: set[int]) -> Iterator[Record]:
     """Records whose key stands once as they come; of the others the last line."""
-    last: dict[tuple[bytes | None, ...], int] = {}
+    last: dict[tuple[str | bytes | None, ...], int] = {}
     if repeated:
         for item in reader.read(file):
             if isinstance(item, Record) and _hash(item) in repeated:

@@ -19,7 +19,7 @@ import msgspec
 from octavo.errors import DamagedError
 from octavo.layout.layout import RESERVED_FOLDERS, FileFamily, Kind, Layout, Place
 from octavo.layout.rawjson import Members, NotJson, elements, line_of
-from octavo.layout.unfold import Record, Unfolder, encode, version
+from octavo.layout.unfold import NUL, Record, Unfolder, encode, version
 
 Found: TypeAlias = "Record | DamagedError | UnknownKey"
 
@@ -161,7 +161,7 @@ class Reader:
                 try:
                     decoded = decode(line)
                     # A line as long as the one that Octavo writes has no key twice (see unfold).
-                    if len(encode(decoded)) + 1 != len(line):
+                    if len(encode(decoded)) + 1 != len(line) or NUL in line:
                         raise ValueError("is not as written")
                     record = unfolders[type(decoded)].of_decoded(decoded)
                 except (msgspec.MsgspecError, ValueError, RecursionError):

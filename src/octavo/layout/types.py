@@ -95,7 +95,8 @@ def _printed(column: str) -> str:
     return f"CASE num_nonnulls({column}) WHEN 1 THEN concat({column}) END"
 
 
-def _string(value: str) -> bytes:
+def string_text(value: str) -> bytes:
+    """A string as PostgreSQL's text, which cannot hold U+0000."""
     if "\0" in value:
         raise ValueError("holds U+0000, which PostgreSQL's text cannot")
     return value.encode()
@@ -186,12 +187,12 @@ _INT4 = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31 - 1)]
 _INT2 = Annotated[int, msgspec.Meta(ge=-(2**15), le=2**15 - 1)]
 _OID = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 1)]
 
-_PLAIN_TEXT = ColumnType(lambda c: f"to_json({c})", str, _string, _as_it_is, _by_bytes)
-_CAST = ColumnType(_json_string, str, _string, order_sql=lambda c: f'{c}::text COLLATE "C"')
+_PLAIN_TEXT = ColumnType(lambda c: f"to_json({c})", str, string_text, _as_it_is, _by_bytes)
+_CAST = ColumnType(_json_string, str, string_text, order_sql=lambda c: f'{c}::text COLLATE "C"')
 _PRINTED = ColumnType(
     lambda c: f"to_json(concat({c}))",
     str,
-    _string,
+    string_text,
     _printed,
     lambda c: f'concat({c}) COLLATE "C"',
     # A composite value whose fields are all NULL is none, though IS NULL says so.

@@ -19,7 +19,7 @@ from msgspec.structs import astuple
 from octavo.errors import DamagedError
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.rawjson import Members, NotJson, elements, line_of
-from octavo.layout.types import ColumnType, Text, column_type, one_line, or_null
+from octavo.layout.types import ColumnType, Text, column_type, one_line, or_null, string_text
 from octavo.schema.datamodel import ScalarField
 
 Values: TypeAlias = list[bytes | None]
@@ -29,6 +29,10 @@ Values: TypeAlias = list[bytes | None]
 encode = msgspec.json.Encoder().encode
 
 T = TypeVar("T")
+
+
+NUL = b"\\u0000"
+"""How U+0000 stands in JSON.  PostgreSQL's text has none: what may hold it goes the careful way."""
 
 
 class Record:
@@ -99,7 +103,7 @@ class Unfolder:
     def unfold(self, text: bytes) -> Record:
         """Decode one record.  Raises DamagedError, with model and field, for anything that it cannot mean."""
         try:
-            if not self.always_carefully:
+            if not self.always_carefully and NUL not in text:
                 decoded = self._decode(text)
                 if self._is_as_written(decoded, text):
                     return self.of_decoded(decoded)
@@ -315,7 +319,7 @@ def _row_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[A
         may_lack = f.nullable and (column.decoded is not msgspec.Raw or f.is_json)
         lacks = f"(v := {value}) is {'UNSET' if f.is_json and not f.is_list else 'None'}"
         found = "v" if may_lack else value
-        cell = f"text{n}({found})"
+        cell = f"{found}.encode()" if column.text is string_text else f"text{n}({found})"
         cells.append(f"None if {lacks} else {cell}" if may_lack else cell)
     source = f"def row(record):\n    return [{', '.join(cells)}]\n"
     exec(source, names)

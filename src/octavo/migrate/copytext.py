@@ -11,8 +11,10 @@ from octavo.schema.datamodel import Model
 from octavo.schema.ddl import quote, table_name
 
 _ESCAPES = ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\t", b"\\t"), (b"\r", b"\\r"))
-# No value holds a NUL, so that it can stand for the tab between values until theirs are escaped.
-_BETWEEN, _NULL = b"\0", b"\\N"
+_NULL = b"\\N"
+# While a whole row is escaped at once, these stand for the tabs between values, since no value holds a NUL,
+# and for NULLs, unless a value happens to hold that byte.
+_BETWEEN, _ABSENT = b"\0", b"\x1a"
 
 
 def copy_in(model: Model) -> bytes:
@@ -23,10 +25,10 @@ def copy_in(model: Model) -> bytes:
 
 def line(values: Values) -> bytes:
     """A row's line, with its end."""
-    if None in values:
+    row = _BETWEEN.join([_ABSENT if v is None else v for v in values])
+    if row.count(_ABSENT) != values.count(None):
         return b"\t".join([_NULL if v is None else _escaped(v) for v in values]) + b"\n"
-    text = _escaped(_BETWEEN.join(values))  # type: ignore[arg-type]
-    return text.replace(_BETWEEN, b"\t") + b"\n"
+    return _escaped(row).replace(_BETWEEN, b"\t").replace(_ABSENT, _NULL) + b"\n"
 
 
 def _escaped(value: bytes) -> bytes:
