@@ -347,7 +347,7 @@ def test_record_files(store: Store) -> None:
         (b"\0" * 80, 1, "", "holds nothing but NUL bytes"),
         (CARD[:-20] + b"\0" * 20, 5, "", "holds NUL bytes"),
         (b"\xef\xbb\xbf" + CARD, 1, "", "starts with a byte order mark"),
-        (CARD[:30], 3, "", "a string is broken"),
+        (CARD[:30], 3, "", "the text is cut"),
         (CARD.replace(b'"t"', b"5"), 4, "text", "Expected str, got int"),
         (CARD.replace(b'  "text": "t",\n', b""), 1, "text", "is missing"),
         (CARD.replace(b'"t"', b'"t",\n  "id": "c"'), 5, "", "the key 'id' stands twice"),
