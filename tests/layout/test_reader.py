@@ -397,7 +397,7 @@ def test_documents(store: Store) -> None:
         (b"null", 1, "", "is not an object"),
         (words(good)[:-5], 8, "", "the text is cut"),
         (words(good).replace(b"}\n  ]", b"\n  ]"), 8, "", "a comma is missing"),
-        (b'{"_version": 1}', 0, "", "the array words is missing"),
+        (b'{"_version": 1}', 0, "words", "is missing"),
         (b'{"_version": 1, "words": {}}', 1, "words", "is not an array"),
         (b'{"_version": 1, "words": [], "words": []}', 1, "", "the key 'words' stands twice"),
         (b'{"words": []}', 1, "_version", "is missing"),
