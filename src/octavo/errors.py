@@ -103,6 +103,8 @@ class DamagedError(DifferenceError):
         self.model, self.key, self.field = model, key, field
         self.key_values: tuple[bytes, ...] | None = None
         """the record's key as PostgreSQL's text, part by part, where it can be told"""
+        self.host: tuple[str, tuple[bytes, ...]] | None = None
+        """model and key of the record that could not be taken because of this, where they can be told"""
         where = f"{file}:{line}" if line else file
         what = " ".join(part for part in (f"{model}.{field}" if field else model, key) if part)
         super().__init__(": ".join(part for part in (where, what, reason) if part))

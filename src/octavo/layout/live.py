@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 from octavo.errors import DamagedError
 from octavo.layout.layout import Kind
-from octavo.layout.reader import File, Reader
+from octavo.layout.reader import File, Reader, UnknownKey
 from octavo.layout.unfold import Record
 
 _AT_ONCE = 5_000
@@ -17,11 +17,15 @@ _AT_ONCE = 5_000
 
 
 def live_records(
-    reader: Reader, file: File, damage: Callable[[DamagedError], None] | None = None
+    reader: Reader,
+    file: File,
+    damage: Callable[[DamagedError], None] | None = None,
+    unknown: Callable[[UnknownKey], None] = lambda key: None,
 ) -> Iterator[Record]:
     """The records of a file that count, in the order of the file.
 
-    What cannot be read goes to ``damage``; without it, it is raised.
+    What cannot be read goes to ``damage``; without it, it is raised.  ``unknown`` hears of a document's keys
+    that the schema does not know.
     """
 
     def records() -> Iterator[Record]:
@@ -32,6 +36,8 @@ def live_records(
                 if damage is None:
                     raise item
                 damage(item)
+            else:
+                unknown(item)
 
     if file.family.kind not in (Kind.LOG, Kind.LOG_PER_PARENT):
         return records()

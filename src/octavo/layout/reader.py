@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,8 +19,8 @@ import msgspec
 
 from octavo.errors import DamagedError
 from octavo.layout.layout import RESERVED_FOLDERS, FileFamily, Kind, Layout, Place
-from octavo.layout.rawjson import Members, NotJson, elements, line_of
-from octavo.layout.unfold import NUL, Record, Unfolder, encode, version
+from octavo.layout.rawjson import Members, NotJson, elements, line_of, members
+from octavo.layout.unfold import Record, Unfolder, encode, version
 
 Found: TypeAlias = "Record | DamagedError | UnknownKey"
 
@@ -161,7 +162,7 @@ class Reader:
                 try:
                     decoded = decode(line)
                     # A line as long as the one that Octavo writes has no key twice (see unfold).
-                    if len(encode(decoded)) + 1 != len(line) or NUL in line:
+                    if len(encode(decoded)) + 1 != len(line):
                         raise ValueError("is not as written")
                     record = unfolders[type(decoded)].of_decoded(decoded)
                 except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -198,11 +199,26 @@ class Reader:
             found = Members(text)
             name = msgspec.json.decode(found.get("_model") or b'""', type=str)
         except (NotJson, msgspec.MsgspecError, UnicodeError) as error:
-            raise DamagedError(_why_no_json(text, error)) from error
+            raise self._torn(family, text, _why_no_json(text, error)) from error
         place = next((p for p in family.places if p.model.name == name), None)
         if place is None:
             raise DamagedError(f"_model is {name!r}, which does not live here" if name else "has no _model")
         return self.unfolder(place).of_members(found)
+
+    def _torn(self, family: FileFamily, text: bytes, reason: str) -> DamagedError:
+        """The error for a line that is no JSON, with the model and key that stand in front of the damage."""
+        found: dict[str, bytes] = {}
+        with suppress(NotJson, UnicodeError):
+            for literal, start, end in members(text):
+                found.setdefault(literal[1:-1].decode(), text[start:end])
+        name = found.get("_model", b'""')[1:-1].decode("utf-8", "replace")
+        place = next((p for p in family.places if p.model.name == name), None)
+        if place is None:
+            return DamagedError(reason)
+        error = DamagedError(reason, model=name)
+        error.key_values = self.unfolder(place).key_in(found)
+        error.host = None if error.key_values is None else (name, error.key_values)
+        return error
 
     def _record_file(self, file: File) -> Iterator[Found]:
         place = file.family.places[0]
@@ -235,7 +251,7 @@ class Reader:
         for name, place in arrays.items():
             span = found.take_span(name)
             if span is None:
-                yield DamagedError(f"the array {name} is missing", file=file.path, model=place.model.name)
+                yield DamagedError("is missing", file=file.path, model=place.model.name, field=name)
             else:
                 yield from self._array(file, text, span, place)
         for key in found.left():
@@ -282,7 +298,7 @@ def _placed(error: DamagedError, path: str, line: int, text: bytes | None = None
     reason = _why_no_json(text, error) if text is not None and not error.field else error.reason
     line += max(error.line, 1) - 1
     placed = DamagedError(reason, file=path, line=line, model=error.model, key=error.key, field=error.field)
-    placed.key_values = error.key_values
+    placed.key_values, placed.host = error.key_values, error.host
     return placed
 
 
@@ -291,6 +307,7 @@ def _misplaced(record: Record, path: str) -> DamagedError:
         "a record that belongs in another file", file=path, line=record.line, model=record.place.model.name
     )
     error.key_values = tuple(v for v in record.key if v is not None)
+    error.host = record.place.model.name, error.key_values
     return error
 
 

@@ -8,7 +8,7 @@ names the field and the reason.  Nothing of the export's SQL is used here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 
@@ -19,7 +19,7 @@ from msgspec.structs import astuple
 from octavo.errors import DamagedError
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.rawjson import Members, NotJson, elements, line_of
-from octavo.layout.types import ColumnType, Text, column_type, one_line, or_null, string_text
+from octavo.layout.types import ColumnType, Text, column_type, one_line, or_null
 from octavo.schema.datamodel import ScalarField
 
 Values: TypeAlias = list[bytes | None]
@@ -29,10 +29,6 @@ Values: TypeAlias = list[bytes | None]
 encode = msgspec.json.Encoder().encode
 
 T = TypeVar("T")
-
-
-NUL = b"\\u0000"
-"""How U+0000 stands in JSON.  PostgreSQL's text has none: what may hold it goes the careful way."""
 
 
 class Record:
@@ -103,7 +99,7 @@ class Unfolder:
     def unfold(self, text: bytes) -> Record:
         """Decode one record.  Raises DamagedError, with model and field, for anything that it cannot mean."""
         try:
-            if not self.always_carefully and NUL not in text:
+            if not self.always_carefully:
                 decoded = self._decode(text)
                 if self._is_as_written(decoded, text):
                     return self.of_decoded(decoded)
@@ -184,14 +180,17 @@ class Unfolder:
         """The same for a record that is sliced already."""
         if self.place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) and found.get("_deleted") == b"true":
             return self._tombstone(found)
-        key = self._key(found)
+        key = self.key_in(found)
         try:
             return self._careful_record(found)
         except DamagedError as error:
-            error.key_values = key
+            if error.model == self.place.model.name:
+                error.key_values = key
+            if key is not None and self.place.kind is not Kind.EMBEDDED:
+                error.host = self.place.model.name, key
             raise
 
-    def _key(self, found: Members) -> tuple[bytes, ...] | None:
+    def key_in(self, found: Members | Mapping[str, bytes]) -> tuple[bytes, ...] | None:
         """The key's values as PostgreSQL's text, if the record shows them and they can be read."""
         names = self.place.model.key.field_names
         try:
@@ -319,7 +318,7 @@ def _row_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[A
         may_lack = f.nullable and (column.decoded is not msgspec.Raw or f.is_json)
         lacks = f"(v := {value}) is {'UNSET' if f.is_json and not f.is_list else 'None'}"
         found = "v" if may_lack else value
-        cell = f"{found}.encode()" if column.text is string_text else f"text{n}({found})"
+        cell = f"text{n}({found})"
         cells.append(f"None if {lacks} else {cell}" if may_lack else cell)
     source = f"def row(record):\n    return [{', '.join(cells)}]\n"
     exec(source, names)

@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from octavo.errors import DamagedError
 from octavo.layout.layout import Kind, Layout
+from octavo.layout.live import live_records
 from octavo.layout.reader import File, Reader
 from octavo.layout.unfold import Record
 from octavo.migrate.copybinary import CopyBinary, frames
@@ -29,19 +31,55 @@ from octavo.migrate.differences import (
     shown_value,
 )
 from octavo.migrate.tally import bucket_of
-from octavo.schema.datamodel import Datamodel, ScalarField
-from octavo.schema.ddl import sql_type
+from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
+from octavo.schema.ddl import native_type, sql_type
 
 if TYPE_CHECKING:
     from octavo.postgres.connection import Connection
 
 _BATCH = 200
+_RESPELLED = ("JsonB", "DoublePrecision", "Real")
+"""the types of which PostgreSQL takes several spellings for one value, and rounds or cuts nothing"""
 _TABLES = (
     "CREATE TABLE d (model, key, row, PRIMARY KEY (model, key)) WITHOUT ROWID",
-    # What stands in one slot (a key of a log, a key inside a key of a log) supersedes what stood there.
-    "CREATE TABLE f (model, key, slot, row, file, line, host, PRIMARY KEY (model, key, slot)) WITHOUT ROWID",
-    "CREATE TABLE hosts (model, key, line, PRIMARY KEY (model, key)) WITHOUT ROWID",
+    "CREATE TABLE f (model, key, row, file, line)",
 )
+
+
+class Unread:
+    """The records that are there in the files and could not be read: neither present nor missing."""
+
+    def __init__(self, layout: Layout, damage: Iterable[DamagedError]) -> None:
+        self.layout = layout
+        self.records = {error.host for error in damage if error.host is not None}
+        """by model and key, what is embedded in them included"""
+        self.parts = {part for error in damage if (part := self._part(error)) is not None}
+        """whole files, and arrays of documents"""
+
+    def _part(self, error: DamagedError) -> tuple[str, str] | None:
+        family = self.layout.family(error.file)
+        if family is None:
+            return None
+        if family.kind is Kind.FILE or (family.kind.is_log and not error.line):
+            return error.file, ""
+        if family.kind is Kind.DOCUMENT and not error.model:
+            return error.file, ""
+        if any(p.model.name == error.model and p.array == error.field for p in family.places):
+            return error.file, error.model
+        return None
+
+    def holds(self, name: str, row: Mapping[str, bytes | None]) -> bool:
+        """Whether the record that this row of a model would be in is among them."""
+        place, host = self.layout.place(name), self.layout.host(name)
+        names = place.model.key.field_names
+        if place.kind is Kind.EMBEDDED and place.relation is not None:
+            names = place.relation.fields
+        key = tuple(row[n] or b"" for n in names)
+        naming = place.name_fields or names
+        file = host.file_for([(row[n] or b"").decode() for n in naming]) if host.name_fields else host.path
+        return (host.model.name, key) in self.records or not self.parts.isdisjoint(
+            ((file, ""), (file, host.model.name))
+        )
 
 
 @contextmanager
@@ -60,7 +98,8 @@ def scratch(folder: Path) -> Iterator[sqlite3.Connection]:
 class CloseLook:
     """Compares the differing buckets of models, record by record.
 
-    ``differing`` names the buckets by model; ``advance`` hears of every row read.
+    ``differing`` names the buckets by model; a row whose record is among the ``unread`` is not missing;
+    ``advance`` hears of every row read.
     """
 
     def __init__(
@@ -68,24 +107,19 @@ class CloseLook:
         connection: Connection,
         reader: Reader,
         differing: Mapping[str, frozenset[int]],
+        unread: Unread,
         advance: Callable[[int], None],
     ) -> None:
         self.connection, self.reader, self.advance = connection, reader, advance
+        self.unread = unread
         self.layout: Layout = reader.layout
         self.differing = differing
         datamodel = self.layout.datamodel
         self.frames = {name: CopyBinary(datamodel, datamodel.model(name)) for name in differing}
-        hosts = (self.layout.host(name).model for name in differing)
-        self._hosts = {model.name: CopyBinary(datamodel, model) for model in hosts}
 
-    def compare(
-        self, files: Iterable[File], found: Differences, cache: Path, told: Container[tuple[str, bytes]] = ()
-    ) -> dict[str, int]:
+    def compare(self, files: Iterable[File], found: Differences, cache: Path) -> dict[str, int]:
         """Report every difference in these buckets.  Gives, by model, the number of records that the files
-        hold in them, superseded ones not counted.
-
-        ``told`` holds the models and keys of records that are known to be damaged: they are not missing.
-        """
+        hold in them, superseded ones not counted."""
         with scratch(cache) as database:
             for table in _TABLES:
                 database.execute(table)
@@ -93,9 +127,9 @@ class CloseLook:
             for framed in self.frames.values():
                 self._load_database(database, framed)
             self._load_files(database, files)
-            self._drop_superseded(database)
+            database.execute("CREATE INDEX by_key ON f (model, key)")
             for framed in self.frames.values():
-                self._report(database, framed, found, told)
+                self._report(database, framed, found)
             live = "SELECT model, count(DISTINCT key) FROM f GROUP BY model"
             return dict.fromkeys(self.frames, 0) | dict(database.execute(live))
 
@@ -114,67 +148,29 @@ class CloseLook:
 
     def _load_files(self, database: sqlite3.Connection, files: Iterable[File]) -> None:
         concerned = {self.layout.host(name).path for name in self.frames}
-        put = "INSERT OR REPLACE INTO f VALUES (?, ?, ?, ?, ?, ?, ?)"
         for file in files:
-            if file.family.path not in concerned:
-                continue
-            for number, item in enumerate(self.reader.read(file)):
-                if isinstance(item, Record) and item.place.model.name in self._hosts:
+            if file.family.path in concerned:
+                # What is damaged has been reported by now.
+                for record in live_records(self.reader, file, lambda _: None):
                     self.advance(1)
-                    if item.deleted or item.embedded:
-                        self._note_host(database, item)
-                    for row in self._rows(file, item, number):
-                        database.execute(put, row)
+                    rows = self._rows(file, record)
+                    database.executemany("INSERT INTO f VALUES (?, ?, ?, ?, ?)", rows)
 
-    def _rows(self, file: File, record: Record, number: int) -> Iterator[tuple[Any, ...]]:
-        """What of a record is to be looked at, with the slot that it takes."""
-        in_log = record.place.kind.is_log
-        slot = file.path if in_log else f"{file.path} {number}"
-        host = self._hosts[record.place.model.name].key_of(record)
-        if record.deleted:
-            return
+    def _rows(self, file: File, record: Record) -> Iterator[tuple[str, bytes, bytes, str, int]]:
+        """What of a record is to be looked at."""
         for place, values in ((record.place, record.values), *record.embedded):
             framed = self.frames.get(place.model.name)
-            if framed is None:
-                continue
-            row = framed.frame(values)
-            key = framed.key(row)
-            if bucket_of(key) in self.differing[place.model.name]:
-                inside = host if place is not record.place else b""
-                where = slot if place is record.place else f"{slot} {host.hex()}"
-                yield place.model.name, key, where, row, file.path, record.line, inside
+            if framed is not None:
+                row = framed.frame(values)
+                key = framed.key(row)
+                if bucket_of(key) in self.differing[place.model.name]:
+                    yield place.model.name, key, row, file.path, record.line
 
-    def _note_host(self, database: sqlite3.Connection, record: Record) -> None:
-        """Remember where a record of a log stands last: what an earlier line embeds is gone."""
-        if record.place.kind.is_log:
-            line = -1 if record.deleted else record.line
-            name = record.place.model.name
-            key = self._hosts[name].key_of(record)
-            database.execute("INSERT OR REPLACE INTO hosts VALUES (?, ?, ?)", (name, key, line))
-            if record.deleted and name in self.frames:
-                database.execute("DELETE FROM f WHERE model = ? AND key = ?", (name, key))
-
-    def _drop_superseded(self, database: sqlite3.Connection) -> None:
-        for name in self.frames:
-            place = self.layout.place(name)
-            if place.kind is Kind.EMBEDDED and self.layout.host(name).kind.is_log:
-                database.execute(
-                    "DELETE FROM f WHERE model = ? AND line <>"
-                    " (SELECT line FROM hosts WHERE hosts.model = ? AND hosts.key = f.host)",
-                    (name, self.layout.host(name).model.name),
-                )
-
-    def _report(
-        self,
-        database: sqlite3.Connection,
-        framed: CopyBinary,
-        found: Differences,
-        told: Container[tuple[str, bytes]],
-    ) -> None:
+    def _report(self, database: sqlite3.Connection, framed: CopyBinary, found: Differences) -> None:
         name = framed.model.name
-        gone = "SELECT key FROM d WHERE model = ? AND key NOT IN (SELECT key FROM f WHERE model = ?)"
-        for (key,) in database.execute(gone, (name, name)):
-            if (name, key) not in told:
+        gone = "SELECT key, row FROM d WHERE model = ? AND key NOT IN (SELECT key FROM f WHERE model = ?)"
+        for key, row in database.execute(gone, (name, name)):
+            if not self.unread.holds(name, framed.split(row)):
                 found.add(_difference(framed, key, DifferenceKind.MISSING))
         extra = (
             "SELECT key, file, line FROM f WHERE model = ? AND key NOT IN (SELECT key FROM d WHERE model = ?)"
@@ -183,11 +179,11 @@ class CloseLook:
         for key, file, line in database.execute(extra, (name, name)):
             found.add(_difference(framed, key, DifferenceKind.EXTRA, file=file, line=line))
         twice = (
-            "SELECT key, file, line, group_concat(file, ', ') FROM f WHERE model = ?"
+            "SELECT key, file, line, count(*), group_concat(DISTINCT file) FROM f WHERE model = ?"
             " GROUP BY key HAVING count(*) > 1"
         )
-        for key, file, line, files in database.execute(twice, (name,)):
-            reason = f"{len(files.split(', '))} records have this key, in {files}"
+        for key, file, line, number, names in database.execute(twice, (name,)):
+            reason = f"{number} records have this key, in {names.replace(',', ', ')}"
             found.add(_difference(framed, key, DifferenceKind.DAMAGED, reason=reason, file=file, line=line))
         changed = (
             "SELECT d.key, d.row, f.row, f.file, f.line FROM d JOIN f USING (model, key)"
@@ -217,7 +213,7 @@ class Meaning:
                 i for i, names in enumerate(unequal) if f.name in names and pairs[i][0][f.name] is not None
             ]
             asked = [i for i in asked if pairs[i][1][f.name] is not None]
-            if f.type == "String" and not f.is_list and f.native is None:
+            if f.kind is not ScalarKind.SCALAR or native_type(f).name not in _RESPELLED:
                 continue
             texts = [pairs[i][1][f.name] or b"" for i in asked]
             for i, printed in zip(asked, self._printed(f, texts), strict=True):

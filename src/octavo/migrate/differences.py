@@ -103,8 +103,7 @@ class Differences:
             return
         with disk.disk_errors("writing the report"):
             if self._file is None:
-                disk.make_folder(self.path.parent)
-                self._file = open(disk.create(self.path), "wb")  # noqa: SIM115
+                self._file = open(self.path, "wb")  # noqa: SIM115
             self._file.write(msgspec.json.encode(line) + b"\n")
 
 
@@ -117,10 +116,10 @@ def shown_key(model: Model, key: Mapping[str, bytes | None]) -> dict[str, Any]:
             shown[f.name] = None
         elif f.secret is not None:
             shown[f.name] = "sha256:" + hashlib.sha256(value).hexdigest()[:16]
-        elif f.type == "Int":
+        elif f.type == "Int" and value.strip(b"-").isdigit():
             shown[f.name] = int(value)
         else:
-            shown[f.name] = value.decode()
+            shown[f.name] = value.decode("utf-8", "replace")
     return shown
 
 

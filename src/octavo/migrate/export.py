@@ -24,7 +24,7 @@ from octavo.migrate.writers import Stopped, Task, Writer, Written
 from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
-from octavo.schema.ddl import table_name
+from octavo.schema.ddl import quote, table_name
 from octavo.store import disk
 
 _WORTH_SLICING = 20_000
@@ -87,6 +87,7 @@ def export(
         source.drift.raise_if_any()
         counts = source.counts(layout.datamodel)
         _refuse_unkeepable(source, layout)
+        _refuse_orphans(source, layout)
         report = ExportReport(
             data_dir,
             counts,
@@ -125,6 +126,7 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
     jobs = max(1, writing.jobs) if source.snapshot.shareable else 1
     tasks = _tasks(layout, source.counts(layout.datamodel), jobs)
     failed = threading.Event()
+    errors: list[BaseException] = []
     writer = Writer(layout, writing.root, writing.keeper, writing.progress.advance, failed.is_set)
     url = source.snapshot.url
 
@@ -141,7 +143,9 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
             try:
                 with disk.disk_errors("writing the export"), database_errors(url, "reading rows"):
                     return writer.write(connection, task)
-            except BaseException:
+            except BaseException as error:
+                # What fails later may only have been given up because of the first.
+                errors.append(error)
                 failed.set()
                 raise
             finally:
@@ -157,7 +161,6 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
                 raise
             if failed.is_set():
                 _cancel(connections)
-            errors = [e for f in futures if (e := f.exception()) and not isinstance(e, Stopped)]
         if errors:
             raise errors[0]
         return [f.result() for f in futures]
@@ -211,3 +214,29 @@ def _refuse_unkeepable(source: Source, layout: Layout) -> None:
         ]
     if found:
         raise DifferenceError("values that no file here can keep: " + "; ".join(found))
+
+
+def _refuse_orphans(source: Source, layout: Layout) -> None:
+    """Refuse rows that live with a parent which is not there.  Foreign keys forbid them, unless somebody has
+    switched off their triggers."""
+    found: list[str] = []
+    for place in layout.places:
+        relation = place.relation
+        if relation is None:
+            continue
+        parent = layout.datamodel.model(relation.parent)
+        same = " AND ".join(
+            f"p.{quote(parent.scalar(theirs).column)} = k.{quote(place.model.scalar(own).column)}"
+            for own, theirs in zip(relation.fields, relation.references, strict=True)
+        )
+        keys = ", ".join(quote(place.model.scalar(own).column) for own in relation.fields)
+        query = (
+            f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {table_name(place.model)}) AS k"
+            f" WHERE NOT EXISTS (SELECT FROM {table_name(parent)} AS p WHERE {same})"
+        )
+        with database_errors(source.snapshot.url, "looking for rows without a parent"):
+            row = source.snapshot.connection.execute(query.encode()).fetchone()
+        if row and row[0]:
+            found.append(f"{place.model.name}: rows of {row[0]} {parent.name} records that are not there")
+    if found:
+        raise DifferenceError("rows whose parent is missing have no place in the files: " + "; ".join(found))

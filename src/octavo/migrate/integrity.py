@@ -7,13 +7,14 @@ records are gathered in a temporary SQLite file and asked.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from octavo.layout.live import live_records
 from octavo.layout.reader import File, Reader
-from octavo.layout.unfold import Record, Values
+from octavo.layout.unfold import Values
 from octavo.migrate.closer import scratch
 from octavo.migrate.copybinary import CopyBinary
 from octavo.migrate.differences import shown_key
@@ -29,6 +30,7 @@ class Violation:
     fields: tuple[str, ...]
     reason: str
     file: str
+    line: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in a report."""
@@ -38,7 +40,12 @@ class Violation:
             "fields": list(self.fields),
             "reason": self.reason,
             "file": self.file,
+            "line": self.line,
         }
+
+    def __str__(self) -> str:
+        key = ", ".join(str(value) for value in self.key.values())
+        return f"{self.file}{f':{self.line}' if self.line else ''}: {self.model} {key}: {self.reason}"
 
 
 class Integrity:
@@ -69,79 +76,58 @@ class Integrity:
         return keyed, held
 
     def check(
-        self, files: Iterable[File], cache: Path, advance: Callable[[int], None]
+        self, files: Iterable[File], cache: Path, advance: Callable[[int], None], *, keys: bool = False
     ) -> Iterator[Violation]:
-        """Every violation.  Later lines of a log supersede earlier ones."""
+        """Every violation among the records that count.  With ``keys``, also of two records with one key."""
         with scratch(cache) as database:
-            database.execute(
-                "CREATE TABLE records (model, key, slot, file, PRIMARY KEY (model, key)) WITHOUT ROWID"
-            )
-            database.execute(
-                "CREATE TABLE held (model, rule, value, key, PRIMARY KEY (model, rule, key)) WITHOUT ROWID"
-            )
-            database.execute(
-                "CREATE TABLE refs (rule, value, model, key, PRIMARY KEY (rule, model, key)) WITHOUT ROWID"
-            )
+            database.execute("CREATE TABLE records (model, key, file, line)")
+            database.execute("CREATE TABLE held (model, rule, value, key, file, line)")
+            database.execute("CREATE TABLE refs (rule, value, key, file, line)")
             database.execute("BEGIN")
             for file in files:
-                for item in self.reader.read(file):
-                    if isinstance(item, Record):
-                        advance(1)
-                        self._take(database, file, item)
+                for record in live_records(self.reader, file, lambda _: None):
+                    advance(1)
+                    for place, values in ((record.place, record.values), *record.embedded):
+                        self._put(database, place.model, values, (file.path, record.line))
+            database.execute("CREATE INDEX by_key ON records (model, key)")
             database.execute("CREATE INDEX by_value ON held (model, rule, value)")
+            if keys:
+                yield from self._same_keys(database)
             yield from self._broken_uniques(database)
             for number, relation in enumerate(self.relations):
                 yield from self._orphans(database, number, relation)
 
-    def _take(self, database: sqlite3.Connection, file: File, record: Record) -> None:
-        name = record.place.model.name
-        host = self.frames[name].key_of(record)
-        slot = host.hex()
-        if self.layout.embedded(name) or record.deleted:
-            self._forget(database, name, host)
-        if record.deleted:
-            return
-        for place, values in ((record.place, record.values), *record.embedded):
-            self._put(database, place.model, values, f"{name} {slot}", file.path)
-
-    def _forget(self, database: sqlite3.Connection, host: str, key: bytes) -> None:
-        """What an earlier line of this record stood for."""
-        slot = f"{host} {key.hex()}"
-        for name in (host, *(p.model.name for p in self.layout.embedded(host))):
-            for table in ("held", "refs"):
-                database.execute(
-                    f"DELETE FROM {table} WHERE model = ? AND key IN"
-                    " (SELECT key FROM records WHERE model = ? AND slot = ?)",
-                    (name, name, slot),
-                )
-            database.execute("DELETE FROM records WHERE model = ? AND slot = ?", (name, slot))
-
-    def _put(self, database: sqlite3.Connection, model: Model, values: Values, slot: str, file: str) -> None:
-        framed = self.frames[model.name]
+    def _put(
+        self, database: sqlite3.Connection, model: Model, values: Values, where: tuple[str, int]
+    ) -> None:
+        framed, name = self.frames[model.name], model.name
         key = framed.key(framed.frame(values))
-        name = model.name
-        database.execute("INSERT OR REPLACE INTO records VALUES (?, ?, ?, ?)", (name, key, slot, file))
+        database.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (name, key, *where))
         uniques, held = self.rules[name]
         for rule, positions in uniques:
             if (value := _joined(values, positions)) is not None:
-                database.execute("INSERT OR REPLACE INTO held VALUES (?, ?, ?, ?)", (name, rule, value, key))
+                database.execute(
+                    "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?)", (name, rule, value, key, *where)
+                )
         for number, positions in held:
             if (value := _joined(values, positions)) is not None:
-                database.execute(
-                    "INSERT OR REPLACE INTO refs VALUES (?, ?, ?, ?)", (number, value, name, key)
-                )
+                database.execute("INSERT INTO refs VALUES (?, ?, ?, ?, ?)", (number, value, key, *where))
+
+    def _same_keys(self, database: sqlite3.Connection) -> Iterator[Violation]:
+        query = "SELECT model, key, file, line FROM records GROUP BY model, key HAVING count(*) > 1"
+        for name, key, file, line in database.execute(query):
+            fields = self.layout.datamodel.model(name).key.field_names
+            yield self._violation(name, key, fields, "another record has this key", (file, line))
 
     def _broken_uniques(self, database: sqlite3.Connection) -> Iterator[Violation]:
         query = (
-            "SELECT h.model, h.rule, h.key, r.file FROM held h JOIN records r USING (model, key)"
-            " WHERE (h.model, h.rule, h.value) IN"
-            " (SELECT model, rule, value FROM held GROUP BY model, rule, value HAVING count(*) > 1)"
+            "SELECT model, rule, key, file, line FROM held WHERE (model, rule, value) IN"
+            " (SELECT model, rule, value FROM held GROUP BY 1, 2, 3 HAVING count(DISTINCT key) > 1)"
         )
-        for name, rule, key, file in database.execute(query):
+        for name, rule, key, file, line in database.execute(query):
             fields = tuple(rule.split(","))
-            yield self._violation(
-                name, key, fields, f"another record has the same {' and '.join(fields)}", file
-            )
+            reason = f"another record has the same {' and '.join(fields)}"
+            yield self._violation(name, key, fields, reason, (file, line))
 
     def _orphans(self, database: sqlite3.Connection, number: int, relation: Relation) -> Iterator[Violation]:
         parent = self.layout.datamodel.model(relation.parent)
@@ -154,17 +140,16 @@ class Integrity:
         asked: tuple[Any, ...] = (
             (relation.parent,) if by_key else (relation.parent, ",".join(relation.references))
         )
-        query = (
-            "SELECT refs.key, records.file FROM refs JOIN records USING (model, key)"
-            f" WHERE refs.rule = ? AND refs.value NOT IN ({there})"
-        )
-        for key, file in database.execute(query, (number, *asked)):
+        query = f"SELECT key, file, line FROM refs WHERE rule = ? AND value NOT IN ({there})"
+        for key, *where in database.execute(query, (number, *asked)):
             reason = f"its {relation.parent} ({', '.join(relation.fields)}) is not there"
-            yield self._violation(relation.child, key, relation.fields, reason, file)
+            yield self._violation(relation.child, key, relation.fields, reason, where)
 
-    def _violation(self, name: str, key: bytes, fields: tuple[str, ...], reason: str, file: str) -> Violation:
+    def _violation(
+        self, name: str, key: bytes, fields: tuple[str, ...], reason: str, where: Sequence[Any]
+    ) -> Violation:
         framed = self.frames[name]
-        return Violation(name, shown_key(framed.model, framed.split_key(key)), fields, reason, file)
+        return Violation(name, shown_key(framed.model, framed.split_key(key)), fields, reason, *where)
 
 
 def _joined(values: Values, positions: list[int]) -> bytes | None:

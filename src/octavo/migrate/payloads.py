@@ -20,6 +20,7 @@ from octavo.store import disk
 from octavo.store.beneath import Outside, folder_beneath, open_beneath, parts_of
 
 _CHUNK = 1 << 20
+CONFLICT = "another file stands there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +165,7 @@ def payload_conflict(files_root: Path, path: str, digest: str) -> str | None:
         there = _digest_there(files_root, path)
     except Outside:
         return None
-    return None if there in (None, digest) else "another file stands there"
+    return None if there in (None, digest) else CONFLICT
 
 
 def put_back(data: Path, layout: Layout, digest: str, files_root: Path, path: str) -> str | None:
@@ -177,7 +178,7 @@ def put_back(data: Path, layout: Layout, digest: str, files_root: Path, path: st
     try:
         parts_of(path)
         if (there := _digest_there(files_root, path)) is not None:
-            return None if there == digest else "another file stands there"
+            return None if there == digest else CONFLICT
         folder = folder_beneath(files_root, path)
     except Outside as error:
         return f"the path {error.reason}"
@@ -197,7 +198,7 @@ def put_back(data: Path, layout: Layout, digest: str, files_root: Path, path: st
             try:
                 os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
             except FileExistsError:
-                return "another file stands there"
+                return CONFLICT
         finally:
             os.unlink(beside, dir_fd=folder)
         os.fsync(folder)

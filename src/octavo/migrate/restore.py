@@ -11,18 +11,22 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
 from octavo.errors import DamagedError, DifferenceError, UsageError
+from octavo.layout.fold import logs_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_path
+from octavo.layout.unfold import Record
 from octavo.migrate.copytext import copy_in, line
-from octavo.migrate.differences import listed
-from octavo.migrate.payloads import payload_conflict, put_back
+from octavo.migrate.differences import listed, shown_key
+from octavo.migrate.integrity import Integrity
+from octavo.migrate.payloads import CONFLICT, file_digest, payload_conflict, put_back
 from octavo.migrate.progress import SILENT, Progress
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.failures import database_errors
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from octavo.postgres.connection import Connection
 
 _BUFFER = 1 << 16
+_VIOLATIONS_SHOWN = 5
 
 
 @dataclass
@@ -50,6 +55,8 @@ class RestoreReport:
     payloads: int = 0
     """rows whose payload is below the files root now"""
     payload_notes: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    """what lies in the data folder and has no place in the database: unknown keys, stray files"""
     seconds: float = 0.0
 
 
@@ -81,13 +88,16 @@ def restore(
         filling = _Filling(connection, url, layout)
         report.created_tables = filling.prepare()
         progress.begin("restore", sum(f.size for f in there.files), "bytes")
+        loading = _Loading(reader, there, progress)
         for model in filling.order():
-            report.counts[model.name] = filling.load(model, reader, there, progress)
+            report.counts[model.name] = filling.load(model, loading)
+        loading.check_logs()
         progress.begin("keys and indexes", 0)
-        filling.finish()
+        filling.finish(loading)
         with disk.disk_errors("writing payloads"):
             report.payloads = payloads.write()
         report.payload_notes = payloads.notes
+        report.left_out = [*sorted(loading.unknown), *(f"{path}: a stray file" for path in there.strays)]
     report.seconds = time.monotonic() - started
     return report
 
@@ -168,11 +178,9 @@ class _Filling:
         self._run([f"ALTER TABLE {table} DROP CONSTRAINT {name}"])
         self.dropped.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} {row[0]}")
 
-    def load(self, model: Model, reader: Reader, there: Contents, progress: Progress) -> int:
+    def load(self, model: Model, loading: _Loading) -> int:
         """Copy every row of a model out of the files into its table.  Gives their number."""
-        place = self.layout.place(model.name)
-        files = [f for f in there.files if f.family.path == self.layout.host(model.name).path]
-        source = _Rows(reader, place, files, progress)
+        source = _Rows(loading, self.layout.place(model.name))
         try:
             with self.connection.cursor() as cursor, cursor.copy(copy_in(model)) as copy:
                 buffer = bytearray()
@@ -182,31 +190,84 @@ class _Filling:
                         copy.write(bytes(buffer))
                         buffer.clear()
                 copy.write(bytes(buffer))
+        except (psycopg.errors.UniqueViolation, psycopg.errors.ForeignKeyViolation) as error:
+            raise loading.inconsistent(error) from error
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise source.blame(error, model) from error
         return source.count
 
-    def finish(self) -> None:
+    def finish(self, loading: _Loading) -> None:
         """Make keys, indexes and foreign keys; let counters go on behind what is there."""
         for statement in (*(self.statements.after_rows if self.created else ()), *self.dropped):
             try:
                 self.connection.execute(statement.encode())
             except psycopg.IntegrityError as error:
-                raise _inconsistent(error) from error
+                raise loading.inconsistent(error) from error
         for model in self.datamodel.tables:
             for f in model.scalars:
                 if is_serial(f):
                     column, table = quote(f.column), table_name(model)
                     sequence = f"pg_get_serial_sequence({literal(table)}, {literal(f.column)})"
                     highest = f"(SELECT max({column}) FROM {table})"
-                    self._run([f"SELECT setval({sequence}, {highest}) WHERE {highest} IS NOT NULL"])
+                    self._run([f"SELECT setval({sequence}, {highest}) WHERE {highest} > 0"])
+
+
+class _Loading:
+    """The data folder that is being loaded, and what is learnt about it on the way."""
+
+    def __init__(self, reader: Reader, there: Contents, progress: Progress) -> None:
+        self.reader, self.there, self.progress = reader, there, progress
+        self.unknown: set[str] = set()
+        self._logs: set[str] = set()
+
+    def records(self, file: File, *, note: bool = False) -> Iterator[Record]:
+        """The records of a file that count.  With ``note``, what they tell beside their rows is kept."""
+        if not note:
+            return live_records(self.reader, file)
+        return self._noting(file)
+
+    def _noting(self, file: File) -> Iterator[Record]:
+        owned = {p.model.name: logs_of(self.reader.layout, p.model) for p in file.family.places}
+        for record in live_records(self.reader, file, unknown=lambda u: self._note(u.file, u.key)):
+            for place, key in record.unknown:
+                self._note(f"{file.path} ({place.model.name})", key)
+            if places := owned[record.place.model.name]:
+                key_values = [(v or b"").decode() for v in record.key]
+                self._logs.update(place.file_for(key_values) for place in places)
+            yield record
+
+    def _note(self, where: str, key: str) -> None:
+        self.unknown.add(f"{where}: the key {key!r}, which the schema does not know")
+
+    def check_logs(self) -> None:
+        """Raise DamagedError unless every parent has its logs, and every log its parent."""
+        there = {f.path for f in self.there.files if f.family.kind is Kind.LOG_PER_PARENT}
+        if missing := self._logs - there:
+            raise DamagedError("the log of a record that is there is missing", file=min(missing))
+        if lone := there - self._logs:
+            raise DamagedError("a log whose parent is not there", file=min(lone))
+
+    def inconsistent(self, error: psycopg.IntegrityError) -> DifferenceError:
+        """The error for records that break a rule of the schema.
+
+        PostgreSQL's detail holds values, and so is not repeated: the records are looked for here.
+        """
+        check = Integrity(self.reader).check(
+            self.there.files, self.reader.root / "cache", lambda _: None, keys=True
+        )
+        found = [str(violation) for violation in islice(check, _VIOLATIONS_SHOWN)]
+        table, constraint = error.diag.table_name or "?", error.diag.constraint_name or "?"
+        message = f"the files are not consistent: {_kind(error)} in table {table}, by {constraint}"
+        return DifferenceError("\n  ".join((message, *found)))
 
 
 class _Rows:
     """The rows of one model, out of the files that hold them; knows afterwards which came from where."""
 
-    def __init__(self, reader: Reader, place: Place, files: list[File], progress: Progress) -> None:
-        self.reader, self.place, self.files, self.progress = reader, place, files, progress
+    def __init__(self, loading: _Loading, place: Place) -> None:
+        self.loading, self.place = loading, place
+        path = loading.reader.layout.host(place.model.name).path
+        self.files = [f for f in loading.there.files if f.family.path == path]
         self.count = 0
         self.starts: list[tuple[int, File]] = []
 
@@ -214,46 +275,42 @@ class _Rows:
         embedded = self.place.kind is Kind.EMBEDDED
         for file in self.files:
             self.starts.append((self.count, file))
-            for values in self._of(file):
+            first = not embedded and self.place is file.family.places[0]
+            for _, values in self._of(self.loading.records(file, note=first)):
                 self.count += 1
                 yield values
             if not embedded:
-                self.progress.advance(file.size)
+                self.loading.progress.advance(file.size)
 
-    def _of(self, file: File) -> Iterator[list[bytes | None]]:
-        if self.place.kind is not Kind.EMBEDDED:
-            for record in live_records(self.reader, file):
-                if record.place is self.place:
-                    yield record.values
-            return
-        for record in live_records(self.reader, file):
-            for place, values in record.embedded:
-                if place is self.place:
-                    yield values
+    def _of(self, records: Iterator[Record]) -> Iterator[tuple[Record, list[bytes | None]]]:
+        for record in records:
+            if record.place is self.place:
+                yield record, record.values
+            elif self.place.kind is Kind.EMBEDDED:
+                yield from ((record, values) for place, values in record.embedded if place is self.place)
 
     def blame(self, error: psycopg.Error, model: Model) -> DamagedError:
-        """The error with the file that the refused row came from; PostgreSQL tells its number."""
+        """The error with the line that the refused row came from; PostgreSQL tells the row's number."""
         context = error.diag.context or ""
         told = re.search(r"COPY .*?, line (\d+)(?:, column ([^:\n]+))?", context)
         number = int(told[1]) if told else 0
-        file = next((f.path for first, f in reversed(self.starts) if first < number), "")
         column = error.diag.column_name or (told[2] if told else "") or ""
         name = next((f.name for f in model.scalars if f.column == column), column)
         reason = f"PostgreSQL refuses the value ({error.sqlstate}: {_kind(error)})"
-        return DamagedError(reason, file=file, model=model.name, field=name)
+        for first, file in reversed(self.starts):
+            if first < number:
+                rows = self._of(self.loading.records(file))
+                record, values = next(islice(rows, number - first - 1, None))
+                row = dict(zip((f.name for f in model.scalars), values, strict=True))
+                key = ", ".join(str(v) for v in shown_key(model, row).values())
+                return DamagedError(
+                    reason, file=file.path, line=record.line, model=model.name, key=key, field=name
+                )
+        return DamagedError(reason, model=model.name, field=name)
 
 
 def _kind(error: psycopg.Error) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
-
-
-def _inconsistent(error: psycopg.IntegrityError) -> DifferenceError:
-    """Rows that break a rule of the schema.  PostgreSQL's detail holds values, and so is not repeated."""
-    table, constraint = error.diag.table_name or "?", error.diag.constraint_name or "?"
-    return DifferenceError(
-        f"the files are not consistent: {_kind(error)} in table {table}, by {constraint}",
-        hint="octavo verify against the database they came from, or octavo doctor, names the records",
-    )
 
 
 class _Payloads:
@@ -279,12 +336,14 @@ class _Payloads:
     def refuse_conflicts(self) -> None:
         """Raise before anything is written if a payload is not there, or would replace another file."""
         conflicts: list[str] = []
+        sound: set[str] = set()
         for place, path, digest in self._rows():
             if digest is None:
                 self.notes.append(f"{place.model.name}: {path!r} has no payload in the data folder")
                 continue
-            if not (self.reader.root / payload_path(self.layout, digest)).is_file():
-                raise DamagedError("the payload is missing", file=payload_path(self.layout, digest))
+            if digest not in sound:
+                self._check(digest)
+                sound.add(digest)
             with disk.disk_errors("looking at the files root"):
                 if reason := payload_conflict(self.files_root, path, digest):
                     conflicts.append(f"{path}: {reason}")
@@ -297,6 +356,17 @@ class _Payloads:
                 hint="restore with another --files-root",
             )
 
+    def _check(self, digest: str) -> None:
+        path = payload_path(self.layout, digest)
+        try:
+            found, _ = file_digest(self.reader.root / path)
+        except FileNotFoundError as error:
+            raise DamagedError("the payload is missing", file=path) from error
+        except OSError as error:
+            raise DamagedError(f"the payload cannot be read: {error.strerror}", file=path) from error
+        if found != digest:
+            raise DamagedError("the payload is not what its digest says", file=path)
+
     def write(self) -> int:
         """Write each payload to where its row says.  Gives the number of rows that have theirs now."""
         written = 0
@@ -307,6 +377,8 @@ class _Payloads:
             reason = put_back(self.reader.root, self.layout, digest, self.files_root, path)
             if reason is None:
                 written += 1
+            elif reason == CONFLICT:
+                raise DifferenceError(f"{path} below {self.files_root}: {reason}")
             else:
                 self.notes.append(f"{place.model.name}: {path!r} was not written: {reason}")
         return written

@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
 from octavo.layout.unfold import Record
-from octavo.migrate.closer import CloseLook
-from octavo.migrate.copybinary import CopyBinary, frame_key, frames
+from octavo.migrate.closer import CloseLook, Unread
+from octavo.migrate.copybinary import CopyBinary, frames
 from octavo.migrate.differences import Difference, DifferenceKind, Differences, shown_key
 from octavo.migrate.integrity import Integrity, Violation
 from octavo.migrate.payloads import digest_of, file_digest, read_payload
@@ -124,13 +124,12 @@ def verify(
         source.drift.raise_if_any()
         with disk.disk_errors("listing the data folder"):
             there = contents(layout, data_dir)
-        report_path = _report_path(data_dir)
-        with closing(Differences(report_path)) as found:
+        with closing(Differences(_new_report(data_dir))) as found:
             verification = _Verification(source, layout, data_dir, options, there, found)
             report = verification.run(progress)
             report.notes = tuple(str(note) for note in source.drift.notes)
-            report.report = report_path
-            if report_path is None:
+            report.report = found.path
+            if found.path is None:
                 report.left_out.append("the full report: cache/ cannot be written")
             report.seconds = time.monotonic() - started
             found.finish(report.to_dict())
@@ -151,8 +150,6 @@ class _Verification:
         self.there, self.found = there, found
         self.connection = source.snapshot.connection
         self.reader = Reader(layout, root)
-        self.told: set[tuple[str, bytes]] = set()
-        """models and keys of records that were reported as damaged"""
 
     def run(self, progress: Progress) -> VerifyReport:
         counts = self.source.counts(self.layout.datamodel)
@@ -169,8 +166,9 @@ class _Verification:
         if differing:
             progress.begin("looking closer", sum(counts[n] for n in differing))
             with database_errors(self.source.snapshot.url, "reading rows"):
-                look = CloseLook(self.connection, self.reader, differing, progress.advance)
-                live = look.compare(self.there.files, self.found, self.root / "cache", self.told)
+                unread = Unread(self.layout, scan.damage)
+                look = CloseLook(self.connection, self.reader, differing, unread, progress.advance)
+                live = look.compare(self.there.files, self.found, self.root / "cache")
         for name, tally in database.items():
             alike = sum(n for bucket, n in files[name].rows.items() if bucket not in differing.get(name, ()))
             report.counts[name] = {"database": tally.count, "files": alike + live.get(name, 0)}
@@ -207,11 +205,12 @@ class _Verification:
             family = self.layout.family(path)
             for place in family.places if family else ():
                 self._damaged(place, DamagedError("the file is missing", file=path))
-        for error in scan.damage:
+        for error in sorted(scan.damage, key=lambda e: (e.file, e.line)):
             family = self.layout.family(error.file)
             places = family.places if family else ()
             named = [p for p in self.layout.places if p.model.name == error.model]
-            for place in named or places:
+            # A line of a log is one record, even if it cannot be told of which model.
+            for place in named or (places[:1] if family and family.kind.is_log else places):
                 self._damaged(place, error)
         have = {f.path for f in self.there.files}
         for place in self.layout.places:
@@ -223,14 +222,24 @@ class _Verification:
                     self._damaged(
                         place, DamagedError("the log of a record that is there is missing", file=path)
                     )
-            for path in sorted(f.path for f in self.there.of(place) if f.path not in scan.logs):
+            parent = self.layout.host(place.relation.parent) if place.relation else place
+            if any(e.host is None and self._is_in(e, parent) for e in scan.damage):
+                # It may be the log of a record that could not be read.
+                continue
+            unread = {
+                place.file_for([v.decode() for v in e.host[1]])
+                for e in scan.damage
+                if e.host is not None and e.host[0] == parent.model.name
+            }
+            for path in sorted({f.path for f in self.there.of(place)} - scan.logs - unread):
                 self._damaged(place, DamagedError("a log whose parent is not there", file=path))
+
+    def _is_in(self, error: DamagedError, place: Place) -> bool:
+        family = self.layout.family(error.file)
+        return family is not None and place in family.places
 
     def _damaged(self, place: Place, error: DamagedError) -> None:
         key = _key_of(place, error)
-        if key:
-            values = [key[n] for n in place.model.key.field_names]
-            self.told.add((place.model.name, frame_key(values)))
         self.found.add(
             Difference(
                 model=place.model.name,
@@ -266,13 +275,14 @@ class _Verification:
         for _, record in self._records(places):
             place = record.place
             names = [f.name for f in place.model.scalars]
-            path = (record.values[names.index(place.payload)] or b"").decode()
+            value = record.values[names.index(place.payload)]
+            path = (value or b"").decode()
             if record.sha256 is not None:
                 used.add(record.sha256)
                 report.payloads += 1
                 if reason := self._payload_damage(record.sha256, checked):
                     self._payload(record, reason, DifferenceKind.DAMAGED)
-            if compare and path:
+            if compare and value is not None:
                 self._compare_payload(report, record, path)
         for digest, path in payload_files(self.layout, self.root):
             if digest not in used:
@@ -371,13 +381,16 @@ def _key_of(place: Place, error: DamagedError) -> Mapping[str, bytes | None]:
     return {}
 
 
-def _report_path(root: Path) -> Path | None:
-    """A new file for the report, or None where the store cannot be written."""
-    cache = root / "cache"
-    if not os.access(cache if cache.is_dir() else root, os.W_OK):
-        return None
+def _new_report(root: Path) -> Path | None:
+    """A new file for the report, empty yet; None where the store cannot be written."""
     stamp = time.strftime("%Y-%m-%dT%H%M%S")
-    candidates = (
-        cache / f"verification-{stamp}{suffix}.jsonl" for suffix in ("", *(f"-{n}" for n in range(2, 99)))
-    )
-    return next((path for path in candidates if not path.exists()), None)
+    try:
+        disk.make_folder(root / "cache")
+        for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+            path = root / "cache" / f"verification-{stamp}{suffix}.jsonl"
+            with suppress(FileExistsError):
+                os.close(disk.create(path))
+                return path
+    except OSError:
+        pass
+    return None

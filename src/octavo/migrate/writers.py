@@ -160,7 +160,11 @@ class Writer:
     def _with_payload(self, place: Place, values: list[str], key_length: int, line: bytes) -> bytes:
         key, payload = values[:key_length], values[key_length:]
         size = int(payload[1]) if place.payload_size and payload[1] else None
-        digest = self.keeper.keep(place.model.name, _shown(key), payload[0], size) if payload[0] else None
+        digest = (
+            self.keeper.keep(place.model.name, _shown(key), payload[0], size)
+            if payload[0] is not None
+            else None
+        )
         return line if digest is None else b'%s,"_sha256":"%s"}\n' % (line[:-2], digest.encode())
 
 
