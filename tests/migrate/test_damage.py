@@ -141,7 +141,7 @@ DAMAGE: dict[str, tuple[Damage, dict[str, dict[str, int]]]] = {
     ),
     "a torn end": (
         lambda d: relog(chat_logs(d)[0], lambda x: [*x[:-1], x[-1][:-20]]),
-        {"Message": {"damaged": 1, "missing": 1}},
+        {"Message": {"damaged": 1}},
     ),
     "a field of the wrong type": (
         lambda d: edit(d / "tags" / "tags.json", lambda x: x["tags"][0].update(name=5)),

@@ -72,7 +72,7 @@ def show(report: DemoReport) -> None:
         typer.echo(f"  {command}")
     typer.echo(
         f"""
-With a database of your own (names and a password of your own too):
+With a database of your own:
 
   export DATABASE_URL='postgresql://user:password@localhost:5432/app?schema=public'
   {program()} inventory
