@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +59,38 @@ def schema_template(server: EmbeddedServer) -> str:
 def schema_database(new_database: Callable[..., str], schema_template: str) -> str:
     """The URL of a fresh database with schema 0.7's tables, without rows."""
     return new_database(schema_template)
+
+
+@pytest.fixture(scope="session")
+def sample(
+    server: EmbeddedServer, schema_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, Path]:
+    """The name of a database that holds sample data, to be copied, and its files root."""
+    from octavo.demo.sample import load_sample
+    from octavo.postgres.connection import connect
+
+    files_root = tmp_path_factory.mktemp("sample") / "public"
+    with connect(server.create_database("sample_07", template=schema_template)) as connection:
+        load_sample(connection, files_root, messages=150)
+    return "sample_07", files_root
+
+
+@pytest.fixture
+def sample_database(new_database: Callable[..., str], sample: tuple[str, Path]) -> str:
+    """The URL of a fresh database with sample data."""
+    return new_database(sample[0])
+
+
+@pytest.fixture(scope="session")
+def exported(
+    server: EmbeddedServer, sample: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A data folder with the sample data.  Not to be changed: copy it."""
+    from octavo.layout.layout import frozen_layout
+    from octavo.migrate.export import ExportOptions, export
+    from octavo.postgres.url import DatabaseUrl
+
+    target = tmp_path_factory.mktemp("exported") / "data"
+    url = DatabaseUrl.parse(server.url(sample[0], schema="public"))
+    export(url, target, frozen_layout(), ExportOptions(sample[1]))
+    return target

@@ -1,0 +1,55 @@
+"""What a data folder holds, to be compared."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+def tree(root: Path, *, cache: bool = False) -> dict[str, bytes | None]:
+    """The content of every file below a folder, by path; of a folder or anything else None.
+
+    Without ``cache`` what lies in ``cache/`` is left out.
+    """
+    found: dict[str, bytes | None] = {}
+    for folder, names, files in os.walk(root):
+        relative = Path(folder).relative_to(root)
+        if not cache and relative == Path("cache"):
+            names.clear()
+            continue
+        found |= {str(relative / name): None for name in names}
+        for name in files:
+            path = Path(folder, name)
+            found[str(relative / name)] = (
+                path.read_bytes() if path.is_file() and not path.is_symlink() else None
+            )
+    return found
+
+
+def records(root: Path, path: str) -> list[Any]:
+    """The lines of a log, decoded."""
+    return [json.loads(line) for line in (root / path).read_text("utf-8").splitlines()]
+
+
+def edit_json(path: Path, change: Callable[[Any], None]) -> None:
+    """Change a document or record file in place, keeping its form."""
+    data = json.loads(path.read_text("utf-8"))
+    change(data)
+    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def edit_line(path: Path, number: int, change: Callable[[Any], None]) -> None:
+    """Change one line of a log (counted from 0), keeping its form."""
+    lines = path.read_text("utf-8").split("\n")
+    data = json.loads(lines[number])
+    change(data)
+    lines[number] = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    path.write_text("\n".join(lines), "utf-8")
+
+
+def beside(target: Path) -> Iterator[str]:
+    """The names of what lies beside a folder."""
+    return (name for name in sorted(os.listdir(target.parent)) if name != target.name)
