@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from zlib import crc32
 
-BUCKETS = 4096
+BUCKETS = 1024
 
 
 def bucket_of(key: bytes) -> int:
