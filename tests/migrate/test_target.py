@@ -61,18 +61,15 @@ class TestWhatStandsThere:
         assert state_of(tmp_path, LAYOUT) is State.STORE
 
     def test_so_do_other_folders_links_and_pipes(self, tmp_path: Path) -> None:
-        for number, make in enumerate(
-            [
-                lambda at: (at / "elsewhere").mkdir(),
-                lambda at: (at / "characters").symlink_to(at.parent),
-                lambda at: os.mkfifo(at / "pipe"),
-                lambda at: (at / "tags").mkdir() or os.mkfifo(at / "tags" / "tags.json"),
-                lambda at: (at / "tags").mkdir() or (at / "tags" / "tags.json").symlink_to("/dev/zero"),
-            ]
-        ):
-            (at := tmp_path / str(number)).mkdir()
-            make(at)
-            assert state_of(at, LAYOUT) is State.STORE
+        folders = [tmp_path / name for name in "abcde"]
+        for folder in folders:
+            (folder / "tags").mkdir(parents=True)
+        (folders[0] / "elsewhere").mkdir()
+        (folders[1] / "characters").symlink_to(tmp_path)
+        os.mkfifo(folders[2] / "pipe")
+        os.mkfifo(folders[3] / "tags" / "tags.json")
+        (folders[4] / "tags" / "tags.json").symlink_to("/dev/zero")
+        assert [state_of(folder, LAYOUT) for folder in folders] == [State.STORE] * 5
 
     def test_a_file_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "data").write_text("x")

@@ -98,7 +98,7 @@ class Writer:
                 for row in self._rows(connection, place, WHOLE, written):
                     head, _, content = row.rpartition(CUT)
                     if hanging:
-                        self._make_logs(hanging, _decoded(head))
+                        written.files += self._make_logs(hanging, _decoded(head))
                     file.write(opening + content[:-1].replace(BREAK, b"\n"))
                     opening, closing_bracket = b",\n    ", b"\n  ]"
                 file.write(closing_bracket)
@@ -114,7 +114,7 @@ class Writer:
             names = _decoded(head)
             with self._open(place.file_for(names)) as file:
                 file.write(content.replace(BREAK, b"\n"))
-            self._make_logs(hanging, names)
+            written.files += self._make_logs(hanging, names)
             written.files += 1
         return written
 
@@ -131,7 +131,7 @@ class Writer:
                 for row in rows:
                     head, _, line = row.rpartition(CUT)
                     values = _decoded(head)
-                    self._make_logs(hanging, values[:key_length])
+                    written.files += self._make_logs(hanging, values[:key_length])
                     if place.payload:
                         line = self._with_payload(place, values, key_length, line)
                     file.write(line)
@@ -145,13 +145,16 @@ class Writer:
             # The parent's task may have made the file already, empty.
             with open(self._opened(place.file_for(_decoded(head))), "wb", buffering=_BUFFER) as file:
                 file.writelines(map(itemgetter(2), lines))
-            written.files += 1
         return written
 
-    def _make_logs(self, places: list[Place], key: list[str]) -> None:
-        """An empty log for each log that the parent with this key owns, where there is none yet."""
+    def _make_logs(self, places: list[Place], key: list[str]) -> int:
+        """An empty log for each log that the parent with this key owns, where there is none yet.
+
+        Gives their number, whoever fills them.
+        """
         for place in places:
             os.close(self._opened(place.file_for(key)))
+        return len(places)
 
     def _opened(self, path: str) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
