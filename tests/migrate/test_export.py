@@ -557,6 +557,8 @@ def test_writers_during_an_export_do_not_show(
             while not stop.is_set():
                 number += 1
                 with connection.transaction():
+                    # One writer after the other: both update every row, in no order.
+                    connection.execute("SELECT pg_advisory_xact_lock(1)")
                     connection.execute("UPDATE tags SET name = (name::int + 1)::text")
                     for chat in chats:
                         connection.execute(
