@@ -34,19 +34,30 @@ def records(root: Path, path: str) -> list[Any]:
     return [json.loads(line) for line in (root / path).read_text("utf-8").splitlines()]
 
 
-def edit_json(path: Path, change: Callable[[Any], None]) -> None:
+def parse(text: str | bytes) -> Any:
+    """JSON decoded, but for fractions, which are kept as they are spelled."""
+    return json.loads(text, parse_float=lambda fraction: f"\0{fraction}\0")
+
+
+def spell(data: Any, **options: Any) -> str:
+    """What :func:`parse` gave, as JSON again."""
+    text = json.dumps(data, **({"ensure_ascii": False} | options))
+    return text.replace('"\\u0000', "").replace('\\u0000"', "")
+
+
+def edit_json(path: Path, change: Callable[[Any], object]) -> None:
     """Change a document or record file in place, keeping its form."""
-    data = json.loads(path.read_text("utf-8"))
+    data = parse(path.read_text("utf-8"))
     change(data)
-    path.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    path.write_text(spell(data, indent=2) + "\n", "utf-8")
 
 
-def edit_line(path: Path, number: int, change: Callable[[Any], None]) -> None:
+def edit_line(path: Path, number: int, change: Callable[[Any], object]) -> None:
     """Change one line of a log (counted from 0), keeping its form."""
     lines = path.read_text("utf-8").split("\n")
-    data = json.loads(lines[number])
+    data = parse(lines[number])
     change(data)
-    lines[number] = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
+    lines[number] = spell(data, separators=(",", ":"))
     path.write_text("\n".join(lines), "utf-8")
 
 

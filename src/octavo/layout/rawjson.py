@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 import msgspec
 
@@ -73,6 +74,15 @@ class Members:
 def line_of(text: bytes, position: int) -> int:
     """The line that a position is in, from 1."""
     return text.count(b"\n", 0, position) + 1
+
+
+def before_damage(text: bytes) -> dict[str, bytes]:
+    """The members of a broken object that stand in front of the damage, each key's first."""
+    found: dict[str, bytes] = {}
+    with suppress(NotJson, UnicodeError):
+        for literal, start, end in members(text):
+            found.setdefault(literal[1:-1].decode(), text[start:end])
+    return found
 
 
 def members(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:

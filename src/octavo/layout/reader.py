@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +18,7 @@ import msgspec
 
 from octavo.errors import DamagedError
 from octavo.layout.layout import RESERVED_FOLDERS, FileFamily, Kind, Layout, Place
-from octavo.layout.rawjson import Members, NotJson, elements, line_of, members
+from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of
 from octavo.layout.unfold import Record, Unfolder, encode, version
 
 Found: TypeAlias = "Record | DamagedError | UnknownKey"
@@ -207,10 +206,7 @@ class Reader:
 
     def _torn(self, family: FileFamily, text: bytes, reason: str) -> DamagedError:
         """The error for a line that is no JSON, with the model and key that stand in front of the damage."""
-        found: dict[str, bytes] = {}
-        with suppress(NotJson, UnicodeError):
-            for literal, start, end in members(text):
-                found.setdefault(literal[1:-1].decode(), text[start:end])
+        found = before_damage(text)
         name = found.get("_model", b'""')[1:-1].decode("utf-8", "replace")
         place = next((p for p in family.places if p.model.name == name), None)
         if place is None:

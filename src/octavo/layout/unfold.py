@@ -18,7 +18,7 @@ from msgspec.structs import astuple
 
 from octavo.errors import DamagedError
 from octavo.layout.layout import VERSION, Kind, Layout, Place
-from octavo.layout.rawjson import Members, NotJson, elements, line_of
+from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of
 from octavo.layout.types import ColumnType, Text, column_type, one_line, or_null
 from octavo.schema.datamodel import ScalarField
 
@@ -174,7 +174,11 @@ class Unfolder:
             return self.of_members(Members(text))
         except NotJson as error:
             line = line_of(text, error.position)
-            raise DamagedError(error.reason, line=line, model=self.place.model.name) from error
+            damaged = DamagedError(error.reason, line=line, model=self.place.model.name)
+            damaged.key_values = self.key_in(before_damage(text))
+            if damaged.key_values is not None:
+                damaged.host = self.place.model.name, damaged.key_values
+            raise damaged from error
 
     def of_members(self, found: Members) -> Record:
         """The same for a record that is sliced already."""

@@ -62,7 +62,9 @@ class Unread:
             return None
         if family.kind is Kind.FILE or (family.kind.is_log and not error.line):
             return error.file, ""
-        if family.kind is Kind.DOCUMENT and not error.model:
+        if family.kind is not Kind.DOCUMENT:
+            return None
+        if not error.model:
             return error.file, ""
         if any(p.model.name == error.model and p.array == error.field for p in family.places):
             return error.file, error.model
