@@ -157,14 +157,18 @@ def _reading(pieces: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
 
 
 def payload_conflict(files_root: Path, path: str, digest: str) -> str | None:
-    """Why a payload cannot go to this path: another file stands there.  Raises OSError.
+    """Why a payload cannot go to this path: something else stands there, or on the way.  Raises OSError.
 
-    A path that leads elsewhere is no conflict: nothing is ever written there.
+    A path that leads elsewhere by itself is no conflict: nothing is ever written there.
     """
     try:
-        there = _digest_there(files_root, path)
+        parts_of(path)
     except Outside:
         return None
+    try:
+        there = _digest_there(files_root, path)
+    except Outside as error:
+        return f"the path {error.reason}"
     return None if there in (None, digest) else CONFLICT
 
 
