@@ -29,9 +29,10 @@ def demo(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Run the whole migration on sample data, with its own PostgreSQL.
+    """Run the whole migration on sample data.
 
-    Leaves the files in ./octavo-demo, or the next free name; nothing is ever overwritten.
+    It brings its own PostgreSQL, and leaves the files in ./octavo-demo, or the next free name; nothing is
+    ever overwritten.
     """
     from octavo.demo.run import run_demo
 
@@ -87,7 +88,7 @@ def next_commands(report: DemoReport) -> list[str]:
     return [
         f"head -n 30 {data}/settings/general.json",
         f"head -n 1 {data}/chats/index.jsonl",
-        f"grep -rl lantern {data}/chats",
+        f"wc -l {data}/chats/*.jsonl",
         f"{program()} schema show",
         f"{program()} schema json-schema --out {shown_path(report.folder / 'schemas')}",
     ]

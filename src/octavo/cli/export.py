@@ -73,14 +73,16 @@ def show(report: ExportReport, layout: Layout) -> None:
     where = console.plain(str(report.target))
     typer.echo()
     if report.dry_run:
-        verb = "would replace the store in" if report.replaces else "would be written to"
-        typer.echo(f"dry run: {total} {verb} {where}; nothing was written")
+        verb = "would replace the store" if report.replaces else "would be written"
+        typer.echo(f"dry run: {total} {verb}; nothing was written")
+        typer.echo(f"data: {where}")
     else:
-        typer.echo(f"{total} in {console.some(report.files, 'file')}, in {report.seconds:.1f} s: {where}")
+        typer.echo(f"{total} in {console.some(report.files, 'file')}, in {report.seconds:.1f} s")
+        typer.echo(f"data: {where}")
         kept = console.some(report.payloads, "record")
-        typer.echo(f"payloads kept: of {kept}, {console.size(report.payload_bytes)}")
+        typer.echo(f"payloads: of {kept}, {console.size(report.payload_bytes)}")
     if report.kept:
-        typer.echo(f"the store that was there is now {console.plain(str(report.kept))}")
+        typer.echo(f"the store that was there: {console.plain(str(report.kept))}")
     for text in _warnings(report):
         console.warning(text)
     if report.payload_problems:
@@ -107,7 +109,8 @@ def _by_reason(report: ExportReport) -> dict[str, int]:
 
 
 def _line(problem: PayloadProblem) -> str:
-    return f"{problem.model} {console.short(problem.key)}: {console.short(problem.path)!r} {problem.reason}"
+    key, path = console.short(problem.key), console.short(problem.path, 120)
+    return f"{problem.model} {key}: {path!r} {problem.reason}"
 
 
 def _as_json(report: ExportReport) -> dict[str, Any]:

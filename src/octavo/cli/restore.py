@@ -58,7 +58,8 @@ def restore(
         typer.echo()
         made = "made the tables and loaded" if report.created_tables else "loaded"
         total = console.some(sum(report.counts.values()), "row")
-        typer.echo(f"{made} {total} in {report.seconds:.1f} s: {console.plain(url.display)}")
+        typer.echo(f"{made} {total} in {report.seconds:.1f} s")
+        typer.echo(f"database: {console.plain(url.display)}")
         root = console.plain(str(files_root))
         typer.echo(f"payloads: of {console.some(report.payloads, 'record')}, below {root}")
         if report.payload_notes:

@@ -243,11 +243,14 @@ def _unequal_objects(ours: dict[str, list[str]], theirs: dict[str, list[str]]) -
 
 
 def _first_unequal(one: list[str], other: list[str]) -> str:
-    for ours, theirs in zip(one, other, strict=False):
-        if ours != theirs:
-            return f"{ours.strip()!r} against {theirs.strip()!r}"
-    longer, side = (one, "first") if len(one) > len(other) else (other, "second")
-    return f"{longer[min(len(one), len(other))].strip()!r} only in the {side} database"
+    """The first lines that only one of two texts has; a comma at the end is no part of what a line says."""
+    ours, theirs = ([line.strip().rstrip(",") for line in text] for text in (one, other))
+    apart = (
+        ("first", next((line for line in ours if line not in theirs), None)),
+        ("second", next((line for line in theirs if line not in ours), None)),
+    )
+    told = [f"{line!r} only in the {side} database" for side, line in apart if line is not None]
+    return ", ".join(told) or "the same lines, in another order or number"
 
 
 def _closer(
