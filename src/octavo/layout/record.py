@@ -1,0 +1,107 @@
+"""A row in memory: one immutable, typed object per record, the same whatever backend it came from.
+
+The type of each model is built from the Datamodel.  A record's attributes are the schema's field names and
+give Python's values; inside, it holds what stands in the file (see :mod:`octavo.layout.values`), so that a
+log of messages is decoded in one go, and equal records are equal to the digit.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterator
+from typing import Any, cast
+
+import msgspec
+from msgspec import UNSET
+
+from octavo.layout.types import column_type, or_null
+from octavo.layout.values import reader
+from octavo.schema.datamodel import Datamodel, Model, ScalarField
+
+_SHOWN = 120
+"""characters of a text that a record's ``repr`` shows"""
+_MASK = "…"
+
+
+class Record(msgspec.Struct, frozen=True, dict=True):
+    """One row of a model.  Compares by its fields; shows no secret in its ``repr``."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields by name, as Python's values, secrets included."""
+        return {f.name: getattr(self, f.name) for f in model_of(self).scalars}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in _shown(self))})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(_shown(self))
+
+
+def _shown(record: Record) -> Iterator[tuple[str, str]]:
+    for f in model_of(record).scalars:
+        value = getattr(record, f.name)
+        if f.secret is not None and value is not None:
+            yield f.name, _MASK
+            continue
+        text = repr(value)
+        yield f.name, text if len(text) <= _SHOWN else text[:_SHOWN] + _MASK
+
+
+def model_of(record: Record | type[Record]) -> Model:
+    """The model that a record, or a type of records, belongs to."""
+    found: Model = record.__octavo_model__  # type: ignore[union-attr]
+    return found
+
+
+def attribute(field: ScalarField) -> str:
+    """The attribute in which a record holds this field's stored form.
+
+    It is the field's name where the stored form is Python's value, and one with ``_`` before it otherwise,
+    which no field's name has.
+    """
+    plain = reader(field) is None and field.name not in _TAKEN and not keyword.iskeyword(field.name)
+    return field.name if plain else f"_{field.name}"
+
+
+def stored_value(record: Any, field: ScalarField) -> Any:
+    """A field's value in its stored form."""
+    return getattr(record, attribute(field))
+
+
+def member(field: ScalarField, datamodel: Datamodel) -> tuple[Any, ...]:
+    """The type of this field's member in JSON, in msgspec's terms; with it, where a member may be left out,
+    what stands for that."""
+    kind = column_type(field, datamodel).decoded
+    if field.is_json and not field.is_list:
+        return (msgspec.Raw | msgspec.UnsetType, UNSET) if field.nullable else (msgspec.Raw,)
+    return (or_null(kind),) if field.nullable else (kind,)
+
+
+def record_type(model: Model, datamodel: Datamodel) -> type[Record]:
+    """Build the type of a model's records.  Its JSON is a line of a log: compact, ``_model`` first."""
+    namespace: dict[str, Any] = {"__octavo_model__": model}
+    for f in model.scalars:
+        if (name := attribute(f)) != f.name:
+            namespace[f.name] = _property(name, reader(f))
+    made = msgspec.defstruct(
+        model.name,
+        [(attribute(f), *member(f, datamodel)) for f in model.scalars],
+        bases=(Record,),
+        namespace=namespace,
+        rename={attribute(f): f.name for f in model.scalars},
+        tag_field="_model",
+        tag=model.name,
+        kw_only=True,
+        frozen=True,
+        forbid_unknown_fields=True,
+    )
+    return cast(type[Record], made)
+
+
+def _property(name: str, read: Any) -> property:
+    if read is None:
+        return property(lambda record: getattr(record, name))
+    return property(lambda record: read(getattr(record, name)))
+
+
+_TAKEN = frozenset(name for name in dir(Record) if not name.startswith("_"))
