@@ -11,7 +11,7 @@ from awkward import IDS, load_awkward
 from folding import database_rows, file_rows, insert, pieces, write_files
 from octavo.layout.fold import Slice, fold
 from octavo.layout.layout import Kind, Layout, default_layout, frozen_layout, parse_layout
-from octavo.layout.unfold import Record, Unfolder
+from octavo.layout.unfold import Unfolded, Unfolder
 from octavo.postgres.connection import Connection, connect
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
@@ -244,7 +244,7 @@ def test_order_is_by_creation_then_by_bytes_of_the_key(database: str) -> None:
         ]
 
 
-def records(connection: Connection, layout: Layout, model: str) -> list[Record]:
+def records(connection: Connection, layout: Layout, model: str) -> list[Unfolded]:
     unfolder = Unfolder(layout, layout.place(model))
     return [unfolder.unfold(piece) for _, piece in pieces(connection, layout, layout.place(model))]
 
@@ -313,7 +313,7 @@ def test_wide_models_self_relations_and_join_tables(database: str, tmp_path: Pat
 class Fast(Unfolder):
     """Does not go the careful way."""
 
-    def carefully(self, text: bytes) -> Record:
+    def carefully(self, text: bytes) -> Unfolded:
         raise AssertionError(text)
 
 

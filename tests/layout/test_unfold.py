@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from octavo.errors import DamagedError
 from octavo.layout.layout import Layout, parse_layout
 from octavo.layout.types import array_text
-from octavo.layout.unfold import Record, Unfolder
+from octavo.layout.unfold import Unfolded, Unfolder
 from octavo.schema.parser import parse_schema
 
 SCHEMA = """
@@ -72,7 +72,7 @@ def layout_of(way: str) -> Layout:
 class FastOnly(Unfolder):
     """Gives None where the fast way gives up."""
 
-    def carefully(self, text: bytes) -> Record:
+    def carefully(self, text: bytes) -> Unfolded:
         raise NotImplementedError
 
 

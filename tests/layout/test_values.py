@@ -16,7 +16,7 @@ from folding import database_rows, file_rows, insert, write_files
 from octavo.layout.fold import unkeepable
 from octavo.layout.layout import parse_layout
 from octavo.layout.reader import Reader, contents
-from octavo.layout.unfold import Record
+from octavo.layout.unfold import Unfolded
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import Datamodel
@@ -257,7 +257,7 @@ def test_the_careful_way_gives_the_same_rows(loaded: Loaded, tmp_path: Path) -> 
     lines = (tmp_path / file.path).read_bytes().splitlines()
     for record, line in zip(reader.read(file), lines, strict=True):
         careful = unfolder.carefully(line)
-        assert isinstance(record, Record)
+        assert isinstance(record, Unfolded)
         assert (record.values, record.embedded) == (careful.values, careful.embedded)
 
 

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from octavo.errors import DamagedError
 from octavo.layout.layout import Kind
 from octavo.layout.reader import File, Reader, UnknownKey
-from octavo.layout.unfold import Record
+from octavo.layout.unfold import Unfolded
 
 _AT_ONCE = 5_000
 """records; a longer log is read twice rather than held in memory"""
@@ -21,16 +21,16 @@ def live_records(
     file: File,
     damage: Callable[[DamagedError], None] | None = None,
     unknown: Callable[[UnknownKey], None] = lambda key: None,
-) -> Iterator[Record]:
+) -> Iterator[Unfolded]:
     """The records of a file that count, in the order of the file.
 
     What cannot be read goes to ``damage``; without it, it is raised.  ``unknown`` hears of a document's keys
     that the schema does not know.
     """
 
-    def records() -> Iterator[Record]:
+    def records() -> Iterator[Unfolded]:
         for item in reader.read(file):
-            if isinstance(item, Record):
+            if isinstance(item, Unfolded):
                 yield item
             elif isinstance(item, DamagedError):
                 if damage is None:
@@ -52,11 +52,11 @@ def live_records(
     return _long(reader, file, repeated)
 
 
-def _identity(record: Record) -> tuple[str | bytes | None, ...]:
+def _identity(record: Unfolded) -> tuple[str | bytes | None, ...]:
     return (record.place.model.name, *record.key)
 
 
-def _hash(record: Record) -> int:
+def _hash(record: Unfolded) -> int:
     return hash(_identity(record))
 
 
@@ -65,8 +65,8 @@ def _repeats(hashes: array[int]) -> bool:
     return any(a == b for a, b in zip(ordered, islice(ordered, 1, None), strict=False))
 
 
-def _last(records: Iterable[Record]) -> Iterator[Record]:
-    found: dict[tuple[str | bytes | None, ...], Record] = {}
+def _last(records: Iterable[Unfolded]) -> Iterator[Unfolded]:
+    found: dict[tuple[str | bytes | None, ...], Unfolded] = {}
     for record in records:
         identity = _identity(record)
         found.pop(identity, None)
@@ -74,15 +74,15 @@ def _last(records: Iterable[Record]) -> Iterator[Record]:
     return (record for record in found.values() if not record.deleted)
 
 
-def _long(reader: Reader, file: File, repeated: set[int]) -> Iterator[Record]:
+def _long(reader: Reader, file: File, repeated: set[int]) -> Iterator[Unfolded]:
     """Records whose key stands once as they come; of the others the last line."""
     last: dict[tuple[str | bytes | None, ...], int] = {}
     if repeated:
         for item in reader.read(file):
-            if isinstance(item, Record) and _hash(item) in repeated:
+            if isinstance(item, Unfolded) and _hash(item) in repeated:
                 last[_identity(item)] = item.line
     for item in reader.read(file):
-        if isinstance(item, Record) and not item.deleted:
+        if isinstance(item, Unfolded) and not item.deleted:
             if repeated and last.get(_identity(item), item.line) != item.line:
                 continue
             yield item

@@ -19,9 +19,10 @@ import msgspec
 from octavo.errors import DamagedError
 from octavo.layout.layout import RESERVED_FOLDERS, FileFamily, Kind, Layout, Place
 from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of
-from octavo.layout.unfold import Record, Unfolder, encode, version
+from octavo.layout.stored import encode
+from octavo.layout.unfold import Unfolded, Unfolder, version
 
-Found: TypeAlias = "Record | DamagedError | UnknownKey"
+Found: TypeAlias = "Unfolded | DamagedError | UnknownKey"
 
 _PAYLOAD = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}")
 _SHELF = re.compile(r"[0-9a-f]{2}")
@@ -192,7 +193,7 @@ class Reader:
             self._dispatch[family.path] = decode, unfolders
         return self._dispatch[family.path]
 
-    def _careful_line(self, family: FileFamily, line: bytes) -> Record:
+    def _careful_line(self, family: FileFamily, line: bytes) -> Unfolded:
         text = line.rstrip(b"\r\n")
         try:
             found = Members(text)
@@ -298,7 +299,7 @@ def _placed(error: DamagedError, path: str, line: int, text: bytes | None = None
     return placed
 
 
-def _misplaced(record: Record, path: str) -> DamagedError:
+def _misplaced(record: Unfolded, path: str) -> DamagedError:
     error = DamagedError(
         "a record that belongs in another file", file=path, line=record.line, model=record.place.model.name
     )

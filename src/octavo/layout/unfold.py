@@ -10,28 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import UNSET, UnsetType
-from msgspec.structs import astuple
+from msgspec import UNSET
 
 from octavo.errors import DamagedError
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of
-from octavo.layout.types import ColumnType, Text, column_type, one_line, or_null
+from octavo.layout.record import attribute
+from octavo.layout.stored import OWN_ATTRIBUTES, Shape, array_attribute
+from octavo.layout.types import ColumnType, Text, one_line
 from octavo.schema.datamodel import ScalarField
 
 Values: TypeAlias = list[bytes | None]
 """A row: each column of the model, in the schema's order, as PostgreSQL's text; None is NULL."""
 
-
-encode = msgspec.json.Encoder().encode
-
 T = TypeVar("T")
 
 
-class Record:
+class Unfolded:
     """What one record in a file stands for.
 
     ``values`` is its own row (of a tombstone, ``deleted``: its key alone); ``embedded`` the rows inside it,
@@ -59,92 +57,40 @@ class Unfolder:
     """Decodes the records of one model, with what is embedded in them."""
 
     def __init__(self, layout: Layout, place: Place) -> None:
-        self.place = place
-        self.columns = [(f, column_type(f, layout.datamodel)) for f in place.fields]
+        shape = Shape(layout, place)
+        self.place, self.columns, self.own, self.type = place, shape.columns, shape.own, shape.type
         self.children = [Unfolder(layout, child) for child in layout.embedded(place.model.name)]
-        self.own = _own_keys(place)
-        self.type = self._struct()
         self._row = _row_maker(self.columns)
         shown = [f.name for f in place.fields]
         self._key_at = [shown.index(n) for n in place.model.key.field_names if n in shown]
-        self._decode = msgspec.json.Decoder(self.type).decode
+        self._decode = shape.decode
         self._columns = {f.name: (f, column) for f, column in self.columns}
         self._inherited = _inherited(layout, place)
         self._plain = not self.children and self.own.keys() <= {"_version"}
         self.always_carefully = any(child.own for child in self.children)
 
-    def _struct(self) -> type[msgspec.Struct]:
-        fields: list[Any] = []
-        for number, (f, column) in enumerate(self.columns):
-            fields.append((f"f{number}", *_member_type(f, column)))
-        fields += [(f"e{n}", list[child.type]) for n, child in enumerate(self.children)]  # type: ignore[name-defined]
-        names = {f"f{n}": f.name for n, (f, _) in enumerate(self.columns)}
-        names |= {f"e{n}": child.place.array for n, child in enumerate(self.children)}
-        for number, (key, kind) in enumerate(self.own.items()):
-            required = key == "_version"
-            fields.append((f"o{number}", kind) if required else (f"o{number}", kind | UnsetType, UNSET))
-            names[f"o{number}"] = key
-        in_log = self.place.kind in (Kind.LOG, Kind.LOG_PER_PARENT)
-        tag = {"tag_field": "_model", "tag": self.place.model.name} if in_log else {}
-        return msgspec.defstruct(
-            self.place.model.name,
-            fields,
-            rename=names,
-            kw_only=True,
-            forbid_unknown_fields=True,
-            gc=False,
-            **tag,  # type: ignore[arg-type]
-        )
-
-    def unfold(self, text: bytes) -> Record:
+    def unfold(self, text: bytes) -> Unfolded:
         """Decode one record.  Raises DamagedError, with model and field, for anything that it cannot mean."""
         try:
             if not self.always_carefully:
-                decoded = self._decode(text)
-                if self._is_as_written(decoded, text):
-                    return self.of_decoded(decoded)
+                return self.of_decoded(self._decode(text))
         except (msgspec.MsgspecError, ValueError, RecursionError):
             pass
         return self.carefully(text)
 
-    def _is_as_written(self, decoded: Any, text: bytes) -> bool:
-        """Whether the text is as long as the one that Octavo writes.
-
-        That one has no spare byte, so a text of its length has no key twice.
-        """
-        length = len(encode(decoded))
-        if self.place.kind is Kind.FILE:
-            length += self._white_space(decoded, 0) + 1
-        elif self.place.kind is Kind.DOCUMENT:
-            length += self._white_space(decoded, 2)
-        return length == len(text)
-
-    def _white_space(self, decoded: Any, depth: int) -> int:
-        """The bytes that indenting this record by 2 takes, at this depth."""
-        items = astuple(decoded)
-        there = sum(item is not UNSET for item in items)
-        size = there * (2 * depth + 4) + 2 * depth + 1
-        for child, array in zip(self.children, items[len(self.columns) :], strict=False):
-            if array:
-                size += len(array) * (2 * depth + 5) + 2 * depth + 3
-                size += sum(child._white_space(item, depth + 2) for item in array)
-        return size
-
-    def of_decoded(self, decoded: Any) -> Record:
+    def of_decoded(self, decoded: Any) -> Unfolded:
         """The record of what a decoder of :attr:`type` gave.  Raises ValueError for a value that is none."""
-        record = Record(self.place, self._row(decoded), self._key_at)
+        record = Unfolded(self.place, self._row(decoded), self._key_at)
         if self._plain:
             return record
-        items = astuple(decoded)
-        after = len(self.columns) + len(self.children)
         if self.children:
             record.embedded = [
                 (child.place, child.inherit(child._row(item), record.values))
-                for child, array in zip(self.children, items[len(self.columns) : after], strict=True)
-                for item in array
+                for child in self.children
+                for item in getattr(decoded, array_attribute(child.place))
             ]
-        for key, value in zip(self.own, items[after:], strict=True):
-            if value is not UNSET:
+        for key in self.own:
+            if (value := getattr(decoded, OWN_ATTRIBUTES[key])) is not UNSET:
                 self._take_own(record, key, value)
         return record
 
@@ -153,7 +99,7 @@ class Unfolder:
         own = iter(values)
         return [next(own) if source is None else parent[source] for source in self._inherited]
 
-    def _take_own(self, record: Record, key: str, value: Any) -> None:
+    def _take_own(self, record: Unfolded, key: str, value: Any) -> None:
         if key == "_sha256":
             if len(value) != 64 or value.strip("0123456789abcdef"):
                 raise ValueError("is no SHA-256 in lower-case hexadecimal")
@@ -165,7 +111,7 @@ class Unfolder:
                     raise ValueError(f"is not the text of {name}")
                 record.values[index] = text.encode()
 
-    def carefully(self, text: bytes) -> Record:
+    def carefully(self, text: bytes) -> Unfolded:
         """Decode one record member by member, without recursion.
 
         Raises DamagedError, whose line counts within the text.
@@ -180,7 +126,7 @@ class Unfolder:
                 damaged.host = self.place.model.name, damaged.key_values
             raise damaged from error
 
-    def of_members(self, found: Members) -> Record:
+    def of_members(self, found: Members) -> Unfolded:
         """The same for a record that is sliced already."""
         if self.place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) and found.get("_deleted") == b"true":
             return self._tombstone(found)
@@ -204,13 +150,13 @@ class Unfolder:
         known = tuple(v for v in values if v is not None)
         return known if len(known) == len(names) else None
 
-    def _careful_record(self, found: Members) -> Record:
+    def _careful_record(self, found: Members) -> Unfolded:
         if "_version" in self.own:
             self._careful_member(found, "_version", version)
         values = [
             self._careful_member(found, f.name, partial(_value, f, column)) for f, column in self.columns
         ]
-        record = Record(self.place, values, self._key_at)
+        record = Unfolded(self.place, values, self._key_at)
         embedded: list[tuple[Place, Values]] = []
         unknown: list[tuple[Place, str]] = []
         for child in self.children:
@@ -238,7 +184,7 @@ class Unfolder:
             reason = _reason(error)
             raise DamagedError(reason, line=line, model=self.place.model.name, field=key) from error
 
-    def _array(self, parent: Place, found: Members) -> list[Record]:
+    def _array(self, parent: Place, found: Members) -> list[Unfolded]:
         span = found.take_span(self.place.array)
         start = span[0] if span else found.start
         try:
@@ -252,7 +198,7 @@ class Unfolder:
             line, model = line_of(found.text, error.position), parent.model.name
             raise DamagedError(error.reason, line=line, model=model, field=self.place.array) from error
 
-    def _careful_own(self, record: Record, key: str, kind: Any, raw: bytes | None) -> None:
+    def _careful_own(self, record: Unfolded, key: str, kind: Any, raw: bytes | None) -> None:
         if raw is not None:
             self._take_own(record, key, msgspec.json.decode(raw, type=kind))
 
@@ -263,9 +209,9 @@ class Unfolder:
             line = line_of(text, error.start)
             raise DamagedError("is not UTF-8", line=line, model=self.place.model.name) from error
 
-    def _tombstone(self, found: Members) -> Record:
+    def _tombstone(self, found: Members) -> Unfolded:
         names = self.place.model.key.field_names
-        record = Record(
+        record = Unfolded(
             self.place,
             [self._careful_member(found, n, partial(_value, *self._columns[n])) for n in names],
             (),
@@ -318,7 +264,7 @@ def _row_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[A
         names[f"text{n}"] = column.text
         if f.nullable and column.decoded is msgspec.Raw and not f.is_json:
             names[f"text{n}"] = _or_none(column.text)
-        value = f"record.f{n}"
+        value = f"record.{attribute(f)}"
         may_lack = f.nullable and (column.decoded is not msgspec.Raw or f.is_json)
         lacks = f"(v := {value}) is {'UNSET' if f.is_json and not f.is_list else 'None'}"
         found = "v" if may_lack else value
@@ -333,25 +279,6 @@ def _row_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[A
 def _or_none(text: Text) -> Callable[[msgspec.Raw], bytes | None]:
     """For raw text, which may be ``null`` by itself."""
     return lambda raw: None if bytes(raw) == b"null" else text(raw)
-
-
-def _member_type(field: ScalarField, column: ColumnType) -> tuple[Any, ...]:
-    """The type of a member and, where it may be left out, what stands for that."""
-    if field.is_json and not field.is_list:
-        return (msgspec.Raw | UnsetType, UNSET) if field.nullable else (msgspec.Raw,)
-    return (or_null(column.decoded),) if field.nullable else (column.decoded,)
-
-
-def _own_keys(place: Place) -> dict[str, Any]:
-    """Octavo's own keys in a record of this place, beside ``_model``, with their types."""
-    own: dict[str, Any] = {}
-    if place.kind is Kind.FILE:
-        own["_version"] = Literal[VERSION]
-    if place.payload:
-        own["_sha256"] = str
-    if any(f.is_json and f.native is not None and f.native.name == "Json" for f in place.fields):
-        own["_text"] = dict[str, str]
-    return own
 
 
 def _inherited(layout: Layout, place: Place) -> list[int | None]:

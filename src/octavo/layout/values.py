@@ -12,7 +12,7 @@ DateTime             its text                           ``datetime`` in UTC; the
                                                         for ``@db.Time`` and ``@db.Timetz``
 Json                 ``msgspec.Raw``; ``UNSET`` is NULL  what the JSON means; numbers as :func:`number`
 BigInt, Decimal      string of digits                   ``int``, ``Decimal``
-Float                ``msgspec.Raw``                    ``float``
+Float                ``msgspec.Raw``, ``null`` too       ``float``
 lists                list of these, or None             list (a NULL list is empty)
 ===================  =================================  ===============================================
 """
@@ -71,9 +71,10 @@ def read_time(text: str) -> datetime | str:
     return found if found.tzinfo is UTC else found.replace(tzinfo=UTC)
 
 
-def read_float(raw: msgspec.Raw) -> float:
-    """The float that stands there as a number, or as ``"NaN"``, ``"Infinity"``, ``"-Infinity"``."""
-    return float(bytes(raw).strip(b'"'))
+def read_float(raw: msgspec.Raw) -> float | None:
+    """The float that stands there as a number, or as ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; or null."""
+    text = bytes(raw)
+    return None if text == b"null" else float(text.strip(b'"'))
 
 
 def _element_reader(field: ScalarField) -> Read | None:

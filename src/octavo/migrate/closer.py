@@ -21,7 +21,7 @@ from octavo.errors import DamagedError
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.live import live_records
 from octavo.layout.reader import File, Reader
-from octavo.layout.unfold import Record
+from octavo.layout.unfold import Unfolded
 from octavo.migrate.copybinary import CopyBinary, frames
 from octavo.migrate.differences import (
     Difference,
@@ -158,7 +158,7 @@ class CloseLook:
                     rows = self._rows(file, record)
                     database.executemany("INSERT INTO f VALUES (?, ?, ?, ?, ?)", rows)
 
-    def _rows(self, file: File, record: Record) -> Iterator[tuple[str, bytes, bytes, str, int]]:
+    def _rows(self, file: File, record: Unfolded) -> Iterator[tuple[str, bytes, bytes, str, int]]:
         """What of a record is to be looked at."""
         for place, values in ((record.place, record.values), *record.embedded):
             framed = self.frames.get(place.model.name)

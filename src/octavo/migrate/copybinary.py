@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 from octavo.layout.types import column_type
-from octavo.layout.unfold import Record, Values
+from octavo.layout.unfold import Unfolded, Values
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.ddl import quote, table_name
 
@@ -64,7 +64,7 @@ class CopyBinary:
             at += 4 + int.from_bytes(frame[at : at + 4])
         return frame[_COUNT:at]
 
-    def key_of(self, record: Record) -> bytes:
+    def key_of(self, record: Unfolded) -> bytes:
         """A record's key as :meth:`key` gives it; of a tombstone too."""
         return frame_key(record.key)
 

@@ -22,7 +22,7 @@ from octavo.layout.fold import logs_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_path
-from octavo.layout.unfold import Record
+from octavo.layout.unfold import Unfolded
 from octavo.migrate.copytext import copy_in, line
 from octavo.migrate.differences import listed, shown_key
 from octavo.migrate.integrity import Integrity
@@ -220,13 +220,13 @@ class _Loading:
         self.unknown: set[str] = set()
         self._logs: set[str] = set()
 
-    def records(self, file: File, *, note: bool = False) -> Iterator[Record]:
+    def records(self, file: File, *, note: bool = False) -> Iterator[Unfolded]:
         """The records of a file that count.  With ``note``, what they tell beside their rows is kept."""
         if not note:
             return live_records(self.reader, file)
         return self._noting(file)
 
-    def _noting(self, file: File) -> Iterator[Record]:
+    def _noting(self, file: File) -> Iterator[Unfolded]:
         owned = {p.model.name: logs_of(self.reader.layout, p.model) for p in file.family.places}
         for record in live_records(self.reader, file, unknown=lambda u: self._note(u.file, u.key)):
             for place, key in record.unknown:
@@ -282,7 +282,7 @@ class _Rows:
             if not embedded:
                 self.loading.progress.advance(file.size)
 
-    def _of(self, records: Iterator[Record]) -> Iterator[tuple[Record, list[bytes | None]]]:
+    def _of(self, records: Iterator[Unfolded]) -> Iterator[tuple[Unfolded, list[bytes | None]]]:
         for record in records:
             if record.place is self.place:
                 yield record, record.values

@@ -14,7 +14,7 @@ from octavo.errors import DamagedError
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import Layout, Place
 from octavo.layout.reader import File, Reader, UnknownKey
-from octavo.layout.unfold import Record
+from octavo.layout.unfold import Unfolded
 from octavo.migrate.copybinary import CopyBinary
 from octavo.migrate.tally import Tally
 
@@ -82,7 +82,7 @@ class Scanner:
         seen: set[bytes] = set()
         count = 0
         for item in self.reader.read(file):
-            if type(item) is Record:
+            if type(item) is Unfolded:
                 count += 1
                 name = item.place.model.name
                 if item.deleted:
@@ -109,7 +109,7 @@ class Scanner:
         for paths in parents.values():
             result.logs.update(paths)
 
-    def _is_again(self, record: Record, seen: set[bytes]) -> bool:
+    def _is_again(self, record: Unfolded, seen: set[bytes]) -> bool:
         key = record.place.model.name.encode() + self._framed(record.place).key_of(record)
         again = record.deleted or key in seen
         seen.add(key)
@@ -126,7 +126,7 @@ class Scanner:
 
         return count_in
 
-    def _note_logs(self, record: Record, parents: dict[bytes, list[str]]) -> None:
+    def _note_logs(self, record: Unfolded, parents: dict[bytes, list[str]]) -> None:
         """A later line of a log speaks for the parent; a tombstone takes its logs away."""
         texts = [(v or b"").decode() for v in record.key]
         owned = self._owned[record.place.model.name]

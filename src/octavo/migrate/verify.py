@@ -20,7 +20,7 @@ from octavo.errors import DamagedError, UsageError
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
-from octavo.layout.unfold import Record
+from octavo.layout.unfold import Unfolded
 from octavo.migrate.closer import CloseLook, Unread
 from octavo.migrate.copybinary import CopyBinary, frames
 from octavo.migrate.differences import Difference, DifferenceKind, Differences, shown_key
@@ -252,7 +252,7 @@ class _Verification:
             )
         )
 
-    def _records(self, places: Iterable[Place]) -> Iterable[tuple[File, Record]]:
+    def _records(self, places: Iterable[Place]) -> Iterable[tuple[File, Unfolded]]:
         """The records of these models as the files have them last."""
         for path in dict.fromkeys(self.layout.host(p.model.name).path for p in places):
             for file in self.there.files:
@@ -299,7 +299,7 @@ class _Verification:
                 checked[digest] = f"the payload cannot be read: {error.strerror}"
         return checked[digest]
 
-    def _compare_payload(self, report: VerifyReport, record: Record, path: str) -> None:
+    def _compare_payload(self, report: VerifyReport, record: Unfolded, path: str) -> None:
         where = f"{record.place.model.name}: {path!r}"
         try:
             there, _ = digest_of(read_payload(self.options.files_root, path))
@@ -317,7 +317,7 @@ class _Verification:
                 reason = "the payload below the files root is another"
                 self._payload(record, reason, DifferenceKind.DIFFERENT)
 
-    def _payload(self, record: Record, reason: str, kind: DifferenceKind) -> None:
+    def _payload(self, record: Unfolded, reason: str, kind: DifferenceKind) -> None:
         model = record.place.model
         values = dict(zip((f.name for f in model.scalars), record.values, strict=True))
         self.found.add(

@@ -1,0 +1,142 @@
+"""A record as it stands in a file: its columns, what is embedded in it, and Octavo's own keys.
+
+A :class:`Shape` is built from the layout for each place.  Its ``type`` is what msgspec decodes such a record
+as; it refuses unknown keys and wrong types and never guesses.  Where a record has nothing but columns, a line
+of a log of messages, that type is the record's own (:func:`octavo.layout.record.record_type`), so that
+reading it is decoding it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any, Literal, TypeAlias, cast
+
+import msgspec
+from msgspec import UNSET, UnsetType
+from msgspec.structs import astuple
+
+from octavo.layout.layout import VERSION, Kind, Layout, Place
+from octavo.layout.record import attribute, member, record_type
+from octavo.layout.types import column_type
+from octavo.schema.datamodel import ScalarField
+
+Stored: TypeAlias = Any
+"""An object of some :attr:`Shape.type`."""
+
+Key: TypeAlias = Any
+"""What identifies a record of a model: the key's value in its stored form; of several fields, their tuple."""
+
+SHA256, TEXT = "_0sha256", "_0text"
+"""the attributes of Octavo's own keys ``_sha256`` and ``_text``, which no field's can be"""
+OWN_ATTRIBUTES = {"_version": "_0version", "_sha256": SHA256, "_text": TEXT}
+
+encode = msgspec.json.Encoder().encode
+
+
+class Shape:
+    """How the records of one place look in their file, with what is embedded in them."""
+
+    def __init__(self, layout: Layout, place: Place) -> None:
+        self.place = place
+        self.record_type = record_type(place.model, layout.datamodel)
+        self.columns = [(f, column_type(f, layout.datamodel)) for f in place.fields]
+        self.children = [Shape(layout, child) for child in layout.embedded(place.model.name)]
+        self.own = _own_keys(place)
+        self.is_record = place.kind.is_log and not self.children and not self.own
+        self.type = self.record_type if self.is_record else self._struct(layout)
+        self._arrays = [array_attribute(child.place) for child in self.children]
+        self._decode = msgspec.json.Decoder(self.type).decode
+
+    def _struct(self, layout: Layout) -> type[msgspec.Struct]:
+        fields: list[Any] = [(attribute(f), *member(f, layout.datamodel)) for f, _ in self.columns]
+        names = {attribute(f): f.name for f, _ in self.columns}
+        for child in self.children:
+            fields.append((array_attribute(child.place), list[child.type]))  # type: ignore[name-defined]
+            names[array_attribute(child.place)] = child.place.array
+        for key, kind in self.own.items():
+            attr = OWN_ATTRIBUTES[key]
+            fields.append((attr, kind) if key == "_version" else (attr, kind | UnsetType, UNSET))
+            names[attr] = key
+        tag = {"tag_field": "_model", "tag": self.place.model.name} if self.place.kind.is_log else {}
+        return msgspec.defstruct(
+            self.place.model.name,
+            fields,
+            rename=names,
+            kw_only=True,
+            frozen=True,
+            dict=True,
+            forbid_unknown_fields=True,
+            **tag,  # type: ignore[arg-type]
+        )
+
+    def decode(self, text: bytes) -> Stored:
+        """What Octavo itself wrote, decoded.
+
+        Raises msgspec's errors, ValueError or RecursionError for anything else, which may be sound all the
+        same: with white space of its own, keys that the schema does not know, or nested too deep.
+        """
+        decoded = self._decode(text)
+        if not self.is_as_written(decoded, text):
+            raise ValueError("is not as written")
+        return decoded
+
+    def is_as_written(self, decoded: Stored, text: bytes) -> bool:
+        """Whether the text is as long as the one that Octavo writes.
+
+        That one has no spare byte, so a text of its length has no key twice.
+        """
+        length = len(encode(decoded))
+        if self.place.kind is Kind.FILE:
+            length += self._white_space(decoded, 0) + 1
+        elif self.place.kind is Kind.DOCUMENT:
+            length += self._white_space(decoded, 2)
+        return length == len(text)
+
+    def _white_space(self, decoded: Stored, depth: int) -> int:
+        """The bytes that indenting this record by 2 takes, at this depth."""
+        there = sum(item is not UNSET for item in astuple(decoded))
+        size = there * (2 * depth + 4) + 2 * depth + 1
+        for child, name in zip(self.children, self._arrays, strict=True):
+            if array := getattr(decoded, name):
+                size += len(array) * (2 * depth + 5) + 2 * depth + 3
+                size += sum(child._white_space(item, depth + 2) for item in array)
+        return size
+
+    @cached_property
+    def key_of(self) -> Callable[[Stored], Key]:
+        """A function from a record, stored or not, to its key."""
+        return key_getter(self.place.model.key_fields)
+
+
+def key_getter(fields: Iterable[ScalarField]) -> Callable[[Any], Key]:
+    """A function from a record to the stored values of these fields: the value of one, the tuple of more."""
+    return _getter([attribute(f) for f in fields])
+
+
+def _getter(names: Sequence[str]) -> Callable[[Any], Key]:
+    from operator import attrgetter
+
+    return cast(Callable[[Any], Key], attrgetter(*names))
+
+
+def array_attribute(place: Place) -> str:
+    """The attribute that holds the array of an embedded place in its parent's stored record."""
+    return f"_{place.array}"
+
+
+def _own_keys(place: Place) -> dict[str, Any]:
+    """Octavo's own keys in a record of this place, beside ``_model``, with their types, in their order."""
+    own: dict[str, Any] = {}
+    if place.kind is Kind.FILE:
+        own["_version"] = Literal[VERSION]
+    if any(is_json_text(f) for f in place.fields):
+        own["_text"] = dict[str, str]
+    if place.payload:
+        own["_sha256"] = str
+    return own
+
+
+def is_json_text(field: ScalarField) -> bool:
+    """Whether a column is of type ``json``, which keeps its text, not ``jsonb``."""
+    return field.is_json and field.native is not None and field.native.name == "Json"
