@@ -70,6 +70,10 @@ class Members:
         """The keys that nobody took."""
         return tuple(self._spans)
 
+    def left_members(self) -> tuple[tuple[str, bytes], ...]:
+        """The members that nobody took, with the text of their values."""
+        return tuple((key, self.text[slice(*span)]) for key, span in self._spans.items())
+
 
 def line_of(text: bytes, position: int) -> int:
     """The line that a position is in, from 1."""

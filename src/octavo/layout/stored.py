@@ -34,6 +34,16 @@ OWN_ATTRIBUTES = {"_version": "_0version", "_sha256": SHA256, "_text": TEXT}
 encode = msgspec.json.Encoder().encode
 
 
+class _StoredRecord(msgspec.Struct, frozen=True, dict=True):
+    """Shows nothing of itself, as it may hold secrets."""
+
+    def __repr__(self) -> str:
+        return f"<stored {type(self).__name__}>"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
+
+
 class Shape:
     """How the records of one place look in their file, with what is embedded in them."""
 
@@ -62,10 +72,10 @@ class Shape:
         return msgspec.defstruct(
             self.place.model.name,
             fields,
+            bases=(_StoredRecord,),
             rename=names,
             kw_only=True,
             frozen=True,
-            dict=True,
             forbid_unknown_fields=True,
             **tag,  # type: ignore[arg-type]
         )
