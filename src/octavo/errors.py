@@ -9,6 +9,12 @@
     ├── DifferenceError        exit 1: a difference or damage was found
     │   ├── DriftError             the live database is not what the schema says
     │   └── DamagedError           a file of the store cannot be read (file, line, model, key, field)
+    ├── ConstraintError        exit 1: a change that the schema's constraints refuse (model, fields)
+    │   ├── UniqueViolation        P2002: a record with these values is there already
+    │   ├── ForeignKeyViolation    P2003: a record that is pointed at is missing, or still pointed at
+    │   └── NullViolation          P2011: a required field would be NULL
+    ├── BusyError              exit 3: somebody else held the write lock for too long (holder)
+    ├── ConflictError          exit 3: P2034: what a transaction was built on is not there (any more)
     ├── DatabaseError          exit 3: PostgreSQL refused, failed or could not be reached
     └── DiskError              exit 3: the file system refused or failed
 
@@ -108,6 +114,61 @@ class DamagedError(DifferenceError):
         where = f"{file}:{line}" if line else file
         what = " ".join(part for part in (f"{model}.{field}" if field else model, key) if part)
         super().__init__(": ".join(part for part in (where, what, reason) if part))
+
+    def at(self, file: str, line: int, reason: str = "") -> DamagedError:
+        """The same error with its place, and another reason if one is given."""
+        placed = DamagedError(
+            reason or self.reason, file=file, line=line, model=self.model, key=self.key, field=self.field
+        )
+        placed.key_values, placed.host = self.key_values, self.host
+        return placed
+
+
+class ConstraintError(OctavoError):
+    """A change that the schema's constraints refuse; nothing of it was done.
+
+    ``code`` is Prisma's, ``fields`` are those of the constraint, on ``model``.
+    """
+
+    exit_code = 1
+    code: ClassVar[str]
+    says: ClassVar[str]
+
+    def __init__(self, model: str, fields: Sequence[str], *, hint: str = "") -> None:
+        self.model, self.fields = model, tuple(fields)
+        super().__init__(f"{model}: {self.says} ({', '.join(self.fields)})", hint=hint)
+
+
+class UniqueViolation(ConstraintError):
+    """A record with these values is there already."""
+
+    code, says = "P2002", "not unique"
+
+
+class ForeignKeyViolation(ConstraintError):
+    """The record that is pointed at is missing, or one that goes is still pointed at."""
+
+    code, says = "P2003", "a foreign key is violated"
+
+
+class NullViolation(ConstraintError):
+    """A required field would be NULL."""
+
+    code, says = "P2011", "must not be NULL"
+
+
+class BusyError(OctavoError):
+    """Somebody else held the write lock for longer than the caller would wait.  ``holder`` says who."""
+
+    def __init__(self, waited: float, holder: str) -> None:
+        self.waited, self.holder = waited, holder
+        super().__init__(f"the store is being written to by {holder}; waited {waited:g} s")
+
+
+class ConflictError(OctavoError):
+    """A transaction cannot be kept: what it was built on did not come about, or was replaced meanwhile."""
+
+    code: ClassVar[str] = "P2034"
 
 
 class DatabaseError(OctavoError):

@@ -80,6 +80,29 @@ def line_of(text: bytes, position: int) -> int:
     return text.count(b"\n", 0, position) + 1
 
 
+_PARTIAL = _pattern(
+    r'(?:"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{0,4})?)*'
+    r"|t|tr|tru|f|fa|fal|fals|n|nu|nul|-|-?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?)?"
+)
+
+_FRACTION = _pattern(r"\.|[eE][+-]?")
+_BEHIND = "something stands behind the end"
+
+
+def is_beginning(text: bytes) -> bool:
+    """Whether a text is the beginning of an object that was cut, and no whole one."""
+    try:
+        for _ in members(text):
+            pass
+    except NotJson as error:
+        at = error.position
+        if error.reason == _BEHIND:
+            return False
+        in_number = text[at - 1 : at].isdigit() and _FRACTION.fullmatch(text, at)
+        return bool(in_number or _PARTIAL.fullmatch(text, at))
+    return False
+
+
 def before_damage(text: bytes) -> dict[str, bytes]:
     """The members of a broken object that stand in front of the damage, each key's first."""
     found: dict[str, bytes] = {}
@@ -189,4 +212,4 @@ def _next(text: bytes, at: int, bracket: bytes) -> tuple[int, bool]:
 def _nothing_behind(text: bytes, at: int, end: int | None) -> None:
     at = _end(_SPACE, text, at)
     if at < (len(text) if end is None else end):
-        raise NotJson("something stands behind the end", at)
+        raise NotJson(_BEHIND, at)

@@ -199,7 +199,7 @@ class Reader:
             found = Members(text)
             name = msgspec.json.decode(found.get("_model") or b'""', type=str)
         except (NotJson, msgspec.MsgspecError, UnicodeError) as error:
-            raise self._torn(family, text, _why_no_json(text, error)) from error
+            raise self._torn(family, text, why_no_json(text, error)) from error
         place = next((p for p in family.places if p.model.name == name), None)
         if place is None:
             raise DamagedError(f"_model is {name!r}, which does not live here" if name else "has no _model")
@@ -237,7 +237,7 @@ class Reader:
         try:
             found = Members(text)
         except NotJson as error:
-            yield DamagedError(_why_no_json(text, error), file=file.path, line=line_of(text, error.position))
+            yield DamagedError(why_no_json(text, error), file=file.path, line=line_of(text, error.position))
             return
         try:
             version(found.get("_version"))
@@ -292,11 +292,8 @@ def _placed(error: DamagedError, path: str, line: int, text: bytes | None = None
 
     A reason that is about the whole text gets the likeliest cause.
     """
-    reason = _why_no_json(text, error) if text is not None and not error.field else error.reason
-    line += max(error.line, 1) - 1
-    placed = DamagedError(reason, file=path, line=line, model=error.model, key=error.key, field=error.field)
-    placed.key_values, placed.host = error.key_values, error.host
-    return placed
+    reason = why_no_json(text, error) if text is not None and not error.field else error.reason
+    return error.at(path, line + max(error.line, 1) - 1, reason)
 
 
 def _misplaced(record: Unfolded, path: str) -> DamagedError:
@@ -308,7 +305,8 @@ def _misplaced(record: Unfolded, path: str) -> DamagedError:
     return error
 
 
-def _why_no_json(text: bytes, error: Exception) -> str:
+def why_no_json(text: bytes, error: Exception) -> str:
+    """The likeliest reason why a text that should be JSON is none."""
     if not text.strip():
         return "the file is empty" if not text else "holds nothing but white space"
     if not text.strip(b"\0"):

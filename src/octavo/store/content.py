@@ -1,0 +1,287 @@
+"""What stands in a file, as records: the whole of it understood, or an error that names the line.
+
+The quick way decodes a log in one go, and holds its length against what Octavo would have written, which
+shows that no line has a key twice or one that the schema does not know.  What that refuses goes line by line
+through the careful decoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from octavo.errors import DamagedError
+from octavo.layout.codec import Codec
+from octavo.layout.layout import FileFamily, Place
+from octavo.layout.rawjson import Members, NotJson, elements, is_beginning, line_of
+from octavo.layout.reader import why_no_json
+from octavo.layout.record import attribute
+from octavo.layout.stored import Key, Stored
+from octavo.layout.types import ColumnType, is_null
+from octavo.layout.unfold import version
+
+_TOMBSTONE = b',"_deleted":true}'
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+@dataclass(slots=True)
+class Log:
+    """A log as far as it counts: of each key the last line, if it is no tombstone."""
+
+    live: dict[str, dict[Key, Stored]]
+    """by model"""
+    lines: int = 0
+    size: int = 0
+    """bytes up to the end of the last whole line"""
+    torn: bytes = b""
+    """what a crash has left of a line that was being appended; it does not count"""
+    ended: bool = True
+    """whether the last line has its end: somebody may have written one without"""
+
+
+@dataclass(slots=True)
+class Document:
+    """A document: its arrays by model, and the members that the schema does not know."""
+
+    live: dict[str, dict[Key, Stored]]
+    texts: dict[str, dict[Key, bytes]]
+    """of each record the text that stands there"""
+    unknown: tuple[tuple[str, bytes], ...] = ()
+
+
+class Contents:
+    """Understands the files of one family."""
+
+    def __init__(self, family: FileFamily, codecs: Mapping[str, Codec]) -> None:
+        self.family = family
+        self.codecs = {p.model.name: codecs[p.model.name] for p in family.places}
+        self._checks = {name: Checks(codec) for name, codec in self.codecs.items()}
+        self._by_type = {codec.shape.type: name for name, codec in self.codecs.items()}
+        union: Any = None
+        for kind in self._by_type:
+            union = kind if union is None else union | kind
+        self._decode_lines = msgspec.json.Decoder(union).decode_lines if family.kind.is_log else None
+
+    def log(self, path: str, data: bytes) -> Log:
+        """Understand a log.  Raises DamagedError."""
+        log = Log({name: {} for name in self.codecs})
+        end = data.rfind(b"\n") + 1
+        tail = data[end:]
+        body = data[:end] if tail else data
+        if body and self._is_torn_line(body):
+            # Octavo never writes a NUL: the blocks of the last line did not reach the disk.
+            end = body.rfind(b"\n", 0, -1) + 1
+            body, tail = body[:end], data[end:]
+        if tail and (b"\0" in tail or is_beginning(tail)):
+            log.torn, tail = tail, b""
+        log.size, log.ended = end, not tail
+        if not self._quickly(log, body):
+            self._carefully(log, path, body)
+        if tail:
+            log.size += len(tail)
+            self._take_line(log, path, log.lines + 1, tail)
+            log.lines += 1
+        return log
+
+    @staticmethod
+    def _is_torn_line(body: bytes) -> bool:
+        return body.find(b"\0", body.rfind(b"\n", 0, -1) + 1) >= 0
+
+    def _quickly(self, log: Log, body: bytes) -> bool:
+        """Take every line, if each is as Octavo writes it; whether that is so."""
+        try:
+            if _TOMBSTONE not in body:
+                records = self._decode(body)
+                for name, live in log.live.items():
+                    codec = self.codecs[name]
+                    own = (
+                        records
+                        if len(self.codecs) == 1
+                        else [r for r in records if type(r) is codec.shape.type]
+                    )
+                    live.update(zip(map(codec.key_of, own), own, strict=True))
+                    self._checks[name].run(own, body)
+                log.lines = len(records)
+                return True
+            lines = body.split(b"\n")[:-1]
+            records = iter(
+                self._decode(b"\n".join([li for li in lines if not li.endswith(_TOMBSTONE)]) + b"\n")
+            )
+            for line in lines:
+                if line.endswith(_TOMBSTONE):
+                    name, key = self._tombstone(line)
+                    log.live[name].pop(key, None)
+                else:
+                    record = next(records)
+                    name = self._by_type[type(record)]
+                    live, key = log.live[name], self.codecs[name].key_of(record)
+                    live.pop(key, None)
+                    live[key] = record
+            for name, live in log.live.items():
+                self._checks[name].run(list(live.values()), body)
+            log.lines = len(lines)
+            return True
+        except (msgspec.MsgspecError, DamagedError, ValueError, RecursionError, StopIteration):
+            log.live = {name: {} for name in self.codecs}
+            return False
+
+    def _decode(self, body: bytes) -> list[Stored]:
+        if self._decode_lines is None:
+            raise AssertionError(f"{self.family.path} is no log")
+        records = self._decode_lines(body)
+        if len(_encode_lines(records)) != len(body):
+            raise ValueError("is not as written")
+        return records
+
+    def _carefully(self, log: Log, path: str, body: bytes) -> None:
+        lines = body.split(b"\n")[:-1]
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                self._take_line(log, path, number, line.rstrip(b"\r"))
+        log.lines = len(lines)
+
+    def _take_line(self, log: Log, path: str, number: int, line: bytes) -> None:
+        try:
+            name, key, stored = self.line(line)
+        except DamagedError as error:
+            raise error.at(path, number) from error
+        live = log.live[name]
+        live.pop(key, None)
+        if stored is not None:
+            live[key] = stored
+
+    def line(self, line: bytes) -> tuple[str, Key, Stored | None]:
+        """What one line of a log says: model, key, and the record, None if it is removed.
+
+        Raises DamagedError, without its place.
+        """
+        try:
+            found = Members(line)
+            name = msgspec.json.decode(found.get("_model") or b'""', type=str)
+        except (NotJson, msgspec.MsgspecError, UnicodeError) as error:
+            raise DamagedError(why_no_json(line, error)) from error
+        if name not in self.codecs:
+            raise DamagedError(f"_model is {name!r}, which does not live here" if name else "has no _model")
+        if found.get("_deleted") == b"true":
+            return *self._tombstone(line), None
+        stored = self.codecs[name].carefully(line)
+        return name, self.codecs[name].key_of(stored), stored
+
+    def _tombstone(self, line: bytes) -> tuple[str, Key]:
+        name = msgspec.json.decode(Members(line).get("_model") or b'""', type=str)
+        if name not in self.codecs:
+            raise DamagedError(f"_model is {name!r}, which does not live here")
+        return name, self.codecs[name].tombstone(line)
+
+    def record_file(self, path: str, data: bytes) -> Stored:
+        """Understand a record file.  Raises DamagedError."""
+        (codec,) = self.codecs.values()
+        try:
+            stored = codec.decode(data)
+            self._checks[codec.place.model.name].run([stored], data)
+        except DamagedError as error:
+            raise error.at(
+                path, error.line or 1, why_no_json(data, error) if not error.field else ""
+            ) from error
+        return stored
+
+    def document(self, path: str, data: bytes) -> Document:
+        """Understand a document.  Raises DamagedError."""
+        try:
+            found = Members(data)
+        except NotJson as error:
+            raise DamagedError(
+                why_no_json(data, error), file=path, line=line_of(data, error.position)
+            ) from error
+        try:
+            version(found.get("_version"))
+        except ValueError as error:
+            raise DamagedError(str(error), file=path, line=1, field="_version") from error
+        found.take_span("_version")
+        document = Document({}, {})
+        for place in self.family.places:
+            span = found.take_span(place.array)
+            if span is None:
+                raise DamagedError("is missing", file=path, model=place.model.name, field=place.array)
+            self._array(document, path, place, data, span)
+        document.unknown = found.left_members()
+        return document
+
+    def _array(self, document: Document, path: str, place: Place, data: bytes, span: tuple[int, int]) -> None:
+        name, codec = place.model.name, self.codecs[place.model.name]
+        live: dict[Key, Stored] = {}
+        texts: dict[Key, bytes] = {}
+        try:
+            for start, end in elements(data, *span):
+                text = data[start:end]
+                try:
+                    stored = codec.decode(text)
+                    self._checks[name].run([stored], text)
+                except DamagedError as error:
+                    raise error.at(path, line_of(data, start) + max(error.line, 1) - 1) from error
+                key = codec.key_of(stored)
+                if key in live:
+                    line = line_of(data, start)
+                    raise DamagedError("its key stands twice", file=path, line=line, model=name)
+                live[key], texts[key] = stored, text
+        except NotJson as error:
+            line = line_of(data, error.position)
+            raise DamagedError(error.reason, file=path, line=line, model=name, field=place.array) from error
+        document.live[name], document.texts[name] = live, texts
+
+
+class Checks:
+    """What the types of a decoder do not show about values: that a text is a time, a number in its range."""
+
+    def __init__(self, codec: Codec) -> None:
+        self.codec = codec
+        self._times: list[str] = []
+        self._others: list[tuple[str, ColumnType]] = []
+        self._all: list[tuple[str, ColumnType]] = []
+        for f, column in codec.shape.columns:
+            self._all.append((attribute(f), column))
+            if f.type == "DateTime" and not f.is_list:
+                self._times.append(attribute(f))
+            elif f.type in ("BigInt", "Decimal", "Float", "DateTime") or f.is_list:
+                self._others.append((attribute(f), column))
+        self._children = [Checks(child) for child in codec.children]
+
+    def run(self, records: Sequence[Stored], text: bytes) -> None:
+        """Check records that stand in ``text``.  Raises DamagedError for the first that is wrong."""
+        if b"\\u" in text:
+            # An escaped character may be one that PostgreSQL cannot hold.
+            self._values(records, self._all)
+        else:
+            for name in self._times:
+                self._all_times(records, name)
+            self._values(records, self._others)
+        for child in self._children:
+            name = f"_{child.codec.place.array}"
+            if inner := [item for record in records for item in getattr(record, name)]:
+                child.run(inner, text)
+
+    def _all_times(self, records: Sequence[Stored], name: str) -> None:
+        times = [t for r in records if (t := getattr(r, name)) is not None]
+        with suppress(ValueError):
+            # Of the spellings that Python takes for a time, ours is told by its length and last letter.
+            same = len({(len(t), t[-1:]) for t in times}) <= 1
+            if same and all(map(datetime.fromisoformat, times)) and (not times or times[0][-1] == "Z"):
+                return
+        self._values(records, [(n, c) for n, c in self._all if n == name])
+
+    def _values(self, records: Iterable[Stored], columns: list[tuple[str, ColumnType]]) -> None:
+        for record in records:
+            for name, column in columns:
+                value = getattr(record, name)
+                if value is msgspec.UNSET or is_null(value):
+                    continue
+                try:
+                    column.text(value)
+                except ValueError as error:
+                    model = self.codec.place.model.name
+                    raise DamagedError(str(error), model=model, field=name.lstrip("_")) from error

@@ -1,0 +1,270 @@
+"""The journal: changes of several files that are to happen wholly or not at all.
+
+An entry is one line of ``journal/changes.jsonl``: a digest, and the changes as JSON.  Once it is synced its
+changes *have* happened, whatever becomes of the machine: they are then made to the files without syncing
+them, and if that is interrupted the next open makes them again.  The journal goes when all the files that it
+names have been synced.  Until then a file that it names is changed by way of the journal only, so that
+replaying it from the beginning can never bring back something older.
+
+An entry may be *prepared*: its changes count if an entry that keeps it follows, and not if one that drops it
+does.  If neither does, only who wrote it can tell; its ``note`` says what to ask.
+
+A torn entry at the end is one whose commit never returned, and is cut.  Anything else that cannot be read is
+damage.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+
+import msgspec
+
+from octavo.errors import DamagedError
+from octavo.store.changes import Append, Change, Remove, Replace, write_beside
+from octavo.store.system import (
+    FileSystem,
+    open_to_read,
+    open_to_write,
+    read_whole,
+    signature,
+    sync_folder,
+    write_all,
+)
+
+FOLDER = "journal"
+NAME = f"{FOLDER}/changes.jsonl"
+_DIGEST = 16
+"""bytes, of BLAKE2b"""
+
+
+class Entry(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One commit, one that is prepared (``note``), or the fate of a prepared one (``kept``)."""
+
+    number: int
+    changes: tuple[Change, ...] = ()
+    note: dict[str, str] | None = None
+    """what to ask about a prepared entry; None: its changes count"""
+    kept: bool | None = None
+    """of the prepared entry with this number: whether its changes count"""
+
+
+_decode = msgspec.json.Decoder(Entry).decode
+_encode = msgspec.json.Encoder().encode
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """An entry as its line."""
+    text = _encode(entry)
+    return b"%s %s\n" % (blake2b(text, digest_size=_DIGEST).hexdigest().encode(), text)
+
+
+def read_entries(data: bytes) -> tuple[list[Entry], int]:
+    """The whole entries of a journal, and how many bytes they take.
+
+    What follows them was torn by a crash.  Raises DamagedError if something whole follows even that.
+    """
+    entries, at = [], 0
+    for line in _lines(data):
+        entry = _entry(line)
+        if entry is None:
+            break
+        entries.append(entry)
+        at += len(line)
+    if any(_entry(line) is not None for line in _lines(data[at:])):
+        raise DamagedError("an entry is broken in front of a whole one", file=NAME, line=len(entries) + 1)
+    return entries, at
+
+
+def _lines(data: bytes) -> Iterator[bytes]:
+    at = 0
+    while at < len(data):
+        end = data.find(b"\n", at) + 1 or len(data)
+        yield data[at:end]
+        at = end
+
+
+def _entry(line: bytes) -> Entry | None:
+    digest, _, text = line.rstrip(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or digest != blake2b(text, digest_size=_DIGEST).hexdigest().encode():
+        return None
+    try:
+        return _decode(text)
+    except (msgspec.MsgspecError, UnicodeError) as error:
+        raise DamagedError("an entry of another format", file=NAME) from error
+
+
+def outcome(entries: list[Entry]) -> tuple[list[Change], list[Entry]]:
+    """The changes that count, in order, and the prepared entries whose fate nobody has written down."""
+    fates = {e.number: e.kept for e in entries if e.kept is not None}
+    changes: list[Change] = []
+    open_entries = []
+    for entry in entries:
+        if entry.kept is not None:
+            continue
+        if entry.note is not None and entry.number not in fates:
+            open_entries.append(entry)
+        elif entry.note is None or fates[entry.number]:
+            changes += entry.changes
+    return changes, open_entries
+
+
+class Journal:
+    """The journal of the store at ``root``.  Used under the write lock only."""
+
+    def __init__(self, root: str, system: FileSystem) -> None:
+        self.root, self.system = root, system
+        self.path = os.path.join(root, NAME)
+        self.entries: list[Entry] = []
+        self.end = 0
+        """bytes of whole entries"""
+        self.pending: set[str] = set()
+        """the files that the journal names"""
+        self._inode = 0
+
+    def catch_up(self, end: int | None) -> None:
+        """Read what other processes have added.  ``end`` is where whole entries end, None if nobody knows."""
+        found = signature(self.path)
+        if found is not None and found.inode == self._inode and end == self.end:
+            return
+        if found is None:
+            self._forget()
+            return
+        data, found = read_whole(self.path)
+        self.entries, self.end = read_entries(data if end is None else data[:end])
+        if end is not None and self.end != end:
+            raise DamagedError("an entry is broken", file=NAME, line=len(self.entries) + 1)
+        self.pending = {change.file for entry in self.entries for change in entry.changes}
+        self._inode = found.inode
+
+    def _forget(self) -> None:
+        self.entries, self.end, self.pending, self._inode = [], 0, set(), 0
+
+    @property
+    def next_number(self) -> int:
+        return self.entries[-1].number + 1 if self.entries else 1
+
+    def add(self, entry: Entry) -> None:
+        """Make an entry durable.  If the system refuses, the journal is as before, and OSError is raised."""
+        line = encode_entry(entry)
+        made = self.system.create(self.path) if self._inode == 0 else open_to_write(self.path)
+        try:
+            try:
+                # What a crash or an error has left behind the whole entries goes.
+                if os.fstat(made).st_size > self.end:
+                    self.system.truncate(made, self.end)
+                write_all(self.system, made, line, self.end)
+                self.system.sync(made)
+                if self._inode == 0:
+                    sync_folder(self.system, os.path.dirname(self.path))
+            except OSError:
+                self.system.truncate(made, self.end)
+                raise
+            self._inode = os.fstat(made).st_ino
+        finally:
+            os.close(made)
+        self.entries.append(entry)
+        self.end += len(line)
+        self.pending |= {change.file for change in entry.changes}
+
+    def take_back(self) -> None:
+        """Undo the last :meth:`add`: its changes did not happen.  Raises OSError."""
+        entry = self.entries[-1]
+        end = self.end - len(encode_entry(entry))
+        descriptor = open_to_write(self.path)
+        try:
+            self.system.truncate(descriptor, end)
+            self.system.sync(descriptor)
+        finally:
+            os.close(descriptor)
+        self.entries.pop()
+        self.end = end
+
+    def checkpoint(self) -> None:
+        """Sync every file that the journal names, then remove it.  Raises OSError.
+
+        There must be no prepared entry whose fate is open.
+        """
+        if self._inode == 0:
+            return
+        folders = {FOLDER}
+        for file in sorted(self.pending):
+            folders.add(os.path.dirname(file))
+            path = os.path.join(self.root, file)
+            if signature(path) is None:
+                continue
+            descriptor = open_to_read(path)
+            try:
+                self.system.sync(descriptor)
+            finally:
+                os.close(descriptor)
+        for folder in sorted(folders - {FOLDER}):
+            sync_folder(self.system, os.path.join(self.root, folder))
+        self.system.remove(self.path)
+        sync_folder(self.system, os.path.join(self.root, FOLDER))
+        self._forget()
+
+    def replay(self, resolve: Callable[[dict[str, str]], bool] | None) -> list[str]:
+        """Make the changes of all entries again, whatever of them has been made, and sync them.
+
+        ``resolve`` tells whether a prepared entry's changes count, from its note.  Gives the files changed.
+        Raises DamagedError if a file is not as the journal can have left it, or if nobody can tell; OSError.
+        """
+        changes, doubtful = outcome(self.entries)
+        for entry in doubtful:
+            if resolve is None:
+                raise DamagedError("a change is in doubt, and nobody here can tell its fate", file=NAME)
+            kept = resolve(entry.note or {})
+            self.add(Entry(entry.number, kept=kept))
+        if doubtful:
+            changes, _ = outcome(self.entries)
+        for file, planned in _by_file(changes).items():
+            self._redo(file, planned)
+        return sorted({change.file for change in changes})
+
+    def _redo(self, file: str, changes: list[Change]) -> None:
+        path = os.path.join(self.root, file)
+        first = changes[0]
+        if isinstance(first, Remove):
+            if signature(path) is not None:
+                self.system.remove(path)
+            return
+        if isinstance(first, Replace):
+            content = first.content + "".join(c.lines for c in changes[1:] if isinstance(c, Append))
+            self.system.rename(write_beside(self.system, path, content.encode(), sync=False), path)
+            return
+        try:
+            descriptor = open_to_write(path)
+        except FileNotFoundError as error:
+            raise DamagedError("is missing, and the journal has lines for it", file=file) from error
+        try:
+            for change in changes:
+                if isinstance(change, Append):
+                    self._append_again(descriptor, change)
+        finally:
+            os.close(descriptor)
+
+    def _append_again(self, descriptor: int, change: Append) -> None:
+        data = change.lines.encode()
+        if os.fstat(descriptor).st_size < change.at:
+            raise DamagedError("is shorter than the journal found it", file=change.file)
+        # A crash leaves of what was not synced any part, and zeros for the rest.
+        there = os.pread(descriptor, len(data), change.at)
+        if any(a not in (b, 0) for a, b in zip(there, data, strict=False)):
+            raise DamagedError(
+                "was changed by somebody else while the journal had lines for it", file=change.file
+            )
+        # Written even where they stand already: after an error of a sync only that makes them stay.
+        write_all(self.system, descriptor, data, change.at)
+
+
+def _by_file(changes: list[Change]) -> dict[str, list[Change]]:
+    """For each file what its changes come to: nothing before the last time it was replaced or removed."""
+    found: dict[str, list[Change]] = {}
+    for change in changes:
+        if isinstance(change, Append):
+            found.setdefault(change.file, []).append(change)
+        else:
+            found[change.file] = [change]
+    return found

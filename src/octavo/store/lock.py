@@ -1,0 +1,169 @@
+"""Who may write: one at a time, across threads and processes.
+
+Between processes the kernel's advisory lock on ``cache/write.lock`` decides (flock): it dies with its holder,
+and those who wait get it in the order in which they came.  What stands in the file only says who took it
+last, for an error's message.  Threads of one process take turns before that, in their order too.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import sys
+import threading
+import time
+from collections import deque
+from contextlib import suppress
+
+from octavo.errors import BusyError
+from octavo.store.system import FILE_MODE
+
+
+class Turns:
+    """A lock for threads that is handed over in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiting: deque[threading.Lock] = deque()
+        self._taken = False
+
+    def acquire(self, timeout: float | None) -> bool:
+        """Wait for the turn, ``timeout`` seconds at most (None: forever); whether it is had now."""
+        with self._mutex:
+            if not self._taken:
+                self._taken = True
+                return True
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        if mine.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+            return True
+        with self._mutex:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+                return False
+        # It was handed over just as the time was up.
+        return True
+
+    def release(self) -> None:
+        """Hand the turn to who has waited longest."""
+        with self._mutex:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._taken = False
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether somebody waits."""
+        return bool(self._waiting)
+
+
+class ProcessLock:
+    """The kernel's lock on one file, held by this process or not."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._descriptor = -1
+
+    def acquire(self, timeout: float | None) -> None:
+        """Take the lock, waiting ``timeout`` seconds at most (None: forever).
+
+        Raises BusyError, which names the holder, when the time is up; OSError as the system does.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            descriptor = self._descriptor
+            if descriptor < 0:
+                descriptor = os.open(
+                    self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE
+                )
+            try:
+                if not _lock(descriptor, None if end is None else end - time.monotonic()):
+                    raise BusyError(timeout or 0, _holder(descriptor))
+                # Somebody may have removed the file, or put another store in the place of this one.
+                if _is_still(descriptor, self.path):
+                    self._descriptor = descriptor
+                    _sign(descriptor)
+                    return
+            except BaseException:
+                os.close(descriptor)
+                self._descriptor = -1
+                raise
+            os.close(descriptor)
+            self._descriptor = -1
+
+    def release(self) -> None:
+        """Let the next one have it."""
+        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _lock(descriptor: int, timeout: float | None) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        pass
+    if timeout is None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return True
+    if timeout <= 0:
+        return False
+    return _lock_in_time(descriptor, timeout)
+
+
+def _lock_in_time(descriptor: int, timeout: float) -> bool:
+    """Wait in the kernel's queue, which is in order, in a thread that can be left behind."""
+    mutex, got, given_up = threading.Lock(), threading.Event(), False
+    # A description of its own, so that what is left behind can let go without its owner.
+    waiting = os.dup(descriptor)
+
+    def wait() -> None:
+        with suppress(OSError):
+            fcntl.flock(waiting, fcntl.LOCK_EX)
+        with mutex:
+            if given_up:
+                fcntl.flock(waiting, fcntl.LOCK_UN)
+            else:
+                got.set()
+        os.close(waiting)
+
+    threading.Thread(target=wait, name="octavo-lock", daemon=True).start()
+    if got.wait(timeout):
+        return True
+    with mutex:
+        given_up = not got.is_set()
+    return not given_up
+
+
+def _is_still(descriptor: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _sign(descriptor: int) -> None:
+    text = f"{os.getpid()}\t{socket.gethostname()}\t{time.time():.0f}\t{_program()}\n".encode()
+    with suppress(OSError):
+        os.pwrite(descriptor, text.ljust(200)[:200], 0)
+
+
+def _program() -> str:
+    return " ".join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:2]])[:60]
+
+
+def _holder(descriptor: int) -> str:
+    """Who took the lock last, in words."""
+    try:
+        pid, host, since, program = os.pread(descriptor, 200, 0).decode().rstrip().split("\t")
+        at = time.strftime("%H:%M:%S", time.localtime(int(since)))
+    except (OSError, ValueError):
+        return "another process"
+    return f"process {pid} on {host} ({program}) since {at}"

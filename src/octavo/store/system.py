@@ -1,0 +1,126 @@
+"""The system calls by which a store changes the disk, and no others: one method each.
+
+Everything that writes goes through a :class:`FileSystem`, so that a test can count its calls, let any one of
+them fail or be the last, or record them and replay what a power loss may leave of them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import NamedTuple
+
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+
+
+class Signature(NamedTuple):
+    """What tells one state of a file from another without reading it."""
+
+    inode: int
+    size: int
+    modified: int
+    changed: int
+    """both in nanoseconds"""
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> Signature:
+        return cls(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+class FileSystem:
+    """The calls themselves.  Each raises OSError as the system does."""
+
+    def create(self, path: str) -> int:
+        """A descriptor of a new file to write to.  Raises FileExistsError if there is one."""
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+
+    def write(self, descriptor: int, data: bytes | memoryview, at: int) -> int:
+        """Write at a position; how many bytes were written, which can be fewer."""
+        return os.pwrite(descriptor, data, at)
+
+    def truncate(self, descriptor: int, size: int) -> None:
+        """Cut a file to this size, or lengthen it by zeros."""
+        os.ftruncate(descriptor, size)
+
+    def sync(self, descriptor: int) -> None:
+        """Make a file's contents and size durable, or a folder's entries."""
+        os.fsync(descriptor)
+
+    def rename(self, source: str, target: str) -> None:
+        """Give a file another name, in place of what had it."""
+        os.rename(source, target)
+
+    def remove(self, path: str) -> None:
+        """Remove a file's name."""
+        os.unlink(path)
+
+    def make_folder(self, path: str) -> None:
+        """Make a folder.  Raises FileExistsError if there is one."""
+        os.mkdir(path, FOLDER_MODE)
+
+
+SYSTEM = FileSystem()
+"""the real one"""
+
+
+def open_to_write(path: str) -> int:
+    """A descriptor of a file that is there, never over a symbolic link."""
+    return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def open_to_read(path: str) -> int:
+    """A descriptor of a regular file, never over a symbolic link.
+
+    Raises OSError as the system does, and IsADirectoryError for anything that is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise IsADirectoryError(21, "Is no regular file", path)
+    return descriptor
+
+
+def read_whole(path: str) -> tuple[bytes, Signature]:
+    """The content of a file, and the signature of just this state of it.
+
+    A file that is written meanwhile is read again.  Raises OSError.
+    """
+    descriptor = open_to_read(path)
+    try:
+        before = Signature.of(os.fstat(descriptor))
+        while True:
+            chunks, at = [], 0
+            while chunk := os.pread(descriptor, max(before.size - at, 1 << 16), at):
+                chunks.append(chunk)
+                at += len(chunk)
+            after = Signature.of(os.fstat(descriptor))
+            if after == before:
+                return chunks[0] if len(chunks) == 1 else b"".join(chunks), after
+            before = after
+    finally:
+        os.close(descriptor)
+
+
+def signature(path: str) -> Signature | None:
+    """The signature of the file of this name; None if there is none.  Raises OSError for other reasons."""
+    try:
+        return Signature.of(os.lstat(path))
+    except FileNotFoundError:
+        return None
+
+
+def write_all(system: FileSystem, descriptor: int, data: bytes, at: int) -> None:
+    """Write every byte at a position; a short write goes on, an error is raised."""
+    view = memoryview(data)
+    while view:
+        done = system.write(descriptor, view, at)
+        view, at = view[done:], at + done
+
+
+def sync_folder(system: FileSystem, path: str) -> None:
+    """Make the entries of a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        system.sync(descriptor)
+    finally:
+        os.close(descriptor)
