@@ -29,6 +29,7 @@ _KEY = _pattern(_STR)
 _SIMPLE = _pattern(_SIMPLE_VALUE)
 _SIMPLE_MEMBERS = _pattern(rf"(?:{_STR}{_WS}:{_WS}{_SIMPLE_VALUE}{_WS},{_WS})*+")
 _SIMPLE_ELEMENTS = _pattern(rf"(?:{_SIMPLE_VALUE}{_WS},{_WS})*+")
+_NO_COLON, _NO_COMMA, _BEHIND = "a colon is missing", "a comma is missing", "something stands behind the end"
 _OBJECT, _ARRAY = ord("{"), ord("[")
 _CLOSING = {_OBJECT: b"}", _ARRAY: b"]"}
 
@@ -86,7 +87,6 @@ _PARTIAL = _pattern(
 )
 
 _FRACTION = _pattern(r"\.|[eE][+-]?")
-_BEHIND = "something stands behind the end"
 
 
 def is_beginning(text: bytes) -> bool:
@@ -96,10 +96,9 @@ def is_beginning(text: bytes) -> bool:
             pass
     except NotJson as error:
         at = error.position
-        if error.reason == _BEHIND:
-            return False
-        in_number = text[at - 1 : at].isdigit() and _FRACTION.fullmatch(text, at)
-        return bool(in_number or _PARTIAL.fullmatch(text, at))
+        if error.reason == _NO_COMMA:
+            return text[at - 1 : at].isdigit() and _FRACTION.fullmatch(text, at) is not None
+        return error.reason not in (_NO_COLON, _BEHIND) and _PARTIAL.fullmatch(text, at) is not None
     return False
 
 
@@ -178,7 +177,7 @@ def _key(text: bytes, at: int) -> tuple[bytes, int]:
         raise NotJson("the text is cut" if at >= len(text) else "a key is missing or broken", at)
     at = _end(_SPACE, text, key.end())
     if text[at : at + 1] != b":":
-        raise NotJson("the text is cut" if at >= len(text) else "a colon is missing", at)
+        raise NotJson("the text is cut" if at >= len(text) else _NO_COLON, at)
     return key[0], _end(_SPACE, text, at + 1)
 
 
@@ -205,7 +204,7 @@ def _next(text: bytes, at: int, bracket: bytes) -> tuple[int, bool]:
     if found == bracket:
         return at + 1, True
     if found != b",":
-        raise NotJson("a comma is missing" if found else "the text is cut", at)
+        raise NotJson(_NO_COMMA if found else "the text is cut", at)
     return _end(_SPACE, text, at + 1), False
 
 
