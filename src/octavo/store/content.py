@@ -7,7 +7,7 @@ through the careful decoder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -95,40 +95,36 @@ class Contents:
     def _quickly(self, log: Log, body: bytes) -> bool:
         """Take every line, if each is as Octavo writes it; whether that is so."""
         try:
-            if _TOMBSTONE not in body:
-                records = self._decode(body)
-                for name, live in log.live.items():
-                    codec = self.codecs[name]
-                    own = (
-                        records
-                        if len(self.codecs) == 1
-                        else [r for r in records if type(r) is codec.shape.type]
-                    )
-                    live.update(zip(map(codec.key_of, own), own, strict=True))
-                    self._checks[name].run(own, body)
-                log.lines = len(records)
-                return True
-            lines = body.split(b"\n")[:-1]
-            records = iter(
-                self._decode(b"\n".join([li for li in lines if not li.endswith(_TOMBSTONE)]) + b"\n")
-            )
-            for line in lines:
-                if line.endswith(_TOMBSTONE):
-                    name, key = self._tombstone(line)
-                    log.live[name].pop(key, None)
-                else:
-                    record = next(records)
-                    name = self._by_type[type(record)]
-                    live, key = log.live[name], self.codecs[name].key_of(record)
-                    live.pop(key, None)
-                    live[key] = record
+            if _TOMBSTONE in body:
+                self._in_order(log, body.split(b"\n")[:-1])
+            else:
+                self._at_once(log, self._decode(body))
             for name, live in log.live.items():
-                self._checks[name].run(list(live.values()), body)
-            log.lines = len(lines)
-            return True
-        except (msgspec.MsgspecError, DamagedError, ValueError, RecursionError, StopIteration):
+                self._checks[name].run(live.values(), body)
+        except (msgspec.MsgspecError, DamagedError, ValueError, RecursionError):
             log.live = {name: {} for name in self.codecs}
             return False
+        return True
+
+    def _at_once(self, log: Log, records: list[Stored]) -> None:
+        for name, codec in self.codecs.items():
+            kind = codec.shape.type
+            own = records if len(self.codecs) == 1 else [r for r in records if type(r) is kind]
+            log.live[name] = dict(zip(map(codec.key_of, own), own, strict=True))
+        log.lines = len(records)
+
+    def _in_order(self, log: Log, lines: list[bytes]) -> None:
+        written = [line for line in lines if not line.endswith(_TOMBSTONE)]
+        records = iter(self._decode(b"\n".join([*written, b""])) if written else [])
+        for line in lines:
+            if line.endswith(_TOMBSTONE):
+                name, key = self._tombstone(line)
+                log.live[name].pop(key, None)
+            else:
+                record = next(records)
+                name = self._by_type[type(record)]
+                log.live[name][self.codecs[name].key_of(record)] = record
+        log.lines = len(lines)
 
     def _decode(self, body: bytes) -> list[Stored]:
         if self._decode_lines is None:
@@ -251,7 +247,7 @@ class Checks:
                 self._others.append((attribute(f), column))
         self._children = [Checks(child) for child in codec.children]
 
-    def run(self, records: Sequence[Stored], text: bytes) -> None:
+    def run(self, records: Collection[Stored], text: bytes) -> None:
         """Check records that stand in ``text``.  Raises DamagedError for the first that is wrong."""
         if b"\\u" in text:
             # An escaped character may be one that PostgreSQL cannot hold.
@@ -265,7 +261,7 @@ class Checks:
             if inner := [item for record in records for item in getattr(record, name)]:
                 child.run(inner, text)
 
-    def _all_times(self, records: Sequence[Stored], name: str) -> None:
+    def _all_times(self, records: Collection[Stored], name: str) -> None:
         times = [t for r in records if (t := getattr(r, name)) is not None]
         with suppress(ValueError):
             # Of the spellings that Python takes for a time, ours is told by its length and last letter.
