@@ -1,0 +1,585 @@
+"""The files of a layout in memory: what stands in them, and how a change of records becomes one of files.
+
+There is one class for each way to live (see :mod:`octavo.layout.layout`).  Three of them hold all their
+records; logs per parent are read as they are asked for, and the least used go when they exceed a budget.
+
+Each answers for its own freshness: :meth:`suspect` says that a file may have changed, and the next question
+looks at the file's signature before it is answered.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+from octavo.errors import DamagedError, DiskError
+from octavo.layout.codec import Codec
+from octavo.layout.layout import VERSION, FileFamily, Place
+from octavo.layout.order import file_order
+from octavo.layout.record import attribute
+from octavo.layout.stored import Key, Stored, encode
+from octavo.layout.types import column_type
+from octavo.store.changes import Append, Change, Remove, Replace
+from octavo.store.content import Contents, Document, Log
+from octavo.store.index import Index, Spec, extractor
+from octavo.store.system import Signature
+from octavo.store.world import World
+
+
+class Changed(NamedTuple):
+    """A record as it was and as it is to be; None: there is none."""
+
+    before: Stored | None
+    after: Stored | None
+
+
+Changes: TypeAlias = Mapping[str, Mapping[Key, Changed]]
+"""By model and key."""
+
+_GARBAGE = 64
+"""superseded lines that a log may have, beside as many as it has records"""
+
+
+class Family:
+    """What every way to live has in common: the records in memory, and their indexes."""
+
+    def __init__(self, world: World, family: FileFamily, codecs: Mapping[str, Codec]) -> None:
+        self.world, self.family = world, family
+        self.contents = Contents(family, codecs)
+        self.codecs = self.contents.codecs
+        self.orders = {name: file_order(codec.place.model) for name, codec in self.codecs.items()}
+        self._all: dict[str, dict[Key, Stored]] | None = None
+        self._indexes: dict[Spec, Index] = {}
+        self._suspected = True
+
+    def suspect(self, file: str | None) -> None:
+        """A file may have changed; None: any may have."""
+        self._suspected = True
+
+    def records(self, model: str) -> dict[Key, Stored]:
+        """All records of a model, by key.  Not to be changed.  Raises DamagedError, DiskError, Behind."""
+        if self._suspected or self._all is None:
+            with self.world.mutex:
+                self._freshen()
+        if self._all is None:
+            raise AssertionError(self.family.path)
+        return self._all[model]
+
+    def record(self, model: str, key: Key) -> Stored | None:
+        """The record with this key, if there is one."""
+        return self.records(model).get(key)
+
+    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
+        """The records of the host's model that are found under these values."""
+        records = self.records(host)
+        index = self._indexes.get(spec)
+        if index is None:
+            with self.world.mutex:
+                index = self._indexes.get(spec)
+                if index is None:
+                    index = Index(extractor(self.codecs[host], spec), records)
+                    self._indexes[spec] = index
+        return [records[key] for key in index.find(values) if key in records]
+
+    def _freshen(self) -> None:
+        raise NotImplementedError
+
+    def _replace_all(self, found: dict[str, dict[Key, Stored]]) -> None:
+        if self._all is not None:
+            self.world.epoch += 1
+        self._all = found
+        self._indexes.clear()
+
+    def _take(self, changes: Changes) -> None:
+        """Change what is in memory."""
+        if self._all is None:
+            return
+        for model, changed in changes.items():
+            records = self._all[model]
+            indexes = [i for s, i in self._indexes.items() if self._hosts(model, s)]
+            for key, change in changed.items():
+                if (old := records.get(key)) is not None:
+                    for index in indexes:
+                        index.discard(key, old)
+                if change.after is None:
+                    records.pop(key, None)
+                else:
+                    records[key] = change.after
+                    for index in indexes:
+                        index.add(key, change.after)
+
+    def _hosts(self, model: str, spec: Spec) -> bool:
+        return spec.model == model or any(
+            child.place.model.name == spec.model for child in self.codecs[model].children
+        )
+
+    def plan(self, changes: Changes) -> list[Change]:
+        """The changes of files that these changes of records take."""
+        raise NotImplementedError
+
+    def expected(self, file: str) -> Signature | None:
+        """The state of a file that :meth:`plan` planned for; None: there is none yet."""
+        raise NotImplementedError
+
+    def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
+        """The planned changes were made: change what is in memory.  ``files`` are those of this family."""
+        raise NotImplementedError
+
+    def in_order(self, model: str, records: Iterable[Stored]) -> list[Stored]:
+        return sorted(records, key=self.orders[model])
+
+
+def missing(file: str) -> DamagedError:
+    return DamagedError("is missing", file=file)
+
+
+def read_file(world: World, file: str) -> tuple[bytes, Signature]:
+    """A file that has to be there.  Raises DamagedError if it is not, DiskError if it cannot be read."""
+    try:
+        return world.read(file)
+    except FileNotFoundError as error:
+        raise missing(file) from error
+    except IsADirectoryError as error:
+        raise DamagedError("is no regular file", file=file) from error
+    except OSError as error:
+        raise DiskError.of(error, "reading the store") from error
+
+
+class DocumentFamily(Family):
+    """Arrays of one JSON file."""
+
+    _signature: Signature | None = None
+    _document: Document
+
+    def _freshen(self) -> None:
+        file = self.family.path
+        if file in self.world.in_flight and self._all is not None:
+            return
+        self._suspected = False
+        try:
+            if self._all is not None and self.world.signature(file) == self._signature:
+                return
+            data, self._signature = read_file(self.world, file)
+            self._document = self.contents.document(file, data)
+        except BaseException:
+            self._suspected = True
+            raise
+        self._replace_all(self._document.live)
+
+    def expected(self, file: str) -> Signature | None:
+        return self._signature
+
+    def plan(self, changes: Changes) -> list[Change]:
+        parts = [b'{\n  "_version": %d' % VERSION]
+        for place in self.family.places:
+            texts = self._texts(place, changes.get(place.model.name, {}))
+            inner = b"[\n    " + b",\n    ".join(texts) + b"\n  ]" if texts else b"[]"
+            parts.append(encode(place.array) + b": " + inner)
+        parts += [encode(key) + b": " + value for key, value in self._document.unknown]
+        return [Replace(self.family.path, (b",\n  ".join(parts) + b"\n}\n").decode())]
+
+    def _texts(self, place: Place, changed: Mapping[Key, Changed]) -> list[bytes]:
+        name, codec = place.model.name, self.codecs[place.model.name]
+        records = dict(self.records(name))
+        texts = self._document.texts[name]
+        for key, change in changed.items():
+            if change.after is None:
+                records.pop(key, None)
+            else:
+                records[key] = change.after
+        order = self.orders[name]
+        return [
+            codec.encode(record) if key in changed else texts[key]
+            for key, record in sorted(records.items(), key=lambda item: order(item[1]))
+        ]
+
+    def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
+        for name, changed in changes.items():
+            for key, change in changed.items():
+                if change.after is None:
+                    self._document.texts[name].pop(key, None)
+                else:
+                    self._document.texts[name][key] = self.codecs[name].encode(change.after)
+        self._take(changes)
+        self._signature = self.world.signature(self.family.path)
+
+
+class RecordFamily(Family):
+    """A file for each record."""
+
+    def __init__(self, world: World, family: FileFamily, codecs: Mapping[str, Codec]) -> None:
+        super().__init__(world, family, codecs)
+        (self.model,) = self.codecs
+        self._codec = self.codecs[self.model]
+        self._namer = Namer(self._codec)
+        self._read: dict[str, tuple[Signature, Key, Stored]] = {}
+        """by file, those that have been read"""
+        self._doubtful: set[str] | None = None
+        """the files that may have changed; None: any may have"""
+        self._listed = False
+
+    def suspect(self, file: str | None) -> None:
+        self._suspected = True
+        if file is None:
+            self._doubtful = None
+        elif self._doubtful is not None:
+            self._doubtful.add(file)
+
+    def record(self, model: str, key: Key) -> Stored | None:
+        if self._all is not None and not self._suspected:
+            return self._all[model].get(key)
+        file = self._namer.file(key)
+        with self.world.mutex:
+            doubtful = self._doubtful is None or file in self._doubtful
+            known = self._read.get(file)
+            if known is not None and not doubtful:
+                return known[2]
+            found = self._look(file)
+            if self._doubtful is not None:
+                self._doubtful.discard(file)
+            return found
+
+    def _look(self, file: str) -> Stored | None:
+        """Read a file if it is not as it was; what is in memory follows."""
+        known = self._read.get(file)
+        if known is not None and file in self.world.in_flight:
+            return known[2]
+        found = self.world.signature(file)
+        if known is not None and found == known[0]:
+            return known[2]
+        stored = key = None
+        if found is not None:
+            data, found = read_file(self.world, file)
+            stored = self.contents.record_file(file, data)
+            key = self._codec.key_of(stored)
+            if self._namer.file(key) != file:
+                raise DamagedError("a record that belongs in another file", file=file, model=self.model)
+        if known is not None:
+            self.world.epoch += 1
+            del self._read[file]
+            self._take({self.model: {known[1]: Changed(known[2], None)}})
+        if stored is not None and found is not None:
+            self._read[file] = found, key, stored
+            self._take({self.model: {key: Changed(None, stored)}})
+        return stored
+
+    def _freshen(self) -> None:
+        if self._all is not None and self._doubtful is not None:
+            files: Iterable[str] = [f for f in self._doubtful if self.family.pattern.fullmatch(f)]
+        else:
+            files = {*list_files(self.world, self.family), *self._read}
+        self._suspected = False
+        doubtful, self._doubtful = self._doubtful, set()
+        try:
+            for file in files:
+                self._look(file)
+        except BaseException:
+            self._suspected, self._doubtful = True, doubtful
+            raise
+        # What an own commit is changing is looked at again when it is over.
+        if held := self.world.in_flight & self._read.keys():
+            self._suspected = True
+            self._doubtful |= held
+        if self._all is None:
+            self._all = {self.model: {key: stored for _, key, stored in self._read.values()}}
+
+    def expected(self, file: str) -> Signature | None:
+        return self._read[file][0] if file in self._read else None
+
+    def plan(self, changes: Changes) -> list[Change]:
+        planned: list[Change] = []
+        for key, change in changes[self.model].items():
+            file = self._namer.file(key)
+            if change.after is not None:
+                planned.append(Replace(file, self._codec.encode(change.after).decode()))
+            elif change.before is not None:
+                planned.append(Remove(file))
+        return planned
+
+    def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
+        self._take(changes)
+        for key, change in changes[self.model].items():
+            file = self._namer.file(key)
+            self._read.pop(file, None)
+            if change.after is not None and (found := self.world.signature(file)) is not None:
+                self._read[file] = found, key, change.after
+
+
+class LogFile:
+    """One log in memory, and the state of the file that it was read from."""
+
+    def __init__(self, file: str, log: Log, found: Signature) -> None:
+        self.file, self.log, self.signature = file, log, found
+        self.ordered: list[Stored] | None = None
+        """the records in the order of the file, once somebody has asked"""
+
+    def lines(self, codecs: Mapping[str, Codec], changes: Changes) -> list[bytes]:
+        """What is to be appended for these changes."""
+        found = []
+        for model, changed in changes.items():
+            for key, change in changed.items():
+                if change.after is not None:
+                    found.append(codecs[model].encode(change.after))
+                elif change.before is not None:
+                    found.append(codecs[model].encode_tombstone(key))
+        return found
+
+    def append(self, lines: list[bytes]) -> Append:
+        # Somebody may have left the last line without its end.
+        text = b"".join(([] if self.log.ended else [b"\n"]) + [line + b"\n" for line in lines])
+        return Append(self.file, self.log.size, text.decode(), len(lines))
+
+    def appended(self, change: Append, found: Signature | None) -> None:
+        """The lines were written."""
+        self.log.lines += change.count
+        self.log.size += len(change.lines.encode())
+        self.log.ended = True
+        self.ordered = None
+        if found is not None:
+            self.signature = found
+
+    @property
+    def is_wasteful(self) -> bool:
+        """Whether superseded lines outweigh the records."""
+        return self.log.lines > 2 * sum(map(len, self.log.live.values())) + _GARBAGE
+
+
+class LogFamily(Family):
+    """Lines of one JSONL file."""
+
+    _log: LogFile | None = None
+
+    def _freshen(self) -> None:
+        file = self.family.path
+        if file in self.world.in_flight and self._all is not None:
+            return
+        self._suspected = False
+        try:
+            if self._log is not None and self.world.signature(file) == self._log.signature:
+                return
+            data, found = read_file(self.world, file)
+            self._log = LogFile(file, self.contents.log(file, data), found)
+        except BaseException:
+            self._suspected = True
+            raise
+        self._replace_all(self._log.log.live)
+
+    @property
+    def log(self) -> LogFile:
+        self.records(next(iter(self.codecs)))
+        if self._log is None:
+            raise AssertionError(self.family.path)
+        return self._log
+
+    def expected(self, file: str) -> Signature | None:
+        return self.log.signature
+
+    def plan(self, changes: Changes) -> list[Change]:
+        lines = self.log.lines(self.codecs, changes)
+        return [self.log.append(lines)] if lines else []
+
+    def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
+        self._take(changes)
+        change = files.get(self.family.path)
+        if isinstance(change, Append):
+            self.log.appended(change, self.world.signature(self.family.path))
+
+
+class Namer:
+    """The file that a record lives in, from the stored values that name it."""
+
+    def __init__(self, codec: Codec) -> None:
+        place = codec.place
+        self._place = place
+        datamodel = codec.layout.datamodel
+        self._texts = [column_type(place.model.scalar(n), datamodel).text for n in place.name_fields]
+        self._files: dict[Key, str] = {}
+
+    def file(self, values: Any) -> str:
+        """``values``: one, or the tuple of more.  They are those of the key, or of the parent's."""
+        found = self._files.get(values)
+        if found is None:
+            parts = (values,) if len(self._texts) == 1 else values
+            texts = [text(part).decode() for text, part in zip(self._texts, parts, strict=True)]
+            found = self._place.file_for(texts)
+            if len(self._files) >= 4096:
+                self._files.clear()
+            self._files[values] = found
+        return found
+
+
+def list_files(world: World, family: FileFamily) -> Iterator[str]:
+    """The files of a family that there are.  Raises DiskError."""
+    folder = family.folder
+    try:
+        with os.scandir(world.path(folder)) as entries:
+            names = [entry.name for entry in entries]
+    except OSError as error:
+        raise DiskError.of(error, "listing the store") from error
+    for name in names:
+        file = f"{folder}/{name}" if folder else name
+        if family.pattern.fullmatch(file):
+            yield file
+
+
+_BUDGET_OVERHEAD = 1_000
+
+
+class ParentLogs(Family):
+    """One JSONL file for each parent, read as it is asked for."""
+
+    def __init__(self, world: World, family: FileFamily, codecs: Mapping[str, Codec], budget: int) -> None:
+        super().__init__(world, family, codecs)
+        (self.model,) = self.codecs
+        self.codec = self.codecs[self.model]
+        if self.codec.place.relation is None:
+            raise AssertionError(family.path)
+        self.relation = self.codec.place.relation
+        self.namer = Namer(self.codec)
+        self.budget, self._used = budget, 0
+        self._logs: OrderedDict[str, LogFile] = OrderedDict()
+        self._doubtful: set[str] | None = set()
+        fields = [self.codec.place.model.scalar(n) for n in self.relation.fields]
+        self.parent_of = extractor(self.codec, Spec(self.model, self.relation.fields))
+        self._names = [attribute(f) for f in fields]
+
+    def suspect(self, file: str | None) -> None:
+        if file is None:
+            self._doubtful = None
+        elif self._doubtful is not None and file in self._logs:
+            self._doubtful.add(file)
+
+    def log(self, file: str) -> LogFile | None:
+        """A log, if the file is there.  Raises DamagedError, DiskError, Behind."""
+        with self.world.mutex:
+            if self._doubtful is None:
+                self._doubtful = set(self._logs)
+            known = self._logs.get(file)
+            if known is not None:
+                if file not in self._doubtful or file in self.world.in_flight:
+                    self._logs.move_to_end(file)
+                    return known
+                if self.world.signature(file) == known.signature:
+                    self._doubtful.discard(file)
+                    return known
+                self.forget(file)
+                self.world.epoch += 1
+            try:
+                data, found = self.world.read(file)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                raise DiskError.of(error, "reading the store") from error
+            log = LogFile(file, self.understand(file, data), found)
+            self._keep(file, log)
+            return log
+
+    def understand(self, file: str, data: bytes) -> Log:
+        """What stands in one of the files, which must hold this parent's records only."""
+        log = self.contents.log(file, data)
+        parents = {values for stored in log.live[self.model].values() for values in self.parent_of(stored)}
+        if any(self.namer.file(values) != file for values in parents):
+            raise DamagedError("a record that belongs in another file", file=file, model=self.model)
+        return log
+
+    def _keep(self, file: str, log: LogFile) -> None:
+        self._logs[file] = log
+        self._used += log.log.size + _BUDGET_OVERHEAD
+        while self._used > self.budget and len(self._logs) > 1:
+            self.forget(next(iter(self._logs)))
+
+    def forget(self, file: str) -> None:
+        """Let go of a log in memory."""
+        if (log := self._logs.pop(file, None)) is not None:
+            self._used -= log.log.size + _BUDGET_OVERHEAD
+        if self._doubtful is not None:
+            self._doubtful.discard(file)
+
+    def of_parent(self, values: Any) -> list[Stored] | None:
+        """The records of the parent with this key, in the order of the file; None: it has no log."""
+        log = self.log(self.namer.file(values))
+        if log is None:
+            return None
+        if log.ordered is None:
+            log.ordered = self.in_order(self.model, log.log.live[self.model].values())
+        return log.ordered
+
+    def records(self, model: str) -> dict[Key, Stored]:
+        """All of them in memory; for stores of which somebody has to see every record at once."""
+        return {self.codec.key_of(stored): stored for stored in self.all()}
+
+    def all(self) -> Iterator[Stored]:
+        """All records, log by log, without keeping those that are not in memory already."""
+        for file in sorted(list_files(self.world, self.family)):
+            known = self._logs.get(file)
+            if known is not None and (log := self.log(file)) is not None:
+                yield from list(log.log.live[self.model].values())
+                continue
+            try:
+                data, _ = self.world.read(file)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise DiskError.of(error, "reading the store") from error
+            yield from self.understand(file, data).live[self.model].values()
+
+    def expected(self, file: str) -> Signature | None:
+        return self._logs[file].signature if file in self._logs else None
+
+    def by_file(self, changes: Mapping[Key, Changed]) -> dict[str, dict[Key, Changed]]:
+        """The changes in each log: a record that gets another parent leaves one and enters another."""
+        found: dict[str, dict[Key, Changed]] = {}
+        for key, change in changes.items():
+            before = None if change.before is None else self._file_of(change.before)
+            after = None if change.after is None else self._file_of(change.after)
+            if before is not None and before != after:
+                found.setdefault(before, {})[key] = Changed(change.before, None)
+            if after is not None:
+                same = change.before if before == after else None
+                found.setdefault(after, {})[key] = Changed(same, change.after)
+        return found
+
+    def _file_of(self, stored: Stored) -> str:
+        (values,) = self.parent_of(stored)
+        return self.namer.file(values)
+
+    def parents_changed(self, changes: Mapping[Key, Changed]) -> tuple[set[str], set[str]]:
+        """The logs that come with new parents, and those that go with old ones."""
+        came = {self.namer.file(k) for k, c in changes.items() if c.before is None and c.after is not None}
+        went = {self.namer.file(k) for k, c in changes.items() if c.before is not None and c.after is None}
+        return came, went
+
+    def plan(self, changes: Changes) -> list[Change]:
+        came, went = self.parents_changed(changes.get(self.relation.parent, {}))
+        by_file = self.by_file(changes.get(self.model, {}))
+        planned: list[Change] = [Remove(file) for file in sorted(went)]
+        for file in sorted(came):
+            entering = by_file.get(file, {})
+            lines = [self.codec.encode(c.after) + b"\n" for c in entering.values() if c.after is not None]
+            planned.append(Replace(file, b"".join(lines).decode()))
+        for file, changed in by_file.items():
+            if file not in came and file not in went:
+                log = self.log(file)
+                if log is None:
+                    raise missing(file)
+                if lines := log.lines(self.codecs, {self.model: changed}):
+                    planned.append(log.append(lines))
+        return planned
+
+    def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
+        by_file = self.by_file(changes.get(self.model, {}))
+        for file, change in files.items():
+            log = self._logs.get(file)
+            if not isinstance(change, Append) or log is None:
+                self.forget(file)
+                continue
+            before = log.log.size
+            live = log.log.live[self.model]
+            for key, changed in by_file.get(file, {}).items():
+                live.pop(key, None)
+                if changed.after is not None:
+                    live[key] = changed.after
+            log.appended(change, self.world.signature(file))
+            self._used += log.log.size - before

@@ -1,0 +1,332 @@
+"""Where each record of a log per parent stands: the way to a message of which only the id is known.
+
+The index is an LMDB file below ``cache/``, from a record's key to its log, position and length.  It is never
+the truth: what it says is read from the log and held against the key, and every log is indexed again whose
+signature is not the one that the index has noted.  It is made when it is first needed and belongs to one boot
+of the machine, as nothing in it is ever synced.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import msgspec
+
+from octavo.errors import DamagedError, DiskError
+from octavo.layout.record import attribute, member
+from octavo.layout.stored import Key, Stored, encode, key_getter
+from octavo.store.changes import Append, Change, Remove
+from octavo.store.families import Changed, ParentLogs, list_files
+from octavo.store.shared import boot_id
+from octavo.store.system import FOLDER_MODE, Signature, open_to_read
+
+if TYPE_CHECKING:
+    import lmdb
+
+FOLDER = "cache/index"
+_MAP_SIZE = 1 << 36 if struct.calcsize("P") == 8 else 1 << 30
+"""bytes of address space, not of disk or memory"""
+_LONGEST_KEY = 400
+_PLACE = struct.Struct("<IQI")
+_FILE = struct.Struct("<IQQqq")
+_OPEN_FILES = 32
+
+
+class _Environment:
+    """An LMDB environment, which a process may open only once."""
+
+    def __init__(self, path: str) -> None:
+        import lmdb
+
+        os.makedirs(path, FOLDER_MODE, exist_ok=True)
+        self.lmdb = lmdb.open(
+            path, map_size=_MAP_SIZE, max_dbs=64, sync=False, metasync=False, mode=0o600, max_spare_txns=8
+        )
+
+    def __del__(self) -> None:
+        if hasattr(self, "lmdb"):
+            self.lmdb.close()
+
+
+_open: WeakValueDictionary[tuple[int, str, int], _Environment] = WeakValueDictionary()
+_opening = threading.Lock()
+
+
+def _environment(path: str) -> _Environment:
+    with _opening:
+        os.makedirs(path, FOLDER_MODE, exist_ok=True)
+        identity = os.getpid(), path, os.stat(path).st_ino
+        found = _open.get(identity)
+        if found is None:
+            found = _open[identity] = _Environment(path)
+        return found
+
+
+class Locations:
+    """Finds the records of one place with a log per parent by their key."""
+
+    def __init__(self, logs: ParentLogs) -> None:
+        self.logs, self.world, self.codec = logs, logs.world, logs.codec
+        self.path = os.path.join(logs.world.root, FOLDER, f"{boot_id():016x}")
+        self._environment: _Environment | None = None
+        self._doubtful: set[str] | None = None
+        """the logs that may not be as the index has them; None: any may be"""
+        self._descriptors: OrderedDict[str, int] = OrderedDict()
+        self._files: dict[int, str] = {}
+        self._mutex = threading.RLock()
+        self._key_type: Any = None
+
+    def suspect(self, file: str | None) -> None:
+        """A log may have changed; None: any may have."""
+        with self._mutex:
+            if file is None:
+                self._doubtful = None
+                self._close_files()
+            elif self.logs.family.pattern.fullmatch(file):
+                if self._doubtful is not None:
+                    self._doubtful.add(file)
+                self._close_file(file)
+
+    def find(self, key: Key) -> Stored | None:
+        """The record with this key.  Raises DamagedError, DiskError, Behind."""
+        with self._mutex:
+            self._ready()
+            stored = self._read(key)
+            if stored is not None or not self._catch_up():
+                return stored
+            return self._read(key)
+
+    def _ready(self) -> None:
+        if self._environment is not None and os.path.exists(self.path):
+            return
+        self._open()
+        self._doubtful = None
+        self._catch_up()
+
+    def _open(self) -> None:
+        above = os.path.dirname(self.path)
+        for name in os.listdir(above) if os.path.isdir(above) else ():
+            if name != os.path.basename(self.path):
+                shutil.rmtree(os.path.join(above, name), ignore_errors=True)
+        self._environment = _environment(self.path)
+        env = self._environment.lmdb
+        model = self.logs.model.encode()
+        self._places, self._logs = env.open_db(model + b" places"), env.open_db(model + b" logs")
+        self._close_files()
+        self._files = {}
+
+    @property
+    def _env(self) -> lmdb.Environment:
+        if self._environment is None:
+            raise AssertionError("the index is not open")
+        return self._environment.lmdb
+
+    def _read(self, key: Key) -> Stored | None:
+        """What stands where the index says, if it is that record and the log is as the index has it."""
+        raw = _raw_key(key)
+        with self._env.begin(db=self._places) as transaction:
+            found = transaction.get(raw)
+        if found is None:
+            return None
+        number, at, length = _PLACE.unpack(found)
+        file = self._file(number)
+        if file is None or not self._is_current(file):
+            return None
+        text = self._text(file, at, length)
+        try:
+            stored = self.codec.decode(text)
+        except DamagedError:
+            return None
+        return stored if self.codec.key_of(stored) == key else None
+
+    def _is_current(self, file: str) -> bool:
+        if self._doubtful is not None and file not in self._doubtful:
+            return True
+        if file in self.world.in_flight:
+            return True
+        noted = self._noted(file)
+        if noted is None or self.world.signature(file) != noted[1]:
+            return False
+        if self._doubtful is not None:
+            self._doubtful.discard(file)
+        return True
+
+    def _file(self, number: int) -> str | None:
+        file = self._files.get(number)
+        if file is None:
+            with self._env.begin(db=self._logs) as transaction:
+                found = transaction.get(_number_key(number))
+            if found is not None:
+                file = self._files[number] = found.decode()
+        return file
+
+    def _noted(self, file: str) -> tuple[int, Signature] | None:
+        """The number of a log, and the state in which it was indexed."""
+        with self._env.begin(db=self._logs) as transaction:
+            found = transaction.get(_log_key(file))
+        if found is None:
+            return None
+        number, *state = _FILE.unpack(found)
+        return number, Signature(*state)
+
+    def _text(self, file: str, at: int, length: int) -> bytes:
+        descriptor = self._descriptors.get(file)
+        if descriptor is None:
+            try:
+                descriptor = open_to_read(self.world.path(file))
+            except FileNotFoundError:
+                return b""
+            except OSError as error:
+                raise DiskError.of(error, "reading the store") from error
+            self._descriptors[file] = descriptor
+            if len(self._descriptors) > _OPEN_FILES:
+                self._close_file(next(iter(self._descriptors)))
+        return os.pread(descriptor, length, at)
+
+    def _catch_up(self) -> bool:
+        """Index the logs that are not as the index has them; whether there were any."""
+        files = self._doubtful
+        if files is None:
+            files = set(list_files(self.world, self.logs.family))
+        changed = False
+        for file in sorted(files - self.world.in_flight):
+            found, noted = self.world.signature(file), self._noted(file)
+            if found is not None and (noted is None or noted[1] != found):
+                self._index(file)
+                changed = True
+        self._doubtful = files & self.world.in_flight
+        return changed
+
+    def _index(self, file: str) -> None:
+        try:
+            data, found = self.world.read(file)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise DiskError.of(error, "reading the store") from error
+        self._close_file(file)
+        with self._env.begin(write=True, db=self._places) as transaction:
+            number = self._number(transaction, file)
+            places: dict[bytes, bytes | None] = {}
+            for key, at, length in self._lines(file, data):
+                places[_raw_key(key)] = _PLACE.pack(number, at, length) if length else None
+            there = [(raw, place) for raw, place in sorted(places.items()) if place is not None]
+            transaction.cursor(self._places).putmulti(there)
+            for raw in [raw for raw, place in places.items() if place is None]:
+                stale = transaction.get(raw)
+                if stale is not None and _PLACE.unpack(stale)[0] == number:
+                    transaction.delete(raw)
+            self._note(transaction, file, number, found)
+
+    def _lines(self, file: str, data: bytes) -> Iterator[tuple[Key, int, int]]:
+        """Key, position and length of each line; the length of a tombstone's is 0."""
+        decode, key_of = self._key_decoder()
+        at = 0
+        while at < len(data):
+            end = data.find(b"\n", at)
+            line = data[at : len(data) if end < 0 else end]
+            try:
+                decoded = decode(line)
+                yield key_of(decoded), at, 0 if decoded._deleted else len(line)
+            except msgspec.MsgspecError:
+                # A broken line is an error for who reads the log; what is torn or blank is none.
+                pass
+            at += len(line) + 1
+
+    def _key_decoder(self) -> tuple[Any, Any]:
+        if self._key_type is None:
+            model, datamodel = self.codec.place.model, self.codec.layout.datamodel
+            fields = [(attribute(f), *member(f, datamodel)) for f in model.key_fields]
+            self._key_type = msgspec.defstruct(
+                "Key",
+                [*fields, ("_deleted", bool, False)],
+                rename={attribute(f): f.name for f in model.key_fields},
+            )
+        return msgspec.json.Decoder(self._key_type).decode, key_getter(self.codec.place.model.key_fields)
+
+    def _number(self, transaction: lmdb.Transaction, file: str) -> int:
+        found = transaction.get(_log_key(file), db=self._logs)
+        if found is not None:
+            number: int = _FILE.unpack(found)[0]
+            return number
+        number = int.from_bytes(transaction.get(b"#", b"\0", db=self._logs)) + 1
+        transaction.put(b"#", number.to_bytes(4), db=self._logs)
+        transaction.put(_number_key(number), file.encode(), db=self._logs)
+        return number
+
+    def _note(self, transaction: lmdb.Transaction, file: str, number: int, found: Signature) -> None:
+        transaction.put(_log_key(file), _FILE.pack(number, *found), db=self._logs)
+
+    def done(self, by_file: Mapping[str, Mapping[Key, Changed]], files: Mapping[str, Change]) -> None:
+        """A commit has changed logs: follow it, where there is an index that could.  Under the write lock."""
+        with self._mutex:
+            if self._environment is None:
+                if not os.path.exists(self.path):
+                    return
+                self._open()
+            for file, change in files.items():
+                self._close_file(file)
+                if isinstance(change, Append):
+                    self._appended(file, change, by_file.get(file, {}))
+                elif not isinstance(change, Remove):
+                    self._index(file)
+
+    def _appended(self, file: str, change: Append, changed: Mapping[Key, Changed]) -> None:
+        noted, found = self._noted(file), self.world.signature(file)
+        if noted is None or found is None or noted[1].size != change.at:
+            self.suspect(file)
+            return
+        lines = change.lines.encode()
+        at = change.at
+        with self._env.begin(write=True, db=self._places) as transaction:
+            for key, change_of in changed.items():
+                if change_of.after is None and change_of.before is None:
+                    continue
+                while lines[at - change.at : at - change.at + 1] == b"\n":
+                    at += 1
+                end = lines.index(b"\n", at - change.at)
+                length = end - (at - change.at)
+                if change_of.after is None:
+                    transaction.delete(_raw_key(key))
+                else:
+                    transaction.put(_raw_key(key), _PLACE.pack(noted[0], at, length))
+                at += length + 1
+            self._note(transaction, file, noted[0], found)
+
+    def _close_file(self, file: str) -> None:
+        if (descriptor := self._descriptors.pop(file, None)) is not None:
+            os.close(descriptor)
+
+    def _close_files(self) -> None:
+        for descriptor in self._descriptors.values():
+            with suppress(OSError):
+                os.close(descriptor)
+        self._descriptors.clear()
+
+    def close(self) -> None:
+        with self._mutex:
+            self._close_files()
+            self._environment = None
+
+
+def _raw_key(key: Key) -> bytes:
+    raw = encode(key)
+    return raw if len(raw) <= _LONGEST_KEY else b"~" + sha256(raw).digest()
+
+
+def _log_key(file: str) -> bytes:
+    raw = file.encode()
+    return b"f" + (raw if len(raw) <= _LONGEST_KEY else sha256(raw).digest())
+
+
+def _number_key(number: int) -> bytes:
+    return b"n" + number.to_bytes(4)

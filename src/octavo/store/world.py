@@ -1,0 +1,56 @@
+"""The disk as one process sees it: files read at one commit, and what has changed since.
+
+A :class:`World` knows the commit that everything in memory belongs to, and hears of files that somebody else
+has changed.  A file is only ever read while no commit is under way, so that what is in memory fits together.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from octavo.store.shared import SharedState
+from octavo.store.system import FileSystem, Signature, read_whole, signature
+from octavo.store.watch import Watch
+
+
+class Behind(Exception):
+    """What is in memory does not fit what is on disk: to be caught up with, and tried again."""
+
+
+class World:
+    """What is known of the files below ``root``."""
+
+    def __init__(self, root: str, system: FileSystem, state: SharedState | None, watch: Watch) -> None:
+        self.root, self.system, self.state, self.watch = root, system, state, watch
+        self.mutex = threading.RLock()
+        """held while what is in memory is read from files or changed"""
+        self.known = state.commits if state else 0
+        """the commit that what is in memory belongs to"""
+        self.epoch = 0
+        """changes whenever what is in memory comes to mean something else"""
+        self.in_flight: frozenset[str] = frozenset()
+        """the files that this process's own commit is changing; in memory they are as before"""
+        self.wait_for_own_commit: Callable[[], bool] = lambda: False
+        """waits, in a thread that may write, for the commit before its own; whether there was one"""
+
+    def path(self, file: str) -> str:
+        return os.path.join(self.root, file)
+
+    @property
+    def commits(self) -> int:
+        return self.state.commits if self.state else self.known
+
+    def read(self, file: str) -> tuple[bytes, Signature]:
+        """A file's content as of the known commit.  Raises Behind, FileNotFoundError, OSError."""
+        while True:
+            if self.commits == self.known:
+                data, found = read_whole(self.path(file))
+                if self.commits == self.known:
+                    return data, found
+            if not self.wait_for_own_commit():
+                raise Behind
+
+    def signature(self, file: str) -> Signature | None:
+        return signature(self.path(file))
