@@ -15,7 +15,7 @@ from typing import TypeAlias
 import msgspec
 
 from octavo.errors import ConflictError
-from octavo.store.system import FileSystem, Signature, open_to_write, read_whole, signature, write_all
+from octavo.store.system import FileSystem, Signature, open_to_write, read_whole, signature, sync, write_all
 
 Undo: TypeAlias = Callable[[], None]
 
@@ -56,46 +56,50 @@ def is_left_over(name: str) -> bool:
     return name.startswith(".") and name.endswith(".new")
 
 
-def append(system: FileSystem, path: str, change: Append, expected: Signature | None, *, sync: bool) -> Undo:
+def append(
+    system: FileSystem,
+    path: str,
+    change: Append,
+    expected: Signature | None,
+    undo: list[Undo],
+    *,
+    durable: bool,
+) -> None:
     """Write lines at the end of a log.
 
     ``expected`` is the state of the file that the lines were made for; ConflictError if it is another one.
-    If the system refuses, the file is as before, and OSError is raised.
+    ``undo`` takes what brings the file back, before anything is done to it.  Raises OSError, SyncError.
     """
     descriptor = open_to_write(path)
     try:
         found = Signature.of(os.fstat(descriptor))
         if found.size != change.at or (expected is not None and found != expected):
             raise ConflictError(f"{change.file} was changed by somebody else")
-
-        def undo() -> None:
-            again = open_to_write(path)
-            try:
-                system.truncate(again, change.at)
-            finally:
-                os.close(again)
-
-        try:
-            write_all(system, descriptor, change.lines.encode(), change.at)
-            if sync:
-                system.sync(descriptor)
-        except OSError:
-            system.truncate(descriptor, change.at)
-            raise
+        undo.append(lambda: _truncate(system, path, change.at))
+        write_all(system, descriptor, change.lines.encode(), change.at)
+        if durable:
+            sync(system, descriptor)
     finally:
         os.close(descriptor)
-    return undo
 
 
-def write_beside(system: FileSystem, path: str, content: bytes, *, sync: bool) -> str:
+def _truncate(system: FileSystem, path: str, size: int) -> None:
+    descriptor = open_to_write(path)
+    try:
+        system.truncate(descriptor, size)
+    finally:
+        os.close(descriptor)
+
+
+def write_beside(system: FileSystem, path: str, content: bytes, *, durable: bool) -> str:
     """Write a new file next to ``path``; its name.  If the system refuses, nothing is left of it."""
     made = beside(path)
     descriptor = system.create(made)
     try:
         try:
             write_all(system, descriptor, content, 0)
-            if sync:
-                system.sync(descriptor)
+            if durable:
+                sync(system, descriptor)
         finally:
             os.close(descriptor)
     except BaseException:
@@ -110,38 +114,23 @@ def discard(system: FileSystem, path: str) -> None:
         system.remove(path)
 
 
-def replace(system: FileSystem, path: str, content: bytes, expected: Signature | None) -> Undo:
-    """Put a file in place whole, not synced.
+def put_in_place(system: FileSystem, made: str, path: str, undo: list[Undo]) -> None:
+    """Give a file that was written beside its name, in place of what has it.  Raises OSError."""
+    old = None if signature(path) is None else read_whole(path)[0]
+    system.rename(made, path)
 
-    ``expected`` is the state of the file that is replaced, None if there is none; ConflictError if it is
-    another one.  If the system refuses, the file is as before, and OSError is raised.
-    """
-    old = None
-    if expected is not None:
-        old, found = read_whole(path)
-        if found != expected:
-            raise ConflictError(f"{os.path.basename(path)} was changed by somebody else")
-    elif signature(path) is not None:
-        raise ConflictError(f"{os.path.basename(path)} was made by somebody else")
-    made = write_beside(system, path, content, sync=False)
-    try:
-        system.rename(made, path)
-    except BaseException:
-        discard(system, made)
-        raise
-
-    def undo() -> None:
+    def back() -> None:
         if old is None:
             system.remove(path)
         else:
-            system.rename(write_beside(system, path, old, sync=False), path)
+            system.rename(write_beside(system, path, old, durable=False), path)
 
-    return undo
+    undo.append(back)
 
 
-def remove(system: FileSystem, path: str, aside: str, expected: Signature | None) -> Undo:
-    """Take a file away, to the name ``aside``, from where it can come back.  Raises as :func:`replace`."""
-    if expected is not None and signature(path) != expected:
-        raise ConflictError(f"{os.path.basename(path)} was changed by somebody else")
+def take_away(system: FileSystem, path: str, undo: list[Undo]) -> str:
+    """Take a file away, to the name that is returned, from where it can come back.  Raises OSError."""
+    aside = beside(path)
     system.rename(path, aside)
-    return lambda: system.rename(aside, path)
+    undo.append(lambda: system.rename(aside, path))
+    return aside

@@ -21,9 +21,10 @@ from octavo.layout.layout import FileFamily, Place
 from octavo.layout.rawjson import Members, NotJson, elements, is_beginning, line_of
 from octavo.layout.reader import why_no_json
 from octavo.layout.record import attribute
-from octavo.layout.stored import Key, Stored
+from octavo.layout.stored import Key, Stored, array_attribute
 from octavo.layout.types import ColumnType, is_null
 from octavo.layout.unfold import version
+from octavo.schema.datamodel import Model, ScalarField
 
 _TOMBSTONE = b',"_deleted":true}'
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -60,7 +61,7 @@ class Contents:
     def __init__(self, family: FileFamily, codecs: Mapping[str, Codec]) -> None:
         self.family = family
         self.codecs = {p.model.name: codecs[p.model.name] for p in family.places}
-        self._checks = {name: Checks(codec) for name, codec in self.codecs.items()}
+        self._checks = {name: Checks.of(codec) for name, codec in self.codecs.items()}
         self._by_type = {codec.shape.type: name for name, codec in self.codecs.items()}
         union: Any = None
         for kind in self._by_type:
@@ -234,18 +235,25 @@ class Contents:
 class Checks:
     """What the types of a decoder do not show about values: that a text is a time, a number in its range."""
 
-    def __init__(self, codec: Codec) -> None:
-        self.codec = codec
+    def __init__(self, model: Model, columns: Iterable[tuple[ScalarField, ColumnType]]) -> None:
+        self.model = model
         self._times: list[str] = []
         self._others: list[tuple[str, ColumnType]] = []
         self._all: list[tuple[str, ColumnType]] = []
-        for f, column in codec.shape.columns:
+        self._children: list[tuple[str, Checks]] = []
+        for f, column in columns:
             self._all.append((attribute(f), column))
             if f.type == "DateTime" and not f.is_list:
                 self._times.append(attribute(f))
             elif f.type in ("BigInt", "Decimal", "Float", "DateTime") or f.is_list:
                 self._others.append((attribute(f), column))
-        self._children = [Checks(child) for child in codec.children]
+
+    @classmethod
+    def of(cls, codec: Codec) -> Checks:
+        """The checks of a stored record, with those of what is embedded in it."""
+        made = cls(codec.place.model, codec.shape.columns)
+        made._children = [(array_attribute(c.place), cls.of(c)) for c in codec.children]
+        return made
 
     def run(self, records: Collection[Stored], text: bytes) -> None:
         """Check records that stand in ``text``.  Raises DamagedError for the first that is wrong."""
@@ -256,8 +264,7 @@ class Checks:
             for name in self._times:
                 self._all_times(records, name)
             self._values(records, self._others)
-        for child in self._children:
-            name = f"_{child.codec.place.array}"
+        for name, child in self._children:
             if inner := [item for record in records for item in getattr(record, name)]:
                 child.run(inner, text)
 
@@ -272,12 +279,12 @@ class Checks:
 
     def _values(self, records: Iterable[Stored], columns: list[tuple[str, ColumnType]]) -> None:
         for record in records:
-            for name, column in columns:
-                value = getattr(record, name)
+            for held, column in columns:
+                value = getattr(record, held)
                 if value is msgspec.UNSET or is_null(value):
                     continue
                 try:
                     column.text(value)
                 except ValueError as error:
-                    model = self.codec.place.model.name
-                    raise DamagedError(str(error), model=model, field=name.lstrip("_")) from error
+                    name = held.lstrip("_")
+                    raise DamagedError(str(error), model=self.model.name, field=name) from error

@@ -24,7 +24,7 @@ from octavo.layout.types import column_type
 from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.content import Contents, Document, Log
 from octavo.store.index import Index, Spec, extractor
-from octavo.store.system import Signature
+from octavo.store.system import Signature, open_to_read
 from octavo.store.world import World
 
 
@@ -87,10 +87,13 @@ class Family:
         raise NotImplementedError
 
     def _replace_all(self, found: dict[str, dict[Key, Stored]]) -> None:
-        if self._all is not None:
-            self.world.epoch += 1
-        self._all = found
-        self._indexes.clear()
+        if self._all is None:
+            self._all = found
+        else:
+            with self.world.change():
+                self._all = found
+                self._indexes.clear()
+        self._suspected = False
 
     def _take(self, changes: Changes) -> None:
         """Change what is in memory."""
@@ -127,6 +130,9 @@ class Family:
         """The planned changes were made: change what is in memory.  ``files`` are those of this family."""
         raise NotImplementedError
 
+    def expect(self, log: LogFile) -> None:
+        """A log is about to be rewritten as it is in memory."""
+
     def in_order(self, model: str, records: Iterable[Stored]) -> list[Stored]:
         return sorted(records, key=self.orders[model])
 
@@ -157,15 +163,12 @@ class DocumentFamily(Family):
         file = self.family.path
         if file in self.world.in_flight and self._all is not None:
             return
-        self._suspected = False
-        try:
-            if self._all is not None and self.world.signature(file) == self._signature:
-                return
-            data, self._signature = read_file(self.world, file)
-            self._document = self.contents.document(file, data)
-        except BaseException:
-            self._suspected = True
-            raise
+        if self._all is not None and self.world.signature(file) == self._signature:
+            self._suspected = False
+            return
+        data, found = read_file(self.world, file)
+        self._document = self.contents.document(file, data)
+        self._signature = found
         self._replace_all(self._document.live)
 
     def expected(self, file: str) -> Signature | None:
@@ -256,13 +259,17 @@ class RecordFamily(Family):
             key = self._codec.key_of(stored)
             if self._namer.file(key) != file:
                 raise DamagedError("a record that belongs in another file", file=file, model=self.model)
-        if known is not None:
-            self.world.epoch += 1
-            del self._read[file]
-            self._take({self.model: {known[1]: Changed(known[2], None)}})
-        if stored is not None and found is not None:
-            self._read[file] = found, key, stored
-            self._take({self.model: {key: Changed(None, stored)}})
+        if known is None and self._all is None:
+            if stored is not None and found is not None:
+                self._read[file] = found, key, stored
+            return stored
+        with self.world.change():
+            if known is not None:
+                del self._read[file]
+                self._take({self.model: {known[1]: Changed(known[2], None)}})
+            if stored is not None and found is not None:
+                self._read[file] = found, key, stored
+                self._take({self.model: {key: Changed(None, stored)}})
         return stored
 
     def _freshen(self) -> None:
@@ -270,20 +277,13 @@ class RecordFamily(Family):
             files: Iterable[str] = [f for f in self._doubtful if self.family.pattern.fullmatch(f)]
         else:
             files = {*list_files(self.world, self.family), *self._read}
-        self._suspected = False
-        doubtful, self._doubtful = self._doubtful, set()
-        try:
-            for file in files:
-                self._look(file)
-        except BaseException:
-            self._suspected, self._doubtful = True, doubtful
-            raise
-        # What an own commit is changing is looked at again when it is over.
-        if held := self.world.in_flight & self._read.keys():
-            self._suspected = True
-            self._doubtful |= held
+        for file in files:
+            self._look(file)
         if self._all is None:
             self._all = {self.model: {key: stored for _, key, stored in self._read.values()}}
+        # What an own commit is changing is looked at again when it is over.
+        self._doubtful = set(self.world.in_flight & self._read.keys())
+        self._suspected = bool(self._doubtful)
 
     def expected(self, file: str) -> Signature | None:
         return self._read[file][0] if file in self._read else None
@@ -307,6 +307,32 @@ class RecordFamily(Family):
                 self._read[file] = found, key, change.after
 
 
+def lines_of(codecs: Mapping[str, Codec], changes: Changes) -> list[bytes]:
+    """What is to be appended to a log for these changes."""
+    found = []
+    for model, changed in changes.items():
+        for key, change in changed.items():
+            if change.after is not None:
+                found.append(codecs[model].encode(change.after))
+            elif change.before is not None:
+                found.append(codecs[model].encode_tombstone(key))
+    return found
+
+
+class Tail(NamedTuple):
+    """The end of a log: all that a line to be appended has to know of it."""
+
+    size: int
+    """bytes up to the end of the last whole line"""
+    ended: bool
+    """whether the last line has its end: somebody may have left it without"""
+    signature: Signature
+
+    def append(self, file: str, lines: list[bytes]) -> Append:
+        text = b"".join(([] if self.ended else [b"\n"]) + [line + b"\n" for line in lines])
+        return Append(file, self.size, text.decode(), len(lines))
+
+
 class LogFile:
     """One log in memory, and the state of the file that it was read from."""
 
@@ -315,28 +341,20 @@ class LogFile:
         self.ordered: list[Stored] | None = None
         """the records in the order of the file, once somebody has asked"""
 
-    def lines(self, codecs: Mapping[str, Codec], changes: Changes) -> list[bytes]:
-        """What is to be appended for these changes."""
-        found = []
-        for model, changed in changes.items():
-            for key, change in changed.items():
-                if change.after is not None:
-                    found.append(codecs[model].encode(change.after))
-                elif change.before is not None:
-                    found.append(codecs[model].encode_tombstone(key))
-        return found
+    @property
+    def tail(self) -> Tail:
+        return Tail(self.log.size, self.log.ended, self.signature)
 
-    def append(self, lines: list[bytes]) -> Append:
-        # Somebody may have left the last line without its end.
-        text = b"".join(([] if self.log.ended else [b"\n"]) + [line + b"\n" for line in lines])
-        return Append(self.file, self.log.size, text.decode(), len(lines))
-
-    def appended(self, change: Append, found: Signature | None) -> None:
-        """The lines were written."""
-        self.log.lines += change.count
-        self.log.size += len(change.lines.encode())
-        self.log.ended = True
-        self.ordered = None
+    def written(self, change: Change, found: Signature | None) -> None:
+        """Lines were appended, or the log was rewritten with one line a record."""
+        if isinstance(change, Append):
+            self.log.lines += change.count
+            self.log.size += len(change.lines.encode())
+            self.ordered = None
+        elif isinstance(change, Replace):
+            self.log.lines = sum(map(len, self.log.live.values()))
+            self.log.size = len(change.content.encode())
+        self.log.ended, self.log.torn = True, b""
         if found is not None:
             self.signature = found
 
@@ -355,15 +373,11 @@ class LogFamily(Family):
         file = self.family.path
         if file in self.world.in_flight and self._all is not None:
             return
-        self._suspected = False
-        try:
-            if self._log is not None and self.world.signature(file) == self._log.signature:
-                return
-            data, found = read_file(self.world, file)
-            self._log = LogFile(file, self.contents.log(file, data), found)
-        except BaseException:
-            self._suspected = True
-            raise
+        if self._log is not None and self.world.signature(file) == self._log.signature:
+            self._suspected = False
+            return
+        data, found = read_file(self.world, file)
+        self._log = LogFile(file, self.contents.log(file, data), found)
         self._replace_all(self._log.log.live)
 
     @property
@@ -377,14 +391,24 @@ class LogFamily(Family):
         return self.log.signature
 
     def plan(self, changes: Changes) -> list[Change]:
-        lines = self.log.lines(self.codecs, changes)
-        return [self.log.append(lines)] if lines else []
+        lines = lines_of(self.codecs, changes)
+        if not lines:
+            return []
+        if self.log.log.torn:
+            self._cut()
+        return [self.log.tail.append(self.family.path, lines)]
+
+    def _cut(self) -> None:
+        file = self.family.path
+        self.world.cut(file, self.log.log.size)
+        self.log.log.torn = b""
+        if (found := self.world.signature(file)) is not None:
+            self.log.signature = found
 
     def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
         self._take(changes)
-        change = files.get(self.family.path)
-        if isinstance(change, Append):
-            self.log.appended(change, self.world.signature(self.family.path))
+        if self._log is not None and (change := files.get(self.family.path)) is not None:
+            self._log.written(change, self.world.signature(self.family.path))
 
 
 class Namer:
@@ -425,6 +449,8 @@ def list_files(world: World, family: FileFamily) -> Iterator[str]:
 
 
 _BUDGET_OVERHEAD = 1_000
+_TAIL = 1 << 14
+"""bytes to look at first for the last line of a log"""
 
 
 class ParentLogs(Family):
@@ -440,6 +466,8 @@ class ParentLogs(Family):
         self.namer = Namer(self.codec)
         self.budget, self._used = budget, 0
         self._logs: OrderedDict[str, LogFile] = OrderedDict()
+        self._expected: dict[str, Signature] = {}
+        """of the logs in a plan the state that it was made for"""
         self._doubtful: set[str] | None = set()
         fields = [self.codec.place.model.scalar(n) for n in self.relation.fields]
         self.parent_of = extractor(self.codec, Spec(self.model, self.relation.fields))
@@ -464,8 +492,8 @@ class ParentLogs(Family):
                 if self.world.signature(file) == known.signature:
                     self._doubtful.discard(file)
                     return known
-                self.forget(file)
-                self.world.epoch += 1
+                with self.world.change():
+                    self.forget(file)
             try:
                 data, found = self.world.read(file)
             except FileNotFoundError:
@@ -526,7 +554,7 @@ class ParentLogs(Family):
             yield from self.understand(file, data).live[self.model].values()
 
     def expected(self, file: str) -> Signature | None:
-        return self._logs[file].signature if file in self._logs else None
+        return self._expected.get(file)
 
     def by_file(self, changes: Mapping[Key, Changed]) -> dict[str, dict[Key, Changed]]:
         """The changes in each log: a record that gets another parent leaves one and enters another."""
@@ -554,25 +582,66 @@ class ParentLogs(Family):
     def plan(self, changes: Changes) -> list[Change]:
         came, went = self.parents_changed(changes.get(self.relation.parent, {}))
         by_file = self.by_file(changes.get(self.model, {}))
+        self._expected.clear()
+        for file in went:
+            if (found := self.world.signature(file)) is None:
+                raise missing(file)
+            self._expected[file] = found
         planned: list[Change] = [Remove(file) for file in sorted(went)]
         for file in sorted(came):
             entering = by_file.get(file, {})
             lines = [self.codec.encode(c.after) + b"\n" for c in entering.values() if c.after is not None]
             planned.append(Replace(file, b"".join(lines).decode()))
         for file, changed in by_file.items():
-            if file not in came and file not in went:
-                log = self.log(file)
-                if log is None:
-                    raise missing(file)
-                if lines := log.lines(self.codecs, {self.model: changed}):
-                    planned.append(log.append(lines))
+            lines = lines_of(self.codecs, {self.model: changed})
+            if lines and file not in came and file not in went:
+                planned.append(self.tail(file).append(file, lines))
         return planned
+
+    def tail(self, file: str) -> Tail:
+        """The end of a log that is to be appended to, without reading the rest; what is torn is cut.
+
+        Raises DamagedError, DiskError, OSError.
+        """
+        known = self._logs.get(file)
+        if known is not None and not known.log.torn and self.world.signature(file) == known.signature:
+            self._expected[file] = known.signature
+            return known.tail
+        self.forget(file)
+        try:
+            tail = self._read_tail(file)
+        except FileNotFoundError as error:
+            raise missing(file) from error
+        self._expected[file] = tail.signature
+        return tail
+
+    def _read_tail(self, file: str) -> Tail:
+        descriptor = open_to_read(self.world.path(file))
+        try:
+            found = Signature.of(os.fstat(descriptor))
+            length = _TAIL
+            while True:
+                start = max(found.size - length, 0)
+                data = os.pread(descriptor, found.size - start, start)
+                # From the end of the line before the last one, which may be cut itself.
+                first = data.rfind(b"\n", 0, data.rfind(b"\n")) + 1
+                if first or not start:
+                    break
+                length *= 8
+        finally:
+            os.close(descriptor)
+        log = self.contents.log(file, data[first:])
+        size = start + first + log.size
+        if log.torn:
+            self.world.cut(file, size)
+            found = self.world.signature(file) or found
+        return Tail(size, log.ended, found)
 
     def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
         by_file = self.by_file(changes.get(self.model, {}))
         for file, change in files.items():
             log = self._logs.get(file)
-            if not isinstance(change, Append) or log is None:
+            if log is None or isinstance(change, Remove):
                 self.forget(file)
                 continue
             before = log.log.size
@@ -581,5 +650,12 @@ class ParentLogs(Family):
                 live.pop(key, None)
                 if changed.after is not None:
                     live[key] = changed.after
-            log.appended(change, self.world.signature(file))
+            log.written(change, self.world.signature(file))
             self._used += log.log.size - before
+
+    def in_memory(self, file: str) -> LogFile | None:
+        """A log, if it is held."""
+        return self._logs.get(file)
+
+    def expect(self, log: LogFile) -> None:
+        self._expected[log.file] = log.signature

@@ -25,10 +25,12 @@ from octavo.errors import DamagedError
 from octavo.store.changes import Append, Change, Remove, Replace, write_beside
 from octavo.store.system import (
     FileSystem,
+    SyncError,
     open_to_read,
     open_to_write,
     read_whole,
     signature,
+    sync,
     sync_folder,
     write_all,
 )
@@ -146,7 +148,11 @@ class Journal:
         return self.entries[-1].number + 1 if self.entries else 1
 
     def add(self, entry: Entry) -> None:
-        """Make an entry durable.  If the system refuses, the journal is as before, and OSError is raised."""
+        """Make an entry durable.
+
+        If the system refuses, the journal is as before, and OSError is raised;
+        SyncError if that is not sure.
+        """
         line = encode_entry(entry)
         made = self.system.create(self.path) if self._inode == 0 else open_to_write(self.path)
         try:
@@ -155,11 +161,14 @@ class Journal:
                 if os.fstat(made).st_size > self.end:
                     self.system.truncate(made, self.end)
                 write_all(self.system, made, line, self.end)
-                self.system.sync(made)
+                sync(self.system, made)
                 if self._inode == 0:
                     sync_folder(self.system, os.path.dirname(self.path))
-            except OSError:
-                self.system.truncate(made, self.end)
+            except OSError as error:
+                try:
+                    self.system.truncate(made, self.end)
+                except OSError as again:
+                    raise SyncError(again.errno, again.strerror, self.path) from error
                 raise
             self._inode = os.fstat(made).st_ino
         finally:
@@ -175,7 +184,7 @@ class Journal:
         descriptor = open_to_write(self.path)
         try:
             self.system.truncate(descriptor, end)
-            self.system.sync(descriptor)
+            sync(self.system, descriptor)
         finally:
             os.close(descriptor)
         self.entries.pop()
@@ -196,7 +205,7 @@ class Journal:
                 continue
             descriptor = open_to_read(path)
             try:
-                self.system.sync(descriptor)
+                sync(self.system, descriptor)
             finally:
                 os.close(descriptor)
         for folder in sorted(folders - {FOLDER}):
@@ -232,7 +241,7 @@ class Journal:
             return
         if isinstance(first, Replace):
             content = first.content + "".join(c.lines for c in changes[1:] if isinstance(c, Append))
-            self.system.rename(write_beside(self.system, path, content.encode(), sync=False), path)
+            self.system.rename(write_beside(self.system, path, content.encode(), durable=False), path)
             return
         try:
             descriptor = open_to_write(path)

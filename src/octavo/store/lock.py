@@ -55,9 +55,9 @@ class Turns:
                 self._taken = False
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether somebody waits."""
-        return bool(self._waiting)
+    def is_taken(self) -> bool:
+        """Whether it is somebody's turn."""
+        return self._taken
 
 
 class ProcessLock:

@@ -83,7 +83,7 @@ class SharedState:
         self._words[_COUNT_AT] = (self._words[_COUNT_AT] | 1) + 1
 
     def start(self) -> None:
-        """Make the page one of this boot, after the store has been recovered.  Under the write lock only."""
+        """The store has been recovered: the page is one of this boot.  Under the write lock only."""
         self._words[_BOOT_AT] = boot_id()
         self._words[_MAGIC_AT] = _MAGIC
         self.end()

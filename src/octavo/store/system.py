@@ -59,6 +59,18 @@ class FileSystem:
         os.mkdir(path, FOLDER_MODE)
 
 
+class SyncError(OSError):
+    """A sync failed.  What it was to make durable is lost or not, and syncing again would not tell."""
+
+
+def sync(system: FileSystem, descriptor: int) -> None:
+    """Make a file or a folder durable.  Raises SyncError."""
+    try:
+        system.sync(descriptor)
+    except OSError as error:
+        raise SyncError(error.errno, error.strerror, error.filename) from error
+
+
 SYSTEM = FileSystem()
 """the real one"""
 
@@ -121,6 +133,6 @@ def sync_folder(system: FileSystem, path: str) -> None:
     """Make the entries of a folder durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        system.sync(descriptor)
+        sync(system, descriptor)
     finally:
         os.close(descriptor)

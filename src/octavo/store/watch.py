@@ -18,7 +18,8 @@ _MODIFY, _ATTRIB, _CLOSE_WRITE = 0x2, 0x4, 0x8
 _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
 _OVERFLOW, _IGNORED, _UNMOUNT = 0x4000, 0x8000, 0x2000
 _MASK = _MODIFY | _ATTRIB | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
-_LOST = _OVERFLOW | _IGNORED | _UNMOUNT | _DELETE_SELF | _MOVE_SELF
+_GONE = _IGNORED | _UNMOUNT | _DELETE_SELF
+_LOST = _OVERFLOW | _GONE | _MOVE_SELF
 _ONLYDIR = 0x01000000
 _EVENT = struct.Struct("iIII")
 _REMOTE = {0x6969, 0xFF534D42, 0xFE534D42, 0x517B, 0x65735546, 0x01021997, 0x786F4256}
@@ -63,6 +64,8 @@ class Inotify:
         self._poll.register(self._descriptor, select.POLLIN)
         self._ready = self._poll.poll
         self._folders: dict[int, str] = {}
+        self._blind = False
+        """whether a folder that was watched has gone"""
         try:
             for folder in ("", *folders):
                 self._add(root, folder)
@@ -79,12 +82,12 @@ class Inotify:
         self._folders[number] = f"{folder}/" if folder else ""
 
     def changed(self) -> bool:
-        return bool(self._ready(0))
+        return bool(self._ready(0)) or self._blind
 
     def take(self) -> set[str] | None:
         found: set[str] = set()
         lost = False
-        while self.changed():
+        while self._ready(0):
             try:
                 data = os.read(self._descriptor, 1 << 16)
             except BlockingIOError:
@@ -96,9 +99,10 @@ class Inotify:
                 at += _EVENT.size + length
                 if mask & _LOST:
                     lost = True
+                    self._blind = self._blind or bool(mask & _GONE)
                 elif number in self._folders:
                     found.add(self._folders[number] + name)
-        return None if lost else found
+        return None if lost or self._blind else found
 
     def close(self) -> None:
         if self._descriptor >= 0:

@@ -8,11 +8,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from octavo.store.shared import SharedState
-from octavo.store.system import FileSystem, Signature, read_whole, signature
+from octavo.store.system import (
+    FILE_MODE,
+    FOLDER_MODE,
+    FileSystem,
+    Signature,
+    open_to_write,
+    read_whole,
+    signature,
+    sync,
+)
 from octavo.store.watch import Watch
+
+_TORN = 1 << 20
+"""bytes of a torn line to keep"""
 
 
 class Behind(Exception):
@@ -29,11 +42,21 @@ class World:
         self.known = state.commits if state else 0
         """the commit that what is in memory belongs to"""
         self.epoch = 0
-        """changes whenever what is in memory comes to mean something else"""
+        """odd while what is in memory is being changed to mean something else, another one afterwards"""
         self.in_flight: frozenset[str] = frozenset()
         """the files that this process's own commit is changing; in memory they are as before"""
         self.wait_for_own_commit: Callable[[], bool] = lambda: False
         """waits, in a thread that may write, for the commit before its own; whether there was one"""
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """Change what is in memory inside the block, so that whoever is reading it reads again."""
+        with self.mutex:
+            self.epoch += 1
+            try:
+                yield
+            finally:
+                self.epoch += 1
 
     def path(self, file: str) -> str:
         return os.path.join(self.root, file)
@@ -52,5 +75,27 @@ class World:
             if not self.wait_for_own_commit():
                 raise Behind
 
+    def cut(self, file: str, size: int) -> None:
+        """Cut what a crash has left of a line, and keep it below ``cache/torn``.  Under the write lock only.
+
+        Raises OSError.
+        """
+        descriptor = open_to_write(self.path(file))
+        try:
+            torn = os.pread(descriptor, _TORN, size)
+            kept = os.path.join(self.root, "cache", "torn")
+            os.makedirs(kept, FOLDER_MODE, exist_ok=True)
+            name = f"{file.replace('/', '+')}.{size}"
+            with open(os.path.join(kept, name), "wb", opener=_private) as copy:
+                copy.write(torn)
+            self.system.truncate(descriptor, size)
+            sync(self.system, descriptor)
+        finally:
+            os.close(descriptor)
+
     def signature(self, file: str) -> Signature | None:
         return signature(self.path(file))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, FILE_MODE)

@@ -1,0 +1,40 @@
+"""Brings a store back to what was committed, after a crash, before anybody uses it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+
+from octavo.layout.layout import Layout
+from octavo.store.changes import is_left_over
+from octavo.store.journal import Journal
+from octavo.store.system import FileSystem
+
+Resolve = Callable[[dict[str, str]], bool]
+"""Tells whether the changes of a prepared entry count, from its note."""
+
+
+def recover(root: str, layout: Layout, journal: Journal, system: FileSystem, resolve: Resolve | None) -> None:
+    """Replay the journal, sync what it changed, and sweep what a crash has left.
+
+    Doing it twice, or being killed in it and doing it again, comes to the same.  The write lock is held.
+    Raises DamagedError, OSError.
+    """
+    journal.catch_up(None)
+    journal.replay(resolve)
+    journal.checkpoint()
+    for file in left_overs(root, layout):
+        with suppress(FileNotFoundError):
+            system.remove(os.path.join(root, file))
+
+
+def left_overs(root: str, layout: Layout) -> list[str]:
+    """Files that were being written when a crash came, relative to the data folder."""
+    found = []
+    for folder in ("", *layout.folders):
+        if folder == "cache":
+            continue
+        with os.scandir(os.path.join(root, folder)) as entries:
+            found += [os.path.join(folder, entry.name) for entry in entries if is_left_over(entry.name)]
+    return found

@@ -1,0 +1,96 @@
+"""What the schema and the layout ask of records, worked out once for a store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from octavo.errors import DamagedError, UsageError
+from octavo.layout.codec import Codec
+from octavo.layout.layout import Kind, Layout, Place
+from octavo.layout.order import file_order
+from octavo.layout.record import Record
+from octavo.layout.stored import encode, key_getter
+from octavo.layout.types import column_type
+from octavo.schema.datamodel import EnumValue, Model, Number, Relation, ScalarField
+from octavo.store.content import Checks
+from octavo.store.index import Spec
+
+
+class Rules:
+    """Keys, uniques, foreign keys and types of every model, and the codecs of its records."""
+
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
+        self.codecs: dict[str, Codec] = {}
+        for place in layout.places:
+            if place.kind is not Kind.EMBEDDED:
+                codec = self.codecs[place.model.name] = Codec(layout, place)
+                self.codecs |= {child.place.model.name: child for child in codec.children}
+        datamodel = layout.datamodel
+        self.hosts = {place.model.name: layout.host(place.model.name).model.name for place in layout.places}
+        """the model in whose records each model's are written"""
+        self.parents: dict[str, tuple[Relation, ...]] = {m.name: () for m in datamodel.tables}
+        """the foreign keys of each model, in the order in which they are made"""
+        self.children = {m.name: tuple(datamodel.children(m.name)) for m in datamodel.tables}
+        """those that point at each model"""
+        if datamodel.datasource.relation_mode == "foreignKeys":
+            self.parents = {m.name: tuple(datamodel.parents(m.name)) for m in datamodel.tables}
+        self.uniques = {m.name: _uniques(m) for m in datamodel.tables}
+        self.indexed = {place.model.name: self._indexed(place) for place in layout.places}
+        self._checked: dict[str, tuple[Any, Checks]] = {}
+        self.values_of = cache(self._values_of)
+        self.order_of = cache(self._order_of)
+
+    def _indexed(self, place: Place) -> frozenset[tuple[str, ...]]:
+        """The fields by which records of a model are found without looking at all."""
+        model = place.model
+        named = [model.key.field_names, *(index.field_names for index in model.all_indexes)]
+        return frozenset([*named, *(r.fields for r in self.layout.datamodel.parents(model.name))])
+
+    def model(self, name: str) -> Model:
+        return self.layout.place(name).model
+
+    def _values_of(self, spec: Spec) -> Callable[[Any], Any]:
+        """A function from a row to its stored values of these fields: that of one, the tuple of more."""
+        model = self.model(spec.model)
+        return key_getter([model.scalar(name) for name in spec.fields])
+
+    def _order_of(self, model: str) -> Callable[[Any], Any]:
+        """A sort key for the rows of a model as they follow each other in a file."""
+        return file_order(self.model(model))
+
+    def check_types(self, row: Record) -> None:
+        """Raise UsageError if a row could not be read again after it was written."""
+        name = type(row).__name__
+        if name not in self._checked:
+            datamodel, model = self.layout.datamodel, self.model(name)
+            columns = [(f, column_type(f, datamodel)) for f in model.scalars]
+            decode = msgspec.json.Decoder(self.codecs[name].shape.record_type).decode
+            self._checked[name] = decode, Checks(model, columns)
+        decode, checks = self._checked[name]
+        text = encode(row)
+        try:
+            decode(text)
+            checks.run([row], text)
+        except (msgspec.MsgspecError, DamagedError, ValueError) as error:
+            raise UsageError(f"{name}: a value is not of its type") from error
+
+
+def _uniques(model: Model) -> tuple[tuple[str, ...], ...]:
+    return tuple(dict.fromkeys([model.key.field_names, *(u.field_names for u in model.uniques)]))
+
+
+def literal_default(field: ScalarField) -> Any:
+    """The stored form of a field's default, None without one.  Raises UsageError for a computed one."""
+    match field.default:
+        case None | bool() | str():
+            return field.default
+        case EnumValue(name=name):
+            return name
+        case Number(text=text):
+            return int(text) if field.type == "Int" else text
+    raise UsageError(f"{field.name}: its default is computed, so no referential action can set it")

@@ -1,0 +1,433 @@
+"""A store of plain files that keeps a database's promises.
+
+::
+
+    with Store.open("data", frozen_layout()) as store:
+        with store.transaction() as tx:
+            tx.insert([message])
+        chat = store.read(lambda view: view.get("Chat", chat_id))
+
+- A transaction happens wholly or not at all, and is on disk when its block ends.  One runs at a time, across
+  threads and processes.
+- Reading never sees half of one, and never something that a person with an editor has since replaced.
+- A file that cannot be read is an error that names it.  It is never taken for an empty one.
+
+What is read are rows (:class:`octavo.store.view.View`), immutable and shared.  Do not keep a view, or what it
+iterates over, beyond the function that it was given to.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from octavo.errors import BusyError, ConflictError, DamagedError, DiskError, OctavoError, UsageError
+from octavo.layout.layout import Layout
+from octavo.store.commit import Committer
+from octavo.store.disk import disk_errors
+from octavo.store.integrity import Writable
+from octavo.store.journal import Journal
+from octavo.store.layers import Base
+from octavo.store.lock import ProcessLock
+from octavo.store.recovery import Resolve, recover
+from octavo.store.rules import Rules
+from octavo.store.shared import SharedState
+from octavo.store.system import FOLDER_MODE, SYSTEM, FileSystem
+from octavo.store.view import View
+from octavo.store.watch import watch
+from octavo.store.world import Behind, World
+
+T = TypeVar("T")
+Durability = Literal["full", "batched"]
+
+LOCK_TIMEOUT = 30.0
+"""seconds to wait for the write lock, where the caller says nothing"""
+LOG_BUDGET = 64 << 20
+"""bytes of logs per parent held in memory, where the caller says nothing"""
+BATCH_INTERVAL = 0.1
+"""seconds after which a batch is written"""
+IDLE_INTERVAL = 0.5
+"""seconds without a commit after which the journal is emptied"""
+_LOCK, _STATE = "cache/write.lock", "cache/state"
+_PATIENT_TRIES = 50
+
+
+class Transaction(Writable):
+    """Rows that can be read and changed; see :meth:`Store.transaction`."""
+
+
+class Store:
+    """The store in one data folder.  Safe to share among threads; made by :meth:`open`."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        layout: Layout,
+        *,
+        durability: Durability,
+        lock_timeout: float | None,
+        log_budget: int,
+        system: FileSystem,
+        resolve: Resolve | None,
+    ) -> None:
+        self.data_dir, self.layout = data_dir, layout
+        self.lock_timeout, self.system = lock_timeout, system
+        self.rules = Rules(layout)
+        self._root = os.path.abspath(data_dir)
+        self._durability, self._budget, self._resolve = durability, log_budget, resolve
+        self._closed = False
+        self._start()
+
+    @classmethod
+    def open(
+        cls,
+        data_dir: Path | str,
+        layout: Layout,
+        *,
+        durability: Durability = "full",
+        lock_timeout: float | None = LOCK_TIMEOUT,
+        log_budget: int = LOG_BUDGET,
+        system: FileSystem = SYSTEM,
+        resolve: Resolve | None = None,
+    ) -> Store:
+        """Open the store in a data folder, and recover it first if it has to be.
+
+        ``durability``: with ``full`` a commit returns when it is on disk; with ``batched`` at once, and what
+        a crash can lose is the last tenth of a second, as a whole.  ``lock_timeout``: seconds to wait for the
+        write lock, None for ever.  ``log_budget``: bytes of logs per parent to hold in memory.  ``resolve``
+        tells the fate of a prepared change from its note.
+
+        Raises UsageError if there is no store, DamagedError if it cannot be recovered, BusyError, DiskError.
+        """
+        folder = Path(data_dir)
+        for name in ("", *(name for name in layout.folders if name != "cache")):
+            place = folder / name
+            if place.is_symlink() and name:
+                raise DamagedError("is a symbolic link, which a folder of a store never is", file=name)
+            if not place.is_dir():
+                if not name or not any(folder.iterdir()):
+                    raise UsageError(
+                        f"{folder} is no store: it has no {name or 'such folder'}",
+                        hint="make one by `octavo export`, or an empty one by `octavo scaffold`",
+                    )
+                raise DamagedError("the folder is missing", file=name)
+        return cls(
+            folder,
+            layout,
+            durability=durability,
+            lock_timeout=lock_timeout,
+            log_budget=log_budget,
+            system=system,
+            resolve=resolve,
+        )
+
+    def _start(self) -> None:
+        """Set up everything that belongs to this process and to the folder as it is now."""
+        root = self._root
+        self.read_only = False
+        try:
+            os.makedirs(os.path.join(root, "cache"), FOLDER_MODE, exist_ok=True)
+        except OSError:
+            self.read_only = True
+        lock = ProcessLock(os.path.join(root, _LOCK))
+        self._identity = _identity(root)
+        state = self._open_state()
+        watching = watch(root, [f for f in self.layout.folders if not f.startswith(("cache", "journal"))])
+        self._world = World(root, self.system, state, watching)
+        self._base = Base(self._world, self.layout, self.rules.codecs, self._budget)
+        self._journal = Journal(root, self.system)
+        self._committer = Committer(
+            self._base, self._journal, lock, self._enter, batched=self._durability == "batched"
+        )
+        self._view = View(self.rules, self._base)
+        self._keeper: _Keeper | None = None
+        self._last_commit = 0.0
+        _stores.add(self)
+        try:
+            if state is None or not state.is_current or state.commits % 2:
+                self._recover_now()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _open_state(self) -> SharedState | None:
+        try:
+            return SharedState(os.path.join(self._root, _STATE), create=False)
+        except OSError:
+            return None
+
+    def _recover_now(self) -> None:
+        """Recover the store, unless somebody else just has."""
+        try:
+            self._committer.begin(self.lock_timeout)
+        except DiskError as error:
+            if not _is_read_only(error):
+                raise
+            # Nothing can be written here, so nothing changes either.
+            self.read_only = True
+            self._journal.catch_up(None)
+            if self._journal.entries:
+                raise DiskError("the store has to be recovered, and cannot be written to") from error
+            return
+        self._committer.abandon()
+
+    def _enter(self) -> None:
+        """The write lock was taken: bring everything up to date."""
+        world = self._world
+        if _identity(self._root) != self._identity:
+            raise _replaced()
+        state = world.state
+        if state is not None and not _is_there(os.path.join(self._root, _STATE), state.inode):
+            state = None
+        if state is None or not state.is_current or state.commits % 2:
+            with disk_errors("recovering the store"):
+                if state is None:
+                    state = SharedState(os.path.join(self._root, _STATE), create=True)
+                if not state.is_current:
+                    state.begin()
+                recover(self._root, self.layout, self._journal, self.system, self._resolve)
+            state.journal_end = 0
+            state.start()
+            with world.change():
+                world.state, world.known = state, state.commits
+                self._base.suspect(None)
+        else:
+            with disk_errors("reading the journal"):
+                self._journal.catch_up(state.journal_end)
+        with world.mutex:
+            self._refresh()
+
+    def _refresh(self) -> None:
+        """Take notice of what others have changed.  Raises Behind while one of them is at it."""
+        world = self._world
+        commits = world.commits
+        if commits % 2 and commits - 1 != world.known:
+            raise Behind
+        files = world.watch.take()
+        if files is None and _identity(self._root) != self._identity:
+            raise _replaced()
+        self._base.suspect(files)
+        if commits % 2 == 0 and commits != world.known:
+            with world.change():
+                world.known = commits
+
+    def read(self, work: Callable[[View], T], *, timeout: float | None = None) -> T:
+        """What a function makes of the store, as it is between two commits.
+
+        The function may be called again when somebody has written meanwhile; it must not do anything else.
+        Raises what it raises, DamagedError, DiskError; BusyError if writers leave no gap for ``timeout``
+        seconds (by default as long as for the write lock).
+        """
+        world = self._world
+        tries, epoch = 0, -1
+        while True:
+            try:
+                if world.commits != world.known or world.watch.changed():
+                    with world.mutex:
+                        self._refresh()
+                epoch = world.epoch
+                if epoch % 2 == 0:
+                    result = work(self._view)
+                    if world.epoch == epoch:
+                        return result
+            except Behind:
+                pass
+            except (RuntimeError, KeyError):
+                # A dict that changed while it was read; otherwise it is the function's own.
+                if world.epoch == epoch:
+                    raise
+            self._check_open()
+            tries += 1
+            if tries > _PATIENT_TRIES:
+                return self._read_alone(work, timeout)
+            self._wait(tries)
+
+    def _wait(self, tries: int) -> None:
+        """Wait for whoever is writing; recover the store if nobody is any more."""
+        if self._committer.wait_until_written():
+            return
+        if tries % 8 == 7 and self._world.commits % 2:
+            with suppress(BusyError):
+                self._committer.begin(0)
+                self._committer.abandon()
+        time.sleep(min(0.0002 * tries, 0.01))
+
+    def _read_alone(self, work: Callable[[View], T], timeout: float | None) -> T:
+        """Read while nobody can write."""
+        overlay = self._committer.begin(self.lock_timeout if timeout is None else timeout)
+        try:
+            with self._reading():
+                return work(View(self.rules, overlay))
+        finally:
+            self._committer.abandon()
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except Behind:
+            raise ConflictError("the store was changed by somebody who does not hold its lock") from None
+
+    @contextmanager
+    def transaction(self, *, timeout: float | None = None) -> Iterator[Transaction]:
+        """Rows to read and change, for the length of a ``with`` block; committed when it ends.
+
+        If the block raises, nothing has changed.  ``timeout``: seconds to wait for the write lock, by default
+        the store's.  Raises BusyError, with the holder, when they are over; ConflictError if what the
+        transaction was built on was replaced; DiskError if it could not be made durable.
+        """
+        self._check_open()
+        if self.read_only:
+            raise DiskError("the store cannot be written to here")
+        overlay = self._committer.begin(self.lock_timeout if timeout is None else timeout)
+        try:
+            with self._reading():
+                yield Transaction(self.rules, overlay)
+        except BaseException:
+            self._committer.abandon()
+            raise
+        self._committer.commit(overlay)
+        self._committed()
+
+    def _committed(self) -> None:
+        if self._journal.end or self._committer.batched:
+            self._last_commit = time.monotonic()
+            if self._keeper is None:
+                self._keeper = _Keeper(self)
+
+    def flush(self) -> None:
+        """Make everything that was committed durable; with ``durability="full"`` it is."""
+        self._committer.flush()
+
+    def checkpoint(self) -> None:
+        """Sync all files that the journal names, and empty it.  Raises BusyError, DiskError."""
+        self._committer.begin(self.lock_timeout)
+        try:
+            self._committer.flush()
+            self._committer.checkpoint()
+        finally:
+            self._committer.abandon()
+
+    def _keep(self) -> bool:
+        """What has to be done now and then; whether there will be more."""
+        if self._closed or self._committer.is_broken:
+            return False
+        if self._committer.has_staged:
+            self._committer.flush()
+        if time.monotonic() - self._last_commit < IDLE_INTERVAL:
+            return True
+        if self._journal.end:
+            self._committer.begin(0)
+            try:
+                self._committer.checkpoint()
+            finally:
+                self._committer.abandon()
+        return self._committer.batched
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the store is closed")
+
+    def close(self) -> None:
+        """Write what is left to write, and let go of everything.  Closing twice does nothing."""
+        if self._closed:
+            return
+        try:
+            if not self._committer.is_broken:
+                self._committer.flush()
+                if self._journal.end:
+                    with suppress(BusyError):
+                        self.checkpoint()
+        finally:
+            self._closed = True
+            self._stop()
+
+    def _stop(self) -> None:
+        _stores.discard(self)
+        self._base.close()
+        self._world.watch.close()
+        self._committer.lock.close()
+        if self._world.state is not None:
+            self._world.state.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Keeper:
+    """A thread that writes batches and empties the journal, as long as there is something to do."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = weakref.ref(store)
+        self._interval = BATCH_INTERVAL if store._committer.batched else IDLE_INTERVAL
+        threading.Thread(target=self._run, name="octavo-keeper", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self._interval)
+            store = self._store()
+            if store is None:
+                return
+            try:
+                if not store._keep():
+                    store._keeper = None
+                    return
+            except BusyError:
+                continue
+            except OctavoError:
+                # Whoever writes next is told: what failed is remembered by the committer.
+                store._keeper = None
+                return
+            del store
+
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for store in list(_stores):
+        with suppress(OctavoError):
+            store.close()
+
+
+def _after_fork() -> None:
+    """A child of fork shares its parent's locks, and must not: everything is set up anew."""
+    for store in list(_stores):
+        _stores.discard(store)
+        store._start()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _replaced() -> ConflictError:
+    return ConflictError("the data folder was replaced by another one; close the store and open it again")
+
+
+def _is_there(path: str, inode: int) -> bool:
+    try:
+        return os.lstat(path).st_ino == inode
+    except FileNotFoundError:
+        return False
+
+
+def _is_read_only(error: DiskError) -> bool:
+    import errno
+
+    return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)

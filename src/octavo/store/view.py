@@ -1,0 +1,94 @@
+"""The records of every model as rows, wherever they live: embedded ones too, with their parent's key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from octavo.layout.layout import Kind
+from octavo.layout.record import Record
+from octavo.layout.stored import SHA256, Key, Stored
+from octavo.store.families import ParentLogs
+from octavo.store.index import Spec
+from octavo.store.layers import Base, Layer
+from octavo.store.rules import Rules
+
+
+class View:
+    """Rows as one layer has them.  A row is immutable, and shared with everybody who reads it."""
+
+    def __init__(self, rules: Rules, layer: Layer) -> None:
+        self.rules, self.layer = rules, layer
+
+    def get(self, model: str, key: Key) -> Record | None:
+        """The row with this key, in its stored form: of several fields, their tuple; None if there is none.
+
+        Raises DamagedError, DiskError.
+        """
+        codec = self.rules.codecs[model]
+        if codec.place.kind is Kind.EMBEDDED:
+            found = self.find(model, codec.place.model.key.field_names, key)
+            return found[0] if found else None
+        stored = self.layer.record(model, key)
+        return None if stored is None else codec.record(stored)
+
+    def find(self, model: str, fields: tuple[str, ...], values: Any) -> list[Record]:
+        """The rows with these stored values, in no order: of one field, its value; of several, their tuple.
+
+        By an index where the fields are a key, a unique, an index or a foreign key of the schema; else by
+        looking at every row.  A NULL is found nowhere.  Raises DamagedError, DiskError.
+        """
+        if values is None or (type(values) is tuple and None in values):
+            return []
+        codec, spec = self.rules.codecs[model], Spec(model, fields)
+        host = self.rules.hosts[model]
+        if host == model and fields == codec.place.model.key.field_names:
+            stored = self.layer.record(model, values)
+            return [] if stored is None else [codec.record(stored)]
+        get = self.rules.values_of(spec)
+        if fields not in self.rules.indexed[model]:
+            return [row for row in self.rows(model) if get(row) == values]
+        if host == model:
+            found = self.layer.find(model, spec, values)
+            if codec.shape.is_record:
+                return found
+            return [codec.record(stored) for stored in found]
+        above = self.rules.codecs[host]
+        relation = codec.place.relation
+        if relation is not None and fields == relation.fields:
+            parent = self.layer.record(host, values)
+            return [] if parent is None else above.embedded(parent, codec)
+        return [
+            row
+            for stored in self.layer.find(host, spec, values)
+            for row in above.embedded(stored, codec)
+            if get(row) == values
+        ]
+
+    def rows(self, model: str) -> Iterator[Record]:
+        """Every row of a model, in no order.  Raises DamagedError, DiskError."""
+        codec, host = self.rules.codecs[model], self.rules.hosts[model]
+        if host == model:
+            return map(codec.record, self.layer.all(model))
+        above = self.rules.codecs[host]
+        return (row for stored in self.layer.all(host) for row in above.embedded(stored, codec))
+
+    def count(self, model: str) -> int:
+        """How many rows a model has."""
+        return sum(1 for _ in self.rows(model))
+
+    def in_file_order(self, model: str, fields: tuple[str, ...], values: Any) -> Sequence[Record]:
+        """The rows of one parent in the order of their file, where they have a log of their own, or else
+        as :meth:`find` gives them."""
+        layer = self.layer
+        if isinstance(layer, Base):
+            family = layer.family(self.rules.hosts[model])
+            if isinstance(family, ParentLogs) and fields == family.relation.fields:
+                return layer.of_parent(family, values)
+        return self.find(model, fields, values)
+
+    def payload(self, model: str, key: Key) -> str | None:
+        """The SHA-256 of a record's payload, if one is kept."""
+        stored: Stored | None = self.layer.record(model, key)
+        found = None if stored is None else getattr(stored, SHA256, None)
+        return found if isinstance(found, str) else None
