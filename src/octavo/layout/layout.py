@@ -90,8 +90,10 @@ class Place(Struct, frozen=True, kw_only=True, dict=True):
 
     def file_for(self, key: Iterable[str]) -> str:
         """The file of the record (or of the parent) with this key, given as text, part by part."""
-        before, varies, after = self.path.partition("{")
-        return f"{before}{file_stem(tuple(key))}{after.partition('}')[2]}" if varies else before
+        if "{" not in self.path:
+            return self.path
+        before, _, rest = self.path.partition("{")
+        return before + file_stem(tuple(key)) + rest.partition("}")[2]
 
 
 class FileFamily(Struct, frozen=True, dict=True):
