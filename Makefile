@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 WASM = @prisma/prisma-schema-wasm@7.1.1-3.c2990dca591cba766e3b7ef5d9e8a84796e47ab7
 
-.PHONY: demo test test-slow lint types bench clean
+.PHONY: demo test test-slow lint types bench frozen clean
 
 demo: .venv/ready
 	$(BIN)/octavo demo
@@ -24,6 +24,11 @@ types: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/fold.py
+
+# What a process begins with, ready-made; a test holds it against the schema and the layout it is made from.
+frozen: .venv/ready
+	$(BIN)/python -m octavo.schema.frozen
+	$(BIN)/python -m octavo.layout.frozen
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

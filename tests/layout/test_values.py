@@ -6,10 +6,10 @@ each of the ways to live.  (The embedded server is built without XML.)
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from awkward import CONTROLS, JSONS, NONCHARACTERS
 from folding import database_rows, file_rows, insert, write_files

@@ -1,11 +1,14 @@
-"""Schema 0.7 is frozen: its fingerprint is of its bytes."""
+"""Schema 0.7 is frozen: its fingerprint is of its bytes, and its ready-made Datamodel is what they mean."""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from octavo.schema import frozen
+from octavo.schema.parser import parse_schema
 
 
 def test_fingerprint_is_that_of_the_shipped_file() -> None:
@@ -16,6 +19,29 @@ def test_fingerprint_is_that_of_the_shipped_file() -> None:
 
 def test_a_changed_byte_changes_the_fingerprint() -> None:
     assert frozen.fingerprint(frozen.frozen_text() + "\n") != frozen.FINGERPRINT
+
+
+def test_the_ready_made_datamodel_is_what_the_parser_makes_of_the_text() -> None:
+    parsed = parse_schema(frozen.frozen_text(), frozen.FILE)
+    assert frozen.frozen_schema() == parsed
+    shipped = Path(frozen.__file__).with_name(frozen.READY_FILE).read_bytes()
+    assert frozen.made_ready(parsed) == shipped, "make frozen"
+    assert frozen.fingerprint(shipped.decode()) == frozen.READY_FINGERPRINT
+
+
+def test_a_changed_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert frozen.changed_files() == []
+    for name in (frozen.FILE, frozen.READY_FILE):
+        (tmp_path / name).write_bytes(Path(frozen.FOLDER, name).read_bytes())
+    monkeypatch.setattr(frozen, "FOLDER", str(tmp_path))
+    frozen.frozen_text.cache_clear()
+    for name in (frozen.FILE, frozen.READY_FILE):
+        with (tmp_path / name).open("a", encoding="utf-8") as file:
+            file.write(" ")
+    try:
+        assert frozen.changed_files() == [frozen.FILE, frozen.READY_FILE]
+    finally:
+        frozen.frozen_text.cache_clear()
 
 
 def test_schema_0_7_has_its_models_and_enums() -> None:

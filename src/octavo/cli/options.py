@@ -91,10 +91,13 @@ def _environment_file() -> str:
 
 def chosen_schema(path: Path | None) -> Datamodel:
     """The schema asked for; the frozen one if none is.  Raises SchemaError, DiskError."""
-    from octavo.schema.frozen import frozen_schema
+    if path is None:
+        from octavo.schema.frozen import frozen_schema
+
+        return frozen_schema()
     from octavo.schema.parser import load_schema
 
-    return frozen_schema() if path is None else load_schema(path)
+    return load_schema(path)
 
 
 def chosen_layout(path: Path | None, datamodel: Datamodel) -> Layout:

@@ -4,15 +4,20 @@ A :class:`Datamodel` comes from a Prisma schema (:mod:`octavo.schema.parser`) or
 (:mod:`octavo.schema.catalog`); everything else is derived from it.  What Prisma leaves to a default
 (referential actions, table, column and constraint names) is resolved here; what the author wrote is kept
 beside it where Prisma's own DMMF shows it (``written_…``).
+
+Its parts are msgspec's structs: a process that starts up reads the frozen schema's Datamodel from JSON, in a
+hundredth of the time that the text takes to parse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 
 class Arity(StrEnum):
@@ -59,42 +64,38 @@ class RelationKind(StrEnum):
     MANY_TO_MANY = "n-n"
 
 
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Struct, frozen=True, tag=True, omit_defaults=True):
     """A number as the schema spells it, so that no digit of a default passes through a float."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class EnumValue:
+class EnumValue(Struct, frozen=True, tag=True, omit_defaults=True):
     """A default that is a value of the field's enum, by its Prisma name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True, tag=True, omit_defaults=True):
     """A default that is computed: ``uuid(7)``, ``now()``, ``autoincrement()``, ``dbgenerated("…")``."""
 
     name: str
     args: tuple[str | int, ...] = ()
 
 
-DefaultValue: TypeAlias = "bool | str | Number | EnumValue | Function | tuple[DefaultValue, ...]"
+SingleDefault: TypeAlias = bool | str | Number | EnumValue | Function
+DefaultValue: TypeAlias = SingleDefault | tuple[SingleDefault, ...]
 """A default: strings are as written (for Bytes: base64; for Json: its text), a tuple is a list's default."""
 
 
-@dataclass(frozen=True, slots=True)
-class NativeType:
+class NativeType(Struct, frozen=True, omit_defaults=True):
     """A PostgreSQL type as Prisma names it: ``@db.VarChar(20)`` is ``NativeType("VarChar", (20,))``."""
 
     name: str
     args: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Secret:
+class Secret(Struct, frozen=True, omit_defaults=True):
     """How a field's value is protected, from a ``/// @secret …`` line of its documentation.
 
     ``scheme`` is ``bcrypt``, ``aes-256-gcm``, or ``token`` (plain, but never shown).  ``iv``, ``tag`` and
@@ -109,8 +110,7 @@ class Secret:
     part: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScalarField:
+class ScalarField(Struct, frozen=True, tag="scalar", tag_field="field", kw_only=True, omit_defaults=True):
     """A field that is a column."""
 
     name: str
@@ -145,8 +145,7 @@ class ScalarField:
         return self.kind is ScalarKind.SCALAR and self.type == "Json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelationField:
+class RelationField(Struct, frozen=True, tag="relation", tag_field="field", kw_only=True, omit_defaults=True):
     """A field that is another model's records, not a column.
 
     ``fields`` and ``references`` are those of the side that holds the foreign key; empty on the other.
@@ -172,8 +171,7 @@ class RelationField:
 Field: TypeAlias = ScalarField | RelationField
 
 
-@dataclass(frozen=True, slots=True)
-class IndexField:
+class IndexField(Struct, frozen=True, omit_defaults=True):
     """A field in an index: its Prisma name, with sort order and operator class where written."""
 
     name: str
@@ -183,8 +181,7 @@ class IndexField:
     """``ops`` was written as ``raw("…")``"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Index:
+class Index(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
     """A primary key, a unique or a plain index."""
 
     kind: IndexKind
@@ -202,18 +199,17 @@ class Index:
     on_field: bool = False
     """written on the field (``@id``), not on the block (``@@id``)"""
 
-    @property
+    @cached_property
     def field_names(self) -> tuple[str, ...]:
         return tuple(f.name for f in self.fields)
 
-    @property
+    @cached_property
     def client_name(self) -> str:
         """How a ``where`` names a compound key: ``characterId_tagId``, or the name written."""
         return self.name or "_".join(self.field_names)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
+class Model(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
     """A table (or, if ``is_view``, a view)."""
 
     name: str
@@ -234,22 +230,22 @@ class Model:
     ignored: bool = False
     documentation: str | None = None
 
-    @property
+    @cached_property
     def scalars(self) -> tuple[ScalarField, ...]:
         """The columns, in the schema's order."""
         return tuple(f for f in self.fields if isinstance(f, ScalarField))
 
-    @property
+    @cached_property
     def relations(self) -> tuple[RelationField, ...]:
         return tuple(f for f in self.fields if isinstance(f, RelationField))
 
-    @property
+    @cached_property
     def all_indexes(self) -> tuple[Index, ...]:
         """The primary key, the uniques and the plain indexes."""
         key = () if self.primary_key is None else (self.primary_key,)
         return (*key, *(self.index_order or (*self.uniques, *self.indexes)))
 
-    @property
+    @cached_property
     def key(self) -> Index:
         """What identifies a record: the primary key; else the first unique on one required field; else
         the first unique of required fields only.  Prisma accepts no model without any of these."""
@@ -262,34 +258,41 @@ class Model:
             raise LookupError(f"{self.name} has nothing that identifies a record")
         return (single or usable)[0]
 
-    @property
+    @cached_property
     def has_key(self) -> bool:
         try:
             return bool(self.key)
         except LookupError:
             return False
 
-    @property
+    @cached_property
     def key_fields(self) -> tuple[ScalarField, ...]:
         return tuple(self.scalar(name) for name in self.key.field_names)
 
+    @cached_property
+    def _scalars_by_name(self) -> dict[str, ScalarField]:
+        return {f.name: f for f in self.scalars}
+
+    @cached_property
+    def _relations_by_name(self) -> dict[str, RelationField]:
+        return {f.name: f for f in self.relations}
+
     def scalar(self, name: str) -> ScalarField:
         """The column field of this name.  Raises KeyError if there is none."""
-        for f in self.fields:
-            if f.name == name and isinstance(f, ScalarField):
-                return f
-        raise KeyError(f"{self.name}.{name}")
+        try:
+            return self._scalars_by_name[name]
+        except KeyError:
+            raise KeyError(f"{self.name}.{name}") from None
 
     def relation(self, name: str) -> RelationField:
         """The relation field of this name.  Raises KeyError if there is none."""
-        for f in self.fields:
-            if f.name == name and isinstance(f, RelationField):
-                return f
-        raise KeyError(f"{self.name}.{name}")
+        try:
+            return self._relations_by_name[name]
+        except KeyError:
+            raise KeyError(f"{self.name}.{name}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class EnumMember:
+class EnumMember(Struct, frozen=True, omit_defaults=True):
     """A value of an enum: its name in Prisma and its label in the database."""
 
     name: str
@@ -298,8 +301,7 @@ class EnumMember:
     documentation: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Enum:
+class Enum(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
     """An enum type; the order of its members is the database's order."""
 
     name: str
@@ -310,13 +312,12 @@ class Enum:
     written_type: str | None = None
     documentation: str | None = None
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         return tuple(m.label for m in self.members)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relation:
+class Relation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A foreign key, or (``MANY_TO_MANY``) an implicit join table.
 
     The *child* holds the foreign key, the *parent* is pointed at.  For a many-to-many relation the child is
@@ -342,8 +343,7 @@ class Relation:
     """whether every child has a parent"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Datasource:
+class Datasource(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The ``datasource`` block, as far as it says anything about the data."""
 
     name: str = "db"
@@ -353,14 +353,13 @@ class Datasource:
     extensions: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Datamodel:
+class Datamodel(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
     """A whole schema.  ``models`` holds views too (``is_view``), in the order of the file."""
 
     models: tuple[Model, ...]
     enums: tuple[Enum, ...] = ()
     relations: tuple[Relation, ...] = ()
-    datasource: Datasource = field(default_factory=Datasource)
+    datasource: Datasource = Datasource()
 
     @cached_property
     def _by_name(self) -> dict[str, Model]:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from octavo.schema import literals
 from octavo.schema.arguments import Arguments
-from octavo.schema.datamodel import Arity, DefaultValue, EnumValue, Function, Number, ScalarKind
+from octavo.schema.datamodel import (
+    Arity,
+    DefaultValue,
+    EnumValue,
+    Function,
+    Number,
+    ScalarKind,
+    SingleDefault,
+)
 from octavo.schema.draft import EnumDraft, ScalarDraft
 from octavo.schema.syntax import Array, Call, Constant, Expression, NumberLiteral, StringLiteral
 
@@ -39,7 +47,7 @@ def read_default(args: Arguments, draft: ScalarDraft, enum: EnumDraft | None) ->
     return _literal(args, draft, enum, value)
 
 
-def _literal(args: Arguments, draft: ScalarDraft, enum: EnumDraft | None, value: Expression) -> DefaultValue:
+def _literal(args: Arguments, draft: ScalarDraft, enum: EnumDraft | None, value: Expression) -> SingleDefault:
     if draft.kind is ScalarKind.ENUM:
         assert enum is not None
         names = [v.name for v in enum.node.values]
@@ -49,7 +57,7 @@ def _literal(args: Arguments, draft: ScalarDraft, enum: EnumDraft | None, value:
     return _scalar(args, draft, value)
 
 
-def _scalar(args: Arguments, draft: ScalarDraft, value: Expression) -> DefaultValue:
+def _scalar(args: Arguments, draft: ScalarDraft, value: Expression) -> SingleDefault:
     match draft.type, value:
         case "Boolean", Constant(text="true" | "false"):
             return value.text == "true"

@@ -29,6 +29,7 @@ from octavo.schema.datamodel import (
     Relation,
     ScalarField,
     ScalarKind,
+    SingleDefault,
 )
 from octavo.schema.ddl import default_sql, is_serial, native_type, operator_class, sql_type
 from octavo.schema.expressions import comparable, same_expression
@@ -300,12 +301,14 @@ class _Comparison:
 
     def labelled(self, scalar: ScalarField, value: DefaultValue) -> DefaultValue:
         """A default's enum values by their labels in the database, as the live side has them."""
-        if isinstance(value, tuple):
-            return tuple(self.labelled(scalar, item) for item in value)
-        if isinstance(value, EnumValue):
+
+        def labelled(single: SingleDefault) -> SingleDefault:
+            if not isinstance(single, EnumValue):
+                return single
             members = self.expected.enum(scalar.type).members
-            return EnumValue(next((m.label for m in members if m.name == value.name), value.name))
-        return value
+            return EnumValue(next((m.label for m in members if m.name == single.name), single.name))
+
+        return tuple(map(labelled, value)) if isinstance(value, tuple) else labelled(value)
 
     def primary_key(self, model: Model, live: Model) -> None:
         name = self.table(model)

@@ -19,7 +19,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from octavo.schema.datamodel import DefaultValue, EnumValue, Function, NativeType, Number
+from octavo.schema.datamodel import DefaultValue, EnumValue, Function, NativeType, Number, SingleDefault
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -301,7 +301,7 @@ def _array_literal(text: str) -> list[tuple[Token, ...]] | None:
     return found
 
 
-def _constant(tokens: Sequence[Token], type_: str, enum: bool) -> DefaultValue | None:
+def _constant(tokens: Sequence[Token], type_: str, enum: bool) -> SingleDefault | None:
     """The constant that these words are; None if they are none."""
     text: str
     if len(tokens) == 1 and tokens[0].kind in ("string", "number", "word"):

@@ -1,0 +1,239 @@
+"""A layout's TOML, read and checked against the Datamodel.
+
+Each table of the Datamodel has exactly one place; parents exist and are required; no two files can meet; a
+file that is shared is shared in one way.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+from msgspec.structs import replace
+
+from octavo.errors import LayoutError
+from octavo.layout.layout import (
+    NO_KEY,
+    RESERVED_FOLDERS,
+    VERSION,
+    FileFamily,
+    Kind,
+    Layout,
+    Place,
+    folders_above,
+)
+from octavo.layout.names import DEVICES
+from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarKind
+
+_VARYING = re.compile(r"\{[^{}]*\}")
+_NAME = r"[a-z0-9](?:[a-z0-9_.-]*[a-z0-9_-])?"
+_FIXED_PATH = re.compile(rf"(?:{_NAME}/)*{_NAME}\.(?:json|jsonl)")
+_VARYING_PATH = re.compile(rf"(?:{_NAME}/)*\{{[^{{}}/]+\}}\.(?:json|jsonl)")
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+class LayoutParser:
+    """Reads one layout."""
+
+    def __init__(self, text: str, datamodel: Datamodel, source: str) -> None:
+        self.datamodel, self.source = datamodel, source
+        try:
+            self.data: Mapping[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise self.fail(f"is not TOML: {error}") from error
+        self.places: dict[str, Place] = {}
+
+    def fail(self, message: str, model: str = "") -> LayoutError:
+        return LayoutError(message, file=self.source, model=model)
+
+    def parse(self) -> Layout:
+        """The layout.  Raises LayoutError."""
+        known = {"version", "documents", "files", "logs", "logs_per_parent", "embedded", "payloads"}
+        if unknown := sorted(set(self.data) - known):
+            raise self.fail(f"unknown table {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+        version = self.data.get("version")
+        if type(version) is not int or version != VERSION:
+            raise self.fail(f"version must be {VERSION}, not {version!r}")
+        for path, arrays in self.table("documents").items():
+            for array, model in self.entries(path, arrays, dict).items():
+                if not _KEY.fullmatch(array):
+                    raise self.fail(f"{path}: the key {array!r} is no name of letters, digits and _")
+                self.put(model, Kind.DOCUMENT, path, array=array)
+        for path, model in self.table("files").items():
+            self.put(model, Kind.FILE, path)
+        for path, models in self.table("logs").items():
+            for model in self.entries(path, models, list):
+                self.put(model, Kind.LOG, path)
+        for path, model in self.table("logs_per_parent").items():
+            self.put_log_per_parent(path, model)
+        for model, target in self.table("embedded").items():
+            self.put_embedded(model, target)
+        folder = self.put_payloads()
+        if left := [m.name for m in self.datamodel.tables if m.name not in self.places]:
+            raise self.fail(f"no place for {', '.join(left)}")
+        places = tuple(self.places[m.name] for m in self.datamodel.tables)
+        layout = Layout(self.datamodel, places, folder, self.source)
+        self.check_hosts(layout)
+        self.check_paths(layout)
+        return layout
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        found = self.data.get(name, {})
+        if not isinstance(found, dict):
+            raise self.fail(f"{name} must be a table")
+        return found
+
+    def entries(self, path: str, value: Any, kind: type) -> Any:
+        if not isinstance(value, kind):
+            wanted = "a table of keys and models" if kind is dict else "a list of models"
+            raise self.fail(f"{path}: must be {wanted}")
+        if not value:
+            raise self.fail(f"{path}: holds no model")
+        return value
+
+    def model(self, name: Any) -> Model:
+        if not isinstance(name, str) or name not in self.datamodel:
+            raise self.fail(f"the schema has no model {name!r}")
+        return self.datamodel.model(name)
+
+    def put(
+        self, name: Any, kind: Kind, path: str, array: str = "", relation: Relation | None = None
+    ) -> None:
+        model = self.model(name)
+        if model.is_view:
+            raise self.fail("is a view: it has no records of its own", model.name)
+        if model.name in self.places:
+            raise self.fail(f"is placed twice: {self.places[model.name].path} and {path}", model.name)
+        if not model.has_key:
+            raise self.fail(NO_KEY, model.name)
+        place = Place(model=model, kind=kind, path=path, array=array, relation=relation)
+        self.check_path(place)
+        self.places[model.name] = place
+
+    def check_path(self, place: Place) -> None:
+        if place.kind is Kind.EMBEDDED:
+            return
+        path, model = place.path, place.model.name
+        fields = ",".join(place.name_fields)
+        ending = "jsonl" if place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) else "json"
+        pattern = _VARYING_PATH if fields else _FIXED_PATH
+        if not pattern.fullmatch(path) or _ending(path) != ending:
+            names = f"lower-case folders and {{{fields}}}" if fields else "lower-case names"
+            raise self.fail(f"{path!r} is not a path of {names} that ends in .{ending}", model)
+        if fields and _VARYING.findall(path) != [f"{{{fields}}}"]:
+            raise self.fail(f"{path!r} must name its file by {{{fields}}}", model)
+        if path.split("/")[0] in RESERVED_FOLDERS:
+            raise self.fail(f"{path!r}: {path.split('/')[0]}/ is Octavo's own", model)
+        if devices := [part for part in path.split("/") if part.partition(".")[0] in DEVICES]:
+            raise self.fail(f"{path!r}: {devices[0]} is a device on Windows", model)
+
+    def put_log_per_parent(self, path: str, name: Any) -> None:
+        model = self.model(name)
+        fields = tuple(f for group in _VARYING.findall(path) for f in group[1:-1].split(","))
+        relation = next((r for r in self.datamodel.parents(model.name) if r.fields == fields), None)
+        if relation is None:
+            raise self.fail(
+                f"{path!r}: no relation has the fields {', '.join(fields) or '(none)'}", model.name
+            )
+        self.check_parent(relation)
+        self.put(name, Kind.LOG_PER_PARENT, path, relation=relation)
+
+    def put_embedded(self, name: str, target: Any) -> None:
+        model = self.model(name)
+        parent, _, array = str(target).partition(".")
+        relation = next(
+            (r for r in self.datamodel.parents(name) if r.parent == parent and r.parent_field == array), None
+        )
+        if relation is None or not array:
+            raise self.fail(f"{target!r} is no relation of this model", model.name)
+        self.check_parent(relation)
+        self.put(name, Kind.EMBEDDED, "", array=array, relation=relation)
+
+    def check_parent(self, relation: Relation) -> None:
+        if not relation.required:
+            raise self.fail(f"its parent by {', '.join(relation.fields)} must be required", relation.child)
+        if relation.references != self.datamodel.model(relation.parent).key.field_names:
+            raise self.fail(f"must point at the key of {relation.parent}", relation.child)
+
+    def put_payloads(self) -> str:
+        table = self.table("payloads")
+        if unknown := sorted(set(table) - {"folder", "path", "size"}):
+            raise self.fail(f"payloads: unknown key {', '.join(unknown)}")
+        paths, sizes, folder = table.get("path", {}), table.get("size", {}), table.get("folder", "")
+        if not isinstance(paths, dict) or not isinstance(sizes, dict):
+            raise self.fail("payloads: path and size must be tables of models and fields")
+        if paths and not (isinstance(folder, str) and re.fullmatch(r"[a-z0-9][a-z0-9_-]*", folder)):
+            raise self.fail("payloads: folder must be one lower-case name")
+        if folder in RESERVED_FOLDERS | DEVICES:
+            raise self.fail(f"payloads: {folder}/ cannot be their folder")
+        for name in sizes:
+            if name not in paths:
+                raise self.fail("has the size of a payload, but no path", name)
+        for name, path in paths.items():
+            place, size = self.places.get(name), sizes.get(name, "")
+            if place is None or place.kind is not Kind.LOG:
+                raise self.fail("only a model in a log can have payloads", name)
+            self.check_payload_field(place.model, path, {"String"})
+            if size:
+                self.check_payload_field(place.model, size, {"Int", "BigInt"})
+            self.places[name] = replace(place, payload=path, payload_size=size)
+        return folder if paths else ""
+
+    def check_payload_field(self, model: Model, name: Any, types: set[str]) -> None:
+        fitting = {
+            f.name for f in model.scalars if f.kind is ScalarKind.SCALAR and not f.is_list and f.type in types
+        }
+        if name not in fitting:
+            raise self.fail(
+                f"payloads: {name!r} is no field of type {' or '.join(sorted(types))}", model.name
+            )
+
+    def check_hosts(self, layout: Layout) -> None:
+        for place in layout.places:
+            if place.relation is None:
+                continue
+            parent = layout.place(place.relation.parent)
+            if parent.kind is Kind.EMBEDDED:
+                raise self.fail(f"its parent {parent.model.name} is embedded itself", place.model.name)
+            if place.kind is parent.kind is Kind.LOG_PER_PARENT:
+                raise self.fail(
+                    f"its parent {parent.model.name} has a log per parent itself", place.model.name
+                )
+
+    def check_paths(self, layout: Layout) -> None:
+        for family in layout.families:
+            if len({p.kind for p in family.places}) > 1 or (family.varies and len(family.places) > 1):
+                raise self.fail(f"{family.path}: shared in different ways")
+        shelves = re.compile(re.escape(layout.payload_folder) + "/[0-9a-f]{2}/.*")
+        for family in layout.families:
+            if layout.payload_folder and shelves.fullmatch(family.path):
+                raise self.fail(f"{family.path} lies among the payloads")
+        for one, other in combinations(layout.families, 2):
+            if _may_meet(one, other):
+                raise self.fail(f"{one.path} and {other.path} can be the same file")
+
+
+def _may_meet(one: FileFamily, other: FileFamily) -> bool:
+    """Whether a file of one could be a file, or a folder, on the way to one of the other."""
+    if one.varies and other.varies:
+        return one.folder == other.folder and _ending(one.path) == _ending(other.path)
+    if not (one.varies or other.varies):
+        return one.path == other.path or _holds(one.path, other) or _holds(other.path, one)
+    fixed, family = (other, one) if one.varies else (one, other)
+    if _holds(fixed.path, family) or any(map(family.pattern.fullmatch, folders_above(fixed.path))):
+        return True
+    # No record is named ``index`` (see names).
+    is_index = fixed.path.rpartition("/")[2].startswith("index.")
+    return family.pattern.fullmatch(fixed.path) is not None and not is_index
+
+
+def _ending(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _holds(path: str, family: FileFamily) -> bool:
+    """Whether this path is a folder that the family's files lie in."""
+    return path in folders_above(family.path)
