@@ -27,7 +27,7 @@ from octavo.layout.stored import Key, Stored, encode, key_getter
 from octavo.store.changes import Append, Change, Remove
 from octavo.store.families import Changed, ParentLogs, list_files
 from octavo.store.shared import boot_id
-from octavo.store.system import FOLDER_MODE, Signature, open_to_read
+from octavo.store.system import FOLDER_MODE, Signature, open_to_read, read_whole
 
 if TYPE_CHECKING:
     import lmdb
@@ -206,9 +206,10 @@ class Locations:
         self._doubtful = files & self.world.in_flight
         return changed
 
-    def _index(self, file: str) -> None:
+    def _index(self, file: str, *, own: bool = False) -> None:
+        """Index a log anew; ``own``: as this process's commit has just left it."""
         try:
-            data, found = self.world.read(file)
+            data, found = read_whole(self.world.path(file)) if own else self.world.read(file)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -278,7 +279,7 @@ class Locations:
                 if isinstance(change, Append):
                     self._appended(file, change, by_file.get(file, {}))
                 elif not isinstance(change, Remove):
-                    self._index(file)
+                    self._index(file, own=True)
 
     def _appended(self, file: str, change: Append, changed: Mapping[Key, Changed]) -> None:
         noted, found = self._noted(file), self.world.signature(file)
