@@ -19,7 +19,8 @@ from octavo.store.system import FILE_MODE
 
 _SIZE = 4096
 _MAGIC = int.from_bytes(b"OCTAVO\x00\x01", "little")
-_MAGIC_AT, _BOOT_AT, _COUNT_AT, _JOURNAL_AT = 0, 1, 2, 3
+_MAGIC_AT, _BOOT_AT, COUNT, _JOURNAL_AT = 0, 1, 2, 3
+"""where in the page each number stands; the count is looked at for every answer"""
 
 
 @cache
@@ -53,41 +54,41 @@ class SharedState:
             self._map = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
-        self._words = memoryview(self._map).cast("Q")
+        self.words = memoryview(self._map).cast("Q")
 
     @property
     def is_current(self) -> bool:
         """Whether the page is one, and of this boot."""
-        return self._words[_MAGIC_AT] == _MAGIC and self._words[_BOOT_AT] == boot_id()
+        return self.words[_MAGIC_AT] == _MAGIC and self.words[_BOOT_AT] == boot_id()
 
     @property
     def commits(self) -> int:
         """How often a commit has begun or ended: odd while one changes files."""
-        return self._words[_COUNT_AT]
+        return self.words[COUNT]
 
     @property
     def journal_end(self) -> int:
         """How many bytes of the journal hold whole entries."""
-        return self._words[_JOURNAL_AT]
+        return self.words[_JOURNAL_AT]
 
     @journal_end.setter
     def journal_end(self, size: int) -> None:
-        self._words[_JOURNAL_AT] = size
+        self.words[_JOURNAL_AT] = size
 
     def begin(self) -> None:
         """A commit begins to change files: the count becomes odd.  Under the write lock only."""
-        self._words[_COUNT_AT] |= 1
+        self.words[COUNT] |= 1
 
     def end(self) -> None:
         """The files are whole again: the count becomes the next even one.  Under the write lock only."""
-        self._words[_COUNT_AT] = (self._words[_COUNT_AT] | 1) + 1
+        self.words[COUNT] = (self.words[COUNT] | 1) + 1
 
     def start(self) -> None:
         """The store has been recovered: the page is one of this boot.  Under the write lock only."""
-        self._words[_BOOT_AT] = boot_id()
-        self._words[_MAGIC_AT] = _MAGIC
+        self.words[_BOOT_AT] = boot_id()
+        self.words[_MAGIC_AT] = _MAGIC
         self.end()
 
     def close(self) -> None:
-        self._words.release()
+        self.words.release()
         self._map.close()

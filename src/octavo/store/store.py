@@ -30,6 +30,8 @@ from typing import Literal, TypeVar
 
 from octavo.errors import BusyError, ConflictError, DamagedError, DiskError, OctavoError, UsageError
 from octavo.layout.layout import Layout
+from octavo.layout.record import Record
+from octavo.layout.stored import Key
 from octavo.store.commit import Committer
 from octavo.store.disk import disk_errors
 from octavo.store.integrity import Writable
@@ -38,7 +40,7 @@ from octavo.store.layers import Base
 from octavo.store.lock import ProcessLock
 from octavo.store.recovery import Resolve, recover
 from octavo.store.rules import Rules
-from octavo.store.shared import SharedState
+from octavo.store.shared import COUNT, SharedState
 from octavo.store.system import FOLDER_MODE, SYSTEM, FileSystem
 from octavo.store.view import View
 from octavo.store.watch import watch
@@ -196,7 +198,7 @@ class Store:
             state.journal_end = 0
             state.start()
             with world.change():
-                world.state, world.known = state, state.commits
+                world.use(state)
                 self._base.suspect(None)
         else:
             with disk_errors("reading the journal"):
@@ -248,6 +250,18 @@ class Store:
             if tries > _PATIENT_TRIES:
                 return self._read_alone(work, timeout)
             self._wait(tries)
+
+    def get(self, model: str, key: Key) -> Record | None:
+        """The row with this key (see :meth:`View.get`), as it is between two commits.  Raises as :meth:`read`."""
+        world = self._world
+        if world.words[COUNT] == world.known and not world.watch.changed():
+            epoch = world.epoch
+            if not epoch % 2:
+                with suppress(Behind, RuntimeError):
+                    found = self._view.get(model, key)
+                    if world.epoch == epoch:
+                        return found
+        return self.read(lambda view: view.get(model, key))
 
     def _wait(self, tries: int) -> None:
         """Wait for whoever is writing; recover the store if nobody is any more."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from octavo.store.shared import SharedState
+from octavo.store.shared import COUNT, SharedState
 from octavo.store.system import (
     FILE_MODE,
     FOLDER_MODE,
@@ -36,11 +36,15 @@ class World:
     """What is known of the files below ``root``."""
 
     def __init__(self, root: str, system: FileSystem, state: SharedState | None, watch: Watch) -> None:
-        self.root, self.system, self.state, self.watch = root, system, state, watch
+        self.root, self.system, self.watch = root, system, watch
         self.mutex = threading.RLock()
         """held while what is in memory is read from files or changed"""
-        self.known = state.commits if state else 0
+        self.state: SharedState | None = None
+        self.words: Sequence[int] = (0,) * (COUNT + 1)
+        self.known = 0
         """the commit that what is in memory belongs to"""
+        if state is not None:
+            self.use(state)
         self.epoch = 0
         """odd while what is in memory is being changed to mean something else, another one afterwards"""
         self.in_flight: frozenset[str] = frozenset()
@@ -58,12 +62,16 @@ class World:
             finally:
                 self.epoch += 1
 
+    def use(self, state: SharedState) -> None:
+        """Share this page with other processes from now on; what is in memory belongs to its commit."""
+        self.state, self.words, self.known = state, state.words, state.commits
+
     def path(self, file: str) -> str:
         return os.path.join(self.root, file)
 
     @property
     def commits(self) -> int:
-        return self.state.commits if self.state else self.known
+        return self.words[COUNT]
 
     def read(self, file: str) -> tuple[bytes, Signature]:
         """A file's content as of the known commit.  Raises Behind, FileNotFoundError, OSError."""
