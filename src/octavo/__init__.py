@@ -1,3 +1,33 @@
-"""Octavo folds the PostgreSQL database of a Prisma application into plain JSON files, and back."""
+"""Octavo folds the PostgreSQL database of a Prisma application into plain JSON files, and back.
+
+``octavo.connect()`` opens the data wherever it lives (:mod:`octavo.client`); ``JsonNull``, ``DbNull`` and
+``AnyNull`` tell the nulls of a Json field apart.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from octavo.client import Client, connect
+    from octavo.layout.special import AnyNull, DbNull, JsonNull
+
+__all__ = ["AnyNull", "Client", "DbNull", "JsonNull", "__version__", "connect"]
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "connect": "octavo.client",
+    "Client": "octavo.client",
+    "JsonNull": "octavo.layout.special",
+    "DbNull": "octavo.layout.special",
+    "AnyNull": "octavo.layout.special",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # A command that never opens a client does not load one.
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'octavo' has no attribute {name!r}")

@@ -5,15 +5,20 @@
     OctavoError
     ├── UsageError             exit 2: wrong usage or configuration
     │   ├── SchemaError            a Prisma schema that cannot be accepted (file, line, column)
-    │   └── LayoutError            a layout that does not fit its schema
+    │   ├── LayoutError            a layout that does not fit its schema
+    │   └── ValidationError        P2009: an argument of a query cannot be meant (path, nearest known name)
     ├── DifferenceError        exit 1: a difference or damage was found
     │   ├── DriftError             the live database is not what the schema says
     │   └── DamagedError           a file of the store cannot be read (file, line, model, key, field)
     ├── ConstraintError        exit 1: a change that the schema's constraints refuse (model, fields)
     │   ├── UniqueViolation        P2002: a record with these values is there already
     │   ├── ForeignKeyViolation    P2003: a record that is pointed at is missing, or still pointed at
-    │   └── NullViolation          P2011: a required field would be NULL
-    ├── BusyError              exit 3: somebody else held the write lock for too long (holder)
+    │   ├── NullViolation          P2011: a required field would be NULL
+    │   ├── RequiredRelationViolation  P2014: a required relation would be broken (relation)
+    │   └── ValueOutOfRange        P2020: arithmetic leaves the range of its column
+    ├── RecordNotFound         exit 1: P2025: a record that must be there is not (model)
+    ├── TransactionFailed      exit 3: P2028: out of time, or used after it failed or ended
+    │   └── BusyError              somebody else held the write lock for too long (holder)
     ├── ConflictError          exit 3: P2034: what a transaction was built on is not there (any more)
     ├── DatabaseError          exit 3: PostgreSQL refused, failed or could not be reached
     └── DiskError              exit 3: the file system refused or failed
@@ -73,6 +78,21 @@ class LayoutError(UsageError):
         self.file, self.model = file, model
         where = ": ".join(part for part in (file, model) if part)
         super().__init__(f"{where}: {message}" if where else message)
+
+
+class ValidationError(UsageError):
+    """An argument of a query is not one.
+
+    ``path`` leads to it (``where.name.containz``); ``known`` is the nearest name that would be, or empty.
+    """
+
+    code: ClassVar[str] = "P2009"
+
+    def __init__(self, path: str, reason: str, *, model: str = "", known: str = "") -> None:
+        self.path, self.reason, self.model, self.known = path, reason, model, known
+        where = ": ".join(part for part in (model, path) if part)
+        meant = f"; did you mean {known}?" if known else ""
+        super().__init__(f"{where}: {reason}{meant}")
 
 
 class DifferenceError(OctavoError):
@@ -157,7 +177,40 @@ class NullViolation(ConstraintError):
     code, says = "P2011", "must not be NULL"
 
 
-class BusyError(OctavoError):
+class RequiredRelationViolation(ConstraintError):
+    """A record of ``model`` would lose what its required ``relation`` points at."""
+
+    code, says = "P2014", "a required relation would be broken"
+
+    def __init__(self, model: str, relation: str) -> None:
+        self.relation = relation
+        super().__init__(model, [relation])
+
+
+class ValueOutOfRange(ConstraintError):
+    """A number computed by an update does not fit its column."""
+
+    code, says = "P2020", "out of range"
+
+
+class RecordNotFound(OctavoError):
+    """A record of ``model`` that must be there is not, or is not linked.  ``doing`` says what needed it."""
+
+    exit_code = 1
+    code: ClassVar[str] = "P2025"
+
+    def __init__(self, model: str, doing: str) -> None:
+        self.model, self.doing = model, doing
+        super().__init__(f"{model}: no record found for {doing}")
+
+
+class TransactionFailed(OctavoError):
+    """A transaction did not begin in time, ran out of time, or was used after it failed or ended."""
+
+    code: ClassVar[str] = "P2028"
+
+
+class BusyError(TransactionFailed):
     """Somebody else held the write lock for longer than the caller would wait.  ``holder`` says who."""
 
     def __init__(self, waited: float, holder: str) -> None:

@@ -78,7 +78,16 @@ def member(field: ScalarField, datamodel: Datamodel) -> tuple[Any, ...]:
 
 
 def record_type(model: Model, datamodel: Datamodel) -> type[Record]:
-    """Build the type of a model's records.  Its JSON is a line of a log: compact, ``_model`` first."""
+    """The type of a model's records.  Its JSON is a line of a log: compact, ``_model`` first.
+
+    A Datamodel has one such type for each model, so that records of one are equal wherever they come from.
+    """
+    types: dict[str, type[Record]] = datamodel.__dict__.setdefault("_record_types", {})
+    found = types.get(model.name)
+    return found or types.setdefault(model.name, _build(model, datamodel))
+
+
+def _build(model: Model, datamodel: Datamodel) -> type[Record]:
     namespace: dict[str, Any] = {"__octavo_model__": model}
     for f in model.scalars:
         if (name := attribute(f)) != f.name:

@@ -1,0 +1,454 @@
+"""What an application imports: ``db = octavo.connect()``, then ``db.character.find_many(where=…)``.
+
+A client is a context manager and may be shared among threads.  It has one accessor for each model, in
+snake_case (``db.connection_profile_tag``; ``db["ConnectionProfileTag"]`` is the same), with Prisma's
+operations.  Arguments may be spelled as Prisma spells them (``orderBy``).  ``with db.tx() as tx`` gives a
+client whose operations all happen or none.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self, cast
+
+from msgspec import Struct
+
+from octavo.backend import DataBackend, get_data_backend
+from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation
+from octavo.query.arguments import At
+from octavo.query.defaults import Defaults
+from octavo.query.execute import Execution, Shown
+from octavo.query.filters import Filters
+from octavo.query.nested import Writing
+from octavo.query.plan import TRUE, Condition, Find, Projection, Unique
+from octavo.query.protocol import Backend, Reader, Transaction
+from octavo.query.reads import Reads
+from octavo.query.vocabulary import Terms, Vocabulary
+from octavo.query.writes import Writes
+
+_ATTEMPTS = 3
+"""how often an upsert is tried where another one makes the same record meanwhile"""
+_SHOWN = ("include", "select", "omit")
+
+
+def snake_name(model: str) -> str:
+    """A model's accessor: ``ConnectionProfileTag`` is ``connection_profile_tag``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", model).lower()
+
+
+class Schema:
+    """A datamodel with all that checks arguments against it; shared by a client and its transactions."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        filters = Filters(vocabulary)
+        self.filters, self.reads, self.writes = filters, Reads(filters), Writes(filters)
+        self.defaults = {m.name: Defaults(vocabulary[m.name]) for m in vocabulary.datamodel.tables}
+        self.accessors = {snake_name(m.name): m.name for m in vocabulary.datamodel.models if not m.ignored}
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Where a backend finds its data; what it does not need it does not look at."""
+
+    database_url: str
+    """empty: none is named"""
+    data_dir: Path
+    layout: Path | None
+    """None: the one that goes with the schema"""
+
+
+class _Session(Protocol):
+    """Where operations run: on a backend by themselves, or within one transaction."""
+
+    @property
+    def reader(self) -> Reader:
+        """For a look-up by a unique."""
+
+    def reading(self, *, several: bool) -> AbstractContextManager[Reader]:
+        """For one reading call, or for several that must see one state."""
+
+    def writing(self, *, single: bool) -> AbstractContextManager[Transaction]: ...
+
+    owns_transaction: bool
+
+
+class _Alone:
+    """Each operation is a transaction of its own."""
+
+    owns_transaction = True
+
+    def __init__(self, backend: Backend) -> None:
+        self.reader: Reader = backend
+        self.backend = backend
+
+    def reading(self, *, several: bool) -> AbstractContextManager[Reader]:
+        return self.backend.snapshot() if several else nullcontext(self.backend)
+
+    def writing(self, *, single: bool) -> AbstractContextManager[Transaction]:
+        return self.backend.transaction(single=single)
+
+
+class _Together:
+    """All operations run in one transaction, which the first error of the data or the place dooms."""
+
+    owns_transaction = False
+
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = transaction
+        self.state = ""
+
+    @property
+    def reader(self) -> Reader:
+        self.check()
+        return self.transaction
+
+    def check(self) -> None:
+        if self.state:
+            raise TransactionFailed(f"the transaction {self.state}; nothing more can be done in it")
+
+    @contextmanager
+    def _watched(self) -> Iterator[Transaction]:
+        self.check()
+        try:
+            yield self.transaction
+        except BaseException:
+            self.state = "has failed"
+            raise
+
+    def reading(self, *, several: bool) -> AbstractContextManager[Reader]:
+        return self._watched()
+
+    def writing(self, *, single: bool) -> AbstractContextManager[Transaction]:
+        return self._watched()
+
+
+class ModelClient:
+    """The operations on one model.  Each takes Prisma's arguments by name."""
+
+    def __init__(self, schema: Schema, terms: Terms, session: _Session) -> None:
+        self._schema, self._terms, self._session = schema, terms, session
+        self._name = terms.name
+        self._texts = {
+            name: fields
+            for name, fields in terms.uniques.items()
+            if len(fields) == 1 and terms.columns[name].is_text and not terms.columns[name].is_caseless
+        }
+
+    def _at(self, operation: str = "") -> At:
+        return At(self._name, operation)
+
+    # Reading
+
+    def find_unique(self, **arguments: Any) -> Shown | None:
+        """The record that ``where`` names by a key or unique; None if there is none.
+
+        ``include``, ``select``, ``omit``.
+        """
+        # The look-up by a plain text, which is by far the most frequent, skips everything else.
+        if len(arguments) == 1 and type(where := arguments.get("where")) is dict and len(where) == 1:
+            [(name, value)] = where.items()
+            fields = self._texts.get(name)
+            if fields is not None and type(value) is str and value.isascii() and "\0" not in value:
+                return self._session.reader.find(self._name, fields, (value,))
+        at = self._at()
+        found = at.named(arguments, ("where", *_SHOWN), "arguments")
+        unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
+        projection = self._schema.reads.shown(self._terms, found, at)
+        with self._reading(projection) as reader:
+            run = Execution(self._schema.vocabulary, reader)
+            record = run.one(unique)
+            return None if record is None else run.show([record], projection)[0]
+
+    def find_unique_or_raise(self, **arguments: Any) -> Shown:
+        """The same; raises RecordNotFound."""
+        return self._there(self.find_unique(**arguments), "find_unique_or_raise")
+
+    def find_first(self, **arguments: Any) -> Shown | None:
+        """The first record that :meth:`find_many` would give; None if it gives none."""
+        found = self._run(self._schema.reads.first(self._terms, arguments, self._at()))
+        return found[0] if found else None
+
+    def find_first_or_raise(self, **arguments: Any) -> Shown:
+        """The same; raises RecordNotFound."""
+        return self._there(self.find_first(**arguments), "find_first_or_raise")
+
+    def find_many(self, **arguments: Any) -> list[Shown]:
+        """The records that ``where`` describes, by ``order_by``: ``take`` of them behind ``skip``, from
+        ``cursor`` on, one for each ``distinct``.  ``include``, ``select``, ``omit``."""
+        return self._run(self._schema.reads.many(self._terms, arguments, self._at()))
+
+    def count(self, **arguments: Any) -> int | dict[str, int]:
+        """How many records :meth:`find_many` would give (``where``, ``order_by``, ``take``, ``skip``,
+        ``cursor``).  With ``select``: for each field named, in how many of them it is not NULL; for
+        ``_all``, how many."""
+        at = self._at()
+        known = ("where", "order_by", "take", "skip", "cursor", "select")
+        found = at.named(arguments, known, "arguments")
+        select = found.pop("select", None)
+        find = self._schema.reads.many(self._terms, found, at)
+        if select is None:
+            with self._reading(None, more=find.cursor is not None) as reader:
+                return Execution(self._schema.vocabulary, reader).count(find)
+        fields = [n for n in at.named(select, ("_all", *self._terms.usable)) if select[n]]
+        records = self._run(find)
+        columns = self._terms.columns
+        return {
+            name: len(records)
+            if name == "_all"
+            else sum(not columns[name].is_null(columns[name].stored(r)) for r in records)
+            for name in fields
+        }
+
+    def _run(self, find: Find) -> list[Shown]:
+        with self._reading(find.projection, more=find.cursor is not None) as reader:
+            return Execution(self._schema.vocabulary, reader).find(find)
+
+    def _reading(
+        self, projection: Projection | None, *, more: bool = False
+    ) -> AbstractContextManager[Reader]:
+        several = projection is not None and bool(projection.relations or projection.counts)
+        return self._session.reading(several=several or more)
+
+    def _there(self, found: Shown | None, doing: str) -> Shown:
+        if found is None:
+            raise RecordNotFound(self._name, doing)
+        return found
+
+    # Writing
+
+    def create(self, **arguments: Any) -> Shown:
+        """Make a record of ``data``, nested writes included.  ``include``, ``select``, ``omit``."""
+        at = self._at()
+        found = at.named(arguments, ("data", *_SHOWN), "arguments")
+        new = self._schema.writes.new(self._terms, _required(found, "data", at), at / "data")
+        projection = self._schema.reads.shown(self._terms, found, at)
+        with self._writing(single=not new.nested and projection is None) as run:
+            return run.show([run.create(new)], projection)[0]
+
+    def create_many(self, **arguments: Any) -> int:
+        """Make a record of each of ``data``; how many were made.  ``skip_duplicates`` leaves out those
+        whose key or unique is taken."""
+        return len(self._create_many(arguments, ("data", "skip_duplicates")))
+
+    def create_many_and_return(self, **arguments: Any) -> list[Shown]:
+        """The same, and give the records."""
+        return self._create_many(arguments, ("data", "skip_duplicates", *_SHOWN))
+
+    def _create_many(self, arguments: Mapping[str, Any], known: tuple[str, ...]) -> list[Shown]:
+        at = self._at()
+        found = at.named(arguments, known, "arguments")
+        rows = self._schema.writes.rows(self._terms, _required(found, "data", at), at / "data")
+        skip = (at / "skip_duplicates").boolean(found.get("skip_duplicates", False))
+        projection = self._schema.reads.shown(self._terms, found, at)
+        with self._writing(single=projection is None) as run:
+            made = run.insert(self._name, [row.values for row in rows], skip_duplicates=skip)
+            return run.show(made, projection)
+
+    def update(self, **arguments: Any) -> Shown:
+        """Change the record that ``where`` names, as ``data`` says.  Raises RecordNotFound."""
+        at = self._at()
+        found = at.named(arguments, ("where", "data", *_SHOWN), "arguments")
+        unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
+        edit = self._schema.writes.edit(self._terms, _required(found, "data", at), at / "data")
+        projection = self._schema.reads.shown(self._terms, found, at)
+        single = bool(edit.changes) and not edit.nested and projection is None
+        with self._writing(single=single) as run:
+            return run.show([run.update(unique, edit)], projection)[0]
+
+    def update_many(self, **arguments: Any) -> int:
+        """Change all records that fulfil ``where``; how many these were.
+
+        Without ``where`` that is every record; a ``where`` that is given must filter by something.
+        """
+        return len(self._update_many(arguments, ("where", "data")))
+
+    def update_many_and_return(self, **arguments: Any) -> list[Shown]:
+        """The same, and give the records, by key."""
+        return self._update_many(arguments, ("where", "data", *_SHOWN))
+
+    def _update_many(self, arguments: Mapping[str, Any], known: tuple[str, ...]) -> list[Shown]:
+        at = self._at()
+        found = at.named(arguments, known, "arguments")
+        where = self._affected(found, at)
+        edit = self._schema.writes.edit(self._terms, _required(found, "data", at), at / "data", plain=True)
+        projection = self._schema.reads.shown(self._terms, found, at)
+        with self._writing(single=projection is None) as run:
+            changed = run.change(self._name, where, edit.changes)
+            columns = [self._terms.columns[name] for name in self._terms.key]
+            changed.sort(key=lambda r: [c.comparable(c.stored(r)) for c in columns])
+            return run.show(changed, projection)
+
+    def upsert(self, **arguments: Any) -> Shown:
+        """Change the record that ``where`` names as ``update`` says, or make it as ``create`` says."""
+        at = self._at()
+        found = at.named(arguments, ("where", "create", "update", *_SHOWN), "arguments")
+        unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
+        new = self._schema.writes.new(self._terms, _required(found, "create", at), at / "create")
+        edit = self._schema.writes.edit(self._terms, _required(found, "update", at), at / "update")
+        projection = self._schema.reads.shown(self._terms, found, at)
+        for attempt in range(_ATTEMPTS):
+            made = False
+            try:
+                with self._writing(single=False) as run:
+                    there = run.one(unique)
+                    made = there is None
+                    record = run.create(new) if there is None else run.edit(there, edit)
+                    return run.show([record], projection)[0]
+            except (UniqueViolation, RecordNotFound) as error:
+                # Somebody else made, or deleted, the same record since it was looked for.
+                raced = self._session.owns_transaction and _is_about(error, unique, made)
+                if not raced or attempt == _ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def delete(self, **arguments: Any) -> Shown:
+        """Delete the record that ``where`` names, and give it as it was.  Raises RecordNotFound."""
+        at = self._at()
+        found = at.named(arguments, ("where", *_SHOWN), "arguments")
+        unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
+        projection = self._schema.reads.shown(self._terms, found, at)
+        with self._writing(single=False) as run:
+            record = run.required(unique, "a delete")
+            shown = run.show([record], projection)[0]
+            run.delete(record, "a delete")
+            return shown
+
+    def delete_many(self, **arguments: Any) -> int:
+        """Delete all records that fulfil ``where``; how many these were, cascades not counted.
+
+        Without ``where`` that is every record; a ``where`` that is given must filter by something.
+        """
+        at = self._at()
+        found = at.named(arguments, ("where",), "arguments")
+        where = self._affected(found, at)
+        with self._writing(single=True) as run:
+            return run.transaction.delete(self._name, where)
+
+    def _affected(self, found: Mapping[str, Any], at: At) -> Condition:
+        """Which records a writing of many concerns.
+
+        A filter that came out empty by mistake must not mean all records, so that one has to be left out.
+        """
+        if "where" not in found:
+            return TRUE
+        where = self._schema.filters.where(self._terms, found["where"], at / "where")
+        if where == TRUE:
+            (at / "where").fail("filters by nothing; leave it out to mean every record")
+        return where
+
+    @contextmanager
+    def _writing(self, *, single: bool) -> Iterator[Writing]:
+        with self._session.writing(single=single) as transaction:
+            yield Writing(self._schema.vocabulary, transaction, self._schema.defaults)
+
+
+class Models:
+    """Accessors of the models, by attribute in snake_case or by ``[…]`` in the schema's spelling."""
+
+    def __init__(self, schema: Schema, session: _Session) -> None:
+        self._schema, self._session = schema, session
+
+    def __getattr__(self, name: str) -> ModelClient:
+        if name.startswith("_") or name not in self._schema.accessors:
+            raise AttributeError(f"there is no model {name}")
+        accessor = self[self._schema.accessors[name]]
+        self.__dict__[name] = accessor
+        return accessor
+
+    def __getitem__(self, model: str) -> ModelClient:
+        """The accessor of a model by the schema's name.  Raises KeyError."""
+        return ModelClient(self._schema, self._schema.vocabulary[model], self._session)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._schema.accessors]
+
+
+class Client(Models):
+    """A connection to the data, wherever it lives."""
+
+    def __init__(self, backend: Backend, vocabulary: Vocabulary) -> None:
+        super().__init__(Schema(vocabulary), _Alone(backend))
+        self._backend = backend
+
+    @contextmanager
+    def tx(self, *, max_wait: float = 2.0, timeout: float = 5.0) -> Iterator[Models]:
+        """A transaction: what is done with the client that this gives happens whole or not at all.
+
+        Leaving by an exception rolls back.  After an operation failed within it, nothing more can be done,
+        and leaving rolls back even if the error was caught: TransactionFailed.  ``max_wait`` (for its
+        beginning) and ``timeout`` (for the whole) are in seconds, as Prisma's defaults.
+        """
+        with self._backend.transaction(max_wait=max_wait, timeout=timeout) as transaction:
+            session = _Together(transaction)
+            try:
+                yield Models(self._schema, session)
+                session.check()
+            finally:
+                session.state = session.state or "has ended"
+
+    def close(self) -> None:
+        """Let go of the data.  May be called twice."""
+        self._backend.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(
+    backend: str | None = None,
+    *,
+    database_url: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    schema: str | os.PathLike[str] | None = None,
+    layout: str | os.PathLike[str] | None = None,
+) -> Client:
+    """Open the data.
+
+    What is not given comes from ``DATA_BACKEND`` (``prisma``, ``json`` or ``dual``), ``DATABASE_URL`` and
+    ``DATA_DIR`` (``./data``); ``schema`` and ``layout`` are files, by default those that Octavo ships.
+    Raises UsageError, SchemaError, LayoutError, and what the backend raises when it is opened.
+    """
+    from octavo.schema.frozen import frozen_schema
+    from octavo.schema.parser import load_schema
+
+    environ = os.environ if backend is None else {"DATA_BACKEND": backend}
+    datamodel = frozen_schema() if schema is None else load_schema(Path(schema))
+    vocabulary = Vocabulary(datamodel)
+    settings = Settings(
+        database_url=database_url or os.environ.get("DATABASE_URL", ""),
+        data_dir=Path(data_dir or os.environ.get("DATA_DIR") or "data"),
+        layout=None if layout is None else Path(layout),
+    )
+    return Client(open_backend(get_data_backend(environ), vocabulary, settings), vocabulary)
+
+
+def open_backend(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) -> Backend:
+    """The backend of this kind: what ``open_backend(vocabulary, settings)`` of its module gives."""
+    module = import_module(f"octavo.backends.{kind.value}")
+    return cast(Backend, module.open_backend(vocabulary, settings))
+
+
+def _required(found: Mapping[str, Any], name: str, at: At) -> Any:
+    if name not in found:
+        at.fail(f"lacks {name}")
+    return found[name]
+
+
+def _is_about(error: UniqueViolation | RecordNotFound, unique: Unique, made: bool) -> bool:
+    """Whether an upsert failed since its own record appeared or went away meanwhile."""
+    if error.model != unique.model:
+        return False
+    if isinstance(error, UniqueViolation):
+        return made and set(error.fields) == set(unique.fields)
+    return not made

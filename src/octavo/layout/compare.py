@@ -1,0 +1,136 @@
+"""How PostgreSQL compares what a column holds, told from stored values.
+
+Text goes by its UTF-8 bytes (the ``C`` collation), enums by the order of their declaration, NaN is the
+greatest number, and what is only printed differently (1.0 and 1.00) is equal.  NULL is the caller's affair.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from decimal import Decimal
+from functools import lru_cache, partial
+from math import isnan
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import UNSET
+
+from octavo.layout import jsonb
+from octavo.layout.order import time_key
+from octavo.layout.values import read_float
+from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
+from octavo.schema.ddl import native_type
+
+Key: TypeAlias = Callable[[Any], Any]
+"""From a stored value that is not NULL to one that sorts, is equal and hashes as PostgreSQL would have it."""
+
+
+def comparison_key(field: ScalarField, datamodel: Datamodel) -> Key | None:
+    """The key of this field's values; None where the stored value is one itself."""
+    if field.is_list:
+        return _list_key(element_key(field, datamodel), partial(is_null, field))
+    return element_key(field, datamodel)
+
+
+def element_key(field: ScalarField, datamodel: Datamodel) -> Key | None:
+    """The same for a value of the field, or an element where it is a list."""
+    if field.kind is ScalarKind.ENUM:
+        return {m.name: number for number, m in enumerate(datamodel.enum(field.type).members)}.__getitem__
+    if field.kind is ScalarKind.UNSUPPORTED:
+        return None
+    native = native_type(field).name
+    return _BY_NATIVE.get(native) or _BY_SCALAR.get(field.type)
+
+
+def is_null(field: ScalarField, stored: Any) -> bool:
+    """Whether a stored value, or an element of a list, is NULL (and not JSON's null)."""
+    if stored is None or stored is UNSET:
+        return True
+    return field.type == "Float" and type(stored) is msgspec.Raw and bytes(stored) == b"null"
+
+
+def null_of(field: ScalarField) -> Any:
+    """NULL in this field's stored form."""
+    if field.is_list:
+        return None
+    if field.is_json:
+        return UNSET
+    return msgspec.Raw(b"null") if field.type == "Float" and field.kind is ScalarKind.SCALAR else None
+
+
+def lower(text: str) -> str:
+    """The lower case of each character by itself, as PostgreSQL's ``lower`` has it under a Unicode locale."""
+    if text.isascii():
+        return text.lower()
+    return "".join(_lower(c) for c in text)
+
+
+@lru_cache(4096)
+def _lower(character: str) -> str:
+    found = character.lower()
+    return found if len(found) == 1 else character
+
+
+def _float_key(raw: msgspec.Raw) -> tuple[bool, float]:
+    number = read_float(raw)
+    return (True, 0.0) if number is None or isnan(number) else (False, number)
+
+
+def _decimal_key(text: str) -> tuple[bool, Decimal]:
+    return (True, Decimal()) if text == "NaN" else (False, Decimal(text))
+
+
+def _time_with_zone_key(text: str) -> tuple[int, int]:
+    """By the instant, then the zone further west first behind: as ``timetz`` compares."""
+    at = max(text.rfind("+"), text.rfind("-"))
+    east = _seconds(text[at + 1 :])[0] * (-1 if text[at] == "-" else 1)
+    seconds, micros = _seconds(text[:at])
+    return (seconds - east) * 1_000_000 + micros, -east
+
+
+def _seconds(clock: str) -> tuple[int, int]:
+    whole, _, fraction = clock.partition(".")
+    parts = [int(p) for p in whole.split(":")] + [0, 0]
+    return parts[0] * 3600 + parts[1] * 60 + parts[2], int(fraction.ljust(6, "0") or 0)
+
+
+def _inet_key(text: str) -> tuple[Any, ...]:
+    """By family, the bits that both networks have, the mask, then all bits."""
+    found = ipaddress.ip_interface(text)
+    bits = f"{int(found.ip):0{found.max_prefixlen}b}"
+    length = found.network.prefixlen
+    return found.version, bits[:length], length, bits
+
+
+def _json_key(raw: msgspec.Raw) -> Any:
+    return jsonb.order_key(jsonb.jsonb_text(bytes(raw)))
+
+
+def _list_key(element: Key | None, null: Callable[[Any], bool]) -> Key:
+    """Element by element, a NULL behind every value; the shorter first."""
+
+    def key(values: list[Any]) -> tuple[Any, ...]:
+        return tuple((True,) if null(v) else (False, v if element is None else element(v)) for v in values)
+
+    return key
+
+
+def _blank_padded(text: str) -> str:
+    return text.rstrip(" ")
+
+
+_BY_NATIVE: dict[str, Key] = {
+    "Char": _blank_padded,
+    "Citext": lower,
+    "Timetz": _time_with_zone_key,
+    "Time": _seconds,
+    "Inet": _inet_key,
+}
+_BY_SCALAR: dict[str, Key] = {
+    "BigInt": int,
+    "Decimal": _decimal_key,
+    "Float": _float_key,
+    "DateTime": time_key,
+    "Json": _json_key,
+}

@@ -1,0 +1,332 @@
+"""jsonb as PostgreSQL prints and compares it.
+
+A ``jsonb`` column does not keep the text that it was given: keys are sorted (shorter first, then by bytes),
+the last of equal keys wins, numbers are printed as ``numeric`` prints them (no exponent, but every digit),
+and strings are escaped in one way.  The files hold that very text, so whoever writes a file must write it
+too.  Nothing here recurses: JSON may be nested deeper than Python's stack.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+_TOKEN = re.compile(
+    r"[ \t\n\r]*+(?:([{}\[\]:,]|true|false|null)|"
+    r'("(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")'
+    r"|(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?![0-9a-zA-Z.+-])))"
+)
+_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+_STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]++|\\.)*+"|-?[0-9][0-9.]*')
+_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
+_ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
+_MOST_DIGITS, _MOST_FRACTION = 131_072, 16_383
+"""of PostgreSQL's ``numeric``: before the point, and behind it"""
+_HALF = "holds half a surrogate pair, which PostgreSQL's text cannot"
+_OUT_OF_RANGE = "holds a number out of PostgreSQL's range"
+
+
+def jsonb_text(text: bytes) -> bytes:
+    """JSON as a ``jsonb`` column prints it.  Raises ValueError with the reason for what it cannot hold:
+    no JSON, U+0000 or half a surrogate pair in a string, a number with too many digits."""
+    tree: list[Any] = []
+    try:
+        _parse(text.decode(), tree)
+    except UnicodeDecodeError as error:
+        raise ValueError("is not UTF-8") from error
+    return "".join(_pieces(tree[0])).encode()
+
+
+def _parse(text: str, into: list[Any]) -> None:
+    """One value as a tree: printed scalars, lists, and dicts by printed key."""
+    stack: list[list[Any] | dict[str, Any]] = [into]
+    keys: list[str] = []
+    tokens = _tokens(text)
+    token = next(tokens, "")
+    while True:
+        if token in ("{", "["):
+            opened: Any = {} if token == "{" else []
+            _put(stack[-1], keys, opened)
+            stack.append(opened)
+            token = next(tokens, "")
+            if token not in ("}", "]"):
+                if type(opened) is dict:
+                    token = _take_key(tokens, token, keys)
+                continue
+        elif not token or token in "}]:,":
+            raise ValueError("is not JSON")
+        else:
+            _put(stack[-1], keys, token)
+            token = next(tokens, "")
+        while len(stack) > 1 and token == ("}" if type(stack[-1]) is dict else "]"):
+            stack.pop()
+            token = next(tokens, "")
+        if len(stack) == 1:
+            break
+        if token != ",":
+            raise ValueError("is not JSON")
+        token = next(tokens, "")
+        if type(stack[-1]) is dict:
+            token = _take_key(tokens, token, keys)
+    if token:
+        raise ValueError("is not JSON")
+
+
+def _tokens(text: str) -> Iterator[str]:
+    at, end = 0, len(text.rstrip(" \t\n\r"))
+    match = _TOKEN.match
+    while at < end:
+        found = match(text, at)
+        if not found:
+            raise ValueError("is not JSON")
+        at = found.end()
+        plain, string, number = found.groups()
+        yield plain or (json_string(_decoded(string)) if string else _numeric(number))
+
+
+def _decoded(string: str) -> str:
+    try:
+        return msgspec.json.decode(string, type=str)
+    except msgspec.MsgspecError as error:
+        raise ValueError(_HALF) from error
+
+
+def _put(container: list[Any] | dict[str, Any], keys: list[str], value: Any) -> None:
+    if type(container) is dict:
+        container[keys.pop()] = value
+    else:
+        container.append(value)  # type: ignore[union-attr]
+
+
+def _take_key(tokens: Iterator[str], token: str, keys: list[str]) -> str:
+    if not token.startswith('"') or next(tokens, "") != ":":
+        raise ValueError("is not JSON")
+    keys.append(token)
+    return next(tokens, "")
+
+
+def _pieces(tree: Any) -> Iterator[str]:
+    """The printed text; each container on the stack as an iterator over what is left of it."""
+    stack: list[Iterator[Any]] = [iter((tree,))]
+    closing = [""]
+    while stack:
+        for value in stack[-1]:
+            if type(value) is str:
+                yield value
+            else:
+                is_list = type(value) is list
+                yield "[" if is_list else "{"
+                closing.append("]" if is_list else "}")
+                stack.append(_between(value) if is_list else _members(value))
+                break
+        else:
+            stack.pop()
+            yield closing.pop()
+
+
+def _between(values: list[Any]) -> Iterator[Any]:
+    for number, value in enumerate(values):
+        if number:
+            yield ", "
+        yield value
+
+
+def _members(members: dict[str, Any]) -> Iterator[Any]:
+    for number, key in enumerate(sorted(members, key=_key_order)):
+        yield f"{', ' if number else ''}{key}: "
+        yield members[key]
+
+
+def _key_order(printed: str) -> tuple[int, bytes]:
+    key = msgspec.json.decode(printed, type=str).encode() if "\\" in printed else printed[1:-1].encode()
+    return len(key), key
+
+
+def json_string(value: str) -> str:
+    """A string as PostgreSQL prints it in JSON.  Raises ValueError for what its text cannot hold."""
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(_HALF) from error
+    if "\0" in value:
+        raise ValueError("holds U+0000, which PostgreSQL's text cannot")
+    return f'"{_ESCAPED.sub(_escape, value)}"'
+
+
+def _escape(found: re.Match[str]) -> str:
+    return _ESCAPES.get(found[0]) or f"\\u{ord(found[0]):04x}"
+
+
+def _numeric(text: str) -> str:
+    """A JSON number as ``numeric`` prints it: written out, as many digits behind the point as it has."""
+    found = _NUMBER.fullmatch(text)
+    if not found:
+        raise ValueError("is not JSON")
+    sign, whole, fraction, exponent = found.groups("")
+    if len(exponent) > 10:
+        raise ValueError(_OUT_OF_RANGE)
+    shift = int(exponent or 0)
+    digits = whole + fraction
+    point, scale = len(whole) + shift, max(0, len(fraction) - shift)
+    if not digits.strip("0"):
+        if scale > _MOST_FRACTION:
+            raise ValueError(_OUT_OF_RANGE)
+        return f"0.{'0' * scale}" if scale else "0"
+    if point > _MOST_DIGITS + len(whole) or scale > _MOST_FRACTION:
+        raise ValueError(_OUT_OF_RANGE)
+    if point <= 0:
+        digits, point = "0" * (1 - point) + digits, 1
+    digits = digits.ljust(point, "0")
+    before, behind = digits[:point].lstrip("0") or "0", digits[point:]
+    if len(before) > _MOST_DIGITS:
+        raise ValueError(_OUT_OF_RANGE)
+    return f"{sign}{before}.{behind}" if behind else sign + before
+
+
+def json_text(value: Any) -> str:
+    """A Python value as JSON: dicts with string keys, lists, tuples, strings, bools, None, and numbers.
+
+    Raises ValueError with the reason for anything else, also for NaN and infinity, which JSON has not.
+    """
+    pieces: list[str] = []
+    stack: list[Iterator[Any]] = [iter((value,))]
+    closing = [""]
+    while stack:
+        for item in stack[-1]:
+            if isinstance(item, _Piece):
+                pieces.append(item.text)
+            elif isinstance(item, Mapping):
+                pieces.append("{")
+                closing.append("}")
+                stack.append(_python_members(item))
+                break
+            elif isinstance(item, list | tuple):
+                pieces.append("[")
+                closing.append("]")
+                stack.append(_python_elements(item))
+                break
+            else:
+                pieces.append(_scalar(item))
+        else:
+            stack.pop()
+            pieces.append(closing.pop())
+        if len(stack) > _DEEPEST:
+            raise ValueError("contains itself, or is nested too deeply")
+    return "".join(pieces)
+
+
+_DEEPEST = 1_000_000
+
+
+class _Piece:
+    """Text that stands between values."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+_COMMA = _Piece(",")
+
+
+def _python_members(members: Mapping[Any, Any]) -> Iterator[Any]:
+    for number, (key, value) in enumerate(members.items()):
+        if not isinstance(key, str):
+            raise ValueError(f"has a key that is no text but {type(key).__name__}")
+        yield _Piece(f"{',' if number else ''}{json_string(key)}:")
+        yield value
+
+
+def _python_elements(values: list[Any] | tuple[Any, ...]) -> Iterator[Any]:
+    for number, value in enumerate(values):
+        if number:
+            yield _COMMA
+        yield value
+
+
+def _scalar(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return json_string(value)
+        case int():
+            return int_text(value)
+        case float():
+            if not math.isfinite(value):
+                raise ValueError("holds NaN or infinity, which JSON has not")
+            return repr(value)
+        case Decimal():
+            if not value.is_finite():
+                raise ValueError("holds NaN or infinity, which JSON has not")
+            return str(value)
+        case msgspec.Raw():
+            return bytes(value).decode()
+    raise ValueError(f"holds a {type(value).__name__}, which JSON has not")
+
+
+def int_text(value: int) -> str:
+    """The digits of a whole number, also of one longer than Python prints."""
+    if value.bit_length() < 10_000:
+        return int.__repr__(value)
+    if value.bit_length() > 4 * _MOST_DIGITS:
+        raise ValueError(_OUT_OF_RANGE)
+    return str(Decimal(value))
+
+
+def equality_key(text: bytes) -> str:
+    """What two values have in common if jsonb takes them for equal: the canonical text without the zeros
+    at the end of fractions.  ``text`` is canonical."""
+    return _STRING_OR_NUMBER.sub(_without_zeros, text.decode())
+
+
+def _without_zeros(found: re.Match[str]) -> str:
+    text = found[0]
+    return text.rstrip("0").removesuffix(".") if "." in text and text[0] != '"' else text
+
+
+_NULL, _STRING, _NUMERIC, _BOOLEAN, _ARRAY, _OBJECT = range(6)
+
+
+def order_key(text: bytes) -> tuple[Any, ...]:
+    """What sorts as jsonb does: by type (null, string, number, boolean, array, object), containers by their
+    number of elements first.  A scalar at the top counts as an array of one.  ``text`` is canonical."""
+    tree: list[Any] = []
+    _parse(text.decode(), tree)
+    whole = tree[0]
+    flat: list[Any] = []
+    if type(whole) is str:
+        return ((_ARRAY, 1, 0), _scalar_key(whole))
+    stack: list[Any] = [whole]
+    while stack:
+        value = stack.pop()
+        if type(value) is str:
+            flat.append(_scalar_key(value))
+        elif type(value) is list:
+            flat.append((_ARRAY, len(value), 1))
+            stack += reversed(value)
+        else:
+            flat.append((_OBJECT, len(value)))
+            for key in sorted(value, key=_key_order, reverse=True):
+                stack += (value[key], key)
+    return tuple(flat)
+
+
+def _scalar_key(printed: str) -> tuple[Any, ...]:
+    first = printed[0]
+    if first == '"':
+        return (_STRING, msgspec.json.decode(printed, type=str))
+    if first == "n":
+        return (_NULL,)
+    if first in "tf":
+        return (_BOOLEAN, first == "t")
+    return (_NUMERIC, Decimal(printed))

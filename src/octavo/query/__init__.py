@@ -1,0 +1,7 @@
+"""A query in the vocabulary of Prisma, checked once against the Datamodel and independent of who runs it.
+
+:mod:`~octavo.query.vocabulary` says what can be asked of a model, :mod:`~octavo.query.filters`,
+:mod:`~octavo.query.reads` and :mod:`~octavo.query.writes` check what was asked and give the plan's classes
+(:mod:`~octavo.query.plan`), and :mod:`~octavo.query.execute` and :mod:`~octavo.query.nested` run the plan
+on a backend's few methods (:mod:`~octavo.query.protocol`).
+"""

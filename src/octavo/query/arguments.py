@@ -1,0 +1,98 @@
+"""Arguments by name: both spellings, unknown names refused with the nearest one that is known."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any, NoReturn
+
+from octavo.errors import ValidationError
+
+
+@lru_cache(4096)
+def snake(name: str) -> str:
+    """Prisma's spelling in Python's: ``startsWith`` is ``starts_with``; ``AND``, ``OR``, ``NOT`` stay."""
+    return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda found: "_" + found[0].lower(), name)
+
+
+@lru_cache(4096)
+def camel(name: str) -> str:
+    """Python's spelling in Prisma's."""
+    return re.sub(r"(?<=[a-z0-9])_([a-z])", lambda found: found[1].upper(), name)
+
+
+class At:
+    """Where in the arguments something stands, and how to say that it is wrong there."""
+
+    __slots__ = ("model", "path")
+
+    def __init__(self, model: str, path: str) -> None:
+        self.model, self.path = model, path
+
+    def __truediv__(self, name: str) -> At:
+        return At(self.model, f"{self.path}.{name}" if self.path else name)
+
+    def __getitem__(self, number: int) -> At:
+        return At(self.model, f"{self.path}[{number}]")
+
+    def fail(self, reason: str, known: str = "") -> NoReturn:
+        raise ValidationError(self.path, reason, model=self.model, known=known)
+
+    def unknown(self, name: Any, known: Iterable[str], what: str) -> NoReturn:
+        """Refuse a name, and suggest the nearest of those that are known."""
+        near = get_close_matches(str(name), [*(names := list(known)), *map(camel, names)], n=1)
+        (self / str(name)).fail(f"is unknown; {what}", near[0] if near else "")
+
+    def value(self, write: Callable[[Any], Any], given: Any) -> Any:
+        """A value in stored form."""
+        try:
+            return write(given)
+        except ValueError as error:
+            self.fail(str(error))
+
+    def mapping(self, given: Any) -> Mapping[str, Any]:
+        if not isinstance(given, Mapping):
+            self.fail(f"is no dict but {_type(given)}")
+        return given
+
+    def named(self, given: Any, known: Iterable[str], what: str = "names known here") -> dict[str, Any]:
+        """A dict of arguments by their names in Python's spelling.  Others than ``known`` are refused."""
+        allowed = tuple(known)
+        found: dict[str, Any] = {}
+        for key, value in self.mapping(given).items():
+            name = key if key in allowed else snake(key) if isinstance(key, str) else key
+            if name not in allowed:
+                self.unknown(key, allowed, f"{what}: {', '.join(allowed)}")
+            if name in found:
+                (self / key).fail("is given twice")
+            found[name] = value
+        return found
+
+    def each(self, given: Any) -> list[tuple[Any, At]]:
+        """The elements of a list, each with its place; one that is no list stands for itself."""
+        if isinstance(given, list | tuple):
+            return [(item, self[number]) for number, item in enumerate(given)]
+        return [(given, self)]
+
+    def sequence(self, given: Any) -> Sequence[Any]:
+        if not isinstance(given, list | tuple):
+            self.fail(f"is no list but {_type(given)}")
+        return given
+
+    def boolean(self, given: Any) -> bool:
+        if type(given) is not bool:
+            self.fail(f"is no bool but {_type(given)}")
+        return given
+
+    def whole(self, given: Any, *, lowest: int | None = None) -> int:
+        if type(given) is not int:
+            self.fail(f"is no whole number but {_type(given)}")
+        if lowest is not None and given < lowest:
+            self.fail(f"is less than {lowest}")
+        return given
+
+
+def _type(value: Any) -> str:
+    return "None" if value is None else type(value).__name__

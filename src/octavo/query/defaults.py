@@ -1,0 +1,101 @@
+"""What a new record gets where the caller gave nothing, as Prisma's client fills it.
+
+One moment goes for a whole operation: ``now()`` and ``@updatedAt`` of everything that a call writes, nested
+records included, are the same, to the millisecond.  ``autoincrement()`` and ``dbgenerated(…)`` are left to
+where the record is stored.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, TypeAlias
+
+import msgspec
+
+from octavo.query.ids import generator
+from octavo.query.plan import Change, ChangeKind
+from octavo.query.vocabulary import Column, Terms
+from octavo.schema.datamodel import DefaultValue, EnumValue, Function, Number
+
+Make: TypeAlias = Callable[[datetime], Any]
+"""From the operation's moment to a value in stored form."""
+
+
+def moment() -> datetime:
+    """Now, as precisely as Prisma has it."""
+    now = datetime.now(UTC)
+    return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class Defaults:
+    """The defaults of one model."""
+
+    def __init__(self, terms: Terms) -> None:
+        self._makers: dict[str, Make] = {}
+        self._updated = [c for c in terms.columns.values() if c.field.updated_at]
+        for name, column in terms.columns.items():
+            make = _maker(column)
+            if make is not None:
+                self._makers[name] = make
+
+    def fill(self, given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+        """A row: what is given, and a value for every other field that the place itself does not fill in."""
+        row = dict(given)
+        for name, make in self._makers.items():
+            if name not in row:
+                row[name] = make(now)
+        return row
+
+    def touched(self, changes: Iterable[Change], now: datetime) -> list[Change]:
+        """Changes with those of ``@updatedAt``, which go with any other."""
+        found = list(changes)
+        if found and self._updated:
+            named = {c.field for c in found}
+            found += [
+                Change(c.name, ChangeKind.SET, c.write(now)) for c in self._updated if c.name not in named
+            ]
+        return found
+
+
+def _maker(column: Column) -> Make | None:
+    default = column.field.default
+    if isinstance(default, Function):
+        if column.filled_by_place:
+            return None
+        if default.name == "now":
+            return column.write
+        argument = int(default.args[0]) if default.args else None
+        make = generator(default.name, argument)
+        return lambda _: column.write(make())
+    if default is not None:
+        if isinstance(default, tuple):
+            values = [_literal(column, value) for value in default]
+            return lambda _: list(values)
+        value = _literal(column, default)
+        return lambda _: value
+    if column.field.updated_at:
+        return column.write
+    if column.field.nullable:
+        return lambda _: column.null
+    return None
+
+
+def _literal(column: Column, value: DefaultValue) -> Any:
+    """One literal of a default in stored form."""
+    write = column.write_element
+    match value:
+        case EnumValue():
+            return value.name
+        case Number():
+            number = Decimal(value.text)
+            if column.field.type in ("Int", "BigInt"):
+                return write(int(number))
+            return write(float(number) if column.field.type == "Float" else number)
+        case str() if column.field.type == "Json":
+            return write(msgspec.Raw(value.encode()))
+        case str() if column.field.type == "Bytes":
+            return base64.b64decode(value)
+    return write(value)

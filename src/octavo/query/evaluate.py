@@ -1,0 +1,304 @@
+"""Conditions and orders over records in memory, as PostgreSQL would decide them.
+
+For a backend whose records are at hand: :meth:`Evaluator.condition` gives a function from a record to True,
+False or None (unknown), :meth:`Evaluator.order` a sort key.  How to get at linked records is the backend's
+affair, and so is finding candidates by an index.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
+
+import msgspec
+
+from octavo.layout.compare import lower
+from octavo.layout.jsonb import equality_key, jsonb_text, order_key
+from octavo.layout.record import Record
+from octavo.query.jsonpath import at_path, contains, elements_of, kind_of, string_of
+from octavo.query.plan import (
+    TRUE,
+    And,
+    Compare,
+    Condition,
+    IsNull,
+    JsonOperator,
+    JsonTest,
+    Link,
+    ListOperator,
+    ListTest,
+    Not,
+    OneOf,
+    Operator,
+    Or,
+    Order,
+    Related,
+)
+from octavo.query.vocabulary import Column, Terms, Vocabulary
+
+Truth: TypeAlias = bool | None
+Test: TypeAlias = Callable[[Record], Truth]
+Linked: TypeAlias = Callable[[Link, Record], Iterable[Record]]
+"""From a record of ``link.model`` to the records that are linked to it."""
+
+_ORDERING: dict[str, Callable[[Any, Any], bool]] = {
+    "equals": operator.eq,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "gt": operator.gt,
+    "gte": operator.ge,
+}
+_TEXTS: dict[str, Callable[[str, str], bool]] = {
+    "contains": operator.contains,
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
+}
+
+
+class Evaluator:
+    """Decides conditions on one state of the data."""
+
+    def __init__(self, vocabulary: Vocabulary, linked: Linked) -> None:
+        self.vocabulary, self.linked = vocabulary, linked
+
+    def condition(self, model: str, condition: Condition) -> Test:
+        """The function that decides a condition for records of a model."""
+        match condition:
+            case And() | Or():
+                tests = [self.condition(model, part) for part in condition.parts]
+                return _and(tests) if isinstance(condition, And) else _or(tests)
+            case Not():
+                return _not(self.condition(model, condition.part))
+            case Related():
+                return self._related(condition)
+        column = self.vocabulary[model].columns[condition.field]
+        match condition:
+            case IsNull():
+                return lambda record: column.is_null(column.stored(record))
+            case Compare():
+                return _compare(column, condition)
+            case OneOf():
+                return _one_of(column, condition)
+            case ListTest():
+                return _list_test(column, condition)
+        return _json_test(column, condition)
+
+    def _related(self, condition: Related) -> Test:
+        link, linked = condition.link, self.linked
+        if condition.where == TRUE:
+            return lambda record: any(True for _ in linked(link, record))
+        inner = self.condition(link.target, condition.where)
+        return lambda record: any(inner(other) is True for other in linked(link, record))
+
+    def order(self, model: str, order: Sequence[Order]) -> Callable[[list[Record]], None]:
+        """The function that sorts records of a model in place."""
+        keys = [(self._order_key(self.vocabulary[model], term), term.descending) for term in order]
+
+        def sort(records: list[Record]) -> None:
+            for key, descending in reversed(keys):
+                records.sort(key=key, reverse=descending)
+
+        return sort
+
+    def _order_key(self, terms: Terms, order: Order) -> Callable[[Record], Any]:
+        if order.field is None:
+            return lambda record: self._number(order.path, record)
+        end = self.vocabulary[order.path[-1].target] if order.path else terms
+        column = end.columns[order.field]
+        # Sorted backwards, what is to come first must be the greatest.
+        null = (order.nulls_first == order.descending,)
+        value = (not null[0],)
+
+        def key(record: Record) -> tuple[Any, ...]:
+            found = self._follow(order.path, record)
+            if found is None or column.is_null(stored := column.stored(found)):
+                return null
+            return (*value, column.comparable(stored))
+
+        return key
+
+    def _follow(self, path: Sequence[Link], record: Record) -> Record | None:
+        for link in path:
+            found = next(iter(self.linked(link, record)), None)
+            if found is None:
+                return None
+            record = found
+        return record
+
+    def _number(self, path: Sequence[Link], record: Record) -> int:
+        found = self._follow(path[:-1], record)
+        return 0 if found is None else sum(1 for _ in self.linked(path[-1], found))
+
+    def distinct(self, model: str, fields: Sequence[str], records: Iterable[Record]) -> list[Record]:
+        """Of records that agree in these fields, the first."""
+        columns = [self.vocabulary[model].columns[f] for f in fields]
+        found: dict[tuple[Any, ...], Record] = {}
+        for record in records:
+            found.setdefault(tuple(_mark(c, c.stored(record)) for c in columns), record)
+        return list(found.values())
+
+
+def _mark(column: Column, stored: Any) -> Any:
+    return () if column.is_null(stored) else (column.comparable(stored),)
+
+
+def _and(tests: list[Test]) -> Test:
+    def decide(record: Record) -> Truth:
+        found: Truth = True
+        for test in tests:
+            truth = test(record)
+            if truth is False:
+                return False
+            if truth is None:
+                found = None
+        return found
+
+    return tests[0] if len(tests) == 1 else decide
+
+
+def _or(tests: list[Test]) -> Test:
+    def decide(record: Record) -> Truth:
+        found: Truth = False
+        for test in tests:
+            truth = test(record)
+            if truth is True:
+                return True
+            if truth is None:
+                found = None
+        return found
+
+    return tests[0] if len(tests) == 1 else decide
+
+
+def _not(test: Test) -> Test:
+    def decide(record: Record) -> Truth:
+        truth = test(record)
+        return None if truth is None else not truth
+
+    return decide
+
+
+def _folded(column: Column, insensitive: bool) -> Callable[[Any], Any]:
+    """From a stored value to what is compared."""
+    if not insensitive:
+        return column.comparable
+    return lambda value: lower(column.comparable(value))
+
+
+def _compare(column: Column, condition: Compare) -> Test:
+    decide = _ORDERING.get(condition.op)
+    key = _folded(column, condition.insensitive)
+    if decide is None:
+        decide = _TEXTS[condition.op]
+        key = lower if condition.insensitive or column.is_caseless else _as_it_is
+    operand, read, is_null = key(condition.value), column.stored, column.is_null
+    if condition.op is Operator.EQUALS and key == column.comparable and column.key is None:
+        return lambda record: None if (value := read(record)) is None else value == operand
+
+    def test(record: Record) -> Truth:
+        value = read(record)
+        return None if is_null(value) else decide(key(value), operand)
+
+    return test
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _one_of(column: Column, condition: OneOf) -> Test:
+    if not condition.values:
+        return lambda record: False
+    key, read = _folded(column, condition.insensitive), column.stored
+    operands = frozenset(key(value) for value in condition.values)
+
+    def test(record: Record) -> Truth:
+        value = read(record)
+        return None if column.is_null(value) else key(value) in operands
+
+    return test
+
+
+def _list_test(column: Column, condition: ListTest) -> Test:
+    read = column.stored
+    mark = column.element_key or _as_it_is
+    wanted = [mark(value) for value in condition.values]
+
+    def test(record: Record) -> Truth:
+        values = read(record)
+        if values is None:
+            return None
+        there = [None if column.is_null(v) else mark(v) for v in values]
+        if condition.op is ListOperator.EQUALS:
+            return there == wanted
+        found = (value in there for value in wanted)
+        return all(found) if condition.op is ListOperator.HAS_EVERY else any(found)
+
+    return test
+
+
+def _json_test(column: Column, condition: JsonTest) -> Test:
+    decide = _JSON.get(condition.op)
+
+    def test(record: Record) -> Truth:
+        stored = column.stored(record)
+        found = None
+        if not column.is_null(stored):
+            found = at_path(jsonb_text(bytes(stored)), condition.path)
+        if condition.op is JsonOperator.MISSING:
+            return found is None
+        if found is None or decide is None:
+            return None
+        return decide(found, condition.value, condition.insensitive)
+
+    return test
+
+
+def _json_equals(found: bytes, value: msgspec.Raw, _: bool) -> bool:
+    return equality_key(found) == equality_key(bytes(value))
+
+
+def _json_ordering(decide: Callable[[Any, Any], bool]) -> Callable[[bytes, Any, bool], bool]:
+    def test(found: bytes, value: msgspec.Raw, _: bool) -> bool:
+        operand = bytes(value)
+        return kind_of(found) == kind_of(operand) and decide(order_key(found), order_key(operand))
+
+    return test
+
+
+def _json_string(decide: Callable[[str, str], bool]) -> Callable[[bytes, Any, bool], bool]:
+    def test(found: bytes, value: str, insensitive: bool) -> bool:
+        text = string_of(found)
+        if text is None:
+            return False
+        return decide(lower(text), lower(value)) if insensitive else decide(text, value)
+
+    return test
+
+
+def _json_contains(found: bytes, value: msgspec.Raw, _: bool) -> bool:
+    return kind_of(found) == "array" and contains(found, bytes(value))
+
+
+def _json_end(place: int) -> Callable[[bytes, Any, bool], bool]:
+    def test(found: bytes, value: msgspec.Raw, _: bool) -> bool:
+        elements = elements_of(found)
+        return bool(elements) and _json_equals(elements[place], value, False)
+
+    return test
+
+
+_JSON: dict[JsonOperator, Callable[[bytes, Any, bool], bool]] = {
+    JsonOperator.EQUALS: _json_equals,
+    JsonOperator.LT: _json_ordering(operator.lt),
+    JsonOperator.LTE: _json_ordering(operator.le),
+    JsonOperator.GT: _json_ordering(operator.gt),
+    JsonOperator.GTE: _json_ordering(operator.ge),
+    JsonOperator.STRING_CONTAINS: _json_string(operator.contains),
+    JsonOperator.STRING_STARTS_WITH: _json_string(str.startswith),
+    JsonOperator.STRING_ENDS_WITH: _json_string(str.endswith),
+    JsonOperator.ARRAY_CONTAINS: _json_contains,
+    JsonOperator.ARRAY_STARTS_WITH: _json_end(0),
+    JsonOperator.ARRAY_ENDS_WITH: _json_end(-1),
+}

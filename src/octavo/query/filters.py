@@ -1,0 +1,288 @@
+"""From ``where`` to a condition.
+
+A key that is not there filters nothing; None is a test for NULL, refused where a field cannot be NULL; an
+unknown key, and a field's filter without an operator, is an error.  So nothing that was meant as a filter
+can silently vanish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from octavo.layout.jsonb import json_text, jsonb_text
+from octavo.layout.special import AnyNull, DbNull, JsonNull
+from octavo.layout.writing import text
+from octavo.query.arguments import At, snake
+from octavo.query.plan import (
+    FALSE,
+    TRUE,
+    And,
+    Compare,
+    Condition,
+    IsNull,
+    JsonOperator,
+    JsonTest,
+    Link,
+    ListOperator,
+    ListTest,
+    Not,
+    OneOf,
+    Operator,
+    Or,
+    Related,
+    Unique,
+)
+from octavo.query.vocabulary import Column, Terms, Vocabulary
+
+_LOGIC = ("AND", "OR", "NOT")
+_EQUALITY = ("equals", "not", "in", "not_in")
+_ORDER = ("lt", "lte", "gt", "gte")
+_TEXT = ("contains", "starts_with", "ends_with", "mode")
+_LIST = ("equals", "has", "has_every", "has_some", "is_empty")
+_MANY = ("some", "every", "none")
+_ONE = ("is", "is_not")
+_JSON_STRING = ("string_contains", "string_starts_with", "string_ends_with")
+_JSON_ARRAY = ("array_contains", "array_starts_with", "array_ends_with")
+_JSON = ("path", "mode", "equals", "not", *_ORDER, *_JSON_STRING, *_JSON_ARRAY)
+_NULL_JSON = msgspec.Raw(b"null")
+
+
+def both(*conditions: Condition) -> Condition:
+    """All of these, as simply as it can be said."""
+    parts: list[Condition] = []
+    for condition in conditions:
+        parts += condition.parts if isinstance(condition, And) else (condition,)
+    return parts[0] if len(parts) == 1 else And(tuple(parts))
+
+
+class Filters:
+    """Checks filters on any model of a vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+
+    def where(self, terms: Terms, given: Any, at: At) -> Condition:
+        """The condition that a ``where`` means."""
+        parts = [self._key(terms, key, value, at) for key, value in at.mapping(given).items()]
+        return both(*parts) if parts else TRUE
+
+    def unique(self, terms: Terms, given: Any, at: At) -> Unique:
+        """What a ``where`` means that must tell one record, by a key or unique among its keys."""
+        mapping = at.mapping(given)
+        for name, fields in terms.uniques.items():
+            if name not in mapping:
+                continue
+            inner = at / name
+            value = mapping[name]
+            if len(fields) > 1:
+                parts = inner.named(value, fields, "the fields of this unique")
+                for field in fields:
+                    if field not in parts:
+                        inner.fail(f"lacks {field}")
+                values = tuple((inner / f).value(terms.columns[f].operand, parts[f]) for f in fields)
+            elif isinstance(value, Mapping):
+                continue
+            else:
+                values = (inner.value(terms.columns[fields[0]].operand, value),)
+            rest = {key: other for key, other in mapping.items() if key != name}
+            return Unique(terms.name, fields, values, self.where(terms, rest, at) if rest else TRUE)
+        at.fail(f"must name one record by {' or '.join(terms.uniques)}")
+
+    def _key(self, terms: Terms, key: str, value: Any, at: At) -> Condition:
+        if (column := terms.usable.get(key)) is not None:
+            return self.field(column, value, at / key)
+        if (link := terms.links.get(key)) is not None:
+            return self._relation(link, value, at / key)
+        if key in _LOGIC:
+            return self._logic(terms, key, value, at / key)
+        if key in terms.uniques:
+            fields = terms.uniques[key]
+            inner = (at / key).named(value, fields, "the fields of this unique")
+            return both(*(self.field(terms.columns[f], v, at / key / f) for f, v in inner.items()))
+        known = (*terms.usable, *terms.links, *(u for u in terms.uniques if u not in terms.columns), *_LOGIC)
+        at.unknown(key, known, f"{terms.name} has no such field")
+
+    def _logic(self, terms: Terms, key: str, value: Any, at: At) -> Condition:
+        parts = [self.where(terms, item, inner) for item, inner in at.each(value)]
+        if key == "AND":
+            return both(*parts) if parts else TRUE
+        if key == "OR":
+            return Or(tuple(parts)) if parts else FALSE
+        # As in Prisma, what is empty excludes nothing.
+        return both(*(Not(part) for part in parts if part != TRUE)) if parts else TRUE
+
+    def _relation(self, link: Link, value: Any, at: At) -> Condition:
+        target = self.vocabulary[link.target]
+        if link.is_list:
+            found = at.named(value, _MANY, "filters of a list of records")
+            if not found:
+                at.fail(f"names none of {', '.join(_MANY)}")
+            return both(*(self._quantified(link, target, q, v, at / q) for q, v in found.items()))
+        if value is None:
+            return self._nobody(link, at)
+        given = at.mapping(value)
+        if not given:
+            at.fail("filters by nothing; a record that is there at all is {'is_not': None}")
+        if all(isinstance(key, str) and snake(key) in _ONE for key in given):
+            parts = []
+            for key, inner in at.named(given, _ONE).items():
+                found_one = self._one(link, target, inner, at / key)
+                parts.append(found_one if key == "is" else Not(found_one))
+            return both(*parts)
+        return Related(link, self.where(target, given, at))
+
+    def _one(self, link: Link, target: Terms, value: Any, at: At) -> Condition:
+        return self._nobody(link, at) if value is None else Related(link, self.where(target, value, at))
+
+    def _nobody(self, link: Link, at: At) -> Condition:
+        if link.holds_key and link.required:
+            at.fail(f"{link.name} is required: there is none without")
+        return Not(Related(link, TRUE))
+
+    def _quantified(self, link: Link, target: Terms, quantifier: str, value: Any, at: At) -> Condition:
+        inner = self.where(target, value, at)
+        if quantifier == "some":
+            return Related(link, inner)
+        if quantifier == "none":
+            return Not(Related(link, inner))
+        return Not(Related(link, Not(inner)))
+
+    def field(self, column: Column, value: Any, at: At) -> Condition:
+        """The condition on one field."""
+        if column.field.is_list:
+            return self._list(column, value, at)
+        if column.field.is_json:
+            return self._json(column, value, at)
+        if isinstance(value, Mapping):
+            return self._operators(column, value, at, insensitive=False)
+        return self._equals(column, value, at, insensitive=False)
+
+    def _equals(self, column: Column, value: Any, at: At, *, insensitive: bool) -> Condition:
+        if value is None:
+            return self._null(column, at)
+        return Compare(column.name, Operator.EQUALS, at.value(column.operand, value), insensitive)
+
+    def _null(self, column: Column, at: At) -> Condition:
+        if not column.field.nullable:
+            at.fail("is None, but this field is required and never NULL; leave the key out for no filter")
+        return IsNull(column.name)
+
+    def _operators(self, column: Column, given: Any, at: At, *, insensitive: bool) -> Condition:
+        known: tuple[str, ...] = _EQUALITY
+        if column.is_ordered:
+            known += _ORDER
+        if column.is_text:
+            known += _TEXT
+        found = at.named(given, known, "operators of this field")
+        insensitive = _mode(found.pop("mode", None), at / "mode", insensitive)
+        if not found:
+            at.fail("names no operator; leave the field out for no filter")
+        parts = []
+        for name, value in found.items():
+            parts.append(self._operator(column, name, value, at / name, insensitive=insensitive))
+        return both(*parts)
+
+    def _operator(self, column: Column, name: str, value: Any, at: At, *, insensitive: bool) -> Condition:
+        if name == "equals":
+            return self._equals(column, value, at, insensitive=insensitive)
+        if name == "not":
+            if isinstance(value, Mapping):
+                return Not(self._operators(column, value, at, insensitive=insensitive))
+            return Not(self._equals(column, value, at, insensitive=insensitive))
+        if name in ("in", "not_in"):
+            values = [(item, at[n]) for n, item in enumerate(at.sequence(value))]
+            stored = tuple(inner.value(column.operand, item) for item, inner in values)
+            one = OneOf(column.name, stored, insensitive) if stored else FALSE
+            return one if name == "in" else Not(one)
+        write: Callable[[Any], Any] = column.operand if name in _ORDER else text
+        return Compare(column.name, Operator(name), at.value(write, value), insensitive)
+
+    def _list(self, column: Column, value: Any, at: At) -> Condition:
+        if value is None:
+            return IsNull(column.name)
+        if not isinstance(value, Mapping):
+            return self._list_test(column, ListOperator.EQUALS, value, at)
+        found = at.named(value, _LIST, "operators of a list")
+        if not found:
+            at.fail("names no operator; leave the field out for no filter")
+        parts: list[Condition] = []
+        for name, given in found.items():
+            inner = at / name
+            if name == "is_empty":
+                empty = ListTest(column.name, ListOperator.EQUALS, ())
+                parts.append(empty if inner.boolean(given) else Not(empty))
+            elif name == "has":
+                stored = inner.value(column.operand, given)
+                parts.append(ListTest(column.name, ListOperator.HAS_EVERY, (stored,)))
+            elif name == "equals" and given is None:
+                parts.append(IsNull(column.name))
+            else:
+                parts.append(self._list_test(column, ListOperator(name), given, inner))
+        return both(*parts)
+
+    def _list_test(self, column: Column, op: ListOperator, given: Any, at: At) -> Condition:
+        stored = tuple(at[n].value(column.operand, v) for n, v in enumerate(at.sequence(given)))
+        return ListTest(column.name, op, stored)
+
+    def _json(self, column: Column, value: Any, at: At) -> Condition:
+        if value in (DbNull, JsonNull, AnyNull) and not isinstance(value, Mapping):
+            return self._json_equals(column, (), value, at)
+        if not isinstance(value, Mapping):
+            at.fail("is no filter of a Json field; say {'equals': …}")
+        found = at.named(value, _JSON, "operators of a Json field")
+        insensitive = _mode(found.pop("mode", None), at / "mode", False)
+        path = self._path(found.pop("path", ()), at / "path")
+        if not found:
+            at.fail("names no operator; leave the field out for no filter")
+        parts = []
+        for name, given in found.items():
+            inner = at / name
+            if name in ("equals", "not"):
+                equal = self._json_equals(column, path, given, inner)
+                parts.append(equal if name == "equals" else Not(equal))
+                continue
+            if name in _JSON_STRING:
+                operand: Any = inner.value(text, given)
+            else:
+                wrapped = (
+                    [given] if name == "array_contains" and not isinstance(given, list | tuple) else given
+                )
+                operand = inner.value(_json_operand, wrapped)
+            parts.append(JsonTest(column.name, path, JsonOperator(name), operand, insensitive))
+        return both(*parts)
+
+    def _path(self, given: Any, at: At) -> tuple[str, ...]:
+        steps = []
+        for number, step in enumerate(at.sequence(given)):
+            plain = str(step) if type(step) is int else step
+            steps.append(at[number].value(text, plain))
+        return tuple(steps)
+
+    def _json_equals(self, column: Column, path: tuple[str, ...], value: Any, at: At) -> Condition:
+        json_null = JsonTest(column.name, path, JsonOperator.EQUALS, _NULL_JSON)
+        missing = JsonTest(column.name, path, JsonOperator.MISSING) if path else IsNull(column.name)
+        if value is None:
+            at.fail("may be JSON's null or the database's: say octavo.JsonNull, DbNull or AnyNull")
+        if value is JsonNull:
+            return json_null
+        if value is DbNull or value is AnyNull:
+            return missing if value is DbNull else Or((missing, json_null))
+        operand = at.value(_json_operand, value)
+        return JsonTest(column.name, path, JsonOperator.EQUALS, operand)
+
+
+def _json_operand(value: Any) -> msgspec.Raw:
+    if value is JsonNull:
+        return _NULL_JSON
+    return msgspec.Raw(jsonb_text(json_text(value).encode()))
+
+
+def _mode(given: Any, at: At, inherited: bool) -> bool:
+    if given is None:
+        return inherited
+    if given not in ("default", "insensitive"):
+        at.fail("is neither 'default' nor 'insensitive'")
+    return bool(given == "insensitive")

@@ -1,0 +1,321 @@
+"""Runs what a writing call asks for within one transaction: records, and what hangs on them.
+
+Over a relation whose foreign key the record itself holds, nested writes come before the record, since they
+give its key; over all others they come after it.  Whatever is written carries the operation's one moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from octavo.errors import RecordNotFound, RequiredRelationViolation
+from octavo.layout.record import Record, model_of
+from octavo.query.defaults import Defaults, moment
+from octavo.query.execute import Execution
+from octavo.query.filters import both
+from octavo.query.plan import (
+    TRUE,
+    Change,
+    ChangeKind,
+    Condition,
+    Connect,
+    ConnectOrCreate,
+    Create,
+    CreateMany,
+    Delete,
+    DeleteMany,
+    Disconnect,
+    Edit,
+    Link,
+    Nested,
+    NewRecord,
+    OneOf,
+    Or,
+    Query,
+    Related,
+    SetLinks,
+    Step,
+    Unique,
+    Update,
+    UpdateMany,
+    Upsert,
+    equals,
+)
+from octavo.query.protocol import Key, Transaction
+from octavo.query.vocabulary import Terms, Vocabulary
+
+
+class Writing(Execution):
+    """One writing operation."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, transaction: Transaction, defaults: Mapping[str, Defaults]
+    ) -> None:
+        super().__init__(vocabulary, transaction)
+        self.transaction = transaction
+        self.defaults = defaults
+        self.now = moment()
+
+    def create(self, new: NewRecord, supplied: Mapping[str, Any] | None = None) -> Record:
+        """Make a record, and what hangs on it."""
+        values = {**new.values, **(supplied or {})}
+        for nested in new.nested:
+            if nested.link.holds_key:
+                values.update(self._own_key(nested, None))
+        [record] = self.insert(new.model, [values])
+        return self._around(record, new.nested)
+
+    def insert(
+        self, model: str, rows: Iterable[Mapping[str, Any]], *, skip_duplicates: bool = False
+    ) -> list[Record]:
+        """Make records of what is given and the defaults."""
+        defaults = self.defaults[model]
+        filled = [defaults.fill(row, self.now) for row in rows]
+        if not filled:
+            return []
+        return self.transaction.insert(model, filled, skip_duplicates=skip_duplicates)
+
+    def update(self, unique: Unique, edit: Edit) -> Record:
+        """Change the record that a unique means.  Raises RecordNotFound."""
+        if edit.changes and not edit.nested:
+            found = self.change(unique.model, unique.where, edit.changes)
+            if not found:
+                raise RecordNotFound(unique.model, "an update")
+            return found[0]
+        return self.edit(self.required(unique, "an update"), edit)
+
+    def edit(self, record: Record, edit: Edit) -> Record:
+        """Change a record, and what hangs on it."""
+        changes = list(edit.changes)
+        for nested in edit.nested:
+            if nested.link.holds_key:
+                key = self._own_key(nested, record)
+                changes += [Change(name, ChangeKind.SET, value) for name, value in key.items()]
+        if changes:
+            found = self.change(edit.model, self._exactly([record]), changes)
+            if not found:
+                raise RecordNotFound(edit.model, "an update")
+            record = found[0]
+        return self._around(record, edit.nested)
+
+    def change(self, model: str, where: Condition, changes: Iterable[Change]) -> list[Record]:
+        """Change all records that fulfil a condition, ``@updatedAt`` with them."""
+        touched = self.defaults[model].touched(changes, self.now)
+        return self.transaction.update(model, where, touched) if touched else []
+
+    def delete(self, record: Record, doing: str) -> None:
+        """Delete a record.  Raises RecordNotFound if somebody else was first."""
+        if not self.transaction.delete(model_of(record).name, self._exactly([record])):
+            raise RecordNotFound(model_of(record).name, doing)
+
+    def required(self, unique: Unique, doing: str) -> Record:
+        """The record that a unique means.  Raises RecordNotFound."""
+        found = self.one(unique)
+        if found is None:
+            raise RecordNotFound(unique.model, doing)
+        return found
+
+    def again(self, record: Record) -> Record:
+        """A record as it is now, after what hangs on it was written."""
+        terms = self.vocabulary[model_of(record).name]
+        return self.transaction.find(terms.name, terms.key, terms.key_of(record)) or record
+
+    def _around(self, record: Record, nested: Sequence[Nested]) -> Record:
+        for one in nested:
+            if not one.link.holds_key:
+                for step in one.steps:
+                    self._step(one.link, record, step)
+        return self.again(record) if nested else record
+
+    # The record holds the foreign key.
+
+    def _own_key(self, nested: Nested, record: Record | None) -> dict[str, Any]:
+        """The foreign key that nested writes give a record (None: one that is not made yet)."""
+        key: dict[str, Any] = {}
+        link = nested.link
+        for step in nested.steps:
+            target = self._parent(link, record, step)
+            if isinstance(target, Record):
+                self._displace(link, target, record)
+                references = self.vocabulary[link.target].getter(link.references)(target)
+                key = dict(zip(link.fields, references, strict=True))
+            elif target is not None:
+                key = target
+        return key
+
+    def _parent(self, link: Link, record: Record | None, step: Step) -> Record | dict[str, Any] | None:
+        """The record that a step makes the foreign key point at; or a key that points nowhere; or None."""
+        doing = f"{link.model}.{link.name}"
+        match step:
+            case Create():
+                return self.create(step.record)
+            case Connect():
+                return self.required(step.to, f"a connect over {doing}")
+            case ConnectOrCreate():
+                return self.one(step.to) or self.create(step.record)
+        assert record is not None
+        current = self._current(link, record, step.where)  # type: ignore[union-attr]
+        if current is None:
+            if isinstance(step, Upsert):
+                return self.create(step.record)
+            if isinstance(step, Disconnect):
+                return None
+            raise RecordNotFound(link.target, f"a nested {type(step).__name__.lower()} over {doing}")
+        if isinstance(step, Update | Upsert):
+            self.edit(current, step.edit)
+            return None
+        nowhere = self._nowhere(link)
+        if isinstance(step, Delete):
+            changes = [Change(name, ChangeKind.SET, value) for name, value in nowhere.items()]
+            self.change(link.model, self._exactly([record]), changes)
+            self.delete(current, f"a nested delete over {doing}")
+        return nowhere
+
+    def _current(self, link: Link, record: Record, where: Condition) -> Record | None:
+        terms = self.vocabulary[link.model]
+        values = terms.getter(link.fields)(record)
+        if terms.has_null(link.fields, values):
+            return None
+        condition = both(equals(link.references, values), where)
+        found = self.transaction.select(Query(model=link.target, where=condition, take=1))
+        return found[0] if found else None
+
+    def _nowhere(self, link: Link) -> dict[str, Any]:
+        """The foreign key that points at nothing.  Raises RequiredRelationViolation."""
+        holder = link if link.holds_key else self.vocabulary.opposite(link)
+        if holder.required:
+            raise RequiredRelationViolation(holder.model, holder.name or holder.relation)
+        columns = self.vocabulary[holder.model].columns
+        return {f: columns[f].null for f in holder.fields if columns[f].field.nullable}
+
+    def _displace(self, link: Link, target: Record, record: Record | None) -> None:
+        """In a one-to-one relation, whoever points at the target makes room."""
+        back = self.vocabulary.opposite(link)
+        if back.is_list:
+            return
+        self._make_room(back, target, keep=record)
+
+    # Another record, or a join table, holds it.
+
+    def _step(self, link: Link, record: Record, step: Step) -> None:
+        doing = f"{link.model}.{link.name}"
+        match step:
+            case Create():
+                self._create(link, record, step.record)
+            case Connect():
+                self._attach(link, record, self.required(step.to, f"a connect over {doing}"))
+            case ConnectOrCreate():
+                found = self.one(step.to)
+                if found is None:
+                    self._create(link, record, step.record)
+                else:
+                    self._attach(link, record, found)
+            case Disconnect():
+                self._detach(link, record, self._linked(link, record, step.where))
+            case SetLinks():
+                self._set(link, record, [self.required(u, f"a set over {doing}") for u in step.to])
+            case DeleteMany():
+                self.transaction.delete(link.target, self._within(link, record, step.where))
+            case UpdateMany():
+                self.change(link.target, self._within(link, record, step.where), step.edit.changes)
+            case CreateMany():
+                supplied = self._supplied(link, record)
+                rows = [{**row.values, **supplied} for row in step.records]
+                self.insert(link.target, rows, skip_duplicates=step.skip_duplicates)
+            case _:
+                self._one_linked(link, record, step)
+
+    def _one_linked(self, link: Link, record: Record, step: Update | Upsert | Delete) -> None:
+        doing = f"a nested {type(step).__name__.lower()} over {link.model}.{link.name}"
+        linked = self._linked(link, record, step.where)
+        if linked and isinstance(step, Delete):
+            self.delete(linked[0], doing)
+        elif linked and not isinstance(step, Delete):
+            self.edit(linked[0], step.edit)
+        elif isinstance(step, Upsert):
+            self._create(link, record, step.record)
+        else:
+            raise RecordNotFound(link.target, doing)
+
+    def _create(self, link: Link, record: Record, new: NewRecord) -> None:
+        if not link.is_list:
+            self._make_room(link, record, keep=None)
+        made = self.create(new, self._supplied(link, record))
+        if link.join:
+            self._attach(link, record, made)
+
+    def _set(self, link: Link, record: Record, wanted: list[Record]) -> None:
+        key_of = self.vocabulary[link.target].key_of
+        kept = [key_of(r) for r in wanted]
+        linked = self._linked(link, record, TRUE)
+        self._detach(link, record, [r for r in linked if key_of(r) not in kept])
+        there = [key_of(r) for r in linked]
+        for target in wanted:
+            if key_of(target) not in there:
+                self._attach(link, record, target)
+
+    def _attach(self, link: Link, record: Record, target: Record) -> None:
+        if link.join:
+            [near], [far] = self._key(link, record), self._far(link, target)
+            row = {link.near: near, link.far: far}
+            self.transaction.insert(link.join, [row], skip_duplicates=True)
+            return
+        if not link.is_list:
+            self._make_room(link, record, keep=target)
+        changes = [Change(n, ChangeKind.SET, v) for n, v in self._supplied(link, record).items()]
+        self.change(link.target, self._exactly([target]), changes)
+
+    def _make_room(self, link: Link, record: Record, keep: Record | None) -> None:
+        """Unlink the record that is at the other end of a one-to-one relation now."""
+        key_of = self.vocabulary[link.target].key_of
+        linked = self._linked(link, record, TRUE)
+        self._detach(link, record, [r for r in linked if keep is None or key_of(r) != key_of(keep)])
+
+    def _detach(self, link: Link, record: Record, targets: list[Record]) -> None:
+        """Unlink records.  Raises RequiredRelationViolation if one cannot be without."""
+        if not targets:
+            return
+        if link.join:
+            far = tuple(self._far(link, target)[0] for target in targets)
+            condition = both(equals((link.near,), self._key(link, record)), OneOf(link.far, far))
+            self.transaction.delete(link.join, condition)
+            return
+        changes = [Change(n, ChangeKind.SET, v) for n, v in self._nowhere(link).items()]
+        self.change(link.target, self._exactly(targets), changes)
+
+    def _linked(self, link: Link, record: Record, where: Condition) -> list[Record]:
+        order = self.vocabulary[link.target].key_order
+        condition = self._within(link, record, where)
+        return self.transaction.select(Query(model=link.target, where=condition, order=order))
+
+    def _within(self, link: Link, record: Record, where: Condition) -> Condition:
+        """Linked to a record, and fulfilling a condition."""
+        key = self._key(link, record)
+        if not link.join:
+            return both(equals(link.references, key), where)
+        return both(Related(self.vocabulary.opposite(link), equals(link.fields, key)), where)
+
+    def _supplied(self, link: Link, record: Record) -> dict[str, Any]:
+        """The foreign key that a record gives to those that hang on it."""
+        return {} if link.join else dict(zip(link.references, self._key(link, record), strict=True))
+
+    def _key(self, link: Link, record: Record) -> Key:
+        terms = self.vocabulary[link.model]
+        values = terms.getter(link.fields)(record)
+        if terms.has_null(link.fields, values):
+            raise RequiredRelationViolation(link.model, link.name)
+        return values
+
+    def _far(self, link: Link, target: Record) -> Key:
+        return self.vocabulary[link.target].getter(link.references)(target)
+
+    def _exactly(self, records: Sequence[Record]) -> Condition:
+        """The condition that these records fulfil, and no others."""
+        terms: Terms = self.vocabulary[model_of(records[0]).name]
+        keys = [terms.key_of(r) for r in records]
+        if len(keys) == 1:
+            return equals(terms.key, keys[0])
+        if len(terms.key) == 1:
+            return OneOf(terms.key[0], tuple(k[0] for k in keys))
+        return Or(tuple(equals(terms.key, key) for key in keys))

@@ -1,0 +1,398 @@
+"""What a query means: immutable, checked, and free of any backend.
+
+Every value is in its *stored form* (:mod:`octavo.layout.values`), every name is the schema's.  A condition
+is true, false or unknown as in PostgreSQL: comparing NULL is unknown, ``Not`` of unknown is unknown, and
+only what is true is found.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+
+class Link(Struct, frozen=True, gc=False, kw_only=True):
+    """A relation as seen from the model that has the relation field.
+
+    A record of ``model`` and one of ``target`` are linked where ``fields`` of the first are equal to
+    ``references`` of the second, and none of them is NULL.  In an implicit many-to-many relation they are
+    linked where a row of the table ``join`` has them under ``near`` and ``far``.
+    """
+
+    name: str
+    """the relation field's name"""
+    model: str
+    target: str
+    fields: tuple[str, ...]
+    references: tuple[str, ...]
+    is_list: bool
+    required: bool
+    """whether the foreign key, on whichever side it is, may not be NULL"""
+    holds_key: bool
+    """whether ``fields`` are the foreign key; else ``references`` are, or the join table's columns"""
+    relation: str
+    """the relation's name"""
+    join: str = ""
+    """the join table's name in :attr:`Datamodel.join_tables`; empty: there is none"""
+    near: str = ""
+    """the join table's column with ``fields``: ``A`` or ``B``"""
+    far: str = ""
+    """the one with ``references``"""
+
+
+class Operator(StrEnum):
+    """How a field is compared.  Text compares by its UTF-8 bytes, enums by their declaration."""
+
+    EQUALS = "equals"
+    LT = "lt"
+    LTE = "lte"
+    GT = "gt"
+    GTE = "gte"
+    CONTAINS = "contains"
+    STARTS_WITH = "starts_with"
+    ENDS_WITH = "ends_with"
+
+
+class ListOperator(StrEnum):
+    """How a list field is tested.  The order and number of the values given matter to ``EQUALS`` alone."""
+
+    EQUALS = "equals"
+    HAS_EVERY = "has_every"
+    """unknown for a NULL list; true for no values"""
+    HAS_SOME = "has_some"
+    """unknown for a NULL list; false for no values"""
+
+
+class JsonOperator(StrEnum):
+    """How the value at a path of a Json field is tested.
+
+    Where nothing is at the path, all but ``MISSING`` are unknown.  The ``STRING_…`` operators are false for
+    what is no string, ``ARRAY_…`` for what is no array, and the order of ``LT`` to ``GTE`` is false between
+    different types; it is the order of jsonb.
+    """
+
+    EQUALS = "equals"
+    """as jsonb: key order does not matter, 1.0 is 1"""
+    LT = "lt"
+    LTE = "lte"
+    GT = "gt"
+    GTE = "gte"
+    STRING_CONTAINS = "string_contains"
+    STRING_STARTS_WITH = "string_starts_with"
+    STRING_ENDS_WITH = "string_ends_with"
+    ARRAY_CONTAINS = "array_contains"
+    """the array contains each element of the array given, as jsonb's ``@>`` does"""
+    ARRAY_STARTS_WITH = "array_starts_with"
+    """the first element is equal to the value"""
+    ARRAY_ENDS_WITH = "array_ends_with"
+    MISSING = "missing"
+    """nothing is there (``#>`` gives NULL), the field being NULL included; never unknown"""
+
+
+class And(Struct, frozen=True):
+    """All parts; with none: true."""
+
+    parts: tuple[Condition, ...] = ()
+
+
+class Or(Struct, frozen=True):
+    """One of the parts; with none: false."""
+
+    parts: tuple[Condition, ...] = ()
+
+
+class Not(Struct, frozen=True):
+    """Unknown where its part is."""
+
+    part: Condition
+
+
+class IsNull(Struct, frozen=True, gc=False):
+    """A field is NULL; never unknown."""
+
+    field: str
+
+
+class Compare(Struct, frozen=True):
+    """A field against a value that is not NULL.
+
+    The value is of the column's type but for its length: a text may be longer than ``VarChar(5)``, a decimal
+    have more digits than ``Decimal(10, 2)``.  It is compared as it is, never cut or rounded to fit.
+    ``CONTAINS``, ``STARTS_WITH`` and ``ENDS_WITH`` take their text literally: no character is a wildcard.
+    ``insensitive``: both sides by their lower case, character by character.
+    """
+
+    field: str
+    op: Operator
+    value: Any
+    insensitive: bool = False
+
+
+class OneOf(Struct, frozen=True):
+    """A field is equal to one of the values, none of which is NULL.  With none: false, also for NULL."""
+
+    field: str
+    values: tuple[Any, ...]
+    insensitive: bool = False
+
+
+class ListTest(Struct, frozen=True):
+    """A list field against values, in the stored form of its elements."""
+
+    field: str
+    op: ListOperator
+    values: tuple[Any, ...]
+
+
+class JsonTest(Struct, frozen=True):
+    """What stands at a path in a Json field (``()``: the whole), as PostgreSQL's ``#>`` finds it.
+
+    ``value`` is canonical jsonb in a ``Raw``, of the ``STRING_…`` operators a string, of ``MISSING`` None.
+    ``json`` columns (``@db.Json``) are tested as if they were jsonb.
+    """
+
+    field: str
+    path: tuple[str, ...]
+    op: JsonOperator
+    value: Any = None
+    insensitive: bool = False
+
+
+class Related(Struct, frozen=True):
+    """At least one record of ``link.target`` is linked and fulfils ``where``; never unknown.
+
+    ``none`` and ``every`` are made of it: ``Not(Related(w))``, ``Not(Related(Not(w)))``.
+    """
+
+    link: Link
+    where: Condition
+
+
+Condition: TypeAlias = And | Or | Not | IsNull | Compare | OneOf | ListTest | JsonTest | Related
+
+TRUE, FALSE = And(), Or()
+
+
+class Order(Struct, frozen=True):
+    """One term of an order.
+
+    ``path`` leads over relations; but for the last link of a count all are to-one.  ``field`` is a field of
+    the model that the path ends at: NULL where a link on the way has no record.  Without a field, it is the
+    number of records that the last link gives (0 where the way to it breaks off).
+    """
+
+    field: str | None
+    descending: bool = False
+    nulls_first: bool = False
+    path: tuple[Link, ...] = ()
+
+
+class Query(Struct, frozen=True, kw_only=True):
+    """Which records of a model, in which order.
+
+    The order is total: it ends with the model's key.  Records that agree in all of ``distinct`` (NULL
+    agrees with NULL) count once, the first of them; after that ``skip`` are left out and at most ``take``
+    are given.
+    """
+
+    model: str
+    where: Condition = TRUE
+    order: tuple[Order, ...] = ()
+    """empty: the caller does not care"""
+    skip: int = 0
+    take: int | None = None
+    distinct: tuple[str, ...] = ()
+
+
+class Unique(Struct, frozen=True):
+    """One record at most: by the values, none of them NULL, of a primary key or unique; and what else it
+    must fulfil."""
+
+    model: str
+    fields: tuple[str, ...]
+    values: tuple[Any, ...]
+    also: Condition = TRUE
+
+    @property
+    def where(self) -> Condition:
+        """The same as a condition."""
+        equal = equals(self.fields, self.values)
+        return equal if self.also == TRUE else And((*equal.parts, self.also))
+
+
+def equals(fields: tuple[str, ...], values: tuple[Any, ...]) -> And:
+    """Each of the fields is equal to its value."""
+    return And(tuple(Compare(f, Operator.EQUALS, v) for f, v in zip(fields, values, strict=True)))
+
+
+class Cursor(Struct, frozen=True):
+    """Where to begin: at the place of the record that ``at`` finds; if there is none, nothing is found."""
+
+    at: Unique
+
+
+class Projection(Struct, frozen=True, kw_only=True):
+    """What of each record is shown, relations included."""
+
+    fields: tuple[str, ...]
+    """scalar fields, in the schema's order"""
+    relations: tuple[Inclusion, ...] = ()
+    counts: tuple[Count, ...] = ()
+
+
+class Find(Struct, frozen=True, kw_only=True):
+    """A query with its cursor and direction, and what is shown of what it finds."""
+
+    query: Query
+    cursor: Cursor | None = None
+    backwards: bool = False
+    """the query's order is turned round (a negative ``take``); so is the result, afterwards"""
+    projection: Projection | None = None
+    """None: the whole record, without relations"""
+
+
+class Inclusion(Struct, frozen=True):
+    """A relation that is shown with each record: per record, what ``find`` gives of its linked ones."""
+
+    link: Link
+    find: Find
+
+
+class Count(Struct, frozen=True):
+    """The number of a relation's records, as ``_count`` shows it."""
+
+    link: Link
+    where: Condition
+
+
+class ChangeKind(StrEnum):
+    """What an update does to a field.  Arithmetic on NULL gives NULL."""
+
+    SET = "set"
+    INCREMENT = "increment"
+    DECREMENT = "decrement"
+    MULTIPLY = "multiply"
+    DIVIDE = "divide"
+    """whole numbers: towards zero, as PostgreSQL"""
+    PUSH = "push"
+    """append to a list the elements given (a list); a NULL list counts as empty"""
+
+
+class Change(Struct, frozen=True):
+    """One field's part in an update; ``value`` is in stored form."""
+
+    field: str
+    kind: ChangeKind
+    value: Any
+
+
+class NewRecord(Struct, frozen=True, kw_only=True):
+    """A record to be made.  ``values`` holds, in stored form, what the caller gave; defaults come later."""
+
+    model: str
+    values: dict[str, Any]
+    nested: tuple[Nested, ...] = ()
+
+
+class Edit(Struct, frozen=True, kw_only=True):
+    """What an update does to one record and to what hangs on it."""
+
+    model: str
+    changes: tuple[Change, ...]
+    nested: tuple[Nested, ...] = ()
+
+
+class Nested(Struct, frozen=True):
+    """What a write does over one relation, in the order in which it is done."""
+
+    link: Link
+    steps: tuple[Step, ...]
+
+
+class Create(Struct, frozen=True):
+    """Make a record and link it."""
+
+    record: NewRecord
+
+
+class Connect(Struct, frozen=True):
+    """Link a record that must be there."""
+
+    to: Unique
+
+
+class ConnectOrCreate(Struct, frozen=True):
+    """Link a record if it is there, else make it."""
+
+    to: Unique
+    record: NewRecord
+
+
+class Disconnect(Struct, frozen=True):
+    """Unlink the linked records that fulfil this, if any."""
+
+    where: Condition
+
+
+class SetLinks(Struct, frozen=True):
+    """Link exactly these; each must be there."""
+
+    to: tuple[Unique, ...]
+
+
+class Delete(Struct, frozen=True):
+    """Delete a linked record, which must be there."""
+
+    where: Condition
+
+
+class Update(Struct, frozen=True):
+    """Change a linked record, which must be there."""
+
+    where: Condition
+    edit: Edit
+
+
+class Upsert(Struct, frozen=True):
+    """Change a linked record if it is there, else make and link one."""
+
+    where: Condition
+    record: NewRecord
+    edit: Edit
+
+
+class DeleteMany(Struct, frozen=True):
+    """Delete the linked records that fulfil this."""
+
+    where: Condition
+
+
+class UpdateMany(Struct, frozen=True):
+    """Change the linked records that fulfil this."""
+
+    where: Condition
+    edit: Edit
+
+
+class CreateMany(Struct, frozen=True):
+    """Make records and link them."""
+
+    records: tuple[NewRecord, ...]
+    skip_duplicates: bool
+
+
+Step: TypeAlias = (
+    Create
+    | Connect
+    | ConnectOrCreate
+    | Disconnect
+    | SetLinks
+    | Delete
+    | Update
+    | Upsert
+    | UpdateMany
+    | DeleteMany
+    | CreateMany
+)

@@ -1,0 +1,114 @@
+"""What a call with ``include``, ``select`` or ``omit`` gives: a record, as much of it as was asked for, and
+its relations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from octavo.layout.record import Record, model_of
+
+_MASK = "…"
+_SHOWN = 120
+
+
+class Counts:
+    """The numbers that ``_count`` shows, by relation."""
+
+    __slots__ = ("_numbers",)
+
+    def __init__(self, numbers: Mapping[str, int]) -> None:
+        self._numbers = dict(numbers)
+
+    def __getattr__(self, name: str) -> int:
+        try:
+            return self._numbers[name]
+        except KeyError:
+            raise AttributeError(f"{name} was not counted") from None
+
+    def to_dict(self) -> dict[str, int]:
+        return dict(self._numbers)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Counts) and self._numbers == other._numbers
+
+    def __repr__(self) -> str:
+        return f"Counts({', '.join(f'{name}={number}' for name, number in self._numbers.items())})"
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class Result:
+    """A record with relations.  Fields and relations are attributes; what was not asked for raises
+    AttributeError and says so.  Results are equal if they show the same; secrets do not show in ``repr``."""
+
+    __slots__ = ("_0fields", "_0record", "_0related")
+
+    def __init__(self, record: Record, fields: tuple[str, ...], related: Mapping[str, Any]) -> None:
+        # Names that no field and no relation can have.
+        object.__setattr__(self, "_0record", record)
+        object.__setattr__(self, "_0fields", fields)
+        object.__setattr__(self, "_0related", related)
+
+    def __getattr__(self, name: str) -> Any:
+        related = object.__getattribute__(self, "_0related")
+        if name in related:
+            return related[name]
+        record = object.__getattribute__(self, "_0record")
+        if name in object.__getattribute__(self, "_0fields"):
+            return getattr(record, name)
+        model = model_of(record)
+        if name == "_count" or any(f.name == name for f in model.fields):
+            raise AttributeError(f"{model.name}.{name} was not asked for: select or include it")
+        raise AttributeError(f"{model.name} has no {name}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError("records are not changed in place; update them")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Fields and relations by name, as Python's values and dicts, secrets included."""
+        return {name: _plain(value) for name, value in _items(self)}
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Result) or model_of(_record(self)) is not model_of(_record(other)):
+            return False
+        return dict(_items(self)) == dict(_items(other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name, _ in _items(self))]
+
+    def __repr__(self) -> str:
+        return f"{model_of(_record(self)).name}({', '.join(f'{n}={t}' for n, t in _texts(self))})"
+
+
+def _record(result: Result) -> Record:
+    found: Record = object.__getattribute__(result, "_0record")
+    return found
+
+
+def _items(result: Result) -> Iterator[tuple[str, Any]]:
+    record = _record(result)
+    for name in object.__getattribute__(result, "_0fields"):
+        yield name, getattr(record, name)
+    yield from object.__getattribute__(result, "_0related").items()
+
+
+def _texts(result: Result) -> Iterator[tuple[str, str]]:
+    secret = {f.name for f in model_of(_record(result)).scalars if f.secret is not None}
+    for name, value in _items(result):
+        text = repr(value)
+        if name in secret and value is not None:
+            text = _MASK
+        elif name in object.__getattribute__(result, "_0fields") and len(text) > _SHOWN:
+            text = text[:_SHOWN] + _MASK
+        yield name, text
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Record | Result | Counts):
+        return value.to_dict()
+    if isinstance(value, list) and value and isinstance(value[0], Record | Result):
+        return [item.to_dict() for item in value]
+    return value

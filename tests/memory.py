@@ -1,0 +1,260 @@
+"""The smallest backend that keeps the protocol: dicts of records, copied for each transaction.
+
+It looks at every record for everything, holds uniques and foreign keys by checking all of them after each
+write, and is the model that real backends are compared with.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError, ValueOutOfRange
+from octavo.layout.arithmetic import changed
+from octavo.layout.record import Record
+from octavo.query.evaluate import Evaluator
+from octavo.query.plan import Change, Condition, Link, Query
+from octavo.query.protocol import Key
+from octavo.query.vocabulary import Vocabulary
+from octavo.schema.datamodel import Action, Function, Relation
+
+Rows = dict[str, dict[tuple[Any, ...], Record]]
+
+
+class MemoryReader:
+    """Answers from one state."""
+
+    def __init__(self, vocabulary: Vocabulary, rows: Rows, counters: dict[tuple[str, str], int]) -> None:
+        self.vocabulary, self.rows, self.counters = vocabulary, rows, counters
+        self.evaluator = Evaluator(vocabulary, self.linked)
+
+    def mark(self, model: str, fields: tuple[str, ...], values: tuple[Any, ...]) -> tuple[Any, ...] | None:
+        """What equal values have in common; None if one is NULL."""
+        columns = [self.vocabulary[model].columns[f] for f in fields]
+        if any(c.is_null(v) for c, v in zip(columns, values, strict=True)):
+            return None
+        return tuple(c.comparable(v) for c, v in zip(columns, values, strict=True))
+
+    def of(self, model: str, fields: tuple[str, ...], record: Record) -> tuple[Any, ...] | None:
+        return self.mark(model, fields, self.vocabulary[model].getter(fields)(record))
+
+    def linked(self, link: Link, record: Record) -> list[Record]:
+        return self.by_key(link, self.vocabulary[link.model].getter(link.fields)(record))
+
+    def by_key(self, link: Link, key: Key) -> list[Record]:
+        wanted = self.mark(link.model, link.fields, key)
+        if wanted is None:
+            return []
+        if not link.join:
+            there = self.rows[link.target].values()
+            return [r for r in there if self.of(link.target, link.references, r) == wanted]
+        far = {
+            self.of(link.join, (link.far,), row)
+            for row in self.rows[link.join].values()
+            if self.of(link.join, (link.near,), row) == wanted
+        }
+        return [r for r in self.rows[link.target].values() if self.of(link.target, link.references, r) in far]
+
+    def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
+        wanted = self.mark(model, fields, values)
+        return next((r for r in self.rows[model].values() if self.of(model, fields, r) == wanted), None)
+
+    def choose(self, query: Query, records: Sequence[Record]) -> list[Record]:
+        test = self.evaluator.condition(query.model, query.where)
+        found = [r for r in records if test(r) is True]
+        self.evaluator.order(query.model, query.order)(found)
+        if query.distinct:
+            found = self.evaluator.distinct(query.model, query.distinct, found)
+        return found[query.skip :][: query.take]
+
+    def select(self, query: Query) -> list[Record]:
+        return self.choose(query, list(self.rows[query.model].values()))
+
+    def related(self, query: Query, link: Link, keys: Sequence[Key]) -> list[list[Record]]:
+        return [self.choose(query, self.by_key(link, key)) for key in keys]
+
+    def count(self, query: Query) -> int:
+        return len(self.select(query))
+
+    def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
+        query = Query(model=link.target, where=where)
+        return [len(self.choose(query, self.by_key(link, key))) for key in keys]
+
+
+class MemoryTransaction(MemoryReader):
+    """Changes a copy of the state."""
+
+    def insert(
+        self, model: str, rows: Sequence[Mapping[str, Any]], *, skip_duplicates: bool = False
+    ) -> list[Record]:
+        made = []
+        for row in rows:
+            record = self.vocabulary[model].record(self._counted(model, row))
+            taken = self._taken(model, record)
+            if taken and skip_duplicates:
+                continue
+            if taken:
+                raise UniqueViolation(model, taken)
+            self._put(model, record)
+            made.append(record)
+        for record in made:
+            self._check(model, record)
+        return made
+
+    def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
+        terms = self.vocabulary[model]
+        updated = []
+        for old in self.select(Query(model=model, where=where)):
+            values = {name: c.stored(old) for name, c in terms.columns.items()}
+            for change in changes:
+                column = terms.columns[change.field]
+                try:
+                    values[change.field] = changed(
+                        column.field, change.kind, values[change.field], change.value
+                    )
+                except ValueError as error:
+                    raise ValueOutOfRange(model, [change.field]) from error
+            updated.append((old, terms.record(values)))
+        for old, _ in updated:
+            del self.rows[model][self._key(model, old)]
+        for old, new in updated:
+            if taken := self._taken(model, new):
+                raise UniqueViolation(model, taken)
+            self._put(model, new)
+            self._parent_changed(model, old, new)
+        for _, new in updated:
+            self._check(model, new)
+        return [self.rows[model][self._key(model, new)] for _, new in updated]
+
+    def delete(self, model: str, where: Condition) -> int:
+        gone = self.select(Query(model=model, where=where))
+        restricted: list[tuple[Relation, Record]] = []
+        for record in gone:
+            self._delete(model, record, restricted)
+        for relation, record in restricted:
+            if self._children(relation, record):
+                raise ForeignKeyViolation(relation.child, relation.fields)
+        return len(gone)
+
+    def _delete(self, model: str, record: Record, restricted: list[tuple[Relation, Record]]) -> None:
+        if self.rows[model].pop(self._key(model, record), None) is None:
+            return
+        for relation in self.vocabulary.datamodel.children(model):
+            if relation.on_delete is Action.CASCADE:
+                for child in self._children(relation, record):
+                    self._delete(relation.child, child, restricted)
+            elif relation.on_delete in (Action.SET_NULL, Action.SET_DEFAULT):
+                self._set_null(relation, record)
+            else:
+                restricted.append((relation, record))
+
+    def _parent_changed(self, model: str, old: Record, new: Record) -> None:
+        for relation in self.vocabulary.datamodel.children(model):
+            if self.of(model, relation.references, old) == self.of(model, relation.references, new):
+                continue
+            children = self._children(relation, old)
+            if not children:
+                continue
+            if relation.on_update is Action.CASCADE:
+                key = self.vocabulary[model].getter(relation.references)(new)
+                self._point(relation, children, dict(zip(relation.fields, key, strict=True)))
+            elif relation.on_update in (Action.SET_NULL, Action.SET_DEFAULT):
+                self._set_null(relation, old)
+            else:
+                raise ForeignKeyViolation(relation.child, relation.fields)
+
+    def _set_null(self, relation: Relation, parent: Record) -> None:
+        if relation.on_delete is Action.SET_DEFAULT:
+            raise UsageError("the model backend has no SetDefault")
+        columns = self.vocabulary[relation.child].columns
+        nothing = {f: columns[f].null for f in relation.fields}
+        self._point(relation, self._children(relation, parent), nothing)
+
+    def _point(self, relation: Relation, children: list[Record], key: dict[str, Any]) -> None:
+        terms = self.vocabulary[relation.child]
+        for child in children:
+            values = {name: c.stored(child) for name, c in terms.columns.items()} | key
+            new = terms.record(values)
+            del self.rows[relation.child][self._key(relation.child, child)]
+            self._put(relation.child, new)
+            self._parent_changed(relation.child, child, new)
+            self._check(relation.child, new)
+
+    def _children(self, relation: Relation, parent: Record) -> list[Record]:
+        wanted = self.of(relation.parent, relation.references, parent)
+        if wanted is None:
+            return []
+        there = self.rows[relation.child].values()
+        return [r for r in there if self.of(relation.child, relation.fields, r) == wanted]
+
+    def _key(self, model: str, record: Record) -> tuple[Any, ...]:
+        key = self.of(model, self.vocabulary[model].key, record)
+        assert key is not None
+        return key
+
+    def _put(self, model: str, record: Record) -> None:
+        self.rows[model][self._key(model, record)] = record
+
+    def _taken(self, model: str, record: Record) -> tuple[str, ...]:
+        for fields in self.vocabulary[model].uniques.values():
+            mark = self.of(model, fields, record)
+            if mark is not None and any(
+                self.of(model, fields, other) == mark for other in self.rows[model].values()
+            ):
+                return fields
+        return ()
+
+    def _check(self, model: str, record: Record) -> None:
+        for name, column in self.vocabulary[model].columns.items():
+            if not column.field.nullable and column.is_null(column.stored(record)):
+                raise NullViolation(model, [name])
+        for relation in self.vocabulary.datamodel.parents(model):
+            wanted = self.of(model, relation.fields, record)
+            if wanted is None:
+                continue
+            there = self.rows[relation.parent].values()
+            if all(self.of(relation.parent, relation.references, r) != wanted for r in there):
+                raise ForeignKeyViolation(model, relation.fields)
+
+    def _counted(self, model: str, row: Mapping[str, Any]) -> dict[str, Any]:
+        values = dict(row)
+        for name, column in self.vocabulary[model].columns.items():
+            if name not in values:
+                default = column.field.default
+                assert isinstance(default, Function), name
+                if default.name != "autoincrement":
+                    raise UsageError(f"{model}.{name}: only PostgreSQL can evaluate dbgenerated")
+                number = self.counters.get((model, name), 0) + 1
+                self.counters[model, name] = number
+                values[name] = column.write(number)
+        return values
+
+
+class MemoryBackend(MemoryReader):
+    """The state, and a lock for whoever changes it."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        super().__init__(vocabulary, {m.name: {} for m in vocabulary.datamodel.tables}, {})
+        self.lock = threading.Lock()
+
+    def _copy(self) -> Rows:
+        return {model: dict(rows) for model, rows in self.rows.items()}
+
+    @contextmanager
+    def snapshot(self) -> Iterator[MemoryReader]:
+        yield MemoryReader(self.vocabulary, self._copy(), self.counters)
+
+    @contextmanager
+    def transaction(
+        self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
+    ) -> Iterator[MemoryTransaction]:
+        with self.lock:
+            # A counter goes on where its transaction is rolled back, as a sequence does.
+            transaction = MemoryTransaction(self.vocabulary, self._copy(), self.counters)
+            yield transaction
+            self.rows = transaction.rows
+
+    def close(self) -> None:
+        pass
