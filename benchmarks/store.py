@@ -84,7 +84,7 @@ class Data:
             chatId=chat,
             role="USER",
             content="It was a dark and stormy night. " * 14,
-            _createdAt=f"2025-01-{rng.randrange(1, 29):02}T12:{rng.randrange(60):02}:00.{rng.randrange(1000):03}Z",
+            _createdAt=f"2025-01-{rng.randrange(1, 29):02}T12:{rng.randrange(60):02}:00.000Z",
         )
 
     def write_owners(self) -> None:
@@ -268,7 +268,7 @@ class Bench:
         def theirs() -> float:
             began = time.perf_counter()
             rows = peer.execute("select json from messages where parent = ?", (chat,)).fetchall()
-            found = [decode(row[0]) for row in rows]
+            found: list[Any] = [decode(row[0]) for row in rows]
             found.sort(key=lambda m: (m._createdAt, m.id))
             return time.perf_counter() - began
 
@@ -291,7 +291,7 @@ class Bench:
 
             def ours(n: int) -> None:
                 with store.transaction() as tx:
-                    chat = tx.get("Chat", ids[n % 100])
+                    chat: Any = tx.get("Chat", ids[n % 100])
                     tx.update([(chat, msgspec.structs.replace(chat, title=f"t{n}"))])
 
             def theirs(n: int) -> None:
@@ -308,13 +308,15 @@ class Bench:
         data = self.data(100, 2000, 10_000)
         chat, peer = data.chats[0].id, data.connection
         with data.open() as store:
-            left = [m.id for m in store.read(lambda view: view.find("Message", ("chatId",), chat))]
+            messages: list[Any] = list(store.read(lambda view: view.find("Message", ("chatId",), chat)))
+            left = [m.id for m in messages]
             gone = iter(list(left))
             gone_too = iter(list(left))
 
             def ours(n: int) -> None:
                 with store.transaction() as tx:
-                    tx.delete([tx.get("Message", next(gone))])
+                    message: Any = tx.get("Message", next(gone))
+                    tx.delete([message])
 
             def theirs(n: int) -> None:
                 peer.execute("delete from messages where id = ?", (next(gone_too),))

@@ -252,7 +252,10 @@ class Store:
             self._wait(tries)
 
     def get(self, model: str, key: Key) -> Record | None:
-        """The row with this key (see :meth:`View.get`), as it is between two commits.  Raises as :meth:`read`."""
+        """The row with this key (see :meth:`View.get`), as it is between two commits.
+
+        Raises as :meth:`read`.
+        """
         world = self._world
         if world.words[COUNT] == world.known and not world.watch.changed():
             epoch = world.epoch
