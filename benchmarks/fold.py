@@ -28,8 +28,9 @@ from pathlib import Path
 from octavo.demo.sample import load_sample
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
-from octavo.schema.ddl import ddl, quote
+from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
+from octavo.schema.sql import quote
 
 
 @dataclass

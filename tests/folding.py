@@ -15,7 +15,8 @@ from octavo.layout.types import column_type
 from octavo.layout.unfold import Unfolded
 from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model
-from octavo.schema.ddl import quote, sql_type, table_name
+from octavo.schema.ddl import sql_type
+from octavo.schema.sql import quote, table_name
 
 Row: TypeAlias = tuple[bytes | None, ...]
 

@@ -20,8 +20,9 @@ from octavo.layout.unfold import Unfolded
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import Datamodel
-from octavo.schema.ddl import ddl, table_name
+from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
+from octavo.schema.sql import table_name
 
 TEXTS = [
     "",

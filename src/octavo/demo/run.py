@@ -24,7 +24,8 @@ from octavo.migrate.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.embedded import embedded_server
 from octavo.postgres.url import DatabaseUrl
-from octavo.schema.ddl import ddl, literal, quote, table_name
+from octavo.schema.ddl import ddl
+from octavo.schema.sql import literal, quote, table_name
 from octavo.store.disk import disk_errors, make_folder
 
 if TYPE_CHECKING:

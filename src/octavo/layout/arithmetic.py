@@ -15,7 +15,7 @@ from octavo.layout.compare import is_null
 from octavo.layout.values import read_float
 from octavo.layout.writing import INTEGER_RANGES, decimal_text, double_raw, real_raw
 from octavo.schema.datamodel import ScalarField
-from octavo.schema.ddl import native_type
+from octavo.schema.sql import native_type
 
 _EXACT = Context(prec=400_000, rounding=ROUND_HALF_UP, Emax=999_999, Emin=-999_999)
 

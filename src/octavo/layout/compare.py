@@ -20,7 +20,7 @@ from octavo.layout import jsonb
 from octavo.layout.order import time_key
 from octavo.layout.values import read_float
 from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
-from octavo.schema.ddl import native_type
+from octavo.schema.sql import native_type
 
 Key: TypeAlias = Callable[[Any], Any]
 """From a stored value that is not NULL to one that sorts, is equal and hashes as PostgreSQL would have it."""

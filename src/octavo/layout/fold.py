@@ -15,7 +15,7 @@ from typing import NamedTuple
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.types import column_type
 from octavo.schema.datamodel import Model, ScalarField, ScalarKind
-from octavo.schema.ddl import literal, native_type, quote, table_name
+from octavo.schema.sql import literal, native_type, quote, table_name
 
 CUT, BREAK = b"\x02", b"\x03"
 _FORMAT = r"(FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')"

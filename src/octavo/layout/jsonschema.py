@@ -16,7 +16,7 @@ from urllib.parse import quote
 from octavo.errors import DiskError
 from octavo.layout.layout import VERSION, FileFamily, Kind, Layout, Place
 from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind, Secret
-from octavo.schema.ddl import native_type
+from octavo.schema.sql import native_type
 
 Schema: TypeAlias = dict[str, Any]
 

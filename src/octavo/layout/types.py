@@ -34,7 +34,7 @@ import msgspec
 
 from octavo.layout import times
 from octavo.schema.datamodel import Datamodel, Enum, ScalarField, ScalarKind
-from octavo.schema.ddl import literal, native_type
+from octavo.schema.sql import literal, native_type
 
 Text: TypeAlias = Callable[[Any], bytes]
 """From a value as msgspec decodes it to PostgreSQL's text form.  Raises ValueError with the reason."""

@@ -28,7 +28,7 @@ import msgspec
 from msgspec import UNSET
 
 from octavo.schema.datamodel import ScalarField, ScalarKind
-from octavo.schema.ddl import native_type
+from octavo.schema.sql import native_type
 
 Read: TypeAlias = Callable[[Any], Any]
 """From a value's stored form to Python's."""

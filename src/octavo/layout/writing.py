@@ -27,7 +27,7 @@ from octavo.layout.special import AnyNull, DbNull, JsonNull
 from octavo.layout.times import time_type
 from octavo.layout.types import one_line
 from octavo.schema.datamodel import Datamodel, NativeType, ScalarField, ScalarKind
-from octavo.schema.ddl import native_type
+from octavo.schema.sql import native_type
 
 Write: TypeAlias = Callable[[Any], Any]
 """From Python's value to its stored form.  Raises ValueError with the reason: ``is no text but int``."""

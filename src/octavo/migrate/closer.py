@@ -32,7 +32,8 @@ from octavo.migrate.differences import (
 )
 from octavo.migrate.tally import bucket_of
 from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
-from octavo.schema.ddl import native_type, sql_type
+from octavo.schema.ddl import sql_type
+from octavo.schema.sql import native_type
 
 if TYPE_CHECKING:
     from octavo.postgres.connection import Connection

@@ -13,7 +13,7 @@ from operator import itemgetter
 from octavo.layout.types import column_type
 from octavo.layout.unfold import Unfolded, Values
 from octavo.schema.datamodel import Datamodel, Model
-from octavo.schema.ddl import quote, table_name
+from octavo.schema.sql import quote, table_name
 
 _HEADER = 19
 """bytes in front of the first row: signature, flags, length of an extension that nobody uses"""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from octavo.layout.unfold import Values
 from octavo.schema.datamodel import Model
-from octavo.schema.ddl import quote, table_name
+from octavo.schema.sql import quote, table_name
 
 _ESCAPES = ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\t", b"\\t"), (b"\r", b"\\r"))
 _NULL = b"\\N"

@@ -24,7 +24,7 @@ from octavo.migrate.writers import Stopped, Task, Writer, Written
 from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
-from octavo.schema.ddl import quote, table_name
+from octavo.schema.sql import quote, table_name
 from octavo.store import disk
 
 _WORTH_SLICING = 20_000

@@ -27,7 +27,7 @@ from octavo.migrate.differences import shown_key
 from octavo.postgres.connection import tls_identity
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Datamodel, Model
-from octavo.schema.ddl import quote
+from octavo.schema.sql import quote
 
 SHOWN = 20
 """differing objects, and rows of a table, that are named"""

@@ -33,8 +33,9 @@ from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.catalog import introspect
 from octavo.schema.datamodel import Model, Relation
-from octavo.schema.ddl import Ddl, ddl, is_serial, literal, quote, table_name
+from octavo.schema.ddl import Ddl, ddl, is_serial
 from octavo.schema.drift import compare
+from octavo.schema.sql import literal, quote, table_name
 from octavo.store import disk
 
 if TYPE_CHECKING:

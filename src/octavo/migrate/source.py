@@ -12,8 +12,8 @@ from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.catalog import introspect
 from octavo.schema.datamodel import Datamodel
-from octavo.schema.ddl import table_name
 from octavo.schema.drift import Drift, compare
+from octavo.schema.sql import table_name
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
 )
-from octavo.schema.ddl import native_type
+from octavo.schema.sql import native_type
 
 _ORDERED = frozenset({"Int", "BigInt", "Float", "Decimal", "DateTime", "String"})
 

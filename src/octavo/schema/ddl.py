@@ -30,13 +30,12 @@ from octavo.schema.datamodel import (
     IndexField,
     IndexKind,
     Model,
-    NativeType,
     Number,
     Relation,
     ScalarField,
     ScalarKind,
 )
-from octavo.schema.native import DEFAULT_NATIVE
+from octavo.schema.sql import literal, native_type, quote, table_name
 
 SQL_NAMES = {
     "Text": "TEXT",
@@ -154,26 +153,6 @@ def ddl(datamodel: Datamodel, schema: str = "public") -> Ddl:
         indexes=tuple(statement for model in tables for statement in _indexes(model)),
         foreign_keys=tuple(_foreign_keys(datamodel)),
     )
-
-
-def quote(name: str) -> str:
-    """An identifier in PostgreSQL's quotes."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A string in PostgreSQL's quotes (``standard_conforming_strings`` on, as it is by default)."""
-    return "'" + text.replace("'", "''") + "'"
-
-
-def table_name(model: Model) -> str:
-    """The table's name in SQL, with its schema if the Prisma schema names one."""
-    return _qualified(model.schema, model.table)
-
-
-def native_type(scalar: ScalarField) -> NativeType:
-    """The native type of a scalar field: the one written, or Prisma's default."""
-    return scalar.native or DEFAULT_NATIVE[scalar.type]
 
 
 def sql_type(datamodel: Datamodel, scalar: ScalarField) -> str:

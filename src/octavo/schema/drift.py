@@ -31,8 +31,9 @@ from octavo.schema.datamodel import (
     ScalarKind,
     SingleDefault,
 )
-from octavo.schema.ddl import default_sql, is_serial, native_type, operator_class, sql_type
+from octavo.schema.ddl import default_sql, is_serial, operator_class, sql_type
 from octavo.schema.expressions import comparable, same_expression
+from octavo.schema.sql import native_type
 
 if TYPE_CHECKING:
     import psycopg

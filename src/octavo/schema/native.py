@@ -53,19 +53,6 @@ NATIVE_TYPES: dict[str, NativeRule] = {
     "JsonB": NativeRule("Json"),
 }
 
-DEFAULT_NATIVE: dict[str, NativeType] = {
-    "Int": NativeType("Integer"),
-    "BigInt": NativeType("BigInt"),
-    "Float": NativeType("DoublePrecision"),
-    "Decimal": NativeType("Decimal", (65, 30)),
-    "Boolean": NativeType("Boolean"),
-    "String": NativeType("Text"),
-    "DateTime": NativeType("Timestamp", (3,)),
-    "Bytes": NativeType("ByteA"),
-    "Json": NativeType("JsonB"),
-}
-"""What a scalar without ``@db.…`` is."""
-
 
 def native_type(name: str, args: list[str]) -> tuple[NativeType | None, str]:
     """The native type of this name with these arguments; or None and why not."""
