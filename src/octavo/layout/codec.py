@@ -12,7 +12,7 @@ all others.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from msgspec import UNSET
@@ -33,8 +33,10 @@ from octavo.layout.stored import (
     key_getter,
 )
 from octavo.layout.types import ColumnType, one_line
-from octavo.layout.unfold import Unfolder
 from octavo.schema.datamodel import ScalarField
+
+if TYPE_CHECKING:
+    from octavo.layout.unfold import Unfolder
 
 _UNKNOWN = "_unknown"
 """where in a stored record's ``__dict__`` the members stand that the schema does not know"""
@@ -67,16 +69,20 @@ class Codec:
 
     def carefully(self, text: bytes) -> Stored:
         """The same for text that Octavo would have written otherwise: slower, and it keeps unknown keys."""
-        if self._unfolder is None:
-            self._unfolder = Unfolder(self.layout, self.place)
-        self._unfolder.carefully(text)
+        self._careful.carefully(text)
         return self._of_members(Members(text))
+
+    @property
+    def _careful(self) -> Unfolder:
+        if self._unfolder is None:
+            from octavo.layout.unfold import Unfolder
+
+            self._unfolder = Unfolder(self.layout, self.place)
+        return self._unfolder
 
     def tombstone(self, text: bytes) -> Key:
         """The key that a tombstone's line removes.  Raises DamagedError."""
-        if self._unfolder is None:
-            self._unfolder = Unfolder(self.layout, self.place)
-        self._unfolder.carefully(text)
+        self._careful.carefully(text)
         found = Members(text)
         values = [
             _value(f, column, found.get(f.name))

@@ -30,9 +30,9 @@ def file_stem(key: Sequence[str]) -> str:
     """
     encoded = ".".join(_encode(part) for part in key)
     if not encoded or len(encoded) > LONGEST or encoded in TAKEN or encoded.partition(".")[0] in DEVICES:
+        plain = "\0".join(key) if len(key) > 1 else key[0]
         import hashlib
 
-        plain = "\0".join(key) if len(key) > 1 else key[0]
         return "~" + hashlib.sha256(plain.encode()).hexdigest()
     return encoded
 

@@ -15,6 +15,8 @@ from contextlib import suppress
 
 import msgspec
 
+from octavo.errors import DamagedError
+
 _WS = r"[ \t\n\r]*+"
 _STR = r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
 _SIMPLE_VALUE = rf"(?:{_STR}|true|false|null|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)"
@@ -212,3 +214,16 @@ def _nothing_behind(text: bytes, at: int, end: int | None) -> None:
     at = _end(_SPACE, text, at)
     if at < (len(text) if end is None else end):
         raise NotJson(_BEHIND, at)
+
+
+def why_no_json(text: bytes, error: Exception) -> str:
+    """The likeliest reason why a text that should be JSON is none."""
+    if not text.strip():
+        return "the file is empty" if not text else "holds nothing but white space"
+    if not text.strip(b"\0"):
+        return "holds nothing but NUL bytes"
+    if text.startswith(b"\xef\xbb\xbf"):
+        return "starts with a byte order mark"
+    if b"\0" in text:
+        return "holds NUL bytes"
+    return error.reason if isinstance(error, (NotJson, DamagedError)) else "_model is no name"

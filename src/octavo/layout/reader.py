@@ -18,9 +18,9 @@ import msgspec
 
 from octavo.errors import DamagedError
 from octavo.layout.layout import RESERVED_FOLDERS, FileFamily, Kind, Layout, Place
-from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of
-from octavo.layout.stored import encode
-from octavo.layout.unfold import Unfolded, Unfolder, version
+from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of, why_no_json
+from octavo.layout.stored import encode, version
+from octavo.layout.unfold import Unfolded, Unfolder
 
 Found: TypeAlias = "Unfolded | DamagedError | UnknownKey"
 
@@ -303,16 +303,3 @@ def _misplaced(record: Unfolded, path: str) -> DamagedError:
     error.key_values = tuple(v for v in record.key if v is not None)
     error.host = record.place.model.name, error.key_values
     return error
-
-
-def why_no_json(text: bytes, error: Exception) -> str:
-    """The likeliest reason why a text that should be JSON is none."""
-    if not text.strip():
-        return "the file is empty" if not text else "holds nothing but white space"
-    if not text.strip(b"\0"):
-        return "holds nothing but NUL bytes"
-    if text.startswith(b"\xef\xbb\xbf"):
-        return "starts with a byte order mark"
-    if b"\0" in text:
-        return "holds NUL bytes"
-    return error.reason if isinstance(error, (NotJson, DamagedError)) else "_model is no name"

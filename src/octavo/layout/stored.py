@@ -150,3 +150,12 @@ def _own_keys(place: Place) -> dict[str, Any]:
 def is_json_text(field: ScalarField) -> bool:
     """Whether a column is of type ``json``, which keeps its text, not ``jsonb``."""
     return field.is_json and field.native is not None and field.native.name == "Json"
+
+
+def version(raw: bytes | None) -> None:
+    """Check what stands under ``_version``.  Raises ValueError."""
+    if raw is None:
+        raise ValueError("is missing")
+    if raw != b"%d" % VERSION:
+        found = raw[:20].decode("utf-8", "replace")
+        raise ValueError(f"is format version {found}; this Octavo reads {VERSION}")

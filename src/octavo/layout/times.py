@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import date
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class TimeType:
+class TimeType(NamedTuple):
     """Both directions of one DateTime column."""
 
     json_sql: Callable[[str], str]

@@ -26,11 +26,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from math import isinf
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from octavo.layout import times
 from octavo.schema.datamodel import Datamodel, Enum, ScalarField, ScalarKind
@@ -56,8 +56,7 @@ def _is_null(column: str) -> str:
     return f"{column} IS NULL"
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnType:
+class ColumnType(msgspec.Struct, frozen=True):
     """Both directions of one column, and the order of its values."""
 
     json_sql: Sql

@@ -16,10 +16,10 @@ import msgspec
 from msgspec import UNSET
 
 from octavo.errors import DamagedError
-from octavo.layout.layout import VERSION, Kind, Layout, Place
+from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of
 from octavo.layout.record import attribute
-from octavo.layout.stored import OWN_ATTRIBUTES, Shape, array_attribute
+from octavo.layout.stored import OWN_ATTRIBUTES, Shape, array_attribute, version
 from octavo.layout.types import ColumnType, Text, one_line
 from octavo.schema.datamodel import ScalarField
 
@@ -233,15 +233,6 @@ def _value(field: ScalarField, column: ColumnType, raw: bytes | None) -> bytes |
     if column.decoded == list[msgspec.Raw]:
         return column.text([msgspec.Raw(raw[start:end]) for start, end in elements(raw)])
     return column.text(msgspec.json.decode(raw, type=column.decoded))
-
-
-def version(raw: bytes | None) -> None:
-    """Check what stands under ``_version``.  Raises ValueError."""
-    if raw is None:
-        raise ValueError("is missing")
-    if raw != b"%d" % VERSION:
-        found = raw[:20].decode("utf-8", "replace")
-        raise ValueError(f"is format version {found}; this Octavo reads {VERSION}")
 
 
 def _reason(error: ValueError) -> str:

@@ -35,7 +35,7 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
 )
-from octavo.schema.sql import literal, native_type, quote, table_name
+from octavo.schema.sql import literal, native_type, qualified, quote, table_name
 
 SQL_NAMES = {
     "Text": "TEXT",
@@ -161,7 +161,7 @@ def sql_type(datamodel: Datamodel, scalar: ScalarField) -> str:
         base = scalar.type
     elif scalar.kind is ScalarKind.ENUM:
         enum = datamodel.enum(scalar.type)
-        base = _qualified(enum.schema, enum.type)
+        base = qualified(enum.schema, enum.type)
     else:
         native = native_type(scalar)
         arguments = f"({','.join(str(arg) for arg in native.args)})" if native.args else ""
@@ -194,17 +194,13 @@ def is_serial(scalar: ScalarField) -> bool:
     return isinstance(scalar.default, Function) and scalar.default.name == "autoincrement"
 
 
-def _qualified(schema: str | None, name: str) -> str:
-    return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
-
-
 def _extension(written: str) -> str:
     return f"CREATE EXTENSION IF NOT EXISTS {quote(written)}"
 
 
 def _enum(enum: Enum) -> str:
     labels = ", ".join(literal(label) for label in enum.labels)
-    return f"CREATE TYPE {_qualified(enum.schema, enum.type)} AS ENUM ({labels})"
+    return f"CREATE TYPE {qualified(enum.schema, enum.type)} AS ENUM ({labels})"
 
 
 def _table(datamodel: Datamodel, model: Model, *, with_key: bool) -> str:

@@ -28,9 +28,14 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def qualified(schema: str | None, name: str) -> str:
+    """A name in SQL, behind that of its schema if there is one."""
+    return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
+
+
 def table_name(model: Model) -> str:
     """The table's name in SQL, with its schema if the Prisma schema names one."""
-    return _qualified(model.schema, model.table)
+    return qualified(model.schema, model.table)
 
 
 def native_type(scalar: ScalarField) -> NativeType:

@@ -7,7 +7,6 @@ Each can be done again without harm, which is what makes a journal of them enoug
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
@@ -48,7 +47,7 @@ Change: TypeAlias = Append | Replace | Remove
 def beside(path: str) -> str:
     """A new name in the same folder, for what will be renamed to ``path``."""
     folder, name = os.path.split(path)
-    return os.path.join(folder, f".{name[:100]}.{secrets.token_hex(4)}.new")
+    return os.path.join(folder, f".{name[:100]}.{os.urandom(4).hex()}.new")
 
 
 def is_left_over(name: str) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -18,20 +17,17 @@ import msgspec
 from octavo.errors import DamagedError
 from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily, Place
-from octavo.layout.rawjson import Members, NotJson, elements, is_beginning, line_of
-from octavo.layout.reader import why_no_json
+from octavo.layout.rawjson import Members, NotJson, elements, is_beginning, line_of, why_no_json
 from octavo.layout.record import attribute
-from octavo.layout.stored import Key, Stored, array_attribute
+from octavo.layout.stored import Key, Stored, array_attribute, version
 from octavo.layout.types import ColumnType, is_null
-from octavo.layout.unfold import version
 from octavo.schema.datamodel import Model, ScalarField
 
 _TOMBSTONE = b',"_deleted":true}'
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-@dataclass(slots=True)
-class Log:
+class Log(msgspec.Struct):
     """A log as far as it counts: of each key the last line, if it is no tombstone."""
 
     live: dict[str, dict[Key, Stored]]
@@ -45,8 +41,7 @@ class Log:
     """whether the last line has its end: somebody may have written one without"""
 
 
-@dataclass(slots=True)
-class Document:
+class Document(msgspec.Struct):
     """A document: its arrays by model, and the members that the schema does not know."""
 
     live: dict[str, dict[Key, Stored]]

@@ -11,7 +11,6 @@ import ctypes
 import errno
 import fcntl
 import os
-import secrets
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,7 +53,7 @@ def write_file(path: Path, data: bytes) -> None:
     """Put a file in place whole and durably: beside its target, synced, renamed, its folder synced."""
     with disk_errors(f"writing {path.name}"):
         make_folder(path.parent)
-        beside = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.new")
+        beside = path.with_name(f".{path.name[:100]}.{os.urandom(4).hex()}.new")
         try:
             descriptor = create(beside)
             try:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import socket
 from functools import cache
 
 from octavo.store.system import FILE_MODE
@@ -31,6 +30,7 @@ def boot_id() -> int:
             text = file.read()
     except OSError:
         # Without a number of the boot, the hour of its beginning has to do.
+        import socket
         import time
 
         text = f"{socket.gethostname()} {(time.time() - time.monotonic()) // 3600}".encode()
