@@ -29,7 +29,8 @@ token, ciphertext) is never part of a message.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -252,3 +253,12 @@ class DiskError(OctavoError):
             path=path,
             errno=error.errno or 0,
         )
+
+
+@contextmanager
+def disk_errors(doing: str) -> Iterator[None]:
+    """Turn what the system refuses inside the block into a DiskError that says what was being done."""
+    try:
+        yield
+    except OSError as error:
+        raise DiskError.of(error, doing) from error

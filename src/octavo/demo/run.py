@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from octavo.demo.sample import DEMO_PEPPER, load_sample
-from octavo.errors import DifferenceError, UsageError
+from octavo.errors import DifferenceError, UsageError, disk_errors
 from octavo.layout.layout import Layout, frozen_layout
 from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
@@ -26,7 +26,7 @@ from octavo.postgres.embedded import embedded_server
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.ddl import ddl
 from octavo.schema.sql import literal, quote, table_name
-from octavo.store.disk import disk_errors, make_folder
+from octavo.store.disk import make_folder
 
 if TYPE_CHECKING:
     from octavo.schema.datamodel import Model

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from octavo.errors import disk_errors
 from octavo.schema.datamodel import Model
 from octavo.store import disk
 
@@ -101,7 +102,7 @@ class Differences:
     def _write(self, line: Mapping[str, Any]) -> None:
         if self.path is None:
             return
-        with disk.disk_errors("writing the report"):
+        with disk_errors("writing the report"):
             if self._file is None:
                 self._file = open(self.path, "wb")  # noqa: SIM115
             self._file.write(msgspec.json.encode(line) + b"\n")

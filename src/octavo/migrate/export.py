@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from octavo.errors import DatabaseError, DifferenceError
+from octavo.errors import DatabaseError, DifferenceError, disk_errors
 from octavo.layout.fold import Slice, unkeepable
 from octavo.layout.layout import Kind, Layout
 from octavo.migrate.payloads import PayloadKeeper, PayloadProblem
@@ -25,7 +25,6 @@ from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import quote, table_name
-from octavo.store import disk
 
 _WORTH_SLICING = 20_000
 """rows; fewer than these are one worker's task"""
@@ -141,7 +140,7 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
                 raise Stopped
             connection = free.pop()
             try:
-                with disk.disk_errors("writing the export"), database_errors(url, "reading rows"):
+                with disk_errors("writing the export"), database_errors(url, "reading rows"):
                     return writer.write(connection, task)
             except BaseException as error:
                 # What fails later may only have been given up because of the first.

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from octavo.errors import DamagedError, DriftError, UsageError
+from octavo.errors import DamagedError, DriftError, UsageError, disk_errors
 from octavo.migrate.inventory_report import report
 from octavo.migrate.structure import Facts, describe
 from octavo.store import disk
@@ -123,7 +123,7 @@ def save_inventory(metadata: Facts, data_dir: Path | str | None = None) -> Saved
     since = None
     if baseline is not None and old is not None:
         since = f"`{baseline.name}`" if baseline != target else f"the inventory of {old.get('generatedAt')}"
-    with disk.disk_errors("making the folder for inventories"):
+    with disk_errors("making the folder for inventories"):
         disk.make_folder(home)
     disk.write_file(page, report(metadata, since, changes).encode())
     disk.write_file(target, text.encode())
@@ -132,7 +132,7 @@ def save_inventory(metadata: Facts, data_dir: Path | str | None = None) -> Saved
 
 def newest_baseline(folder: Path) -> Path | None:
     """The newest inventory in a ``cache/`` folder, by date and number; None if there is none."""
-    with disk.disk_errors("looking for earlier inventories"):
+    with disk_errors("looking for earlier inventories"):
         found = [(key, path) for path in folder.glob("prisma-metadata-*.json") if (key := _order(path))]
     return max(found)[1] if found else None
 
@@ -155,7 +155,7 @@ def _name_for(metadata: Facts, baseline: Path | None, *, same: bool) -> str:
 def read_baseline(path: Path) -> Facts:
     """Read an inventory.  Raises DamagedError if it is none, or a newer Octavo's; DiskError too."""
     file = f"{_FOLDER}/{path.name}"
-    with disk.disk_errors("reading an earlier inventory"):
+    with disk_errors("reading an earlier inventory"):
         raw = path.read_bytes()
     try:
         found = json.loads(raw)

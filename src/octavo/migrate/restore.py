@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
-from octavo.errors import DamagedError, DifferenceError, UsageError
+from octavo.errors import DamagedError, DifferenceError, UsageError, disk_errors
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
@@ -36,7 +36,6 @@ from octavo.schema.datamodel import Model, Relation
 from octavo.schema.ddl import Ddl, ddl, is_serial
 from octavo.schema.drift import compare
 from octavo.schema.sql import literal, quote, table_name
-from octavo.store import disk
 
 if TYPE_CHECKING:
     from octavo.postgres.connection import Connection
@@ -77,7 +76,7 @@ def restore(
     if not data_dir.is_dir():
         raise UsageError(f"{data_dir} is not there: nothing to restore")
     started = time.monotonic()
-    with disk.disk_errors("listing the data folder"):
+    with disk_errors("listing the data folder"):
         there = contents(layout, data_dir)
     if there.missing:
         raise DamagedError("the file is missing", file=there.missing[0])
@@ -95,7 +94,7 @@ def restore(
         loading.check_logs()
         progress.begin("keys and indexes", 0)
         filling.finish(loading)
-        with disk.disk_errors("writing payloads"):
+        with disk_errors("writing payloads"):
             report.payloads = payloads.write()
         report.payload_notes = payloads.notes
         report.left_out = [*sorted(loading.unknown), *(f"{path}: a stray file" for path in there.strays)]
@@ -345,7 +344,7 @@ class _Payloads:
             if digest not in sound:
                 self._check(digest)
                 sound.add(digest)
-            with disk.disk_errors("looking at the files root"):
+            with disk_errors("looking at the files root"):
                 if reason := payload_conflict(self.files_root, path, digest):
                     conflicts.append(f"{path}: {reason}")
         if conflicts:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from octavo.errors import DamagedError, UsageError
+from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import Kind, Layout
 from octavo.store import disk
@@ -52,7 +52,7 @@ def scaffold(data_dir: Path, layout: Layout) -> ScaffoldReport:
     no empty document but a broken one.  DiskError if the file system refuses.
     """
     report = ScaffoldReport(data_dir)
-    with disk.disk_errors("making the data folder"):
+    with disk_errors("making the data folder"):
         missing = _look(data_dir, layout, report)
         data_dir.parent.mkdir(parents=True, exist_ok=True)
         for folder in (".", *layout.folders):

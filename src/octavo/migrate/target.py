@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 
-from octavo.errors import DiskError, UsageError
+from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import FileFamily, Layout
 from octavo.store import disk
@@ -38,7 +38,7 @@ class State(StrEnum):
 
 def state_of(target: Path, layout: Layout) -> State:
     """What stands there now.  Raises UsageError if it is no folder, DiskError if it cannot be looked into."""
-    with disk.disk_errors("looking into the data folder"):
+    with disk_errors("looking into the data folder"):
         if not os.path.lexists(target):
             return State.NOTHING
         if not target.is_dir():
@@ -88,9 +88,9 @@ class Building:
         Raises UsageError if a store stands there by now and ``replace`` is not wanted, or if what stands
         there cannot be exchanged; DiskError.  Then what stands there is as it was.
         """
-        with disk.disk_errors("syncing the export"):
+        with disk_errors("syncing the export"):
             disk.sync_tree(self.path)
-        with disk.disk_errors("putting the export in place"):
+        with disk_errors("putting the export in place"):
             state = state_of(self.target, self.layout)
             if state is State.NOTHING:
                 try:
@@ -150,14 +150,14 @@ def building(target: Path, layout: Layout) -> Iterator[Building]:
     """
     if target.is_symlink():
         target = target.resolve()
-    with disk.disk_errors("making a folder beside the data folder"):
+    with disk_errors("making a folder beside the data folder"):
         made = _make_parents(target)
         _sweep(target, layout)
     try:
         with _new_folder(target) as path:
             built = Building(target, path, layout)
             try:
-                with disk.disk_errors("preparing the export"):
+                with disk_errors("preparing the export"):
                     for folder in layout.folders:
                         (path / folder).mkdir(mode=disk.FOLDER_MODE)
                     _bring_cache(target / _CACHE, path / _CACHE)
@@ -191,7 +191,7 @@ def _make_parents(target: Path) -> list[Path]:
 @contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
     """A new folder to build in, locked.  Another builder's sweep may take one away before that."""
-    with disk.disk_errors("making a folder beside the data folder"):
+    with disk_errors("making a folder beside the data folder"):
         while True:
             path = target.with_name(f"{_building(target)}{secrets.token_hex(4)}")
             path.mkdir(mode=disk.FOLDER_MODE)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from octavo.errors import DamagedError, UsageError
+from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
@@ -122,7 +122,7 @@ def verify(
     started = time.monotonic()
     with open_source(url, layout) as source:
         source.drift.raise_if_any()
-        with disk.disk_errors("listing the data folder"):
+        with disk_errors("listing the data folder"):
             there = contents(layout, data_dir)
         with closing(Differences(_new_report(data_dir))) as found:
             verification = _Verification(source, layout, data_dir, options, there, found)

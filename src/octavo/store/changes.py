@@ -63,8 +63,8 @@ def append(
     undo: list[Undo],
     *,
     durable: bool,
-) -> None:
-    """Write lines at the end of a log.
+) -> Signature:
+    """Write lines at the end of a log; the state that the file has then.
 
     ``expected`` is the state of the file that the lines were made for; ConflictError if it is another one.
     ``undo`` takes what brings the file back, before anything is done to it.  Raises OSError, SyncError.
@@ -78,6 +78,7 @@ def append(
         write_all(system, descriptor, change.lines.encode(), change.at)
         if durable:
             sync(system, descriptor)
+        return Signature.of(os.fstat(descriptor))
     finally:
         os.close(descriptor)
 

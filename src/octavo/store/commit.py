@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 
-from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError
+from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError, disk_errors
 from octavo.layout.codec import Codec
 from octavo.store.changes import (
     Append,
@@ -34,7 +34,6 @@ from octavo.store.changes import (
     take_away,
     write_beside,
 )
-from octavo.store.disk import disk_errors
 from octavo.store.families import Changes, Family, LogFamily, LogFile, ParentLogs
 from octavo.store.journal import Entry, Journal
 from octavo.store.layers import Base, Layer, Overlay
@@ -259,11 +258,16 @@ class Committer:
         """Make changes of records durable.  The write lock is held.  Raises OctavoError, OSError."""
         if not changes:
             return
-        plans = {family: family.plan(own) for family in self.base.families if (own := _own(family, changes))}
-        owners = {change.file: family for family, plan in plans.items() for change in plan}
-        self._store([change for plan in plans.values() for change in plan], owners, changes)
-        for family in plans:
-            self._compact_wasteful(family, [f for f, owner in owners.items() if owner is family])
+        owners: dict[str, Family] = {}
+        planned: list[Change] = []
+        for family in self.base.concerned(changes):
+            for change in family.plan(changes):
+                owners[change.file] = family
+                planned.append(change)
+        if planned:
+            self._store(planned, owners, changes)
+            for file, family in owners.items():
+                self._compact_if_wasteful(family, file)
         if self.journal.end > _LARGEST_JOURNAL:
             self.checkpoint()
 
@@ -271,28 +275,26 @@ class Committer:
         """Make changes of files by the cheapest way that is atomic, and follow them in memory."""
         self.world.in_flight = frozenset(owners)
         try:
-            self._still_expected(owners)
             if len(planned) == 1 and self._is_atomic(planned[0]):
-                self._directly(planned[0], owners[planned[0].file])
-            elif planned:
-                self._by_journal(planned, owners)
+                found = self._directly(planned[0], owners[planned[0].file])
+            else:
+                found = self._by_journal(planned, owners)
             with self.world.change():
                 for family in dict.fromkeys(owners.values()):
-                    own = {c.file: c for c in planned if owners[c.file] is family}
-                    family.done(_own(family, changes), own)
+                    own = {change.file: change for change in planned if owners[change.file] is family}
+                    family.done(changes, own, found)
                     if isinstance(family, ParentLogs):
-                        by_file = family.by_file(changes.get(family.model, {}))
-                        self.base.locations[family.model].done(by_file, own)
+                        self.base.locations[family.model].done(changes, own, found)
                 self.world.in_flight = frozenset()
                 self._end()
         finally:
             self.world.in_flight = frozenset()
 
-    def _still_expected(self, owners: Mapping[str, Family]) -> None:
-        for file, family in owners.items():
-            if self.world.signature(file) != family.expected(file):
-                family.suspect(file)
-                raise ConflictError(f"{file} was changed by somebody else just now; try again")
+    def _check_expected(self, file: str, family: Family) -> None:
+        """Raise ConflictError if a file is not in the state that its change was planned for."""
+        if self.world.signature(file) != family.expected(file):
+            family.suspect(file)
+            raise ConflictError(f"{file} was changed by somebody else just now; try again")
 
     def _is_atomic(self, change: Change) -> bool:
         """Whether a change needs no journal: it is whole or not there by itself."""
@@ -300,22 +302,27 @@ class Committer:
             return False
         return not isinstance(change, Append) or change.count == 1
 
-    def _directly(self, change: Change, family: Family) -> None:
+    def _directly(self, change: Change, family: Family) -> dict[str, Signature]:
+        """Make a change that is atomic by itself durable; the state of its file then."""
         path, system = self.world.path(change.file), self.world.system
         made = ""
+        if not isinstance(change, Append):
+            self._check_expected(change.file, family)
         if isinstance(change, Replace):
             made = write_beside(system, path, change.content.encode(), durable=True)
         self._begin()
         undo: list[Undo] = []
         try:
             if isinstance(change, Append):
-                append(system, path, change, family.expected(change.file), undo, durable=True)
-                return
+                expected = family.expected(change.file)
+                return {change.file: append(system, path, change, expected, undo, durable=True)}
             if isinstance(change, Replace):
                 put_in_place(system, made, path, undo)
+                made = ""
             else:
                 made = take_away(system, path, undo)
             sync_folder(system, path.rpartition("/")[0])
+            return self._found(change)
         except BaseException as error:
             self._undo(undo, error, None)
             raise
@@ -323,7 +330,14 @@ class Committer:
             if made:
                 discard(system, made)
 
-    def _by_journal(self, planned: list[Change], owners: Mapping[str, Family]) -> None:
+    def _found(self, change: Change) -> dict[str, Signature]:
+        found = self.world.signature(change.file)
+        return {} if found is None else {change.file: found}
+
+    def _by_journal(self, planned: list[Change], owners: Mapping[str, Family]) -> dict[str, Signature]:
+        """Make changes durable together; the states of their files then."""
+        for file, family in owners.items():
+            self._check_expected(file, family)
         try:
             self.journal.add(Entry(self.journal.next_number, tuple(planned)))
         except SyncError as error:
@@ -333,20 +347,24 @@ class Committer:
         self._begin()
         undo: list[Undo] = []
         gone: list[str] = []
+        found: dict[str, Signature] = {}
         try:
             for change in planned:
-                self._make(change, owners[change.file].expected(change.file), undo, gone)
+                found |= self._make(change, owners[change.file].expected(change.file), undo, gone)
         except BaseException as error:
             self._undo(undo, error, self._take_back)
             raise
         for path in gone:
             discard(self.world.system, path)
+        return found
 
-    def _make(self, change: Change, expected: Signature | None, undo: list[Undo], gone: list[str]) -> None:
+    def _make(
+        self, change: Change, expected: Signature | None, undo: list[Undo], gone: list[str]
+    ) -> dict[str, Signature]:
         path, system = self.world.path(change.file), self.world.system
         match change:
             case Append():
-                append(system, path, change, expected, undo, durable=False)
+                return {change.file: append(system, path, change, expected, undo, durable=False)}
             case Replace():
                 made = write_beside(system, path, change.content.encode(), durable=False)
                 try:
@@ -356,6 +374,7 @@ class Committer:
                     raise
             case Remove():
                 gone.append(take_away(system, path, undo))
+        return self._found(change)
 
     def _take_back(self) -> None:
         self.journal.take_back()
@@ -406,16 +425,15 @@ class Committer:
             raise DiskError.of(error, "syncing the store") from error
         self._note_end()
 
-    def _compact_wasteful(self, family: Family, files: Iterable[str]) -> None:
-        """Compact the logs whose superseded lines outweigh their records.
+    def _compact_if_wasteful(self, family: Family, file: str) -> None:
+        """Compact a log whose superseded lines outweigh its records.
 
         The commit has happened; if the disk has no room for this, the log stays as it is.
         """
-        for file in files:
-            log = loaded_log(family, file)
-            if log is not None and log.is_wasteful:
-                with suppress(OSError, ConflictError, DiskError):
-                    self.compact(family, log)
+        log = loaded_log(family, file)
+        if log is not None and log.is_wasteful:
+            with suppress(OSError, ConflictError, DiskError):
+                self.compact(family, log)
 
     def compact(self, family: Family, log: LogFile) -> int:
         """Leave one line a record, in order; how many lines went.  The write lock is held.
@@ -451,14 +469,6 @@ class Committer:
             while self._writing is not None:
                 self._condition.wait()
         return there
-
-
-def _own(family: Family, changes: Changes) -> Changes:
-    """The changes that concern a family: of its own records, and of those that own its logs."""
-    models = set(family.codecs)
-    if isinstance(family, ParentLogs):
-        models.add(family.relation.parent)
-    return {model: changed for model, changed in changes.items() if model in models}
 
 
 def loaded_log(family: Family, file: str) -> LogFile | None:

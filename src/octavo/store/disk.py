@@ -16,20 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from octavo.errors import DiskError, UsageError
+from octavo.errors import UsageError, disk_errors
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 _AT_FDCWD, _NOREPLACE, _EXCHANGE = -100, 1, 2
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-@contextmanager
-def disk_errors(doing: str) -> Iterator[None]:
-    """Turn what the system refuses inside the block into a DiskError that says what was being done."""
-    try:
-        yield
-    except OSError as error:
-        raise DiskError.of(error, doing) from error
 
 
 def make_folder(path: Path) -> None:

@@ -38,6 +38,11 @@ class Changed(NamedTuple):
 Changes: TypeAlias = Mapping[str, Mapping[Key, Changed]]
 """By model and key."""
 
+Found: TypeAlias = Mapping[str, Signature]
+"""The state of each file that a commit has written."""
+
+_NOTHING: Mapping[Key, Changed] = {}
+
 _GARBAGE = 64
 """superseded lines that a log may have, beside as many as it has records"""
 
@@ -99,8 +104,9 @@ class Family:
         """Change what is in memory."""
         if self._all is None:
             return
-        for model, changed in changes.items():
-            records = self._all[model]
+        for model, records in self._all.items():
+            if not (changed := changes.get(model)):
+                continue
             indexes = [i for s, i in self._indexes.items() if self._hosts(model, s)]
             for key, change in changed.items():
                 if (old := records.get(key)) is not None:
@@ -126,8 +132,11 @@ class Family:
         """The state of a file that :meth:`plan` planned for; None: there is none yet."""
         raise NotImplementedError
 
-    def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
-        """The planned changes were made: change what is in memory.  ``files`` are those of this family."""
+    def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
+        """The planned changes were made: change what is in memory.
+
+        ``files`` are the changes of this family's, and ``found`` has the state that each file has now.
+        """
         raise NotImplementedError
 
     def expect(self, log: LogFile) -> None:
@@ -198,15 +207,15 @@ class DocumentFamily(Family):
             for key, record in sorted(records.items(), key=lambda item: order(item[1]))
         ]
 
-    def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
-        for name, changed in changes.items():
-            for key, change in changed.items():
+    def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
+        for name, texts in self._document.texts.items():
+            for key, change in changes.get(name, _NOTHING).items():
                 if change.after is None:
-                    self._document.texts[name].pop(key, None)
+                    texts.pop(key, None)
                 else:
-                    self._document.texts[name][key] = self.codecs[name].encode(change.after)
+                    texts[key] = self.codecs[name].encode(change.after)
         self._take(changes)
-        self._signature = self.world.signature(self.family.path)
+        self._signature = found.get(self.family.path)
 
 
 class RecordFamily(Family):
@@ -290,7 +299,7 @@ class RecordFamily(Family):
 
     def plan(self, changes: Changes) -> list[Change]:
         planned: list[Change] = []
-        for key, change in changes[self.model].items():
+        for key, change in changes.get(self.model, _NOTHING).items():
             file = self._namer.file(key)
             if change.after is not None:
                 planned.append(Replace(file, self._codec.encode(change.after).decode()))
@@ -298,24 +307,24 @@ class RecordFamily(Family):
                 planned.append(Remove(file))
         return planned
 
-    def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
+    def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
         self._take(changes)
-        for key, change in changes[self.model].items():
+        for key, change in changes.get(self.model, _NOTHING).items():
             file = self._namer.file(key)
             self._read.pop(file, None)
-            if change.after is not None and (found := self.world.signature(file)) is not None:
-                self._read[file] = found, key, change.after
+            if change.after is not None and file in found:
+                self._read[file] = found[file], key, change.after
 
 
 def lines_of(codecs: Mapping[str, Codec], changes: Changes) -> list[bytes]:
     """What is to be appended to a log for these changes."""
     found = []
-    for model, changed in changes.items():
-        for key, change in changed.items():
+    for model, codec in codecs.items():
+        for key, change in changes.get(model, _NOTHING).items():
             if change.after is not None:
-                found.append(codecs[model].encode(change.after))
+                found.append(codec.encode(change.after))
             elif change.before is not None:
-                found.append(codecs[model].encode_tombstone(key))
+                found.append(codec.encode_tombstone(key))
     return found
 
 
@@ -405,10 +414,10 @@ class LogFamily(Family):
         if (found := self.world.signature(file)) is not None:
             self.log.signature = found
 
-    def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
+    def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
         self._take(changes)
         if self._log is not None and (change := files.get(self.family.path)) is not None:
-            self._log.written(change, self.world.signature(self.family.path))
+            self._log.written(change, found.get(self.family.path))
 
 
 class Namer:
@@ -637,8 +646,8 @@ class ParentLogs(Family):
             found = self.world.signature(file) or found
         return Tail(size, log.ended, found)
 
-    def done(self, changes: Changes, files: Mapping[str, Change]) -> None:
-        by_file = self.by_file(changes.get(self.model, {}))
+    def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
+        by_file = self.by_file(changes.get(self.model, _NOTHING))
         for file, change in files.items():
             log = self._logs.get(file)
             if log is None or isinstance(change, Remove):
@@ -650,7 +659,7 @@ class ParentLogs(Family):
                 live.pop(key, None)
                 if changed.after is not None:
                     live[key] = changed.after
-            log.written(change, self.world.signature(file))
+            log.written(change, found.get(file))
             self._used += log.log.size - before
 
     def in_memory(self, file: str) -> LogFile | None:

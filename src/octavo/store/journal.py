@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
 
 import msgspec
 
@@ -59,7 +58,13 @@ _encode = msgspec.json.Encoder().encode
 def encode_entry(entry: Entry) -> bytes:
     """An entry as its line."""
     text = _encode(entry)
-    return b"%s %s\n" % (blake2b(text, digest_size=_DIGEST).hexdigest().encode(), text)
+    return b"%s %s\n" % (_digest(text), text)
+
+
+def _digest(text: bytes) -> bytes:
+    from hashlib import blake2b
+
+    return blake2b(text, digest_size=_DIGEST).hexdigest().encode()
 
 
 def read_entries(data: bytes) -> tuple[list[Entry], int]:
@@ -89,7 +94,7 @@ def _lines(data: bytes) -> Iterator[bytes]:
 
 def _entry(line: bytes) -> Entry | None:
     digest, _, text = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or digest != blake2b(text, digest_size=_DIGEST).hexdigest().encode():
+    if not line.endswith(b"\n") or digest != _digest(text):
         return None
     try:
         return _decode(text)

@@ -6,12 +6,12 @@ which are there at all.  What it has not changed it asks the layer below.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from octavo.errors import ConflictError
 from octavo.layout.codec import Codec
-from octavo.layout.layout import Kind, Layout
+from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.stored import Key, Stored
 from octavo.store.families import (
     Changed,
@@ -26,6 +26,9 @@ from octavo.store.families import (
 from octavo.store.index import Index, Spec, extractor
 from octavo.store.locations import Locations
 from octavo.store.world import World
+
+_REMEMBERED = 10_000
+"""files of which the family is remembered"""
 
 
 class Layer(Protocol):
@@ -47,20 +50,49 @@ class Base:
     def __init__(self, world: World, layout: Layout, codecs: Mapping[str, Codec], budget: int) -> None:
         """``budget``: bytes of logs per parent to hold in memory, as they are in their files."""
         self.world, self.layout, self.codecs = world, layout, codecs
-        self.families: list[Family] = []
+        self._budget = budget
         self._by_model: dict[str, Family] = {}
         self._by_path: dict[str, Family] = {}
+        self._by_file: dict[str, Family | None] = {}
         self.locations: dict[str, Locations] = {}
-        for family in layout.families:
-            made = self._made(family, budget)
-            self.families.append(made)
-            self._by_path[family.path] = made
-            for place in family.places:
-                self._by_model[place.model.name] = made
-            if isinstance(made, ParentLogs):
-                self.locations[made.model] = Locations(made)
+        self._owned = {
+            place.model.name: [
+                other.model.name
+                for other in layout.places
+                if other.kind is Kind.LOG_PER_PARENT
+                and other.relation is not None
+                and other.relation.parent == place.model.name
+            ]
+            for place in layout.places
+        }
 
-    def _made(self, family: Any, budget: int) -> Family:
+    def family(self, model: str) -> Family:
+        """The files in which a model's records live."""
+        found = self._by_model.get(model)
+        return self._make(model) if found is None else found
+
+    def _make(self, model: str) -> Family:
+        with self.world.mutex:
+            if model not in self._by_model:
+                path = self.layout.host(model).path
+                family = next(f for f in self.layout.families if f.path == path)
+                made = self._by_path[path] = self._of_kind(family)
+                if isinstance(made, ParentLogs):
+                    self.locations[made.model] = Locations(made)
+                self._by_file.clear()
+                for place in family.places:
+                    self._by_model[place.model.name] = made
+            return self._by_model[model]
+
+    def concerned(self, models: Iterable[str]) -> list[Family]:
+        """The files that a change of these models' records may change: the logs that they own, too."""
+        found: dict[Family, None] = {}
+        for model in models:
+            for name in (model, *self._owned[model]):
+                found[self.family(name)] = None
+        return list(found)
+
+    def _of_kind(self, family: FileFamily) -> Family:
         match family.kind:
             case Kind.DOCUMENT:
                 return DocumentFamily(self.world, family, self.codecs)
@@ -68,37 +100,40 @@ class Base:
                 return RecordFamily(self.world, family, self.codecs)
             case Kind.LOG:
                 return LogFamily(self.world, family, self.codecs)
-        return ParentLogs(self.world, family, self.codecs, budget)
-
-    def family(self, model: str) -> Family:
-        """The files in which a model's records live."""
-        return self._by_model[model]
+        return ParentLogs(self.world, family, self.codecs, self._budget)
 
     def suspect(self, files: set[str] | None) -> None:
         """These files may have changed; None: any may have."""
         if files is None:
-            for made in self.families:
+            for made in self._by_path.values():
                 made.suspect(None)
             for locations in self.locations.values():
                 locations.suspect(None)
             return
         for file in files:
+            made_for = self._family_of(file)
+            if made_for is not None:
+                made_for.suspect(file)
+                if isinstance(made_for, ParentLogs):
+                    self.locations[made_for.model].suspect(file)
+
+    def _family_of(self, file: str) -> Family | None:
+        """The family in memory that a file belongs to, if there is one."""
+        if file not in self._by_file:
+            if len(self._by_file) > _REMEMBERED:
+                self._by_file.clear()
             family = self.layout.family(file)
-            if family is None:
-                continue
-            made = self._by_path[family.path]
-            made.suspect(file)
-            if isinstance(made, ParentLogs):
-                self.locations[made.model].suspect(file)
+            self._by_file[file] = None if family is None else self._by_path.get(family.path)
+        return self._by_file[file]
 
     def record(self, model: str, key: Key) -> Stored | None:
-        family = self._by_model[model]
+        family = self.family(model)
         if isinstance(family, ParentLogs):
             return self.locations[model].find(key)
         return family.record(model, key)
 
     def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
-        family = self._by_model[host]
+        family = self.family(host)
         if not isinstance(family, ParentLogs):
             return family.find(host, spec, values)
         if spec == Spec(family.model, family.relation.fields):
@@ -119,7 +154,7 @@ class Base:
         return []
 
     def all(self, model: str) -> Iterator[Stored]:
-        family = self._by_model[model]
+        family = self.family(model)
         if isinstance(family, ParentLogs):
             return family.all()
         return iter(list(family.records(model).values()))

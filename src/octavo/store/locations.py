@@ -9,13 +9,11 @@ of the machine, as nothing in it is ever synced.
 from __future__ import annotations
 
 import os
-import shutil
 import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -25,7 +23,7 @@ from octavo.errors import DamagedError, DiskError
 from octavo.layout.record import attribute, member
 from octavo.layout.stored import Key, Stored, encode, key_getter
 from octavo.store.changes import Append, Change, Remove
-from octavo.store.families import Changed, ParentLogs, list_files
+from octavo.store.families import Changed, Changes, Found, ParentLogs, list_files
 from octavo.store.shared import boot_id
 from octavo.store.system import FOLDER_MODE, Signature, open_to_read, read_whole
 
@@ -113,6 +111,8 @@ class Locations:
         self._catch_up()
 
     def _open(self) -> None:
+        import shutil
+
         above = os.path.dirname(self.path)
         for name in os.listdir(above) if os.path.isdir(above) else ():
             if name != os.path.basename(self.path):
@@ -267,22 +267,30 @@ class Locations:
     def _note(self, transaction: lmdb.Transaction, file: str, number: int, found: Signature) -> None:
         transaction.put(_log_key(file), _FILE.pack(number, *found), db=self._logs)
 
-    def done(self, by_file: Mapping[str, Mapping[Key, Changed]], files: Mapping[str, Change]) -> None:
-        """A commit has changed logs: follow it, where there is an index that could.  Under the write lock."""
+    def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
+        """A commit has changed logs: follow it, where there is an index that could.  Under the write lock.
+
+        As :meth:`ParentLogs.done`.
+        """
         with self._mutex:
             if self._environment is None:
                 if not os.path.exists(self.path):
                     return
                 self._open()
+            by_file = self.logs.by_file(changes.get(self.logs.model, {}))
             for file, change in files.items():
-                self._close_file(file)
                 if isinstance(change, Append):
-                    self._appended(file, change, by_file.get(file, {}))
-                elif not isinstance(change, Remove):
-                    self._index(file, own=True)
+                    self._appended(file, change, by_file.get(file, {}), found.get(file))
+                    continue
+                self._close_file(file)
+                if isinstance(change, Remove):
+                    continue
+                self._index(file, own=True)
 
-    def _appended(self, file: str, change: Append, changed: Mapping[Key, Changed]) -> None:
-        noted, found = self._noted(file), self.world.signature(file)
+    def _appended(
+        self, file: str, change: Append, changed: Mapping[Key, Changed], found: Signature | None
+    ) -> None:
+        noted = self._noted(file)
         if noted is None or found is None or noted[1].size != change.at:
             self.suspect(file)
             return
@@ -319,14 +327,20 @@ class Locations:
             self._environment = None
 
 
+def _digest(raw: bytes) -> bytes:
+    from hashlib import sha256
+
+    return sha256(raw).digest()
+
+
 def _raw_key(key: Key) -> bytes:
     raw = encode(key)
-    return raw if len(raw) <= _LONGEST_KEY else b"~" + sha256(raw).digest()
+    return raw if len(raw) <= _LONGEST_KEY else b"~" + _digest(raw)
 
 
 def _log_key(file: str) -> bytes:
     raw = file.encode()
-    return b"f" + (raw if len(raw) <= _LONGEST_KEY else sha256(raw).digest())
+    return b"f" + (raw if len(raw) <= _LONGEST_KEY else _digest(raw))
 
 
 def _number_key(number: int) -> bytes:

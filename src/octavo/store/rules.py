@@ -10,7 +10,7 @@ import msgspec
 
 from octavo.errors import DamagedError, UsageError
 from octavo.layout.codec import Codec
-from octavo.layout.layout import Kind, Layout, Place
+from octavo.layout.layout import Layout, Place
 from octavo.layout.order import file_order
 from octavo.layout.record import Record
 from octavo.layout.stored import encode, key_getter
@@ -20,16 +20,26 @@ from octavo.store.content import Checks
 from octavo.store.index import Spec
 
 
+class Codecs(dict[str, Codec]):
+    """The codec of each model, made when it is first asked for."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self._layout = layout
+
+    def __missing__(self, model: str) -> Codec:
+        made = Codec(self._layout, self._layout.host(model))
+        self[made.place.model.name] = made
+        self.update({child.place.model.name: child for child in made.children})
+        return self[model]
+
+
 class Rules:
     """Keys, uniques, foreign keys and types of every model, and the codecs of its records."""
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.codecs: dict[str, Codec] = {}
-        for place in layout.places:
-            if place.kind is not Kind.EMBEDDED:
-                codec = self.codecs[place.model.name] = Codec(layout, place)
-                self.codecs |= {child.place.model.name: child for child in codec.children}
+        self.codecs = Codecs(layout)
         datamodel = layout.datamodel
         self.hosts = {place.model.name: layout.host(place.model.name).model.name for place in layout.places}
         """the model in whose records each model's are written"""

@@ -25,15 +25,21 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
-from octavo.errors import BusyError, ConflictError, DamagedError, DiskError, OctavoError, UsageError
+from octavo.errors import (
+    BusyError,
+    ConflictError,
+    DamagedError,
+    DiskError,
+    OctavoError,
+    UsageError,
+    disk_errors,
+)
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import Key
 from octavo.store.commit import Committer
-from octavo.store.disk import disk_errors
 from octavo.store.integrity import Writable
 from octavo.store.journal import Journal
 from octavo.store.layers import Base
@@ -45,6 +51,9 @@ from octavo.store.system import FOLDER_MODE, SYSTEM, FileSystem
 from octavo.store.view import View
 from octavo.store.watch import watch
 from octavo.store.world import Behind, World
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 T = TypeVar("T")
 Durability = Literal["full", "batched"]
@@ -70,7 +79,7 @@ class Store:
 
     def __init__(
         self,
-        data_dir: Path,
+        data_dir: Path | str,
         layout: Layout,
         *,
         durability: Durability,
@@ -79,7 +88,7 @@ class Store:
         system: FileSystem,
         resolve: Resolve | None,
     ) -> None:
-        self.data_dir, self.layout = data_dir, layout
+        self.layout = layout
         self.lock_timeout, self.system = lock_timeout, system
         self.rules = Rules(layout)
         self._root = os.path.abspath(data_dir)
@@ -108,20 +117,19 @@ class Store:
 
         Raises UsageError if there is no store, DamagedError if it cannot be recovered, BusyError, DiskError.
         """
-        folder = Path(data_dir)
-        for name in ("", *(name for name in layout.folders if name != "cache")):
-            place = folder / name
-            if place.is_symlink() and name:
+        if not os.path.isdir(data_dir) or not set(os.listdir(data_dir)) - {"cache"}:
+            raise UsageError(
+                f"{data_dir} is no store",
+                hint="make one by `octavo export`, or an empty one by `octavo scaffold`",
+            )
+        for name in layout.folders:
+            place = os.path.join(data_dir, name)
+            if os.path.islink(place):
                 raise DamagedError("is a symbolic link, which a folder of a store never is", file=name)
-            if not place.is_dir():
-                if not name or not any(folder.iterdir()):
-                    raise UsageError(
-                        f"{folder} is no store: it has no {name or 'such folder'}",
-                        hint="make one by `octavo export`, or an empty one by `octavo scaffold`",
-                    )
+            if name != "cache" and not os.path.isdir(place):
                 raise DamagedError("the folder is missing", file=name)
         return cls(
-            folder,
+            data_dir,
             layout,
             durability=durability,
             lock_timeout=lock_timeout,
