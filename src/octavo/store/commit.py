@@ -20,8 +20,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 
-from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError, disk_errors
-from octavo.layout.codec import Codec
+from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError
 from octavo.store.changes import (
     Append,
     Change,
@@ -49,8 +48,9 @@ _LARGEST_JOURNAL = 4 << 20
 class Group:
     """Transactions that are written together."""
 
-    def __init__(self, below: Layer, codecs: Mapping[str, Codec]) -> None:
-        self.overlay = Overlay(below, codecs)
+    def __init__(self, overlay: Overlay) -> None:
+        self.overlay = overlay
+        """what they have changed: that of the first, into which the others' were merged"""
         self.done = False
         self.error: OctavoError | None = None
 
@@ -63,11 +63,12 @@ class Committer:
         base: Base,
         journal: Journal,
         lock: ProcessLock,
-        enter: Callable[[], None],
+        enter: Callable[[bool], None],
         *,
         batched: bool,
     ) -> None:
-        """``enter`` is called whenever the write lock was taken: it brings what is in memory up to date.
+        """``enter`` is called whenever the write lock was taken, and told whether there is another lock than
+        before: it brings what is in memory up to date.
 
         ``batched``: commits do not wait to be written; somebody has to call :meth:`flush` now and then.
         """
@@ -140,11 +141,13 @@ class Committer:
 
     def _take(self, timeout: float | None) -> None:
         if not self._held_since:
-            with disk_errors("taking the write lock"):
-                self.lock.acquire(timeout)
+            try:
+                opened = self.lock.acquire(timeout)
+            except OSError as error:
+                raise DiskError.of(error, "taking the write lock") from error
             self._held_since = time.monotonic()
             try:
-                self._enter()
+                self._enter(opened)
             except BaseException:
                 self._let_go()
                 raise
@@ -174,12 +177,12 @@ class Committer:
                 overlay.check()
                 if not overlay.changes:
                     return None
-                group = self._staged
-                if group is None:
-                    group = self._staged = Group(self.top, self.base.codecs)
                 with self.world.change() if self.batched else nullcontext():
-                    group.overlay.merge(overlay)
-                return group
+                    if self._staged is None:
+                        self._staged = Group(overlay)
+                    else:
+                        self._staged.overlay.merge(overlay)
+                    return self._staged
         finally:
             self.abandon()
 
@@ -246,13 +249,13 @@ class Committer:
     def _write(self, group: Group) -> OctavoError | None:
         """Make a group durable, and part of what is in memory; or the reason why it is not."""
         try:
-            if self._broken is not None:
-                raise self._broken
-            with disk_errors("writing to the store"):
+            if self._broken is None:
                 self.write(group.overlay.net)
+            return self._broken
         except OctavoError as error:
             return error
-        return None
+        except OSError as error:
+            return DiskError.of(error, "writing to the store")
 
     def write(self, changes: Changes) -> None:
         """Make changes of records durable.  The write lock is held.  Raises OctavoError, OSError."""
@@ -411,7 +414,7 @@ class Committer:
 
     def _note_end(self) -> None:
         if self.world.state is not None:
-            self.world.state.journal_end = self.journal.end
+            self.world.state.note_journal(self.journal.end)
 
     def checkpoint(self) -> None:
         """Sync the files that the journal names, and remove it.  Under the write lock.  Raises DiskError."""

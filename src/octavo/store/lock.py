@@ -1,19 +1,18 @@
 """Who may write: one at a time, across threads and processes.
 
 Between processes the kernel's advisory lock on ``cache/write.lock`` decides (flock): it dies with its holder,
-and those who wait get it in the order in which they came.  What stands in the file only says who took it
-last, for an error's message.  Threads of one process take turns before that, in their order too.
+and those who wait get it in the order in which they came.  Threads of one process take turns before that, in
+their order too.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import socket
-import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 
 from octavo.errors import BusyError
@@ -63,15 +62,18 @@ class Turns:
 class ProcessLock:
     """The kernel's lock on one file, held by this process or not."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, holder: Callable[[], str]) -> None:
+        """``holder`` says who holds it, for an error's message."""
+        self.path, self._holder = path, holder
         self._descriptor = -1
 
-    def acquire(self, timeout: float | None) -> None:
+    def acquire(self, timeout: float | None) -> bool:
         """Take the lock, waiting ``timeout`` seconds at most (None: forever).
 
-        Raises BusyError, which names the holder, when the time is up; OSError as the system does.
+        Whether its file had to be opened: the first time, or as there is another one now.  Raises BusyError,
+        which names the holder, when the time is up; OSError as the system does.
         """
+        opened = False
         end = None if timeout is None else time.monotonic() + timeout
         while True:
             descriptor = self._descriptor
@@ -79,14 +81,14 @@ class ProcessLock:
                 descriptor = os.open(
                     self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE
                 )
+                opened = True
             try:
                 if not _lock(descriptor, None if end is None else end - time.monotonic()):
-                    raise BusyError(timeout or 0, _holder(descriptor))
+                    raise BusyError(timeout or 0, self._holder())
                 # Somebody may have removed the file, or put another store in the place of this one.
                 if _is_still(descriptor, self.path):
                     self._descriptor = descriptor
-                    _sign(descriptor)
-                    return
+                    return opened
             except BaseException:
                 os.close(descriptor)
                 self._descriptor = -1
@@ -149,21 +151,10 @@ def _is_still(descriptor: int, path: str) -> bool:
         return False
 
 
-def _sign(descriptor: int) -> None:
-    text = f"{os.getpid()}\t{socket.gethostname()}\t{time.time():.0f}\t{_program()}\n".encode()
-    with suppress(OSError):
-        os.pwrite(descriptor, text.ljust(200)[:200], 0)
-
-
-def _program() -> str:
-    return " ".join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:2]])[:60]
-
-
-def _holder(descriptor: int) -> str:
-    """Who took the lock last, in words."""
+def process_name(pid: int) -> str:
+    """What the system calls a process, without what it was started with; empty if it does not say."""
     try:
-        pid, host, since, program = os.pread(descriptor, 200, 0).decode().rstrip().split("\t")
-        at = time.strftime("%H:%M:%S", time.localtime(int(since)))
-    except (OSError, ValueError):
-        return "another process"
-    return f"process {pid} on {host} ({program}) since {at}"
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

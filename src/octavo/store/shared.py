@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import mmap
 import os
+import time
 from functools import cache
 
 from octavo.store.system import FILE_MODE
 
 _SIZE = 4096
 _MAGIC = int.from_bytes(b"OCTAVO\x00\x01", "little")
-_MAGIC_AT, _BOOT_AT, COUNT, _JOURNAL_AT = 0, 1, 2, 3
+_MAGIC_AT, _BOOT_AT, COUNT, _JOURNAL_AT, _JOURNALS_AT, _HOLDER_AT, _SINCE_AT = range(7)
 """where in the page each number stands; the count is looked at for every answer"""
 
 
@@ -31,7 +32,6 @@ def boot_id() -> int:
     except OSError:
         # Without a number of the boot, the hour of its beginning has to do.
         import socket
-        import time
 
         text = f"{socket.gethostname()} {(time.time() - time.monotonic()) // 3600}".encode()
     return int.from_bytes(text.replace(b"-", b"").strip()[:16].rjust(16, b"0"), "little") & (2**63 - 1)
@@ -71,9 +71,25 @@ class SharedState:
         """How many bytes of the journal hold whole entries."""
         return self.words[_JOURNAL_AT]
 
-    @journal_end.setter
-    def journal_end(self, size: int) -> None:
-        self.words[_JOURNAL_AT] = size
+    @property
+    def journals(self) -> int:
+        """How often the journal has begun anew."""
+        return self.words[_JOURNALS_AT]
+
+    def note_journal(self, end: int) -> None:
+        """The journal's whole entries end here; at 0 it begins anew.  Under the write lock only."""
+        self.words[_JOURNAL_AT] = end
+        if end == 0:
+            self.words[_JOURNALS_AT] += 1
+
+    def sign(self) -> None:
+        """This process holds the write lock now."""
+        self.words[_HOLDER_AT] = os.getpid()
+        self.words[_SINCE_AT] = int(time.time())
+
+    def holder(self) -> tuple[int, int]:
+        """The process that took the write lock last, and when, in seconds of the epoch."""
+        return self.words[_HOLDER_AT], self.words[_SINCE_AT]
 
     def begin(self) -> None:
         """A commit begins to change files: the count becomes odd.  Under the write lock only."""

@@ -23,9 +23,9 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from octavo.errors import (
     BusyError,
@@ -43,7 +43,7 @@ from octavo.store.commit import Committer
 from octavo.store.integrity import Writable
 from octavo.store.journal import Journal
 from octavo.store.layers import Base
-from octavo.store.lock import ProcessLock
+from octavo.store.lock import ProcessLock, process_name
 from octavo.store.recovery import Resolve, recover
 from octavo.store.rules import Rules
 from octavo.store.shared import COUNT, SharedState
@@ -72,6 +72,36 @@ _PATIENT_TRIES = 50
 
 class Transaction(Writable):
     """Rows that can be read and changed; see :meth:`Store.transaction`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "layer":
+            raise UsageError("the transaction has ended")
+        raise AttributeError(name)
+
+
+class Begun:
+    """A transaction's ``with`` block."""
+
+    __slots__ = ("_overlay", "_store", "_timeout", "_transaction")
+
+    def __init__(self, store: Store, timeout: float | None) -> None:
+        self._store, self._timeout = store, timeout
+
+    def __enter__(self) -> Transaction:
+        self._overlay = self._store._committer.begin(self._timeout)
+        self._transaction = Transaction(self._store.rules, self._overlay)
+        return self._transaction
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        store = self._store
+        del self._transaction.layer
+        if error is None:
+            store._committer.commit(self._overlay)
+            store._committed()
+            return
+        store._committer.abandon()
+        if isinstance(error, Behind):
+            raise _unlocked() from None
 
 
 class Store:
@@ -146,7 +176,7 @@ class Store:
             os.makedirs(os.path.join(root, "cache"), FOLDER_MODE, exist_ok=True)
         except OSError:
             self.read_only = True
-        lock = ProcessLock(os.path.join(root, _LOCK))
+        lock = ProcessLock(os.path.join(root, _LOCK), self._holder)
         self._identity = _identity(root)
         state = self._open_state()
         watching = watch(root, [f for f in self.layout.folders if not f.startswith(("cache", "journal"))])
@@ -159,6 +189,8 @@ class Store:
         self._view = View(self.rules, self._base)
         self._keeper: _Keeper | None = None
         self._last_commit = 0.0
+        self._journals = -1
+        """which of its lives the journal is in, as far as is known here"""
         _stores.add(self)
         try:
             if state is None or not state.is_current or state.commits % 2:
@@ -188,14 +220,24 @@ class Store:
             return
         self._committer.abandon()
 
-    def _enter(self) -> None:
+    def _holder(self) -> str:
+        """Who holds the write lock, in words."""
+        pid, since = self._world.state.holder() if self._world.state else (0, 0)
+        if not pid:
+            return "another process"
+        name = process_name(pid)
+        at = time.strftime("%H:%M:%S", time.localtime(since))
+        return f"process {pid}{f' ({name})' if name else ''} since {at}"
+
+    def _enter(self, opened: bool) -> None:
         """The write lock was taken: bring everything up to date."""
         world = self._world
-        if _identity(self._root) != self._identity:
-            raise _replaced()
         state = world.state
-        if state is not None and not _is_there(os.path.join(self._root, _STATE), state.inode):
-            state = None
+        if opened:
+            if _identity(self._root) != self._identity:
+                raise _replaced()
+            if state is not None and not _is_there(os.path.join(self._root, _STATE), state.inode):
+                state = None
         if state is None or not state.is_current or state.commits % 2:
             with disk_errors("recovering the store"):
                 if state is None:
@@ -203,14 +245,16 @@ class Store:
                 if not state.is_current:
                     state.begin()
                 recover(self._root, self.layout, self._journal, self.system, self._resolve)
-            state.journal_end = 0
+            state.note_journal(0)
             state.start()
             with world.change():
                 world.use(state)
                 self._base.suspect(None)
-        else:
+        elif (state.journals, state.journal_end) != (self._journals, self._journal.end):
             with disk_errors("reading the journal"):
                 self._journal.catch_up(state.journal_end)
+        self._journals = state.journals
+        state.sign()
         with world.mutex:
             self._refresh()
 
@@ -288,38 +332,24 @@ class Store:
         """Read while nobody can write."""
         overlay = self._committer.begin(self.lock_timeout if timeout is None else timeout)
         try:
-            with self._reading():
-                return work(View(self.rules, overlay))
+            return work(View(self.rules, overlay))
+        except Behind:
+            raise _unlocked() from None
         finally:
             self._committer.abandon()
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except Behind:
-            raise ConflictError("the store was changed by somebody who does not hold its lock") from None
-
-    @contextmanager
-    def transaction(self, *, timeout: float | None = None) -> Iterator[Transaction]:
+    def transaction(self, *, timeout: float | None = None) -> Begun:
         """Rows to read and change, for the length of a ``with`` block; committed when it ends.
 
         If the block raises, nothing has changed.  ``timeout``: seconds to wait for the write lock, by default
-        the store's.  Raises BusyError, with the holder, when they are over; ConflictError if what the
-        transaction was built on was replaced; DiskError if it could not be made durable.
+        the store's.  Entering raises BusyError, with the holder, when they are over; leaving raises
+        ConflictError if what the transaction was built on was replaced, DiskError if it could not be made
+        durable.
         """
         self._check_open()
         if self.read_only:
             raise DiskError("the store cannot be written to here")
-        overlay = self._committer.begin(self.lock_timeout if timeout is None else timeout)
-        try:
-            with self._reading():
-                yield Transaction(self.rules, overlay)
-        except BaseException:
-            self._committer.abandon()
-            raise
-        self._committer.commit(overlay)
-        self._committed()
+        return Begun(self, self.lock_timeout if timeout is None else timeout)
 
     def _committed(self) -> None:
         if self._journal.end or self._committer.batched:
@@ -439,6 +469,10 @@ os.register_at_fork(after_in_child=_after_fork)
 def _identity(path: str) -> tuple[int, int]:
     found = os.stat(path)
     return found.st_dev, found.st_ino
+
+
+def _unlocked() -> ConflictError:
+    return ConflictError("the store was changed by somebody who does not hold its lock")
 
 
 def _replaced() -> ConflictError:
