@@ -78,13 +78,15 @@ class Data:
         )
 
     def message(self, chat: str) -> Any:
+        seconds, milliseconds = divmod(rng.randrange(86_400_000), 1000)
+        clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{milliseconds:03}"
         return self.make(
             "Message",
             id=str(uuid.UUID(int=rng.getrandbits(128), version=4)),
             chatId=chat,
             role="USER",
             content="It was a dark and stormy night. " * 14,
-            _createdAt=f"2025-01-{rng.randrange(1, 29):02}T12:{rng.randrange(60):02}:00.000Z",
+            _createdAt=f"2025-01-01T{clock}Z",
         )
 
     def write_owners(self) -> None:

@@ -25,21 +25,20 @@ from octavo.layout.stored import (
     SHA256,
     TEXT,
     Key,
+    Noted,
     Shape,
     Stored,
     array_attribute,
     encode,
     is_json_text,
     key_getter,
+    plain,
 )
 from octavo.layout.types import ColumnType, one_line
 from octavo.schema.datamodel import ScalarField
 
 if TYPE_CHECKING:
     from octavo.layout.unfold import Unfolder
-
-_UNKNOWN = "_unknown"
-"""where in a stored record's ``__dict__`` the members stand that the schema does not know"""
 
 
 class Codec:
@@ -109,9 +108,8 @@ class Codec:
             found.take_span(key)
         found.take_span("_model")
         stored = self.shape.type(**values)
-        if left := found.left_members():
-            stored.__dict__[_UNKNOWN] = left
-        return stored
+        unknown = found.left_members()
+        return Noted(stored, unknown) if unknown else stored
 
     def encode(self, stored: Stored) -> bytes:
         """The bytes of a record as they stand in its file: a line without its end, the content of a record
@@ -124,7 +122,7 @@ class Codec:
         return self._text(stored, 2)
 
     def _has_unknown(self, stored: Stored) -> bool:
-        return _UNKNOWN in stored.__dict__ or any(
+        return type(stored) is Noted or any(
             child._has_unknown(item)
             for child in self.children
             for item in getattr(stored, array_attribute(child.place))
@@ -132,7 +130,7 @@ class Codec:
 
     def unknown_keys(self, stored: Stored) -> list[tuple[Place, str]]:
         """The keys that the schema does not know, in the record and in what is embedded in it."""
-        found = [(self.place, key) for key, _ in stored.__dict__.get(_UNKNOWN, ())]
+        found = [(self.place, key) for key, _ in _unknown(stored)]
         for child in self.children:
             for item in getattr(stored, array_attribute(child.place)):
                 found += child.unknown_keys(item)
@@ -163,7 +161,7 @@ class Codec:
         for key in self.shape.own:
             if key != "_version" and (value := getattr(stored, OWN_ATTRIBUTES[key])) is not UNSET:
                 found.append((encode(key), encode(value)))
-        found += [(encode(key), value) for key, value in stored.__dict__.get(_UNKNOWN, ())]
+        found += [(encode(key), value) for key, value in _unknown(stored)]
         return found
 
     def _text(self, stored: Stored, depth: int | None) -> bytes:
@@ -184,7 +182,7 @@ class Codec:
     def record(self, stored: Stored) -> Record:
         """The row of a stored record's own model.  Of an embedded one, ask its parent's codec."""
         if self.shape.is_record:
-            return cast(Record, stored)
+            return cast(Record, plain(stored))
         return self._exact(self._to_record(stored), stored)
 
     def embedded(self, stored: Stored, child: Codec) -> list[Record]:
@@ -219,9 +217,9 @@ class Codec:
 
         What ``before`` holds beside that (its payload's digest, keys that the schema does not know) is kept.
         """
-        unknown = () if before is None else before.__dict__.get(_UNKNOWN, ())
-        if self.shape.is_record and not unknown:
-            return record
+        unknown = _unknown(before)
+        if self.shape.is_record:
+            return Noted(record, unknown) if unknown else record
         values = {attribute(f): getattr(record, attribute(f)) for f in self.place.fields}
         for child in self.children:
             values[array_attribute(child.place)] = list(embedded[child.place.array])
@@ -232,9 +230,7 @@ class Codec:
         if self._texts:
             values |= self._one_line(values)
         stored = self.shape.type(**values)
-        if unknown:
-            stored.__dict__[_UNKNOWN] = unknown
-        return stored
+        return Noted(stored, unknown) if unknown else stored
 
     def _one_line(self, values: Mapping[str, Any]) -> dict[str, Any]:
         changed: dict[str, Any] = {}
@@ -247,6 +243,11 @@ class Codec:
             if (line := one_line(text)) != text.encode():
                 changed[attribute(f)], texts[f.name] = msgspec.Raw(line), text
         return changed | ({TEXT: texts} if texts else {})
+
+
+def _unknown(stored: Stored) -> tuple[tuple[str, bytes], ...]:
+    """The members that the schema does not know."""
+    return stored.unknown if type(stored) is Noted else ()
 
 
 def _line(depth: int | None, more: int) -> bytes:

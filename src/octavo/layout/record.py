@@ -23,7 +23,7 @@ _SHOWN = 120
 _MASK = "…"
 
 
-class Record(msgspec.Struct, frozen=True, dict=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One row of a model.  Compares by its fields; shows no secret in its ``repr``."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,6 +102,7 @@ def _build(model: Model, datamodel: Datamodel) -> type[Record]:
         tag=model.name,
         kw_only=True,
         frozen=True,
+        gc=False,
         forbid_unknown_fields=True,
     )
     return cast(type[Record], made)

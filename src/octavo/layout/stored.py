@@ -34,7 +34,7 @@ OWN_ATTRIBUTES = {"_version": "_0version", "_sha256": SHA256, "_text": TEXT}
 encode = msgspec.json.Encoder().encode
 
 
-class _StoredRecord(msgspec.Struct, frozen=True, dict=True):
+class _StoredRecord(msgspec.Struct, frozen=True, gc=False):
     """Shows nothing of itself, as it may hold secrets."""
 
     def __repr__(self) -> str:
@@ -42,6 +42,32 @@ class _StoredRecord(msgspec.Struct, frozen=True, dict=True):
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return []
+
+
+class Noted:
+    """A stored record with members that the schema does not know: in everything else it is that record."""
+
+    __slots__ = ("stored", "unknown")
+
+    def __init__(self, stored: Stored, unknown: tuple[tuple[str, bytes], ...]) -> None:
+        self.stored, self.unknown = stored, unknown
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stored, name)
+
+    def __repr__(self) -> str:
+        return repr(self.stored)
+
+
+def plain(stored: Stored) -> Stored:
+    """A stored record without what the schema does not know."""
+    return stored.stored if type(stored) is Noted else stored
+
+
+def replaced(record: Any, **values: Any) -> Any:
+    """A copy of a record, stored or not, with other values; what the schema does not know stays."""
+    made = msgspec.structs.replace(plain(record), **values)
+    return Noted(made, record.unknown) if type(record) is Noted else made
 
 
 class Shape:
@@ -76,6 +102,7 @@ class Shape:
             rename=names,
             kw_only=True,
             frozen=True,
+            gc=False,
             forbid_unknown_fields=True,
             **tag,  # type: ignore[arg-type]
         )

@@ -7,6 +7,7 @@ through the careful decoder.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -24,6 +25,7 @@ from octavo.layout.types import ColumnType, is_null
 from octavo.schema.datamodel import Model, ScalarField
 
 _TOMBSTONE = b',"_deleted":true}'
+_ESCAPED = re.compile(rb"\\u").search
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
@@ -91,10 +93,11 @@ class Contents:
     def _quickly(self, log: Log, body: bytes) -> bool:
         """Take every line, if each is as Octavo writes it; whether that is so."""
         try:
-            if _TOMBSTONE in body:
-                self._in_order(log, body.split(b"\n")[:-1])
-            else:
+            try:
                 self._at_once(log, self._decode(body))
+            except msgspec.ValidationError:
+                # Mostly a tombstone, which lacks all but the key.
+                self._in_order(log, body.split(b"\n")[:-1])
             for name, live in log.live.items():
                 self._checks[name].run(live.values(), body)
         except (msgspec.MsgspecError, DamagedError, ValueError, RecursionError):
@@ -252,7 +255,7 @@ class Checks:
 
     def run(self, records: Collection[Stored], text: bytes) -> None:
         """Check records that stand in ``text``.  Raises DamagedError for the first that is wrong."""
-        if b"\\u" in text:
+        if b"\\" in text and _ESCAPED(text):
             # An escaped character may be one that PostgreSQL cannot hold.
             self._values(records, self._all)
         else:
@@ -265,10 +268,13 @@ class Checks:
 
     def _all_times(self, records: Collection[Stored], name: str) -> None:
         times = [t for r in records if (t := getattr(r, name)) is not None]
+        if not times:
+            return
         with suppress(ValueError):
             # Of the spellings that Python takes for a time, ours is told by its length and last letter.
-            same = len({(len(t), t[-1:]) for t in times}) <= 1
-            if same and all(map(datetime.fromisoformat, times)) and (not times or times[0][-1] == "Z"):
+            joined, size = "".join(times), len(times[0])
+            same = len(joined) == size * len(times) and joined[size - 1 :: size] == "Z" * len(times)
+            if same and all(map(datetime.fromisoformat, times)):
                 return
         self._values(records, [(n, c) for n, c in self._all if n == name])
 

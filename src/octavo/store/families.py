@@ -17,9 +17,9 @@ from typing import Any, NamedTuple, TypeAlias
 from octavo.errors import DamagedError, DiskError
 from octavo.layout.codec import Codec
 from octavo.layout.layout import VERSION, FileFamily, Place
-from octavo.layout.order import file_order
-from octavo.layout.record import attribute
-from octavo.layout.stored import Key, Stored, encode
+from octavo.layout.order import file_order, in_file_order
+from octavo.layout.record import Record
+from octavo.layout.stored import Key, Noted, Stored, encode, key_getter
 from octavo.layout.types import column_type
 from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.content import Contents, Document, Log
@@ -55,6 +55,7 @@ class Family:
         self.contents = Contents(family, codecs)
         self.codecs = self.contents.codecs
         self.orders = {name: file_order(codec.place.model) for name, codec in self.codecs.items()}
+        self._in_order = {name: in_file_order(codec.place.model) for name, codec in self.codecs.items()}
         self._all: dict[str, dict[Key, Stored]] | None = None
         self._indexes: dict[Spec, Index] = {}
         self._suspected = True
@@ -143,7 +144,7 @@ class Family:
         """A log is about to be rewritten as it is in memory."""
 
     def in_order(self, model: str, records: Iterable[Stored]) -> list[Stored]:
-        return sorted(records, key=self.orders[model])
+        return self._in_order[model](records)
 
 
 def missing(file: str) -> DamagedError:
@@ -479,8 +480,7 @@ class ParentLogs(Family):
         """of the logs in a plan the state that it was made for"""
         self._doubtful: set[str] | None = set()
         fields = [self.codec.place.model.scalar(n) for n in self.relation.fields]
-        self.parent_of = extractor(self.codec, Spec(self.model, self.relation.fields))
-        self._names = [attribute(f) for f in fields]
+        self.parent_of = key_getter(fields)
 
     def suspect(self, file: str | None) -> None:
         if file is None:
@@ -516,7 +516,7 @@ class ParentLogs(Family):
     def understand(self, file: str, data: bytes) -> Log:
         """What stands in one of the files, which must hold this parent's records only."""
         log = self.contents.log(file, data)
-        parents = {values for stored in log.live[self.model].values() for values in self.parent_of(stored)}
+        parents = set(map(self.parent_of, log.live[self.model].values()))
         if any(self.namer.file(values) != file for values in parents):
             raise DamagedError("a record that belongs in another file", file=file, model=self.model)
         return log
@@ -542,6 +542,12 @@ class ParentLogs(Family):
         if log.ordered is None:
             log.ordered = self.in_order(self.model, log.log.live[self.model].values())
         return log.ordered
+
+    def rows(self, records: list[Stored]) -> list[Record]:
+        """Records as rows: mostly the very same."""
+        if self.codec.shape.is_record and Noted not in set(map(type, records)):
+            return records
+        return [self.codec.record(stored) for stored in records]
 
     def records(self, model: str) -> dict[Key, Stored]:
         """All of them in memory; for stores of which somebody has to see every record at once."""
@@ -579,8 +585,7 @@ class ParentLogs(Family):
         return found
 
     def _file_of(self, stored: Stored) -> str:
-        (values,) = self.parent_of(stored)
-        return self.namer.file(values)
+        return self.namer.file(self.parent_of(stored))
 
     def parents_changed(self, changes: Mapping[Key, Changed]) -> tuple[set[str], set[str]]:
         """The logs that come with new parents, and those that go with old ones."""

@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError
 from octavo.layout.codec import Codec
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record, attribute, model_of
-from octavo.layout.stored import SHA256, Key, Stored, array_attribute
+from octavo.layout.stored import SHA256, Key, Stored, array_attribute, replaced
 from octavo.schema.datamodel import Action, Model, Relation
 from octavo.store.index import Spec
 from octavo.store.layers import Overlay
@@ -239,13 +238,6 @@ class Writable(View):
         relation = self._relation(codec)
         key: Key = self.rules.values_of(Spec(relation.child, relation.fields))(row)
         return None if self.layer.record(relation.parent, key) is None else key
-
-
-def replaced(record: Any, **values: Any) -> Any:
-    """A copy with other values, and with what it holds out of sight."""
-    made = msgspec.structs.replace(record, **values)
-    made.__dict__.update(record.__dict__)
-    return made
 
 
 def _first(pair: tuple[Any, Any]) -> Any:

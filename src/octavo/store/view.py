@@ -51,7 +51,8 @@ class View:
         if host == model:
             found = self.layer.find(model, spec, values)
             if codec.shape.is_record:
-                return found
+                kind = codec.shape.record_type
+                return [s if type(s) is kind else codec.record(s) for s in found]
             return [codec.record(stored) for stored in found]
         above = self.rules.codecs[host]
         relation = codec.place.relation
@@ -84,7 +85,7 @@ class View:
         if isinstance(layer, Base):
             family = layer.family(self.rules.hosts[model])
             if isinstance(family, ParentLogs) and fields == family.relation.fields:
-                return layer.of_parent(family, values)
+                return family.rows(layer.of_parent(family, values))
         return self.find(model, fields, values)
 
     def payload(self, model: str, key: Key) -> str | None:
