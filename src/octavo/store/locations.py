@@ -104,11 +104,13 @@ class Locations:
             return self._read(key)
 
     def _ready(self) -> None:
-        if self._environment is not None and os.path.exists(self.path):
-            return
-        self._open()
-        self._doubtful = None
-        self._catch_up()
+        if self._environment is None:
+            self._open()
+            self._doubtful = None
+            # Whoever commits from now on follows; what is committed already is looked at.
+            if self.world.state is not None:
+                self.world.state.note_index()
+            self._catch_up()
 
     def _open(self) -> None:
         import shutil
@@ -274,7 +276,7 @@ class Locations:
         """
         with self._mutex:
             if self._environment is None:
-                if not os.path.exists(self.path):
+                if self.world.state is not None and not self.world.state.indexed:
                     return
                 self._open()
             by_file = self.logs.by_file(changes.get(self.logs.model, {}))

@@ -19,7 +19,7 @@ from octavo.store.system import FILE_MODE
 
 _SIZE = 4096
 _MAGIC = int.from_bytes(b"OCTAVO\x00\x01", "little")
-_MAGIC_AT, _BOOT_AT, COUNT, _JOURNAL_AT, _JOURNALS_AT, _HOLDER_AT, _SINCE_AT = range(7)
+_MAGIC_AT, _BOOT_AT, COUNT, _JOURNAL_AT, _JOURNALS_AT, _HOLDER_AT, _SINCE_AT, _INDEXED_AT = range(8)
 """where in the page each number stands; the count is looked at for every answer"""
 
 
@@ -81,6 +81,15 @@ class SharedState:
         self.words[_JOURNAL_AT] = end
         if end == 0:
             self.words[_JOURNALS_AT] += 1
+
+    @property
+    def indexed(self) -> bool:
+        """Whether somebody has made an index of locations, which commits are to follow."""
+        return self.words[_INDEXED_AT] != 0
+
+    def note_index(self) -> None:
+        """There is an index of locations from now on."""
+        self.words[_INDEXED_AT] = 1
 
     def sign(self) -> None:
         """This process holds the write lock now."""
