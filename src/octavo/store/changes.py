@@ -28,11 +28,13 @@ class Append(msgspec.Struct, frozen=True, tag="append"):
     count: int = 1
 
 
-class Replace(msgspec.Struct, frozen=True, tag="replace"):
+class Replace(msgspec.Struct, frozen=True, tag="replace", omit_defaults=True):
     """A file's whole content, whether there is one yet or not."""
 
     file: str
     content: str
+    before: str = ""
+    """of what it replaces the digest, in the journal"""
 
 
 class Remove(msgspec.Struct, frozen=True, tag="remove"):

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
+from typing import NamedTuple
 
 from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError
 from octavo.store.changes import (
@@ -34,15 +35,28 @@ from octavo.store.changes import (
     write_beside,
 )
 from octavo.store.families import Changes, Family, LogFamily, LogFile, ParentLogs
-from octavo.store.journal import Entry, Journal
+from octavo.store.journal import Entry, Journal, digest
 from octavo.store.layers import Base, Layer, Overlay
 from octavo.store.lock import ProcessLock, Turns
-from octavo.store.system import Signature, SyncError, sync_folder
+from octavo.store.system import Signature, SyncError, read_whole, sync_folder
 
 _LONGEST_HOLD = 0.05
 """seconds for which one process goes on while others may be waiting"""
 _LARGEST_JOURNAL = 4 << 20
 """bytes after which the files are synced and the journal begins anew"""
+
+
+class Lagging(DiskError):
+    """A commit has happened, but the files do not show it yet: they will when the store is recovered."""
+
+
+class Decision(NamedTuple):
+    """Somebody else decides whether a prepared commit happens: a database that commits with the store."""
+
+    note: dict[str, str]
+    """what to ask about it after a crash"""
+    decide: Callable[[], OctavoError | None]
+    """Commit there, or not: then why not.  Raises only if nobody can tell."""
 
 
 class Group:
@@ -51,6 +65,7 @@ class Group:
     def __init__(self, overlay: Overlay) -> None:
         self.overlay = overlay
         """what they have changed: that of the first, into which the others' were merged"""
+        self.decision: Decision | None = None
         self.done = False
         self.error: OctavoError | None = None
 
@@ -186,8 +201,15 @@ class Committer:
         finally:
             self.abandon()
 
-    def commit(self, overlay: Overlay) -> None:
-        """End a transaction and make it durable.  Raises OctavoError if that failed, and it is undone."""
+    def commit(self, overlay: Overlay, decision: Decision | None = None) -> None:
+        """End a transaction and make it durable.
+
+        With a ``decision`` it is prepared first, and happens as is decided.  Raises OctavoError if it did not
+        happen; Lagging if it did, and cannot be seen yet.
+        """
+        if decision is not None:
+            self._commit_as_decided(overlay, decision)
+            return
         group = self.stage(overlay)
         if group is None or self.batched:
             return
@@ -199,6 +221,21 @@ class Committer:
                     self._condition.wait()
         if group.error is not None:
             raise group.error
+
+    def _commit_as_decided(self, overlay: Overlay, decision: Decision) -> None:
+        with self._condition:
+            while self._staged is not None or self._writing is not None:
+                if self._writing is None:
+                    self._write_staged()
+                else:
+                    self._condition.wait()
+            group = self.stage(overlay)
+            if group is not None:
+                group.decision = decision
+                self._write_staged()
+        error = decision.decide() if group is None else group.error
+        if error is not None:
+            raise error
 
     def flush(self) -> None:
         """Write what is staged, and wait until it is durable.  Raises OctavoError if it could not be."""
@@ -250,17 +287,15 @@ class Committer:
         """Make a group durable, and part of what is in memory; or the reason why it is not."""
         try:
             if self._broken is None:
-                self.write(group.overlay.net)
+                self.write(group.overlay.net, group.decision)
             return self._broken
         except OctavoError as error:
             return error
         except OSError as error:
             return DiskError.of(error, "writing to the store")
 
-    def write(self, changes: Changes) -> None:
+    def write(self, changes: Changes, decision: Decision | None = None) -> None:
         """Make changes of records durable.  The write lock is held.  Raises OctavoError, OSError."""
-        if not changes:
-            return
         owners: dict[str, Family] = {}
         planned: list[Change] = []
         for family in self.base.concerned(changes):
@@ -268,20 +303,30 @@ class Committer:
                 owners[change.file] = family
                 planned.append(change)
         if planned:
-            self._store(planned, owners, changes)
+            self._store(planned, owners, changes, decision)
             for file, family in owners.items():
                 self._compact_if_wasteful(family, file)
+        elif decision is not None and (error := decision.decide()) is not None:
+            raise error
         if self.journal.end > _LARGEST_JOURNAL:
-            self.checkpoint()
+            # The commit has happened; if the disk fails now, whoever writes next is told.
+            with suppress(DiskError):
+                self.checkpoint()
 
-    def _store(self, planned: list[Change], owners: Mapping[str, Family], changes: Changes) -> None:
+    def _store(
+        self,
+        planned: list[Change],
+        owners: Mapping[str, Family],
+        changes: Changes,
+        decision: Decision | None = None,
+    ) -> None:
         """Make changes of files by the cheapest way that is atomic, and follow them in memory."""
         self.world.in_flight = frozenset(owners)
         try:
-            if len(planned) == 1 and self._is_atomic(planned[0]):
+            if decision is None and len(planned) == 1 and self._is_atomic(planned[0]):
                 found = self._directly(planned[0], owners[planned[0].file])
             else:
-                found = self._by_journal(planned, owners)
+                found = self._by_journal(planned, owners, decision)
             with self.world.change():
                 for family in dict.fromkeys(owners.values()):
                     own = {change.file: change for change in planned if owners[change.file] is family}
@@ -337,16 +382,17 @@ class Committer:
         found = self.world.signature(change.file)
         return {} if found is None else {change.file: found}
 
-    def _by_journal(self, planned: list[Change], owners: Mapping[str, Family]) -> dict[str, Signature]:
+    def _by_journal(
+        self, planned: list[Change], owners: Mapping[str, Family], decision: Decision | None
+    ) -> dict[str, Signature]:
         """Make changes durable together; the states of their files then."""
         for file, family in owners.items():
             self._check_expected(file, family)
-        try:
-            self.journal.add(Entry(self.journal.next_number, tuple(planned)))
-        except SyncError as error:
-            self._break(error)
-            raise
-        self._note_end()
+        number = self.journal.next_number
+        note = None if decision is None else decision.note
+        self._add(Entry(number, tuple([self._with_before(change) for change in planned]), note))
+        if decision is not None:
+            self._decide(number, decision)
         self._begin()
         undo: list[Undo] = []
         gone: list[str] = []
@@ -355,11 +401,49 @@ class Committer:
             for change in planned:
                 found |= self._make(change, owners[change.file].expected(change.file), undo, gone)
         except BaseException as error:
+            if decision is not None:
+                # It has been decided: what is left is done when the store is recovered.
+                self._break(error)
+                raise Lagging(f"the files lag behind, and have to be recovered: {error}") from error
             self._undo(undo, error, self._take_back)
             raise
         for path in gone:
             discard(self.world.system, path)
         return found
+
+    def _with_before(self, change: Change) -> Change:
+        """A change with the digest of what it replaces, so that replaying it replaces nothing else."""
+        if not isinstance(change, Replace) or self.world.signature(change.file) is None:
+            return change
+        return Replace(change.file, change.content, digest(read_whole(self.world.path(change.file))[0]))
+
+    def _add(self, entry: Entry, *, durable: bool = True) -> None:
+        try:
+            self.journal.add(entry, durable=durable)
+        except SyncError as error:
+            self._break(error)
+            raise
+        self._note_end()
+
+    def _decide(self, number: int, decision: Decision) -> None:
+        """Let it be decided whether a prepared entry counts.  Raises why it does not."""
+        try:
+            error = decision.decide()
+        except BaseException as unknown:
+            # Only recovery can tell, which begins where the count of commits is odd.
+            self._begin()
+            self._break(unknown)
+            raise
+        if error is not None:
+            self._take_back()
+            raise error
+        try:
+            # Were this lost, recovery would ask again.
+            self._add(Entry(number, kept=True), durable=False)
+        except OSError as failed:
+            self._begin()
+            self._break(failed)
+            raise Lagging(f"the files lag behind, and have to be recovered: {failed.strerror}") from failed
 
     def _make(
         self, change: Change, expected: Signature | None, undo: list[Undo], gone: list[str]

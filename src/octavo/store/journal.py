@@ -58,13 +58,14 @@ _encode = msgspec.json.Encoder().encode
 def encode_entry(entry: Entry) -> bytes:
     """An entry as its line."""
     text = _encode(entry)
-    return b"%s %s\n" % (_digest(text), text)
+    return b"%s %s\n" % (digest(text).encode(), text)
 
 
-def _digest(text: bytes) -> bytes:
+def digest(data: bytes) -> str:
+    """BLAKE2b of 16 bytes, in hexadecimal."""
     from hashlib import blake2b
 
-    return blake2b(text, digest_size=_DIGEST).hexdigest().encode()
+    return blake2b(data, digest_size=_DIGEST).hexdigest()
 
 
 def read_entries(data: bytes) -> tuple[list[Entry], int]:
@@ -93,8 +94,8 @@ def _lines(data: bytes) -> Iterator[bytes]:
 
 
 def _entry(line: bytes) -> Entry | None:
-    digest, _, text = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or digest != _digest(text):
+    found, _, text = line.rstrip(b"\n").partition(b" ")
+    if not line.endswith(b"\n") or found != digest(text).encode():
         return None
     try:
         return _decode(text)
@@ -149,8 +150,8 @@ class Journal:
     def next_number(self) -> int:
         return self.entries[-1].number + 1 if self.entries else 1
 
-    def add(self, entry: Entry) -> None:
-        """Make an entry durable.
+    def add(self, entry: Entry, *, durable: bool = True) -> None:
+        """Write an entry, and make it durable unless told otherwise.
 
         If the system refuses, the journal is as before, and OSError is raised;
         SyncError if that is not sure.
@@ -163,7 +164,8 @@ class Journal:
                 if os.fstat(made).st_size > self.end:
                     self.system.truncate(made, self.end)
                 write_all(self.system, made, line, self.end)
-                sync(self.system, made)
+                if durable:
+                    sync(self.system, made)
                 if self._inode == 0:
                     sync_folder(self.system, os.path.dirname(self.path))
             except OSError as error:
@@ -243,6 +245,7 @@ class Journal:
             return
         if isinstance(first, Replace):
             content = first.content + "".join(c.lines for c in changes[1:] if isinstance(c, Append))
+            self._keep_edited(path, first, content.encode())
             self.system.rename(write_beside(self.system, path, content.encode(), durable=False), path)
             return
         try:
@@ -256,18 +259,34 @@ class Journal:
         finally:
             os.close(descriptor)
 
+    def _keep_edited(self, path: str, change: Replace, content: bytes) -> None:
+        """Keep beside itself what somebody has made of a file since the journal has had a change for it."""
+        if signature(path) is None:
+            return
+        there, _ = read_whole(path)
+        known = digest(there) == change.before or _may_be_left(there, content)
+        if not known and not _may_be_left(there, change.content.encode()):
+            kept = f"{path}.edited"
+            if signature(kept) is None:
+                self.system.rename(write_beside(self.system, kept, there, durable=True), kept)
+
     def _append_again(self, descriptor: int, change: Append) -> None:
         data = change.lines.encode()
         if os.fstat(descriptor).st_size < change.at:
             raise DamagedError("is shorter than the journal found it", file=change.file)
-        # A crash leaves of what was not synced any part, and zeros for the rest.
-        there = os.pread(descriptor, len(data), change.at)
-        if any(a not in (b, 0) for a, b in zip(there, data, strict=False)):
+        if not _may_be_left(os.pread(descriptor, len(data), change.at), data):
             raise DamagedError(
                 "was changed by somebody else while the journal had lines for it", file=change.file
             )
         # Written even where they stand already: after an error of a sync only that makes them stay.
         write_all(self.system, descriptor, data, change.at)
+
+
+def _may_be_left(there: bytes, written: bytes) -> bool:
+    """Whether a crash can have left this of what was written: any part of it, and zeros for the rest."""
+    return len(there) <= len(written) and all(
+        a in (b, 0) for a, b in zip(there, written[: len(there)], strict=True)
+    )
 
 
 def _by_file(changes: list[Change]) -> dict[str, list[Change]]:

@@ -23,7 +23,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -38,8 +38,9 @@ from octavo.errors import (
 )
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
-from octavo.layout.stored import Key
-from octavo.store.commit import Committer
+from octavo.layout.stored import Key, Stored
+from octavo.store.commit import Committer, Decision
+from octavo.store.index import Spec
 from octavo.store.integrity import Writable
 from octavo.store.journal import Journal
 from octavo.store.layers import Base
@@ -82,10 +83,10 @@ class Transaction(Writable):
 class Begun:
     """A transaction's ``with`` block."""
 
-    __slots__ = ("_overlay", "_store", "_timeout", "_transaction")
+    __slots__ = ("_overlay", "_prepare", "_store", "_timeout", "_transaction")
 
-    def __init__(self, store: Store, timeout: float | None) -> None:
-        self._store, self._timeout = store, timeout
+    def __init__(self, store: Store, timeout: float | None, prepare: Callable[[], Decision] | None) -> None:
+        self._store, self._timeout, self._prepare = store, timeout, prepare
 
     def __enter__(self) -> Transaction:
         self._overlay = self._store._committer.begin(self._timeout)
@@ -96,7 +97,12 @@ class Begun:
         store = self._store
         del self._transaction.layer
         if error is None:
-            store._committer.commit(self._overlay)
+            try:
+                decision = None if self._prepare is None else self._prepare()
+            except BaseException:
+                store._committer.abandon()
+                raise
+            store._committer.commit(self._overlay, decision)
             store._committed()
             return
         store._committer.abandon()
@@ -186,7 +192,8 @@ class Store:
         self._committer = Committer(
             self._base, self._journal, lock, self._enter, batched=self._durability == "batched"
         )
-        self._view = View(self.rules, self._base)
+        batched = self._durability == "batched"
+        self._view = View(self.rules, _Newest(self._committer) if batched else self._base)
         self._keeper: _Keeper | None = None
         self._last_commit = 0.0
         self._journals = -1
@@ -338,18 +345,24 @@ class Store:
         finally:
             self._committer.abandon()
 
-    def transaction(self, *, timeout: float | None = None) -> Begun:
+    def transaction(
+        self, *, timeout: float | None = None, prepare: Callable[[], Decision] | None = None
+    ) -> Begun:
         """Rows to read and change, for the length of a ``with`` block; committed when it ends.
 
         If the block raises, nothing has changed.  ``timeout``: seconds to wait for the write lock, by default
         the store's.  Entering raises BusyError, with the holder, when they are over; leaving raises
         ConflictError if what the transaction was built on was replaced, DiskError if it could not be made
         durable.
+
+        ``prepare`` is called when the block has ended, and tells who decides whether the transaction happens
+        (see :class:`octavo.store.commit.Decision`); then leaving raises what was decided, and Lagging if it
+        happened but cannot be seen before the store is recovered.
         """
         self._check_open()
         if self.read_only:
             raise DiskError("the store cannot be written to here")
-        return Begun(self, self.lock_timeout if timeout is None else timeout)
+        return Begun(self, self.lock_timeout if timeout is None else timeout, prepare)
 
     def _committed(self) -> None:
         if self._journal.end or self._committer.batched:
@@ -417,6 +430,22 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Newest:
+    """What is committed, written or not: a batched commit is seen before it is durable."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    def record(self, model: str, key: Key) -> Stored | None:
+        return self._committer.top.record(model, key)
+
+    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
+        return self._committer.top.find(host, spec, values)
+
+    def all(self, model: str) -> Iterator[Stored]:
+        return self._committer.top.all(model)
 
 
 class _Keeper:
