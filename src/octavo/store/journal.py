@@ -233,6 +233,7 @@ class Journal:
         if doubtful:
             changes, _ = outcome(self.entries)
         for file, planned in _by_file(changes).items():
+            self._keep_edited(file, changes)
             self._redo(file, planned)
         return sorted({change.file for change in changes})
 
@@ -245,7 +246,6 @@ class Journal:
             return
         if isinstance(first, Replace):
             content = first.content + "".join(c.lines for c in changes[1:] if isinstance(c, Append))
-            self._keep_edited(path, first, content.encode())
             self.system.rename(write_beside(self.system, path, content.encode(), durable=False), path)
             return
         try:
@@ -259,13 +259,14 @@ class Journal:
         finally:
             os.close(descriptor)
 
-    def _keep_edited(self, path: str, change: Replace, content: bytes) -> None:
-        """Keep beside itself what somebody has made of a file since the journal has had a change for it."""
-        if signature(path) is None:
+    def _keep_edited(self, file: str, changes: list[Change]) -> None:
+        """Keep beside itself what somebody has made of a file since the journal has had changes for it."""
+        own = [change for change in changes if change.file == file]
+        path = os.path.join(self.root, file)
+        if all(isinstance(change, Append) for change in own) or signature(path) is None:
             return
         there, _ = read_whole(path)
-        known = digest(there) == change.before or _may_be_left(there, content)
-        if not known and not _may_be_left(there, change.content.encode()):
+        if not _is_of_journal(there, own):
             kept = f"{path}.edited"
             if signature(kept) is None:
                 self.system.rename(write_beside(self.system, kept, there, durable=True), kept)
@@ -280,6 +281,26 @@ class Journal:
             )
         # Written even where they stand already: after an error of a sync only that makes them stay.
         write_all(self.system, descriptor, data, change.at)
+
+
+def _is_of_journal(there: bytes, changes: list[Change]) -> bool:
+    """Whether a file's content is what it was before one of these changes, or may be left of what they made."""
+    made: bytes | None = None
+    for change in changes:
+        if isinstance(change, Replace):
+            if digest(there) == change.before:
+                return True
+            made = change.content.encode()
+        elif isinstance(change, Append):
+            # Appended to what is not known: the file was longer before the first of them.
+            if made is None and len(there) >= change.at:
+                return True
+            made = None if made is None else made + change.lines.encode()
+        else:
+            made = b""
+        if made is not None and _may_be_left(there, made):
+            return True
+    return False
 
 
 def _may_be_left(there: bytes, written: bytes) -> bool:
