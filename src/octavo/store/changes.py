@@ -37,10 +37,12 @@ class Replace(msgspec.Struct, frozen=True, tag="replace", omit_defaults=True):
     """of what it replaces the digest, in the journal"""
 
 
-class Remove(msgspec.Struct, frozen=True, tag="remove"):
+class Remove(msgspec.Struct, frozen=True, tag="remove", omit_defaults=True):
     """A file goes."""
 
     file: str
+    before: str = ""
+    """of what goes the digest, in the journal"""
 
 
 Change: TypeAlias = Append | Replace | Remove

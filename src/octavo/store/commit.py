@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError
 from octavo.store.changes import (
     Append,
@@ -413,9 +415,9 @@ class Committer:
 
     def _with_before(self, change: Change) -> Change:
         """A change with the digest of what it replaces, so that replaying it replaces nothing else."""
-        if not isinstance(change, Replace) or self.world.signature(change.file) is None:
+        if isinstance(change, Append) or self.world.signature(change.file) is None:
             return change
-        return Replace(change.file, change.content, digest(read_whole(self.world.path(change.file))[0]))
+        return replace(change, before=digest(read_whole(self.world.path(change.file))[0]))
 
     def _add(self, entry: Entry, *, durable: bool = True) -> None:
         try:

@@ -284,20 +284,18 @@ class Journal:
 
 
 def _is_of_journal(there: bytes, changes: list[Change]) -> bool:
-    """Whether a file's content is what it was before one of these changes, or may be left of what they made."""
+    """Whether a file's content is what one of these changes found, or may be left of what they made."""
     made: bytes | None = None
     for change in changes:
-        if isinstance(change, Replace):
-            if digest(there) == change.before:
-                return True
-            made = change.content.encode()
-        elif isinstance(change, Append):
+        if isinstance(change, Append):
             # Appended to what is not known: the file was longer before the first of them.
             if made is None and len(there) >= change.at:
                 return True
             made = None if made is None else made + change.lines.encode()
         else:
-            made = b""
+            if digest(there) == change.before:
+                return True
+            made = change.content.encode() if isinstance(change, Replace) else b""
         if made is not None and _may_be_left(there, made):
             return True
     return False
