@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from awkward import IDS
-from octavo.layout.names import LONGEST, TAKEN, file_stem
+from octavo.layout.names import LONGEST, TAKEN, file_stem, stem_pattern
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 KEYS = st.lists(TEXT, min_size=1, max_size=3)
@@ -105,3 +105,11 @@ def test_a_name_is_no_id_of_the_same_name(identity: str) -> None:
     stem = file_stem([identity])
     if stem != identity:
         assert file_stem([stem]) != stem
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_pattern_takes_the_names_of_records_and_not_the_index_among_them(parts: int) -> None:
+    pattern = re.compile(stem_pattern(parts))
+    for text in ("a", "index", "index-2", "indexed", "Index", "con", "", "ü" * 200):
+        assert pattern.fullmatch(file_stem([text] * parts))
+    assert not pattern.fullmatch("index")
