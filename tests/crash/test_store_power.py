@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
@@ -119,6 +120,7 @@ class Judge:
                 tx.insert([row("User", id="user-next", email="next@example.org")])
             after = state_of(store)
         assert state_on_disk(root) == after
+        shutil.rmtree(root)
 
 
 def differences(found: State, allowed: list[State]) -> list[dict[str, Any]]:
@@ -148,7 +150,7 @@ def lost(story: Story, small: Path, copied: Copy, told: list[State], most: int, 
     root = copied(small)
     disk = Disk(root)
     every = told if story.batched else []
-    return lose_power(perform(story, root), told[:1], disk, root.with_name("lost"), most, share, every)
+    return lose_power(perform(story, root), told[:1], disk, root.with_name(f"lost-{root.name}"), most, share, every)
 
 
 def test_power_lost_at_some_moments(
@@ -210,8 +212,6 @@ FAULTS = {
 @pytest.fixture(scope="session")
 def with_bystander(small: Path, quick_folder: Path) -> Path:
     """The small store, and a character that nothing else points at."""
-    import shutil
-
     root = Path(shutil.copytree(small, quick_folder / "with-bystander"))
     with Store.open(root, layout()) as store, store.transaction() as tx:
         tx.insert([row("Character", id="hero-3", userId="user-1")])
@@ -233,7 +233,7 @@ def lost_after(first: Story, fault: Fault, at: int, base: Path, copied: Copy, mo
     assert sum(event[0] == "state" for event in after) == 1 + len(FOLLOWING.steps), "nothing may fail here"
     seen = next(event[1] for event in after if event[0] == "state")
     known = [*states[-1:], seen] if states else [seen]
-    return lose_power(after, known, disk, root.with_name("lost"), most, share, [])
+    return lose_power(after, known, disk, root.with_name(f"lost-{root.name}"), most, share, [])
 
 
 def calls_of(story: Story, root: Path) -> int:
