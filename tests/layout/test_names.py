@@ -119,3 +119,11 @@ def test_a_name_is_no_id_of_the_same_name(identity: str) -> None:
     stem = file_stem([identity])
     if stem != identity:
         assert file_stem([stem]) != stem
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_pattern_takes_the_names_of_records_and_not_the_index_among_them(parts: int) -> None:
+    pattern = re.compile(stem_pattern(parts))
+    for text in ("a", "index", "index-2", "indexed", "Index", "con", "", "ü" * 200):
+        assert pattern.fullmatch(file_stem([text] * parts))
+    assert not pattern.fullmatch("index")

@@ -1,7 +1,8 @@
 """What a commit does to files: a line appended, a file put in place whole, a file removed.
 
 Each can be done again without harm, which is what makes a journal of them enough (see
-:mod:`octavo.store.journal`), and each can be undone while it is not final.
+:mod:`octavo.store.journal`), and each can be undone while it is not final.  What was undone is synced, as
+nothing else remembers any more that it has to be.
 """
 
 from __future__ import annotations
@@ -14,7 +15,16 @@ from typing import TypeAlias
 import msgspec
 
 from octavo.errors import ConflictError
-from octavo.store.system import FileSystem, Signature, open_to_write, read_whole, signature, sync, write_all
+from octavo.store.system import (
+    FileSystem,
+    Signature,
+    open_to_write,
+    read_whole,
+    signature,
+    sync,
+    sync_folder,
+    write_all,
+)
 
 Undo: TypeAlias = Callable[[], None]
 
@@ -91,6 +101,7 @@ def _truncate(system: FileSystem, path: str, size: int) -> None:
     descriptor = open_to_write(path)
     try:
         system.truncate(descriptor, size)
+        sync(system, descriptor)
     finally:
         os.close(descriptor)
 
@@ -127,7 +138,8 @@ def put_in_place(system: FileSystem, made: str, path: str, undo: list[Undo]) -> 
         if old is None:
             system.remove(path)
         else:
-            system.rename(write_beside(system, path, old, durable=False), path)
+            system.rename(write_beside(system, path, old, durable=True), path)
+        sync_folder(system, os.path.dirname(path))
 
     undo.append(back)
 
@@ -136,5 +148,10 @@ def take_away(system: FileSystem, path: str, undo: list[Undo]) -> str:
     """Take a file away, to the name that is returned, from where it can come back.  Raises OSError."""
     aside = beside(path)
     system.rename(path, aside)
-    undo.append(lambda: system.rename(aside, path))
+
+    def back() -> None:
+        system.rename(aside, path)
+        sync_folder(system, os.path.dirname(path))
+
+    undo.append(back)
     return aside

@@ -74,7 +74,7 @@ def sync_folder(path: str | Path) -> None:
         os.close(descriptor)
 
 
-def sync_tree(root: Path) -> None:
+def sync_tree(root: str | Path) -> None:
     """Make everything below a folder durable, names included.
 
     On Linux one call syncs the whole file system (syncfs, which reports write errors since Linux 5.8);

@@ -9,7 +9,7 @@ from contextlib import suppress
 from octavo.layout.layout import Layout
 from octavo.store.changes import is_left_over
 from octavo.store.journal import Journal
-from octavo.store.system import FileSystem
+from octavo.store.system import FileSystem, sync_all
 
 Resolve = Callable[[dict[str, str]], bool]
 """Tells whether the changes of a prepared entry count, from its note."""
@@ -18,9 +18,13 @@ Resolve = Callable[[dict[str, str]], bool]
 def recover(root: str, layout: Layout, journal: Journal, system: FileSystem, resolve: Resolve | None) -> None:
     """Replay the journal, sync what it changed, and sweep what a crash has left.
 
+    What a writer had done without its commit's being over is seen by everybody from now on, as far as it is
+    whole: so it has to be durable first.  That goes for the removal of a journal too.
+
     Doing it twice, or being killed in it and doing it again, comes to the same.  The write lock is held.
     Raises DamagedError, OSError.
     """
+    sync_all(system, root)
     journal.catch_up(None)
     journal.replay(resolve)
     journal.checkpoint()

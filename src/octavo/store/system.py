@@ -48,6 +48,12 @@ class FileSystem:
         """Make a file's contents and size durable, or a folder's entries."""
         _sync(descriptor)
 
+    def sync_all(self, path: str) -> None:
+        """Make everything below a folder durable, entries too, whoever has written it."""
+        from octavo.store.disk import sync_tree
+
+        sync_tree(path)
+
     def rename(self, source: str, target: str) -> None:
         """Give a file another name, in place of what had it."""
         os.rename(source, target)
@@ -78,6 +84,14 @@ def sync(system: FileSystem, descriptor: int) -> None:
     """Make a file or a folder durable.  Raises SyncError."""
     try:
         system.sync(descriptor)
+    except OSError as error:
+        raise SyncError(error.errno, error.strerror, error.filename) from error
+
+
+def sync_all(system: FileSystem, path: str) -> None:
+    """Make everything below a folder durable, whoever has written it.  Raises SyncError."""
+    try:
+        system.sync_all(path)
     except OSError as error:
         raise SyncError(error.errno, error.strerror, error.filename) from error
 
