@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from octavo.schema.sql import quote, table_name
 
 _WORTH_SLICING = 20_000
 """rows; fewer than these are one worker's task"""
+_CANCEL_AGAIN = 0.1
+"""seconds for workers to give up by themselves before the server is told to"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,8 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
     with ExitStack() as stack:
         connections = [source.snapshot.connection]
         for _ in range(min(jobs, len(tasks)) - 1):
-            connections.append(stack.enter_context(source.snapshot.join()))
+            # Closing waits for nobody; the connection's own block would, for its lock and the server's answer.
+            connections.append(stack.enter_context(closing(source.snapshot.join())))
         free = list(connections)
 
         def run(task: Task) -> Written:
@@ -156,10 +159,11 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
                 wait(futures, return_when=FIRST_EXCEPTION)
             except BaseException:
                 failed.set()
-                _cancel(connections)
                 raise
-            if failed.is_set():
-                _cancel(connections)
+            finally:
+                # A query that a worker was just about to send has not heard of the cancelling before.
+                while failed.is_set() and wait(futures, timeout=_CANCEL_AGAIN).not_done:
+                    _cancel(connections)
         if errors:
             raise errors[0]
         return [f.result() for f in futures]
