@@ -29,7 +29,7 @@ from octavo.schema.sql import quote, table_name
 _WORTH_SLICING = 20_000
 """rows; fewer than these are one worker's task"""
 _CANCEL_AGAIN = 0.1
-"""seconds for workers to give up by themselves before the server is told to"""
+"""seconds in which workers may give up by themselves before the server is told to make them, each time"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,7 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
     with ExitStack() as stack:
         connections = [source.snapshot.connection]
         for _ in range(min(jobs, len(tasks)) - 1):
-            # Closing waits for nobody; the connection's own block would, for its lock and the server's answer.
+            # Closing waits for nobody; the connection's own block would, for its lock and the server.
             connections.append(stack.enter_context(closing(source.snapshot.join())))
         free = list(connections)
 

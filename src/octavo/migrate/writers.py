@@ -78,8 +78,8 @@ class Writer:
     ) -> Iterator[Iterator[bytes]]:
         """The rows of a fold as they come, counted.
 
-        The COPY holds the connection's lock, so it ends with the block: a generator that held it would live as
-        long as the traceback of what its consumer raised.
+        The COPY holds the connection's lock, so it must end with the block: in a generator it would last as
+        long as the traceback of what the generator's consumer raised.
         """
         query = fold(self.layout, place, part).encode()
         with connection.cursor() as cursor, cursor.copy(query) as copy:

@@ -19,6 +19,10 @@ from contextlib import suppress
 from octavo.errors import BusyError
 from octavo.store.system import FILE_MODE
 
+NAME = "cache/write.lock"
+TIMEOUT = 30.0
+"""seconds to wait, where the caller says nothing"""
+
 
 class Turns:
     """A lock for threads that is handed over in the order in which they came."""

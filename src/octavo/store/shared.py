@@ -16,6 +16,7 @@ from functools import cache
 
 from octavo.store.system import FILE_MODE
 
+NAME = "cache/state"
 _SIZE = 4096
 _MAGIC = int.from_bytes(b"OCTAVO\x00\x01", "little")
 _MAGIC_AT, _BOOT_AT, COUNT, _JOURNAL_AT = 0, 1, 2, 3
