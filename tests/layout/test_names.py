@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from awkward import IDS
-from octavo.layout.names import LONGEST, TAKEN, file_stem
+from octavo.layout.names import LONGEST, TAKEN, file_stem, stem_pattern
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 KEYS = st.lists(TEXT, min_size=1, max_size=3)
@@ -81,6 +81,20 @@ def test_every_name_is_safe(key: list[str]) -> None:
     assert stem not in TAKEN
     assert stem.partition(".")[0] not in TAKEN - {"index"}
     assert len(key) > 1 or "." not in stem
+
+
+@given(KEYS)
+@example(["index"])
+@example(["con", "x"])
+@example(["index", "x"])
+def test_the_pattern_matches_every_name(key: list[str]) -> None:
+    assert re.fullmatch(stem_pattern(len(key)) + r"\.json", file_stem(key) + ".json")
+
+
+@pytest.mark.parametrize("name", sorted(TAKEN))
+def test_the_pattern_matches_no_name_that_stands_for_something_else(name: str) -> None:
+    assert not re.fullmatch(stem_pattern(1) + r"\.jsonl", name + ".jsonl")
+    assert re.fullmatch(stem_pattern(1) + r"\.jsonl", name + "s.jsonl")
 
 
 @given(st.lists(KEYS.map(tuple), unique=True, min_size=2))

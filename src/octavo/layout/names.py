@@ -38,10 +38,12 @@ def file_stem(key: Sequence[str]) -> str:
 
 
 def stem_pattern(parts: int) -> str:
-    """A regular expression for the names that :func:`file_stem` gives to keys of so many parts."""
+    """A regular expression for the names that :func:`file_stem` gives to keys of so many parts, before the
+    full stop of an ending."""
     part = "(?:[a-z0-9_-]|%[0-9A-F]{2})"
     plain = f"{part}+" if parts == 1 else r"\.".join([f"{part}*"] * parts)
-    return f"(?:{plain}|~[0-9a-f]{{64}})"
+    taken = "|".join(sorted(TAKEN if parts == 1 else DEVICES))
+    return rf"(?:(?!(?:{taken})\.){plain}|~[0-9a-f]{{64}})"
 
 
 def _encode(text: str) -> str:
