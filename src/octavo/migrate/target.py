@@ -26,6 +26,7 @@ from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import FileFamily, Layout
 from octavo.store import disk
+from octavo.store.lock import TIMEOUT
 from octavo.store.rest import OWN, at_rest
 
 _CACHE = "cache"
@@ -83,8 +84,8 @@ def _raise(error: OSError) -> None:
 class Building:
     """A data folder under construction, at ``path``."""
 
-    def __init__(self, target: Path, path: Path, layout: Layout) -> None:
-        self.target, self.path, self.layout = target, path, layout
+    def __init__(self, target: Path, path: Path, layout: Layout, lock_timeout: float | None) -> None:
+        self.target, self.path, self.layout, self.lock_timeout = target, path, layout, lock_timeout
 
     def put_in_place(self, *, replace: bool) -> Path | None:
         """Sync what was built and give it its name.  Gives where the store that it replaced is kept now.
@@ -104,7 +105,7 @@ class Building:
                         f"{self.target} has come into being meanwhile", hint="run again"
                     ) from error
                 return None
-            with at_rest(self.target):
+            with at_rest(self.target, timeout=self.lock_timeout):
                 if not replace and state_of(self.target, self.layout) is State.STORE:
                     raise refusal(self.target)
                 self._exchange()
@@ -148,11 +149,12 @@ def refusal(target: Path) -> UsageError:
 
 
 @contextmanager
-def building(target: Path, layout: Layout) -> Iterator[Building]:
+def building(target: Path, layout: Layout, *, lock_timeout: float | None = TIMEOUT) -> Iterator[Building]:
     """Make a folder beside the target to build in; whatever is left of it at the end is removed.
 
-    Leftovers of a builder that was killed are removed too.  Raises DiskError if nothing can be written there,
-    and what :meth:`Building.put_in_place` does of a store there that could not be replaced.
+    Leftovers of a builder that was killed are removed too.  ``lock_timeout``: seconds to wait for the write
+    lock of a store that is there, None for ever.  Raises DiskError if nothing can be written there, and what
+    :meth:`Building.put_in_place` raises of a store that could not be replaced.
     """
     if target.is_symlink():
         target = target.resolve()
@@ -161,11 +163,11 @@ def building(target: Path, layout: Layout) -> Iterator[Building]:
         _sweep(target, layout)
     if target.is_dir():
         # What would refuse the exchange is better known before the work than after it.
-        with at_rest(target):
+        with at_rest(target, timeout=lock_timeout):
             pass
     try:
         with _new_folder(target) as path:
-            built = Building(target, path, layout)
+            built = Building(target, path, layout, lock_timeout)
             try:
                 with disk_errors("preparing the export"):
                     for folder in layout.folders:
