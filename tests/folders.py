@@ -12,7 +12,8 @@ from typing import Any
 def tree(root: Path, *, cache: bool = False) -> dict[str, bytes | None]:
     """The content of every file below a folder, by path; of a folder or anything else None.
 
-    Without ``cache`` what lies in ``cache/`` is left out.
+    Without ``cache`` what lies in ``cache/`` is left out.  The file of the write lock, which only says who
+    had it last, is left out always.
     """
     found: dict[str, bytes | None] = {}
     for folder, names, files in os.walk(root):
@@ -22,6 +23,8 @@ def tree(root: Path, *, cache: bool = False) -> dict[str, bytes | None]:
             continue
         found |= {str(relative / name): None for name in names}
         for name in files:
+            if relative == Path("cache") and name == "write.lock":
+                continue
             path = Path(folder, name)
             found[str(relative / name)] = (
                 path.read_bytes() if path.is_file() and not path.is_symlink() else None

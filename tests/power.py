@@ -172,7 +172,11 @@ class Disk:
                 name = self._folder_names.get(inode)
                 (self._files[inode] if name is None else self._folders[name]).sync()
             case ("rename", source, target):
-                self._change(source, target, self._folders[os.path.dirname(source) or "."].current[os.path.basename(source)])
+                self._change(
+                    source,
+                    target,
+                    self._folders[os.path.dirname(source) or "."].current[os.path.basename(source)],
+                )
             case ("remove", path):
                 self._change(path, path, None)
             case ("sync_all", *_):

@@ -64,7 +64,9 @@ def _anything(field: ScalarField) -> Any:
         return None
     if field.kind is ScalarKind.ENUM:
         return layout().datamodel.enum(field.type).members[0].name
-    return {"DateTime": TIME, "Int": 0, "Boolean": False, "Json": msgspec.Raw(b"{}")}.get(field.type, field.name)
+    return {"DateTime": TIME, "Int": 0, "Boolean": False, "Json": msgspec.Raw(b"{}")}.get(
+        field.type, field.name
+    )
 
 
 def text_of(record: Record) -> Row:
@@ -153,7 +155,9 @@ def _not_unique(state: State) -> Iterator[str]:
         names = [f.name for f in model.scalars]
         for unique in model.uniques:
             at = [names.index(n) for n in unique.field_names]
-            found = [values for r in state[model.name].values() if None not in (values := tuple(r[i] for i in at))]
+            found = [
+                values for r in state[model.name].values() if None not in (values := tuple(r[i] for i in at))
+            ]
             if len(found) != len(set(found)):
                 yield f"{model.name}: {unique.field_names}"
 
@@ -174,7 +178,9 @@ def _dangling(state: State) -> Iterator[str]:
 def message(number: int, chat: str = "chat-1", **values: Any) -> Record:
     at = f"2025-11-22T12:00:{number % 60:02}.000Z"
     content = f"Grüße, № {number} " + "… " * 20
-    return row("Message", **({"id": f"m{number}", "chatId": chat, "content": content, "createdAt": at} | values))
+    return row(
+        "Message", **({"id": f"m{number}", "chatId": chat, "content": content, "createdAt": at} | values)
+    )
 
 
 def build(root: Path) -> None:
@@ -271,7 +277,10 @@ STORIES = (
     Story("change a line of an index", (step(lambda tx: revise(tx, "Chat", "chat-1", title="neu")),)),
     Story("delete a message that a file points at", (step(lambda tx: erase(tx, "Message", "m1")),)),
     Story("delete a message", (step(lambda tx: erase(tx, "Message", "m2")),)),
-    Story("create a record file", (step(lambda tx: tx.insert([row("Character", id="hero-9", userId="user-1")])),)),
+    Story(
+        "create a record file",
+        (step(lambda tx: tx.insert([row("Character", id="hero-9", userId="user-1")])),),
+    ),
     Story("change a record file", (step(lambda tx: revise(tx, "Persona", "persona-1", name="neu")),)),
     Story("delete a record file", (step(lambda tx: erase(tx, "Persona", "persona-1")),)),
     Story("change a document", (step(lambda tx: tx.insert([row("Tag", id="tag-9", userId="user-1")])),)),

@@ -6,7 +6,6 @@ that was acknowledged, and goes on.  The same is then done to the process that r
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from faults import Fault, Faulty, child, die, die_half_way, received
+from octavo.store.store import Store
 from small_store import (
     STORIES,
     State,
@@ -25,7 +25,6 @@ from small_store import (
     state_of,
     state_on_disk,
 )
-from octavo.store.store import Store
 
 Copy = Callable[[Path], Path]
 Told = Callable[[Story], list[State]]

@@ -25,7 +25,6 @@ from octavo.store.store import Store
 from octavo.store.system import FileSystem
 from power import Disk, Event, Loss, Recorder, materialise
 from small_store import (
-    STORIES,
     State,
     Step,
     Story,
@@ -101,7 +100,9 @@ class Judge:
         self.count = 0
 
     def judge(self, loss: Loss, allowed: list[State]) -> None:
-        digest = sha256(repr((sorted(loss.items()), [sorted(map(repr, s.items())) for s in allowed])).encode()).digest()
+        digest = sha256(
+            repr((sorted(loss.items()), [sorted(map(repr, s.items())) for s in allowed])).encode()
+        ).digest()
         if digest in self._seen:
             return
         self._seen.add(digest)
@@ -132,7 +133,13 @@ def differences(found: State, allowed: list[State]) -> list[dict[str, Any]]:
 
 
 def lose_power(
-    events: list[Event], first: list[State], disk: Disk, folder: Path, most: int, share: float, every: list[State]
+    events: list[Event],
+    first: list[State],
+    disk: Disk,
+    folder: Path,
+    most: int,
+    share: float,
+    every: list[State],
 ) -> int:
     """Lose power after each change, or after a share of them; how many states were opened."""
     print(f"seed {SEED}")
@@ -150,7 +157,9 @@ def lost(story: Story, small: Path, copied: Copy, told: list[State], most: int, 
     root = copied(small)
     disk = Disk(root)
     every = told if story.batched else []
-    return lose_power(perform(story, root), told[:1], disk, root.with_name(f"lost-{root.name}"), most, share, every)
+    return lose_power(
+        perform(story, root), told[:1], disk, root.with_name(f"lost-{root.name}"), most, share, every
+    )
 
 
 def test_power_lost_at_some_moments(
@@ -253,6 +262,8 @@ def test_power_lost_some_time_after_another_fault(
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize("first", FIRST, ids=str)
-def test_power_lost_after_another_fault(first: Story, fault: Fault, with_bystander: Path, copied: Copy) -> None:
+def test_power_lost_after_another_fault(
+    first: Story, fault: Fault, with_bystander: Path, copied: Copy
+) -> None:
     for at in range(1, calls_of(first, copied(with_bystander)) + 1):
         lost_after(first, fault, at, with_bystander, copied, 6, 1)

@@ -36,6 +36,8 @@ from octavo.schema.ddl import sql_type
 from octavo.schema.sql import native_type
 
 if TYPE_CHECKING:
+    from psycopg import Copy
+
     from octavo.postgres.connection import Connection
 
 _BATCH = 200
@@ -139,15 +141,15 @@ class CloseLook:
     def _load_database(self, database: sqlite3.Connection, framed: CopyBinary) -> None:
         name, buckets = framed.model.name, self.differing[framed.model.name]
 
-        def rows() -> Iterator[tuple[str, bytes, bytes]]:
-            with self.connection.cursor() as cursor, cursor.copy(framed.copy_out()) as copy:
-                for row in frames(copy):
-                    self.advance(1)
-                    key = framed.key(row)
-                    if bucket_of(key) in buckets:
-                        yield name, key, row
+        def rows(copy: Copy) -> Iterator[tuple[str, bytes, bytes]]:
+            for row in frames(copy):
+                self.advance(1)
+                key = framed.key(row)
+                if bucket_of(key) in buckets:
+                    yield name, key, row
 
-        database.executemany("INSERT INTO d VALUES (?, ?, ?)", rows())
+        with self.connection.cursor() as cursor, cursor.copy(framed.copy_out()) as copy:
+            database.executemany("INSERT INTO d VALUES (?, ?, ?)", rows(copy))
 
     def _load_files(self, database: sqlite3.Connection, files: Iterable[File]) -> None:
         concerned = {self.layout.host(name).path for name in self.frames}

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,19 +25,24 @@ from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import quote, table_name
+from octavo.store.lock import TIMEOUT
 
 _WORTH_SLICING = 20_000
 """rows; fewer than these are one worker's task"""
+_CANCEL_AGAIN = 0.1
+"""seconds in which workers may give up by themselves before the server is told to make them, each time"""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """How to export: payloads are looked for below ``files_root``; ``jobs`` connections read at once."""
+    """How to export: payloads are looked for below ``files_root``; ``jobs`` connections read at once; for the
+    write lock of a store that is to be replaced, ``lock_timeout`` seconds are waited (None: for ever)."""
 
     files_root: Path
     jobs: int = 2
     replace: bool = False
     dry_run: bool = False
+    lock_timeout: float | None = TIMEOUT
 
 
 @dataclass
@@ -75,7 +80,11 @@ def export(
     hidden by row-level security and values that cannot be kept refuse the export.  A payload that cannot be
     had does not: it is reported.
 
-    Raises UsageError (a store is there already), DriftError, DifferenceError, DatabaseError, DiskError.
+    A store that is replaced may be in use: what is committed to it until then is in the folder that is kept,
+    and whoever has it open is told at the next commit.
+
+    Raises UsageError (a store is there already), DriftError, DifferenceError (that store's journal cannot be
+    emptied, too), BusyError (it is being written to), DatabaseError, DiskError.
     """
     started = time.monotonic()
     data_dir = data_dir.resolve()
@@ -95,7 +104,7 @@ def export(
             notes=tuple(str(note) for note in source.drift.notes),
         )
         if not options.dry_run:
-            with building(data_dir, layout) as built:
+            with building(data_dir, layout, lock_timeout=options.lock_timeout) as built:
                 keeper = PayloadKeeper(layout, options.files_root, built.path)
                 progress.begin("export", sum(_top_level(layout, counts).values()))
                 written = _write(source, layout, Writing(built.path, keeper, options.jobs, progress))
@@ -132,7 +141,8 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
     with ExitStack() as stack:
         connections = [source.snapshot.connection]
         for _ in range(min(jobs, len(tasks)) - 1):
-            connections.append(stack.enter_context(source.snapshot.join()))
+            # Closing waits for nobody; the connection's own block would, for its lock and the server.
+            connections.append(stack.enter_context(closing(source.snapshot.join())))
         free = list(connections)
 
         def run(task: Task) -> Written:
@@ -156,10 +166,11 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
                 wait(futures, return_when=FIRST_EXCEPTION)
             except BaseException:
                 failed.set()
-                _cancel(connections)
                 raise
-            if failed.is_set():
-                _cancel(connections)
+            finally:
+                # A query that a worker was just about to send has not heard of the cancelling before.
+                while failed.is_set() and wait(futures, timeout=_CANCEL_AGAIN).not_done:
+                    _cancel(connections)
         if errors:
             raise errors[0]
         return [f.result() for f in futures]

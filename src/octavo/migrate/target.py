@@ -4,6 +4,9 @@ What lies beside the target tells by its name what it is.  ``.<target>.octavo-bu
 construction; the builder holds a lock on it, and without one it is rubbish.
 ``.<target>.octavo-exchange-<inode>`` is about to change places with the target: while the folder of that
 name is the one with that inode, it is the new one; afterwards it is the store that was replaced.
+
+Applications may have the store open that is replaced.  The exchange is made under its write lock, so that
+what they have committed is in the folder that is kept, and what they commit later is refused.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import FileFamily, Layout
 from octavo.store import disk
+from octavo.store.lock import TIMEOUT
+from octavo.store.rest import OWN, at_rest
 
 _CACHE = "cache"
 
@@ -79,20 +84,20 @@ def _raise(error: OSError) -> None:
 class Building:
     """A data folder under construction, at ``path``."""
 
-    def __init__(self, target: Path, path: Path, layout: Layout) -> None:
-        self.target, self.path, self.layout = target, path, layout
+    def __init__(self, target: Path, path: Path, layout: Layout, lock_timeout: float | None) -> None:
+        self.target, self.path, self.layout, self.lock_timeout = target, path, layout, lock_timeout
 
     def put_in_place(self, *, replace: bool) -> Path | None:
         """Sync what was built and give it its name.  Gives where the store that it replaced is kept now.
 
         Raises UsageError if a store stands there by now and ``replace`` is not wanted, or if what stands
-        there cannot be exchanged; DiskError.  Then what stands there is as it was.
+        there cannot be exchanged; BusyError if an application goes on writing to it, DifferenceError if its
+        journal cannot be emptied; DiskError.  Then what stands there is as it was.
         """
         with disk_errors("syncing the export"):
             disk.sync_tree(self.path)
         with disk_errors("putting the export in place"):
-            state = state_of(self.target, self.layout)
-            if state is State.NOTHING:
+            if state_of(self.target, self.layout) is State.NOTHING:
                 try:
                     disk.put_in_place(self.path, self.target)
                 except FileExistsError as error:
@@ -100,10 +105,11 @@ class Building:
                         f"{self.target} has come into being meanwhile", hint="run again"
                     ) from error
                 return None
-            if state is State.STORE and not replace:
-                raise refusal(self.target)
-            self._exchange()
-            return _settle(self.path, self.target, self.layout)
+            with at_rest(self.target, timeout=self.lock_timeout):
+                if not replace and state_of(self.target, self.layout) is State.STORE:
+                    raise refusal(self.target)
+                self._exchange()
+                return _settle(self.path, self.target, self.layout)
 
     def _exchange(self) -> None:
         announced = self.target.with_name(f"{_exchanging(self.target)}{self.path.stat().st_ino}")
@@ -143,19 +149,25 @@ def refusal(target: Path) -> UsageError:
 
 
 @contextmanager
-def building(target: Path, layout: Layout) -> Iterator[Building]:
+def building(target: Path, layout: Layout, *, lock_timeout: float | None = TIMEOUT) -> Iterator[Building]:
     """Make a folder beside the target to build in; whatever is left of it at the end is removed.
 
-    Leftovers of a builder that was killed are removed too.  Raises DiskError if nothing can be written there.
+    Leftovers of a builder that was killed are removed too.  ``lock_timeout``: seconds to wait for the write
+    lock of a store that is there, None for ever.  Raises DiskError if nothing can be written there, and what
+    :meth:`Building.put_in_place` raises of a store that could not be replaced.
     """
     if target.is_symlink():
         target = target.resolve()
     with disk_errors("making a folder beside the data folder"):
         made = _make_parents(target)
         _sweep(target, layout)
+    if target.is_dir():
+        # What would refuse the exchange is better known before the work than after it.
+        with at_rest(target, timeout=lock_timeout):
+            pass
     try:
         with _new_folder(target) as path:
-            built = Building(target, path, layout)
+            built = Building(target, path, layout, lock_timeout)
             try:
                 with disk_errors("preparing the export"):
                     for folder in layout.folders:
@@ -228,6 +240,10 @@ def _sweep(target: Path, layout: Layout) -> None:
 
 def _bring_cache(old: Path, new: Path) -> None:
     """The baseline and the reports of earlier runs stay with the store."""
-    if not old.is_dir():
-        return
-    shutil.copytree(old, new, dirs_exist_ok=True, symlinks=True, ignore=shutil.ignore_patterns("locks"))
+
+    def own(folder: str, names: list[str]) -> list[str]:
+        below = os.path.relpath(folder, old.parent)
+        return [name for name in names if os.path.join(below, name) in OWN]
+
+    if old.is_dir():
+        shutil.copytree(old, new, dirs_exist_ok=True, symlinks=True, ignore=own)

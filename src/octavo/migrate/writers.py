@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -18,6 +19,8 @@ from octavo.migrate.payloads import PayloadKeeper
 from octavo.store import disk
 
 if TYPE_CHECKING:
+    from psycopg import Copy
+
     from octavo.postgres.connection import Connection
 
 _BUFFER = 1 << 17
@@ -69,18 +72,28 @@ class Writer:
             return self._record_files(connection, task.family)
         return self._document(connection, task.family)
 
-    def _rows(self, connection: Connection, place: Place, part: Slice, written: Written) -> Iterator[bytes]:
-        """The rows of a fold as they come, counted."""
-        count = 0
+    @contextmanager
+    def _rows(
+        self, connection: Connection, place: Place, part: Slice, written: Written
+    ) -> Iterator[Iterator[bytes]]:
+        """The rows of a fold as they come, counted.
+
+        The COPY holds the connection's lock, so it must end with the block: in a generator it would last as
+        long as the traceback of what the generator's consumer raised.
+        """
         query = fold(self.layout, place, part).encode()
         with connection.cursor() as cursor, cursor.copy(query) as copy:
-            for row in copy:
-                yield bytes(row)
-                count += 1
-                if count % _ROWS_PER_REPORT == 0:
-                    self.advance(_ROWS_PER_REPORT)
-                    if self.stopped():
-                        raise Stopped
+            yield self._counted(copy, place, written)
+
+    def _counted(self, copy: Copy, place: Place, written: Written) -> Iterator[bytes]:
+        count = 0
+        for row in copy:
+            yield bytes(row)
+            count += 1
+            if count % _ROWS_PER_REPORT == 0:
+                self.advance(_ROWS_PER_REPORT)
+                if self.stopped():
+                    raise Stopped
         self.advance(count % _ROWS_PER_REPORT)
         written.rows[place.model.name] = count
 
@@ -95,12 +108,13 @@ class Writer:
                 file.write(b',\n  "%s": [' % place.array.encode())
                 opening, closing_bracket = b"\n    ", b"]"
                 hanging = logs_of(self.layout, place.model)
-                for row in self._rows(connection, place, WHOLE, written):
-                    head, _, content = row.rpartition(CUT)
-                    if hanging:
-                        written.files += self._make_logs(hanging, _decoded(head))
-                    file.write(opening + content[:-1].replace(BREAK, b"\n"))
-                    opening, closing_bracket = b",\n    ", b"\n  ]"
+                with self._rows(connection, place, WHOLE, written) as rows:
+                    for row in rows:
+                        head, _, content = row.rpartition(CUT)
+                        if hanging:
+                            written.files += self._make_logs(hanging, _decoded(head))
+                        file.write(opening + content[:-1].replace(BREAK, b"\n"))
+                        opening, closing_bracket = b",\n    ", b"\n  ]"
                 file.write(closing_bracket)
             file.write(b"\n}\n")
         return written
@@ -109,42 +123,46 @@ class Writer:
         (place,) = family.places
         written = Written()
         hanging = logs_of(self.layout, place.model)
-        for row in self._rows(connection, place, WHOLE, written):
-            head, _, content = row.rpartition(CUT)
-            names = _decoded(head)
-            with self._open(place.file_for(names)) as file:
-                file.write(content.replace(BREAK, b"\n"))
-            written.files += self._make_logs(hanging, names)
-            written.files += 1
+        with self._rows(connection, place, WHOLE, written) as rows:
+            for row in rows:
+                head, _, content = row.rpartition(CUT)
+                names = _decoded(head)
+                with self._open(place.file_for(names)) as file:
+                    file.write(content.replace(BREAK, b"\n"))
+                written.files += self._make_logs(hanging, names)
+                written.files += 1
         return written
 
     def _log(self, connection: Connection, family: FileFamily) -> Written:
         written = Written(files=1)
         with self._open(family.path) as file:
             for place in family.places:
-                rows = self._rows(connection, place, WHOLE, written)
-                if not heads(self.layout, place):
-                    file.writelines(rows)
-                    continue
-                hanging = logs_of(self.layout, place.model)
-                key_length = len(place.model.key.fields)
-                for row in rows:
-                    head, _, line = row.rpartition(CUT)
-                    values = _decoded(head)
-                    written.files += self._make_logs(hanging, values[:key_length])
-                    if place.payload:
-                        line = self._with_payload(place, values, key_length, line)
-                    file.write(line)
+                with self._rows(connection, place, WHOLE, written) as rows:
+                    if heads(self.layout, place):
+                        self._log_with_heads(file, place, rows, written)
+                    else:
+                        file.writelines(rows)
         return written
+
+    def _log_with_heads(self, file: BinaryIO, place: Place, rows: Iterator[bytes], written: Written) -> None:
+        hanging = logs_of(self.layout, place.model)
+        key_length = len(place.model.key.fields)
+        for row in rows:
+            head, _, line = row.rpartition(CUT)
+            values = _decoded(head)
+            written.files += self._make_logs(hanging, values[:key_length])
+            if place.payload:
+                line = self._with_payload(place, values, key_length, line)
+            file.write(line)
 
     def _logs_per_parent(self, connection: Connection, task: Task) -> Written:
         (place,) = task.family.places
         written = Written()
-        rows = (row.rpartition(CUT) for row in self._rows(connection, place, task.part, written))
-        for head, lines in groupby(rows, key=itemgetter(0)):
-            # The parent's task may have made the file already, empty.
-            with open(self._opened(place.file_for(_decoded(head))), "wb", buffering=_BUFFER) as file:
-                file.writelines(map(itemgetter(2), lines))
+        with self._rows(connection, place, task.part, written) as rows:
+            for head, lines in groupby((row.rpartition(CUT) for row in rows), key=itemgetter(0)):
+                # The parent's task may have made the file already, empty.
+                with open(self._opened(place.file_for(_decoded(head))), "wb", buffering=_BUFFER) as file:
+                    file.writelines(map(itemgetter(2), lines))
         return written
 
     def _make_logs(self, places: list[Place], key: list[str]) -> int:

@@ -18,6 +18,10 @@ from contextlib import suppress
 from octavo.errors import BusyError
 from octavo.store.system import FILE_MODE
 
+NAME = "cache/write.lock"
+TIMEOUT = 30.0
+"""seconds to wait, where the caller says nothing"""
+
 
 class Turns:
     """A lock for threads that is handed over in the order in which they came."""
@@ -149,12 +153,3 @@ def _is_still(descriptor: int, path: str) -> bool:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except FileNotFoundError:
         return False
-
-
-def process_name(pid: int) -> str:
-    """What the system calls a process, without what it was started with; empty if it does not say."""
-    try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""

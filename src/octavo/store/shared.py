@@ -17,6 +17,7 @@ from functools import cache
 
 from octavo.store.system import FILE_MODE
 
+NAME = "cache/state"
 _SIZE = 4096
 _MAGIC = int.from_bytes(b"OCTAVO\x00\x01", "little")
 _MAGIC_AT, _BOOT_AT, COUNT, _JOURNAL_AT, _JOURNALS_AT, _HOLDER_AT, _SINCE_AT, _INDEXED_AT = range(8)
@@ -117,3 +118,22 @@ class SharedState:
     def close(self) -> None:
         self.words.release()
         self._map.close()
+
+
+def describe_holder(state: SharedState | None) -> str:
+    """Who took the write lock last, in words."""
+    pid, since = state.holder() if state is not None else (0, 0)
+    if not pid:
+        return "another process"
+    name = process_name(pid)
+    at = time.strftime("%H:%M:%S", time.localtime(since))
+    return f"process {pid}{f' ({name})' if name else ''} since {at}"
+
+
+def process_name(pid: int) -> str:
+    """What the system calls a process, without what it was started with; empty if it does not say."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:
+            return file.read().strip()
+    except OSError:
+        return ""

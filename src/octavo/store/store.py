@@ -44,13 +44,15 @@ from octavo.store.index import Spec
 from octavo.store.integrity import Writable
 from octavo.store.journal import Journal
 from octavo.store.layers import Base
-from octavo.store.lock import ProcessLock, process_name
+from octavo.store.lock import NAME as _LOCK
+from octavo.store.lock import TIMEOUT, ProcessLock
 from octavo.store.recovery import Resolve, recover
 from octavo.store.rules import Rules
-from octavo.store.shared import COUNT, SharedState
+from octavo.store.shared import COUNT, SharedState, describe_holder
+from octavo.store.shared import NAME as _STATE
 from octavo.store.system import FOLDER_MODE, SYSTEM, FileSystem
 from octavo.store.view import View
-from octavo.store.watch import watch
+from octavo.store.watch import Watch, watch
 from octavo.store.world import Behind, World
 
 if TYPE_CHECKING:
@@ -59,15 +61,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Durability = Literal["full", "batched"]
 
-LOCK_TIMEOUT = 30.0
-"""seconds to wait for the write lock, where the caller says nothing"""
 LOG_BUDGET = 64 << 20
 """bytes of logs per parent held in memory, where the caller says nothing"""
 BATCH_INTERVAL = 0.1
 """seconds after which a batch is written"""
 IDLE_INTERVAL = 0.5
 """seconds without a commit after which the journal is emptied"""
-_LOCK, _STATE = "cache/write.lock", "cache/state"
 _PATIENT_TRIES = 50
 
 
@@ -139,7 +138,7 @@ class Store:
         layout: Layout,
         *,
         durability: Durability = "full",
-        lock_timeout: float | None = LOCK_TIMEOUT,
+        lock_timeout: float | None = TIMEOUT,
         log_budget: int = LOG_BUDGET,
         system: FileSystem = SYSTEM,
         resolve: Resolve | None = None,
@@ -183,9 +182,7 @@ class Store:
         except OSError:
             self.read_only = True
         lock = ProcessLock(os.path.join(root, _LOCK), self._holder)
-        self._identity = _identity(root)
-        state = self._open_state()
-        watching = watch(root, [f for f in self.layout.folders if not f.startswith(("cache", "journal"))])
+        self._identity, state, watching = self._look_at_folder()
         self._world = World(root, self.system, state, watching)
         self._base = Base(self._world, self.layout, self.rules.codecs, self._budget)
         self._journal = Journal(root, self.system)
@@ -205,6 +202,21 @@ class Store:
         except BaseException:
             self._stop()
             raise
+
+    def _look_at_folder(self) -> tuple[tuple[int, int], SharedState | None, Watch]:
+        """What tells the folder from others, its page of state, and a watch on it.
+
+        All are of one folder, though another may be put in its place meanwhile.
+        """
+        folders = [f for f in self.layout.folders if not f.startswith(("cache", "journal"))]
+        while True:
+            identity = _identity(self._root)
+            state, watching = self._open_state(), watch(self._root, folders)
+            if _identity(self._root) == identity:
+                return identity, state, watching
+            watching.close()
+            if state is not None:
+                state.close()
 
     def _open_state(self) -> SharedState | None:
         try:
@@ -228,13 +240,7 @@ class Store:
         self._committer.abandon()
 
     def _holder(self) -> str:
-        """Who holds the write lock, in words."""
-        pid, since = self._world.state.holder() if self._world.state else (0, 0)
-        if not pid:
-            return "another process"
-        name = process_name(pid)
-        at = time.strftime("%H:%M:%S", time.localtime(since))
-        return f"process {pid}{f' ({name})' if name else ''} since {at}"
+        return describe_holder(self._world.state)
 
     def _enter(self, opened: bool) -> None:
         """The write lock was taken: bring everything up to date."""

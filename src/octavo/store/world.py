@@ -24,6 +24,8 @@ from octavo.store.system import (
 )
 from octavo.store.watch import Watch
 
+TORN = "cache/torn"
+"""where what a crash has left of lines is kept"""
 _TORN = 1 << 20
 """bytes of a torn line to keep"""
 
@@ -91,7 +93,7 @@ class World:
         descriptor = open_to_write(self.path(file))
         try:
             torn = os.pread(descriptor, _TORN, size)
-            kept = os.path.join(self.root, "cache", "torn")
+            kept = os.path.join(self.root, TORN)
             os.makedirs(kept, FOLDER_MODE, exist_ok=True)
             name = f"{file.replace('/', '+')}.{size}"
             with open(os.path.join(kept, name), "wb", opener=_private) as copy:
