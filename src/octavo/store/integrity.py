@@ -1,15 +1,19 @@
 """Changes of rows, held to the schema as PostgreSQL holds them.
 
-Uniques are checked row by row, foreign keys when a statement ends, and the referential actions run in the
-order in which PostgreSQL fires them: that in which the foreign keys were made, each to its end before the
-next (its triggers fire by name, and theirs are numbered; *Trigger Behavior*, and *CREATE TABLE* on
-``RESTRICT``).  So a delete that PostgreSQL refuses is refused here, for the same constraint.
+Uniques are checked row by row.  Foreign keys and referential actions are triggers of PostgreSQL, which wait
+in a queue until the rows of their statement are changed.  Each row puts its own there: first the actions on
+those that point at it, then the checks of what it points at, both in the order in which the foreign keys were
+made (by name, and theirs are numbered; *Overview of Trigger Behavior*).  What an action changes queues up
+behind all that is waiting.  So a delete that PostgreSQL refuses is refused here, for the same constraint, and
+one that it lets through, because a later action removes what was in the way, goes through here too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeAlias
 
 from msgspec import UNSET
 
@@ -23,6 +27,21 @@ from octavo.store.index import Spec
 from octavo.store.layers import Overlay
 from octavo.store.rules import literal_default
 from octavo.store.view import View
+
+_Aboard: TypeAlias = Mapping[tuple[str, tuple[str, ...]], Sequence[Record]]
+
+
+class _Triggers(deque[Callable[[], None]]):
+    """What is left to do before a statement ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.touched: set[tuple[str, Key]] = set()
+        """the rows that the statement has changed, by model and key"""
+
+    def fire(self) -> None:
+        while self:
+            self.popleft()()
 
 
 class Writable(View):
@@ -45,8 +64,8 @@ class Writable(View):
             self.rules.check_types(row)
             self._check_uniques(model, row, None, known_new)
             self._put(model, None, row)
-        for relation in self.rules.parents[model.name]:
-            for row in rows:
+        for row in rows:
+            for relation in self.rules.parents[model.name]:
                 self._check_parent(relation, row)
 
     def update(self, pairs: Sequence[tuple[Record, Record]]) -> None:
@@ -54,39 +73,74 @@ class Writable(View):
 
         Children follow by ``onUpdate``.  Raises as :meth:`insert`.
         """
-        if not pairs:
-            return
-        model = model_of(pairs[0][0])
-        for before, after in pairs:
-            self.rules.check_types(after)
-            self._check_uniques(model, after, before, ())
-            self._put(model, before, after)
-        for relation in self.rules.parents[model.name]:
-            get = self.rules.values_of(Spec(model.name, relation.fields))
-            for before, after in pairs:
-                if get(before) != get(after):
-                    self._check_parent(relation, after)
-        for relation in self.rules.children[model.name]:
-            get = self.rules.values_of(Spec(model.name, relation.references))
-            for before, after in pairs:
-                if get(before) != get(after):
-                    self._parent_changed(relation, get(before), get(after))
+        triggers = _Triggers()
+        self._change(pairs, triggers)
+        triggers.fire()
 
     def delete(self, rows: Sequence[Record]) -> None:
         """Remove rows of one model, as one statement.
 
         Children go, lose their parent or refuse, by ``onDelete``.  Raises ForeignKeyViolation, NullViolation.
         """
-        if not rows:
-            return
-        model = model_of(rows[0])
+        triggers = _Triggers()
+        self._remove(rows, triggers)
+        triggers.fire()
+
+    def _change(self, pairs: Sequence[tuple[Record, Record]], triggers: _Triggers) -> None:
+        for before, after in pairs:
+            model = model_of(before)
+            self.rules.check_types(after)
+            self._check_uniques(model, after, before, ())
+            check = self._check_current if self._put(model, before, after) else self._check_parent
+            self._changed(before, after, triggers)
+            key_of = self.rules.codecs[model.name].key_of
+            again = (model.name, key_of(before)) in triggers.touched
+            triggers.touched.add((model.name, key_of(after)))
+            for relation in self.rules.parents[model.name]:
+                get = self.rules.values_of(Spec(model.name, relation.fields))
+                if again or get(before) != get(after):
+                    triggers.append(partial(check, relation, after))
+
+    def _changed(self, before: Record, after: Record, triggers: _Triggers) -> None:
+        """Let those that point at a row follow it."""
+        name = model_of(before).name
+        for relation in self.rules.children[name]:
+            get = self.rules.values_of(Spec(name, relation.references))
+            old, new = get(before), get(after)
+            if old != new:
+                triggers.append(partial(self._parent_changed, relation, old, new, triggers))
+
+    def _remove(self, rows: Sequence[Record], triggers: _Triggers) -> None:
+        aboard = [self._aboard(row) for row in rows]
         for row in rows:
-            self._put(model, row, None)
-        relations = self.rules.children[model.name]
-        for row in rows:
-            for relation in relations:
-                values = self.rules.values_of(Spec(model.name, relation.references))(row)
-                self._parent_gone(relation, values)
+            self._put(model_of(row), row, None)
+        for row, inside in zip(rows, aboard, strict=True):
+            self._removed(row, inside, triggers)
+
+    def _removed(self, row: Record, aboard: _Aboard, triggers: _Triggers) -> None:
+        """Let those that point at a row do without it; ``aboard`` are those that went with it already."""
+        name = model_of(row).name
+        for relation in self.rules.children[name]:
+            inside = aboard.get((relation.child, relation.fields))
+            if inside is not None:
+                triggers.append(partial(self._host_gone, relation, inside, triggers))
+            else:
+                values = self.rules.values_of(Spec(name, relation.references))(row)
+                triggers.append(partial(self._parent_gone, relation, values, triggers))
+
+    def _aboard(self, row: Record) -> _Aboard:
+        """The rows that are embedded in a row's record, by their model and foreign key."""
+        name = model_of(row).name
+        key = self.rules.codecs[name].key_of(row)
+        return {
+            (relation.child, relation.fields): self.find(relation.child, relation.fields, key)
+            for relation in self.rules.children[name]
+            if self._is_embedding(relation)
+        }
+
+    def _is_embedding(self, relation: Relation) -> bool:
+        place = self.rules.codecs[relation.child].place
+        return place.kind is Kind.EMBEDDED and place.relation == relation
 
     def set_payload(self, model: str, key: Key, sha256: str | None) -> None:
         """Note the payload that a record has, by its digest; None: it has none."""
@@ -116,67 +170,126 @@ class Writable(View):
         if not self.find(relation.parent, relation.references, values):
             raise ForeignKeyViolation(relation.child, relation.fields)
 
-    def _parent_gone(self, relation: Relation, values: Any) -> None:
+    def _check_current(self, relation: Relation, row: Record) -> None:
+        """The same for a row that may have been changed or removed since."""
+        current = self.get(relation.child, self.rules.codecs[relation.child].key_of(row))
+        if current is not None:
+            self._check_parent(relation, current)
+
+    def _parent_gone(self, relation: Relation, values: Any, triggers: _Triggers) -> None:
         children = self.find(relation.child, relation.fields, values)
         if not children:
             return
         match relation.on_delete:
             case Action.CASCADE:
-                self.delete(children)
-            case Action.SET_NULL | Action.SET_DEFAULT:
-                self._set(relation, children, relation.on_delete)
+                self._remove(children, triggers)
+            case Action.SET_NULL:
+                self._set_null(relation, children, triggers)
+            case Action.SET_DEFAULT:
+                self._set_default(relation, children, triggers)
+                self._check_left(relation, values)
             case Action.RESTRICT:
                 raise ForeignKeyViolation(relation.child, relation.fields)
             case Action.NO_ACTION:
-                # Another record may have come to have the key.
-                if not self.find(relation.parent, relation.references, values):
-                    raise ForeignKeyViolation(relation.child, relation.fields)
+                self._check_left(relation, values)
 
-    def _parent_changed(self, relation: Relation, before: Any, after: Any) -> None:
+    def _host_gone(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
+        """The same for children that were embedded in the parent's record."""
+        if not children:
+            return
+        match relation.on_delete:
+            case Action.CASCADE:
+                for row in children:
+                    self._removed(row, {}, triggers)
+            case Action.SET_NULL:
+                self._set_null(relation, children, triggers)
+            case Action.SET_DEFAULT:
+                self._set_default(relation, children, triggers)
+            case Action.RESTRICT | Action.NO_ACTION:
+                raise ForeignKeyViolation(relation.child, relation.fields)
+
+    def _parent_changed(self, relation: Relation, before: Any, after: Any, triggers: _Triggers) -> None:
+        if self._is_embedding(relation):
+            self._host_changed(relation, before, after, triggers)
+            return
         children = self.find(relation.child, relation.fields, before)
         if not children:
             return
         match relation.on_update:
             case Action.CASCADE:
-                values = (after,) if len(relation.fields) == 1 else after
-                self.update([(row, self._with(row, relation, values)) for row in children])
-            case Action.SET_NULL | Action.SET_DEFAULT:
-                self._set(relation, children, relation.on_update)
+                self._change([(row, self._with(row, relation, after)) for row in children], triggers)
+            case Action.SET_NULL:
+                self._set_null(relation, children, triggers)
+            case Action.SET_DEFAULT:
+                self._set_default(relation, children, triggers)
+                self._check_left(relation, before)
             case Action.RESTRICT:
                 raise ForeignKeyViolation(relation.child, relation.fields)
             case Action.NO_ACTION:
-                if not self.find(relation.parent, relation.references, before):
-                    raise ForeignKeyViolation(relation.child, relation.fields)
+                self._check_left(relation, before)
 
-    def _set(self, relation: Relation, children: Sequence[Record], action: Action) -> None:
-        """SetNull and SetDefault: the children's foreign keys become what they are without a parent."""
+    def _host_changed(self, relation: Relation, before: Any, after: Any, triggers: _Triggers) -> None:
+        """The same for children that are embedded in the parent's record, which have its key already."""
+        children = self.find(relation.child, relation.fields, after)
+        if not children:
+            return
+        match relation.on_update:
+            case Action.CASCADE:
+                for row in children:
+                    self._changed(self._with(row, relation, before), row, triggers)
+            case Action.SET_NULL:
+                self._set_null(relation, children, triggers)
+            case Action.SET_DEFAULT:
+                self._set_default(relation, children, triggers)
+            case Action.RESTRICT | Action.NO_ACTION:
+                raise ForeignKeyViolation(relation.child, relation.fields)
+
+    def _check_left(self, relation: Relation, values: Any) -> None:
+        """Raise ForeignKeyViolation for rows that point at nothing; another may have come to have the key."""
+        if self.find(relation.child, relation.fields, values) and not self.find(
+            relation.parent, relation.references, values
+        ):
+            raise ForeignKeyViolation(relation.child, relation.fields)
+
+    def _set_null(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
+        self._set(relation, children, [None] * len(relation.fields), triggers)
+
+    def _set_default(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
         model = self.rules.model(relation.child)
-        values: list[Any] = []
-        for name in relation.fields:
-            f = model.scalar(name)
-            value = literal_default(f) if action is Action.SET_DEFAULT else None
-            if value is None and not f.nullable:
-                raise NullViolation(model.name, [name])
-            values.append(value)
-        self.update([(row, self._with(row, relation, values)) for row in children])
+        values = [literal_default(model.scalar(name)) for name in relation.fields]
+        self._set(relation, children, values, triggers)
 
-    def _with(self, row: Record, relation: Relation, values: Iterable[Any]) -> Record:
+    def _set(
+        self, relation: Relation, children: Sequence[Record], values: Sequence[Any], triggers: _Triggers
+    ) -> None:
+        """Make the children's foreign keys what they are without a parent."""
+        model = self.rules.model(relation.child)
+        set_to = dict(zip(relation.fields, values, strict=True))
+        for f in model.scalars:
+            if f.name in set_to and set_to[f.name] is None and not f.nullable:
+                raise NullViolation(model.name, [f.name])
+        after = values[0] if len(values) == 1 else tuple(values)
+        self._change([(row, self._with(row, relation, after)) for row in children], triggers)
+
+    def _with(self, row: Record, relation: Relation, values: Any) -> Record:
+        """A row with another foreign key: the value of one field, the tuple of more."""
         model = self.rules.model(relation.child)
         names = [attribute(model.scalar(name)) for name in relation.fields]
-        changed: Record = replaced(row, **dict(zip(names, values, strict=True)))
+        parts = (values,) if len(names) == 1 else values
+        changed: Record = replaced(row, **dict(zip(names, parts, strict=True)))
         return changed
 
-    def _put(self, model: Model, before: Record | None, after: Record | None) -> None:
+    def _put(self, model: Model, before: Record | None, after: Record | None) -> bool:
+        """Change one row; False if there is no record that it could be embedded in."""
         codec = self.rules.codecs[model.name]
         if codec.place.kind is Kind.EMBEDDED:
-            self._put_embedded(codec, before, after)
-            return
+            return self._put_embedded(codec, before, after)
         key_of = codec.key_of
         key_before = None if before is None else key_of(before)
         stored = None if before is None else self.layer.record(model.name, key_before)
         if after is None:
             self.layer.put(model.name, key_before, stored, None)
-            return
+            return True
         key_after = key_of(after)
         arrays = {
             child.place.array: [] if stored is None else getattr(stored, array_attribute(child.place))
@@ -187,18 +300,18 @@ class Writable(View):
             self.layer.put(model.name, key_before, stored, None)
             stored = None
         self.layer.put(model.name, key_after, stored, made)
+        return True
 
-    def _put_embedded(self, codec: Codec, before: Record | None, after: Record | None) -> None:
+    def _put_embedded(self, codec: Codec, before: Record | None, after: Record | None) -> bool:
         """Change the array in the parent's record; in another parent's too, if the row moves there."""
         old = self._parent_of(codec, before)
         new = self._parent_of(codec, after)
         kept = None
         if before is not None and old is not None:
             kept = self._change_array(codec, old, before, None, None)
-        if after is not None:
-            if new is None:
-                raise ForeignKeyViolation(codec.place.model.name, self._relation(codec).fields)
+        if after is not None and new is not None:
             self._change_array(codec, new, None, after, kept)
+        return after is None or new is not None
 
     def _change_array(
         self, codec: Codec, key: Key, gone: Record | None, come: Record | None, kept: Stored | None

@@ -15,7 +15,7 @@ from octavo.layout.order import file_order
 from octavo.layout.record import Record
 from octavo.layout.stored import encode, key_getter
 from octavo.layout.types import column_type
-from octavo.schema.datamodel import EnumValue, Model, Number, Relation, ScalarField
+from octavo.schema.datamodel import EnumValue, IndexKind, Model, Number, Relation, ScalarField
 from octavo.store.content import Checks
 from octavo.store.index import Spec
 
@@ -91,7 +91,9 @@ class Rules:
 
 
 def _uniques(model: Model) -> tuple[tuple[str, ...], ...]:
-    return tuple(dict.fromkeys([model.key.field_names, *(u.field_names for u in model.uniques)]))
+    """In the order in which PostgreSQL looks at them: that in which they are made."""
+    kinds = (IndexKind.ID, IndexKind.UNIQUE)
+    return tuple(dict.fromkeys(i.field_names for i in model.all_indexes if i.kind in kinds))
 
 
 def literal_default(field: ScalarField) -> Any:
