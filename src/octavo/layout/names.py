@@ -40,7 +40,7 @@ def file_stem(key: Sequence[str]) -> str:
 def stem_pattern(parts: int) -> str:
     """A regular expression for the names that :func:`file_stem` gives to keys of so many parts."""
     part = "(?:[a-z0-9_-]|%[0-9A-F]{2})"
-    plain = f"{part}+" if parts == 1 else r"\.".join([f"{part}*"] * parts)
+    plain = f"(?!index(?!{part})){part}+" if parts == 1 else r"\.".join([f"{part}*"] * parts)
     return f"(?:{plain}|~[0-9a-f]{{64}})"
 
 

@@ -225,9 +225,7 @@ def _may_meet(one: FileFamily, other: FileFamily) -> bool:
     fixed, family = (other, one) if one.varies else (one, other)
     if _holds(fixed.path, family) or any(map(family.pattern.fullmatch, folders_above(fixed.path))):
         return True
-    # No record is named ``index`` (see names).
-    is_index = fixed.path.rpartition("/")[2].startswith("index.")
-    return family.pattern.fullmatch(fixed.path) is not None and not is_index
+    return family.pattern.fullmatch(fixed.path) is not None
 
 
 def _ending(path: str) -> str:
