@@ -1,4 +1,4 @@
-"""Logs with one line a record, in the order of an export: nothing superseded, removed or torn is left in them."""
+"""Logs with one line a record, in the order of an export: nothing superseded, removed or torn is left."""
 
 from __future__ import annotations
 
