@@ -10,22 +10,32 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
 from octavo.layout.live import live_records
 from octavo.layout.reader import File, Reader
 from octavo.layout.unfold import Unfolded, Values
-from octavo.migrate.closer import scratch
 from octavo.migrate.copybinary import CopyBinary
 from octavo.migrate.differences import shown_key
+from octavo.migrate.scratch import scratch
 from octavo.schema.datamodel import Model, Relation
+
+
+class Rule(Enum):
+    """What a record can break."""
+
+    KEY = auto()
+    UNIQUE = auto()
+    REFERENCE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A record that breaks a rule of the schema."""
 
+    rule: Rule
     model: str
     key: dict[str, Any]
     fields: tuple[str, ...]
@@ -176,7 +186,7 @@ class Gathered:
         query = "SELECT model, key, visit, line FROM records GROUP BY model, key HAVING count(*) > 1"
         for name, key, *where in self.database.execute(query):
             fields = self.layout.datamodel.model(name).key.field_names
-            yield self._violation(name, key, fields, "another record has this key", where)
+            yield self._violation(Rule.KEY, (name, key), fields, "another record has this key", where)
 
     def _broken_uniques(self) -> Iterator[Violation]:
         query = (
@@ -186,7 +196,7 @@ class Gathered:
         for name, rule, key, *where in self.database.execute(query):
             fields = tuple(rule.split(","))
             reason = f"another record has the same {' and '.join(fields)}"
-            yield self._violation(name, key, fields, reason, where)
+            yield self._violation(Rule.UNIQUE, (name, key), fields, reason, where)
 
     def _orphans(self, number: int, relation: Relation) -> Iterator[Violation]:
         parent = self.layout.datamodel.model(relation.parent)
@@ -205,15 +215,20 @@ class Gathered:
         )
         for key, *where in self.database.execute(query, (number, *asked, relation.parent)):
             reason = f"its {relation.parent} ({', '.join(relation.fields)}) is not there"
-            yield self._violation(relation.child, key, relation.fields, reason, where)
+            yield self._violation(Rule.REFERENCE, (relation.child, key), relation.fields, reason, where)
 
     def _violation(
-        self, name: str, key: bytes, fields: tuple[str, ...], reason: str, where: Sequence[int]
+        self,
+        rule: Rule,
+        record: tuple[str, bytes],
+        fields: tuple[str, ...],
+        reason: str,
+        where: Sequence[int],
     ) -> Violation:
-        framed = self.frames[name]
-        visit, line = where
+        name, key = record
+        framed, (visit, line) = self.frames[name], where
         shown = shown_key(framed.model, framed.split_key(key))
-        return Violation(name, shown, fields, reason, self._files[visit], line)
+        return Violation(rule, name, shown, fields, reason, self._files[visit], line)
 
 
 def _joined(values: Values, positions: list[int]) -> bytes | None:

@@ -43,7 +43,7 @@ Found: TypeAlias = Mapping[str, Signature]
 
 _NOTHING: Mapping[Key, Changed] = {}
 
-_GARBAGE = 64
+GARBAGE = 64
 """superseded lines that a log may have, beside as many as it has records"""
 
 
@@ -377,7 +377,7 @@ class LogFile:
     @property
     def is_wasteful(self) -> bool:
         """Whether superseded lines outweigh the records."""
-        return self.log.lines > 2 * sum(map(len, self.log.live.values())) + _GARBAGE
+        return self.log.lines > 2 * sum(map(len, self.log.live.values())) + GARBAGE
 
 
 class LogFamily(Family):
