@@ -81,6 +81,13 @@ def test_every_name_is_safe(key: list[str]) -> None:
     assert stem not in TAKEN
     assert stem.partition(".")[0] not in TAKEN - {"index"}
     assert len(key) > 1 or "." not in stem
+    assert re.fullmatch(stem_pattern(len(key)), stem)
+
+
+def test_the_name_of_an_index_is_no_records() -> None:
+    assert not re.fullmatch(stem_pattern(1), "index")
+    assert re.fullmatch(stem_pattern(1), "indexes")
+    assert re.fullmatch(stem_pattern(2), "index.a")
 
 
 @given(KEYS)

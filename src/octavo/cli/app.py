@@ -9,7 +9,10 @@ import typer
 
 from octavo import __version__
 from octavo.cli import console, failures
+from octavo.cli.backup import backup
+from octavo.cli.compact import compact
 from octavo.cli.demo import demo
+from octavo.cli.doctor import doctor
 from octavo.cli.export import export
 from octavo.cli.inventory import inventory
 from octavo.cli.restore import restore
@@ -56,7 +59,7 @@ def octavo(
 
 app.command()(demo)
 app.add_typer(schema, name="schema")
-for command in (inventory, scaffold, export, verify, restore):
+for command in (inventory, scaffold, export, verify, restore, doctor, compact, backup):
     app.command()(command)
 
 

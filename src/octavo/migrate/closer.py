@@ -9,9 +9,7 @@ compared.
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +28,7 @@ from octavo.migrate.differences import (
     shown_key,
     shown_value,
 )
+from octavo.migrate.scratch import scratch
 from octavo.migrate.tally import bucket_of
 from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
 from octavo.schema.ddl import sql_type
@@ -85,19 +84,6 @@ class Unread:
         return (host.model.name, key) in self.records or not self.parts.isdisjoint(
             ((file, ""), (file, host.model.name))
         )
-
-
-@contextmanager
-def scratch(folder: Path) -> Iterator[sqlite3.Connection]:
-    """A temporary SQLite database on disk, in ``folder`` if that can be written, gone at the end."""
-    try:
-        made = tempfile.TemporaryDirectory(dir=folder, prefix="verify-")
-    except OSError:
-        made = tempfile.TemporaryDirectory(prefix="octavo-verify-")
-    with made as path, closing(sqlite3.connect(Path(path) / "rows.sqlite", isolation_level=None)) as database:
-        for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-8000", "locking_mode=EXCLUSIVE"):
-            database.execute(f"PRAGMA {setting}")
-        yield database
 
 
 class CloseLook:

@@ -8,23 +8,34 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
 from octavo.layout.live import live_records
 from octavo.layout.reader import File, Reader
-from octavo.layout.unfold import Values
-from octavo.migrate.closer import scratch
+from octavo.layout.unfold import Unfolded, Values
 from octavo.migrate.copybinary import CopyBinary
 from octavo.migrate.differences import shown_key
+from octavo.migrate.scratch import scratch
 from octavo.schema.datamodel import Model, Relation
+
+
+class Rule(Enum):
+    """What a record can break."""
+
+    KEY = auto()
+    UNIQUE = auto()
+    REFERENCE = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Violation:
     """A record that breaks a rule of the schema."""
 
+    rule: Rule
     model: str
     key: dict[str, Any]
     fields: tuple[str, ...]
@@ -79,28 +90,86 @@ class Integrity:
         self, files: Iterable[File], cache: Path, advance: Callable[[int], None], *, keys: bool = False
     ) -> Iterator[Violation]:
         """Every violation among the records that count.  With ``keys``, also of two records with one key."""
-        with scratch(cache) as database:
-            database.execute("CREATE TABLE records (model, key, file, line)")
-            database.execute("CREATE TABLE held (model, rule, value, key, file, line)")
-            database.execute("CREATE TABLE refs (rule, value, key, file, line)")
-            database.execute("BEGIN")
+        with self.gathering(cache) as gathered:
             for file in files:
+                visit = gathered.visit(file.path)
                 for record in live_records(self.reader, file, lambda _: None):
                     advance(1)
-                    for place, values in ((record.place, record.values), *record.embedded):
-                        self._put(database, place.model, values, (file.path, record.line))
-            database.execute("CREATE INDEX by_key ON records (model, key)")
-            database.execute("CREATE INDEX by_value ON held (model, rule, value)")
-            if keys:
-                yield from self._same_keys(database)
-            yield from self._broken_uniques(database)
-            for number, relation in enumerate(self.relations):
-                yield from self._orphans(database, number, relation)
+                    gathered.put(visit, record)
+            yield from gathered.violations(keys=keys)
 
-    def _put(
-        self, database: sqlite3.Connection, model: Model, values: Values, where: tuple[str, int]
-    ) -> None:
-        framed, name = self.frames[model.name], model.name
+    @contextmanager
+    def gathering(self, cache: Path) -> Iterator[Gathered]:
+        """Gather records in a scratch file below ``cache``, or elsewhere if that cannot be written."""
+        with scratch(cache) as database:
+            yield Gathered(self, database)
+
+
+class Gathered:
+    """The records of files, to be asked for violations when they are all there.
+
+    A file may be visited again: what it gave before then no longer counts.
+    """
+
+    def __init__(self, integrity: Integrity, database: sqlite3.Connection) -> None:
+        self.frames, self.relations = integrity.frames, integrity.relations
+        self.rules, self.layout, self.database = integrity.rules, integrity.layout, database
+        self._files: list[str] = []
+        self._visits: dict[str, int] = {}
+        self._unread: set[str] = set()
+        database.execute("CREATE TABLE records (model, key, visit, line)")
+        database.execute("CREATE TABLE held (model, rule, value, key, visit, line)")
+        database.execute("CREATE TABLE refs (rule, value, key, visit, line)")
+        database.execute("CREATE TABLE unread (model, key)")
+        database.execute("CREATE TABLE visits (number INTEGER PRIMARY KEY)")
+        database.execute("BEGIN")
+
+    def visit(self, file: str) -> int:
+        """Begin to read a file; the number by which its records are put in."""
+        self._visits[file] = len(self._files)
+        self._files.append(file)
+        return self._visits[file]
+
+    def forget(self, file: str) -> None:
+        """A file is gone, with all its records."""
+        self._visits.pop(file, None)
+
+    def put(self, visit: int, record: Unfolded) -> None:
+        """Take in a record, and what is embedded in it."""
+        for place, values in ((record.place, record.values), *record.embedded):
+            self._put(place.model, values, (visit, record.line))
+
+    def unread(self, model: str, key: Sequence[bytes] | None) -> None:
+        """A record that is there cannot be read: what points at it is sound.  ``key``: None if it is unknown,
+        so that nothing can be said about what points at this model."""
+        if key is None:
+            self._unread.add(model)
+        else:
+            self.database.execute("INSERT INTO unread VALUES (?, ?)", (model, _framed(key)))
+
+    @property
+    def unchecked(self) -> list[Relation]:
+        """The foreign keys that cannot be checked, as what they point at cannot be read."""
+        return [r for r in self.relations if r.parent in self._unread]
+
+    def violations(self, *, keys: bool = False) -> Iterator[Violation]:
+        """Every violation.  With ``keys``, also of two records with one key.  To be asked once."""
+        if len(self._visits) < len(self._files):
+            self.database.executemany("INSERT INTO visits VALUES (?)", ((n,) for n in self._visits.values()))
+            for table in ("records", "held", "refs"):
+                self.database.execute(f"DELETE FROM {table} WHERE visit NOT IN (SELECT number FROM visits)")
+        self.database.execute("CREATE INDEX by_key ON records (model, key)")
+        self.database.execute("CREATE INDEX by_value ON held (model, rule, value)")
+        if keys:
+            yield from self._same_keys()
+        yield from self._broken_uniques()
+        for number, relation in enumerate(self.relations):
+            if relation.parent not in self._unread:
+                yield from self._orphans(number, relation)
+
+    def _put(self, model: Model, values: Values, where: tuple[int, int]) -> None:
+        database, name = self.database, model.name
+        framed = self.frames[name]
         key = framed.key(framed.frame(values))
         database.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (name, key, *where))
         uniques, held = self.rules[name]
@@ -113,23 +182,23 @@ class Integrity:
             if (value := _joined(values, positions)) is not None:
                 database.execute("INSERT INTO refs VALUES (?, ?, ?, ?, ?)", (number, value, key, *where))
 
-    def _same_keys(self, database: sqlite3.Connection) -> Iterator[Violation]:
-        query = "SELECT model, key, file, line FROM records GROUP BY model, key HAVING count(*) > 1"
-        for name, key, file, line in database.execute(query):
+    def _same_keys(self) -> Iterator[Violation]:
+        query = "SELECT model, key, visit, line FROM records GROUP BY model, key HAVING count(*) > 1"
+        for name, key, *where in self.database.execute(query):
             fields = self.layout.datamodel.model(name).key.field_names
-            yield self._violation(name, key, fields, "another record has this key", (file, line))
+            yield self._violation(Rule.KEY, (name, key), fields, "another record has this key", where)
 
-    def _broken_uniques(self, database: sqlite3.Connection) -> Iterator[Violation]:
+    def _broken_uniques(self) -> Iterator[Violation]:
         query = (
-            "SELECT model, rule, key, file, line FROM held WHERE (model, rule, value) IN"
+            "SELECT model, rule, key, visit, line FROM held WHERE (model, rule, value) IN"
             " (SELECT model, rule, value FROM held GROUP BY 1, 2, 3 HAVING count(DISTINCT key) > 1)"
         )
-        for name, rule, key, file, line in database.execute(query):
+        for name, rule, key, *where in self.database.execute(query):
             fields = tuple(rule.split(","))
             reason = f"another record has the same {' and '.join(fields)}"
-            yield self._violation(name, key, fields, reason, (file, line))
+            yield self._violation(Rule.UNIQUE, (name, key), fields, reason, where)
 
-    def _orphans(self, database: sqlite3.Connection, number: int, relation: Relation) -> Iterator[Violation]:
+    def _orphans(self, number: int, relation: Relation) -> Iterator[Violation]:
         parent = self.layout.datamodel.model(relation.parent)
         by_key = relation.references == parent.key.field_names
         there = (
@@ -140,16 +209,26 @@ class Integrity:
         asked: tuple[Any, ...] = (
             (relation.parent,) if by_key else (relation.parent, ",".join(relation.references))
         )
-        query = f"SELECT key, file, line FROM refs WHERE rule = ? AND value NOT IN ({there})"
-        for key, *where in database.execute(query, (number, *asked)):
+        query = (
+            f"SELECT key, visit, line FROM refs WHERE rule = ? AND value NOT IN ({there})"
+            " AND value NOT IN (SELECT key FROM unread WHERE model = ?)"
+        )
+        for key, *where in self.database.execute(query, (number, *asked, relation.parent)):
             reason = f"its {relation.parent} ({', '.join(relation.fields)}) is not there"
-            yield self._violation(relation.child, key, relation.fields, reason, where)
+            yield self._violation(Rule.REFERENCE, (relation.child, key), relation.fields, reason, where)
 
     def _violation(
-        self, name: str, key: bytes, fields: tuple[str, ...], reason: str, where: Sequence[Any]
+        self,
+        rule: Rule,
+        record: tuple[str, bytes],
+        fields: tuple[str, ...],
+        reason: str,
+        where: Sequence[int],
     ) -> Violation:
-        framed = self.frames[name]
-        return Violation(name, shown_key(framed.model, framed.split_key(key)), fields, reason, *where)
+        name, key = record
+        framed, (visit, line) = self.frames[name], where
+        shown = shown_key(framed.model, framed.split_key(key))
+        return Violation(rule, name, shown, fields, reason, self._files[visit], line)
 
 
 def _joined(values: Values, positions: list[int]) -> bytes | None:
@@ -157,4 +236,8 @@ def _joined(values: Values, positions: list[int]) -> bytes | None:
     parts = [values[i] for i in positions]
     if any(v is None for v in parts):
         return None
-    return b"".join(len(v).to_bytes(4) + v for v in parts if v is not None)
+    return _framed([v for v in parts if v is not None])
+
+
+def _framed(parts: Sequence[bytes]) -> bytes:
+    return b"".join(len(v).to_bytes(4) + v for v in parts)

@@ -78,7 +78,7 @@ def generate_prisma_metadata(
     return {
         "version": METADATA_VERSION,
         "generatedAt": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        "schema": _schema_facts(schema_text),
+        "schema": schema_facts(schema_text),
         "database": {
             "name": catalog.database,
             "schemas": list(catalog.schemas),
@@ -223,7 +223,8 @@ def _shown(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
 
 
-def _schema_facts(text: str | None) -> Facts:
+def schema_facts(text: str | None) -> Facts:
+    """Version and fingerprint of a schema's text; None: of the frozen one."""
     from octavo.schema import frozen
 
     if text is None or text == frozen.frozen_text():

@@ -529,13 +529,9 @@ class Committer:
 
         Raises ConflictError, OSError.
         """
-        lines = [
-            family.codecs[model].encode(stored) + b"\n"
-            for model, live in log.log.live.items()
-            for stored in family.in_order(model, live.values())
-        ]
-        superseded = log.log.lines - len(lines)
-        change = Replace(log.file, b"".join(lines).decode())
+        lines = one_line_each(family, log)
+        superseded = log.log.lines - lines.count(b"\n")
+        change = Replace(log.file, lines.decode())
         family.expect(log)
         self._store([change], {log.file: family}, {})
         return superseded
@@ -558,6 +554,15 @@ class Committer:
             while self._writing is not None:
                 self._condition.wait()
         return there
+
+
+def one_line_each(family: Family, log: LogFile) -> bytes:
+    """What a log holds when it is compacted."""
+    return b"".join(
+        family.codecs[model].encode(stored) + b"\n"
+        for model, live in log.log.live.items()
+        for stored in family.in_order(model, live.values())
+    )
 
 
 def loaded_log(family: Family, file: str) -> LogFile | None:

@@ -52,6 +52,17 @@ class Document(msgspec.Struct):
     unknown: tuple[tuple[str, bytes], ...] = ()
 
 
+def torn_at(data: bytes) -> int:
+    """Where what a crash has torn begins at the end of a log; the length of the data if nothing is torn."""
+    end = data.rfind(b"\n") + 1
+    last = data.rfind(b"\n", 0, max(end - 1, 0)) + 1
+    if data.find(b"\0", last, end) >= 0:
+        # Octavo never writes a NUL: the blocks of the last line did not reach the disk.
+        return last
+    tail = data[end:]
+    return end if tail and (b"\0" in tail or is_beginning(tail)) else len(data)
+
+
 class Contents:
     """Understands the files of one family."""
 
@@ -68,15 +79,12 @@ class Contents:
     def log(self, path: str, data: bytes) -> Log:
         """Understand a log.  Raises DamagedError."""
         log = Log({name: {} for name in self.codecs})
+        torn = torn_at(data)
+        if torn < len(data):
+            data, log.torn = data[:torn], data[torn:]
         end = data.rfind(b"\n") + 1
         tail = data[end:]
         body = data[:end] if tail else data
-        if body and self._is_torn_line(body):
-            # Octavo never writes a NUL: the blocks of the last line did not reach the disk.
-            end = body.rfind(b"\n", 0, -1) + 1
-            body, tail = body[:end], data[end:]
-        if tail and (b"\0" in tail or is_beginning(tail)):
-            log.torn, tail = tail, b""
         log.size, log.ended = end, not tail
         if not self._quickly(log, body):
             self._carefully(log, path, body)
@@ -85,10 +93,6 @@ class Contents:
             self._take_line(log, path, log.lines + 1, tail)
             log.lines += 1
         return log
-
-    @staticmethod
-    def _is_torn_line(body: bytes) -> bool:
-        return body.find(b"\0", body.rfind(b"\n", 0, -1) + 1) >= 0
 
     def _quickly(self, log: Log, body: bytes) -> bool:
         """Take every line, if each is as Octavo writes it; whether that is so."""

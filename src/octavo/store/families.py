@@ -43,7 +43,7 @@ Found: TypeAlias = Mapping[str, Signature]
 
 _NOTHING: Mapping[Key, Changed] = {}
 
-_GARBAGE = 64
+GARBAGE = 64
 """superseded lines that a log may have, beside as many as it has records"""
 
 
@@ -355,6 +355,13 @@ class LogFile:
     def tail(self) -> Tail:
         return Tail(self.log.size, self.log.ended, self.signature)
 
+    def cut(self, world: World) -> None:
+        """Cut what a crash has left of a line.  Under the write lock only.  Raises OSError."""
+        world.cut(self.file, self.log.size)
+        self.log.torn = b""
+        if (found := world.signature(self.file)) is not None:
+            self.signature = found
+
     def written(self, change: Change, found: Signature | None) -> None:
         """Lines were appended, or the log was rewritten with one line a record."""
         if isinstance(change, Append):
@@ -371,7 +378,7 @@ class LogFile:
     @property
     def is_wasteful(self) -> bool:
         """Whether superseded lines outweigh the records."""
-        return self.log.lines > 2 * sum(map(len, self.log.live.values())) + _GARBAGE
+        return self.log.lines > 2 * sum(map(len, self.log.live.values())) + GARBAGE
 
 
 class LogFamily(Family):
@@ -405,15 +412,8 @@ class LogFamily(Family):
         if not lines:
             return []
         if self.log.log.torn:
-            self._cut()
+            self.log.cut(self.world)
         return [self.log.tail.append(self.family.path, lines)]
-
-    def _cut(self) -> None:
-        file = self.family.path
-        self.world.cut(file, self.log.log.size)
-        self.log.log.torn = b""
-        if (found := self.world.signature(file)) is not None:
-            self.log.signature = found
 
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
         self._take(changes)

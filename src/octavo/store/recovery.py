@@ -35,10 +35,15 @@ def recover(root: str, layout: Layout, journal: Journal, system: FileSystem, res
 
 def left_overs(root: str, layout: Layout) -> list[str]:
     """Files that were being written when a crash came, relative to the data folder."""
+    # What it takes to tell a payload on its way is not needed to open a store that is at rest.
+    from octavo.store.payloads import is_abandoned, is_incoming
+
     found = []
     for folder in ("", *layout.folders):
         if folder == "cache":
             continue
-        with os.scandir(os.path.join(root, folder)) as entries:
-            found += [os.path.join(folder, entry.name) for entry in entries if is_left_over(entry.name)]
+        with suppress(FileNotFoundError), os.scandir(os.path.join(root, folder)) as entries:
+            for entry in entries:
+                if is_left_over(entry.name) or (is_incoming(entry.name) and is_abandoned(entry.path)):
+                    found.append(os.path.join(folder, entry.name))
     return found

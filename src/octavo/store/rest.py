@@ -29,12 +29,7 @@ def at_rest(root: Path, *, timeout: float | None = lock.TIMEOUT) -> Iterator[Non
     Raises BusyError, with the holder, if the lock is not to be had within ``timeout`` seconds (None: for
     ever); DifferenceError if the journal holds what cannot be brought into the files; DiskError.
     """
-
-    def holder() -> str:
-        with _page(os.fspath(root)) as state:
-            return shared.describe_holder(state)
-
-    held = lock.ProcessLock(os.path.join(root, lock.NAME), holder)
+    held = lock.ProcessLock(os.path.join(root, lock.NAME), lambda: shared.holder_in(os.fspath(root)))
     with disk_errors("taking the write lock"):
         with suppress(FileExistsError):
             os.mkdir(os.path.dirname(held.path), FOLDER_MODE)

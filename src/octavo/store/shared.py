@@ -130,6 +130,18 @@ def describe_holder(state: SharedState | None) -> str:
     return f"process {pid}{f' ({name})' if name else ''} since {at}"
 
 
+def holder_in(root: str) -> str:
+    """Who took the write lock of the store in a folder last, in words."""
+    try:
+        state = SharedState(os.path.join(root, NAME), create=False)
+    except OSError:
+        return describe_holder(None)
+    try:
+        return describe_holder(state)
+    finally:
+        state.close()
+
+
 def process_name(pid: int) -> str:
     """What the system calls a process, without what it was started with; empty if it does not say."""
     try:

@@ -24,8 +24,9 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 from octavo.errors import (
     BusyError,
@@ -38,12 +39,12 @@ from octavo.errors import (
 )
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
-from octavo.layout.stored import Key, Stored
+from octavo.layout.stored import SHA256, Key, Stored
 from octavo.store.commit import Committer, Decision
 from octavo.store.index import Spec
 from octavo.store.integrity import Writable
 from octavo.store.journal import Journal
-from octavo.store.layers import Base
+from octavo.store.layers import Base, Overlay
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import TIMEOUT, ProcessLock
 from octavo.store.recovery import Resolve, recover
@@ -57,6 +58,9 @@ from octavo.store.world import Behind, World
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from octavo.store.compaction import Compaction
+    from octavo.store.payloads import Payloads, Removed, Source
 
 T = TypeVar("T")
 Durability = Literal["full", "batched"]
@@ -72,6 +76,17 @@ _PATIENT_TRIES = 50
 
 class Transaction(Writable):
     """Rows that can be read and changed; see :meth:`Store.transaction`."""
+
+    def __init__(self, store: Store, layer: Overlay) -> None:
+        super().__init__(store.rules, layer)
+        self._store = store
+
+    def set_payload(self, model: str, key: Key, sha256: str | None) -> None:
+        """Note the payload that a record has, by the digest that :meth:`Store.put_payload` gave; None: it
+        has none.  Raises UsageError if there is no such payload, which somebody may have removed again."""
+        if sha256 is not None and not self._store.payloads.has(sha256):
+            raise UsageError("the payload is not in the store: put it there first")
+        super().set_payload(model, key, sha256)
 
     def __getattr__(self, name: str) -> Any:
         if name == "layer":
@@ -89,7 +104,7 @@ class Begun:
 
     def __enter__(self) -> Transaction:
         self._overlay = self._store._committer.begin(self._timeout)
-        self._transaction = Transaction(self._store.rules, self._overlay)
+        self._transaction = Transaction(self._store, self._overlay)
         return self._transaction
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -382,12 +397,74 @@ class Store:
 
     def checkpoint(self) -> None:
         """Sync all files that the journal names, and empty it.  Raises BusyError, DiskError."""
+        with self.alone():
+            pass
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the write lock inside the block, with all that was committed in the files, and synced.
+
+        Raises BusyError, DiskError.
+        """
         self._committer.begin(self.lock_timeout)
         try:
             self._committer.flush()
             self._committer.checkpoint()
+            yield
         finally:
             self._committer.abandon()
+
+    def compact(self, done: Callable[[int], object] = lambda logs: None) -> Compaction:
+        """Rewrite every log with one line a record, in order, so that the files are what an export gives.
+
+        One log after the other, so that writers get their turn.  ``done`` hears of each.  A log that cannot
+        be read stays as it is, and is in the report.  Raises BusyError, DiskError.
+        """
+        self._check_open()
+        if self.read_only:
+            raise DiskError("the store cannot be written to here")
+        from octavo.store.compaction import Compaction, log_files
+
+        report = Compaction()
+        for file, family in log_files(self._base):
+            with self.alone(), _reading():
+                report.take(file, family, self._committer)
+            done(1)
+        return report
+
+    @cached_property
+    def payloads(self) -> Payloads:
+        """The files that records point at."""
+        from octavo.store.payloads import Payloads
+
+        return Payloads(self._root, self.layout, self.system)
+
+    def put_payload(self, source: Source) -> str:
+        """Store a payload (bytes, a file's path, or an open file) durably; its SHA-256.
+
+        It counts from when a transaction gives it to a record (:meth:`Transaction.set_payload`); what no
+        record names may be removed when it is an hour old.  Raises DiskError.
+        """
+        self._check_open()
+        return self.payloads.put(source)
+
+    def open_payload(self, sha256: str) -> BinaryIO:
+        """A payload to read from.  Raises DamagedError if it is not there, DiskError."""
+        return self.payloads.open(sha256)
+
+    def remove_payloads(self, grace: float = 3600.0) -> list[Removed]:
+        """Remove the payloads that no record names, if they are older than ``grace`` seconds.
+
+        Raises BusyError while a backup needs them; DamagedError if not all records can be read; DiskError.
+        """
+        with self.alone(), _reading():
+            named = {
+                getattr(stored, SHA256)
+                for place in self.layout.places
+                if place.payload
+                for stored in self._base.all(place.model.name)
+            }
+            return self.payloads.remove_unnamed(named, grace)
 
     def _keep(self) -> bool:
         """What has to be done now and then; whether there will be more."""
@@ -504,6 +581,15 @@ os.register_at_fork(after_in_child=_after_fork)
 def _identity(path: str) -> tuple[int, int]:
     found = os.stat(path)
     return found.st_dev, found.st_ino
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Read files under the write lock."""
+    try:
+        yield
+    except Behind:
+        raise _unlocked() from None
 
 
 def _unlocked() -> ConflictError:

@@ -8,10 +8,11 @@ Elsewhere, and on file systems that other machines write to, every file that is 
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
-import select
 import struct
 import sys
+import termios
 from typing import Protocol
 
 _MODIFY, _ATTRIB, _CLOSE_WRITE = 0x2, 0x4, 0x8
@@ -22,6 +23,8 @@ _GONE = _IGNORED | _UNMOUNT | _DELETE_SELF
 _LOST = _OVERFLOW | _GONE | _MOVE_SELF
 _ONLYDIR = 0x01000000
 _EVENT = struct.Struct("iIII")
+_NOTHING = bytes(4)
+"""an ``int`` of zero, as the kernel gives it"""
 _REMOTE = {0x6969, 0xFF534D42, 0xFE534D42, 0x517B, 0x65735546, 0x01021997, 0x786F4256}
 """the magic numbers of file systems that others write to: NFS, CIFS, SMB2, SMB, FUSE, 9P, vboxsf"""
 
@@ -60,9 +63,6 @@ class Inotify:
         self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
             raise OSError(ctypes.get_errno(), "inotify_init1")
-        self._poll = select.poll()
-        self._poll.register(self._descriptor, select.POLLIN)
-        self._ready = self._poll.poll
         self._folders: dict[int, str] = {}
         self._blind = False
         """whether a folder that was watched has gone"""
@@ -82,12 +82,13 @@ class Inotify:
         self._folders[number] = f"{folder}/" if folder else ""
 
     def changed(self) -> bool:
-        return bool(self._ready(0)) or self._blind
+        # Threads ask this at the same time, which a poll object does not allow.
+        return fcntl.ioctl(self._descriptor, termios.FIONREAD, _NOTHING) != _NOTHING or self._blind
 
     def take(self) -> set[str] | None:
         found: set[str] = set()
         lost = False
-        while self._ready(0):
+        while True:
             try:
                 data = os.read(self._descriptor, 1 << 16)
             except BlockingIOError:

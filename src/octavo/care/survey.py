@@ -1,0 +1,144 @@
+"""What lies in a data folder, by name: every file and folder looked at, none opened."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from octavo.layout.layout import FileFamily, Layout
+from octavo.store.changes import is_left_over
+from octavo.store.journal import NAME as JOURNAL
+from octavo.store.locations import FOLDER as INDEX
+from octavo.store.payloads import is_abandoned, is_incoming
+from octavo.store.shared import boot_id
+from octavo.store.system import Signature
+
+_SHELF = re.compile(r"[0-9a-f]{2}")
+_SCRATCH = re.compile(r"cache/verify-[^/]+")
+_SCRATCH_AGE = 86_400.0
+"""seconds after which nobody uses a scratch folder any more"""
+
+
+@dataclass
+class Survey:
+    """Paths are relative to the data folder."""
+
+    files: dict[str, tuple[FileFamily, Signature]] = field(default_factory=dict)
+    """the layout's files"""
+    payloads: dict[str, tuple[str, Signature]] = field(default_factory=dict)
+    """those whose names are digests, with the digest"""
+    folders: set[str] = field(default_factory=set)
+    others: dict[str, Signature] = field(default_factory=dict)
+    """regular files that belong to nothing"""
+    links: list[str] = field(default_factory=list)
+    """symbolic links, wherever they are"""
+    in_the_way: list[str] = field(default_factory=list)
+    """what is no regular file, or no folder, and stands where one of the layout belongs"""
+    odd: list[str] = field(default_factory=list)
+    """devices, sockets and the like, anywhere else"""
+    left_overs: list[str] = field(default_factory=list)
+    """what was being written when a crash came"""
+    stale: list[str] = field(default_factory=list)
+    """folders below ``cache/`` that nobody uses any more"""
+    open_to_others: dict[str, bool] = field(default_factory=dict)
+    """what others may read or enter, and whether it is a folder"""
+    unlisted: dict[str, str] = field(default_factory=dict)
+    """folders that cannot be listed, with the reason"""
+
+
+def survey(layout: Layout, root: Path) -> Survey:
+    """Look a data folder over; ``cache/`` only for what is stale in it and what is open to others.
+
+    A folder in it that cannot be looked at is among what was found.  Raises OSError if even the data folder
+    cannot.
+    """
+    return _Surveyor(layout, root).run()
+
+
+class _Surveyor:
+    def __init__(self, layout: Layout, root: Path) -> None:
+        self.layout, self.root, self.found = layout, root, Survey()
+
+    def run(self) -> Survey:
+        self._note_mode(".", os.stat(self.root))
+        pending = [""]
+        while pending:
+            folder = pending.pop()
+            try:
+                with os.scandir(self.root / folder) as entries:
+                    for entry in sorted(entries, key=lambda e: e.name):
+                        path = f"{folder}/{entry.name}" if folder else entry.name
+                        if self._is_folder_to_enter(path, entry):
+                            pending.append(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                if not folder:
+                    raise
+                self.found.unlisted[folder] = error.strerror or str(error)
+        return self.found
+
+    def _is_folder_to_enter(self, path: str, entry: os.DirEntry[str]) -> bool:
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        kind, layout = stat.S_IFMT(found.st_mode), self.layout
+        if kind == stat.S_IFLNK:
+            self.found.links.append(path)
+            return False
+        self._note_mode(path, found)
+        if path.startswith("cache/"):
+            if self._is_stale(path, found):
+                self.found.stale.append(path)
+            # What lies in a scratch folder comes and goes, and nobody else can enter it.
+            return kind == stat.S_IFDIR and not _SCRATCH.fullmatch(path)
+        if (kind != stat.S_IFREG and layout.family(path)) or (
+            kind != stat.S_IFDIR and path in layout.folders
+        ):
+            self.found.in_the_way.append(path)
+        elif kind == stat.S_IFDIR:
+            self.found.folders.add(path)
+            return True
+        elif kind == stat.S_IFREG:
+            self._take_file(path, entry, Signature.of(found))
+        else:
+            self.found.odd.append(path)
+        return False
+
+    def _take_file(self, path: str, entry: os.DirEntry[str], found: Signature) -> None:
+        family = self.layout.family(path)
+        folder, _, name = path.rpartition("/")
+        if family is not None:
+            self.found.files[path] = family, found
+        elif self._is_payload(folder, name):
+            self.found.payloads[path] = name, found
+        elif is_left_over(name) or (is_incoming(name) and is_abandoned(entry.path)):
+            self.found.left_overs.append(path)
+        elif path != JOURNAL and not is_incoming(name):
+            self.found.others[path] = found
+
+    def _is_payload(self, folder: str, name: str) -> bool:
+        above, _, shelf = folder.rpartition("/")
+        return (
+            bool(self.layout.payload_folder)
+            and above == self.layout.payload_folder
+            and _SHELF.fullmatch(shelf) is not None
+            and name[:2] == shelf
+            and len(name) == 64
+            and not name.strip("0123456789abcdef")
+        )
+
+    def _is_stale(self, path: str, found: os.stat_result) -> bool:
+        folder, _, name = path.rpartition("/")
+        if folder == INDEX:
+            return name != f"{boot_id():016x}"
+        return _SCRATCH.fullmatch(path) is not None and found.st_mtime < time.time() - _SCRATCH_AGE
+
+    def _note_mode(self, path: str, found: os.stat_result) -> None:
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            self.found.open_to_others[path] = stat.S_ISDIR(found.st_mode)

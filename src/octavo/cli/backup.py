@@ -1,0 +1,89 @@
+"""``octavo backup``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from octavo.cli import console
+from octavo.cli.options import (
+    DEFAULT_DATA_DIR,
+    DataDirOption,
+    JsonOption,
+    LayoutOption,
+    QuietOption,
+    SchemaOption,
+    chosen_layout,
+    chosen_schema,
+)
+from octavo.errors import UsageError
+
+if TYPE_CHECKING:
+    from octavo.care.backup import BackupReport
+
+
+def backup(
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            show_default=False,
+            help="The archive (.tar, .tar.gz), or a folder for it [beside the data folder].",
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Hold an archive against its manifest instead.")
+    ] = False,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    schema: SchemaOption = None,
+    layout: LayoutOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """An archive of the store as it is at one moment, while writers go on.
+
+    It is never written over anything, nor into the store. With --check, ends with 1 if the archive is not as
+    it was made.
+    """
+    from octavo.care import backup as care
+
+    with console.progress(quiet=quiet or as_json) as progress:
+        if check:
+            if target is None:
+                raise UsageError("no archive is named to be checked")
+            report = care.check(target, progress)
+        else:
+            facts = care.schema_of(schema)
+            report = care.back_up(
+                data_dir, chosen_layout(layout, chosen_schema(schema)), target, facts, progress
+            )
+    if as_json:
+        console.answer(report.to_dict())
+    elif not quiet:
+        show(report, checked=check)
+    for text in report.damaged[: console.SHOWN]:
+        console.warning(text)
+    if len(report.damaged) > console.SHOWN:
+        console.warning(f"… and {len(report.damaged) - console.SHOWN:,} more")
+    if report.damaged and not check:
+        console.detail("what is damaged is in the archive as it is: octavo doctor says more")
+    for text in report.left_out:
+        console.warning(f"left out: {text}")
+    if check and report.damaged:
+        raise typer.Exit(1)
+
+
+def show(report: BackupReport, *, checked: bool) -> None:
+    """Print what is in an archive."""
+    manifest = report.manifest
+    files = console.some(len(manifest.files), "file")
+    records = console.some(sum(manifest.counts.values()), "record")
+    total = console.size(sum(file.size for file in manifest.files))
+    text = f"{files}, {records}, {total}, as of {manifest.made_at}"
+    if checked:
+        good = not report.damaged
+        console.verdict(good, "SOUND" if good else "DAMAGED", text)
+    else:
+        typer.echo(f"{text}, in {report.seconds:.1f} s")
+        typer.echo(f"archive: {console.plain(str(report.target))}, {console.size(report.size)}")

@@ -1,0 +1,207 @@
+"""Payloads in a store: the files that records point at, kept once per content under their SHA-256.
+
+A payload is stored before the record that names it is committed, and outside the write lock: it is written
+beside its place, synced, and renamed.  Until a record names it nothing depends on it.  It goes only when
+somebody asks for that, under the write lock, and a transaction takes no digest whose payload is not there; so
+a record never names one that has been removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import re
+import secrets
+import stat
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, TypeAlias
+
+from octavo.errors import BusyError, DamagedError, DiskError, UsageError, disk_errors
+from octavo.layout.layout import Layout
+from octavo.layout.reader import payload_files, payload_path
+from octavo.store.changes import discard
+from octavo.store.system import FileSystem, open_to_read, sync, sync_folder, write_all
+
+Source: TypeAlias = "bytes | Path | BinaryIO"
+
+_PIECE = 1 << 20
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class Removed(NamedTuple):
+    """A payload that was removed: its path relative to the data folder, its size in bytes."""
+
+    file: str
+    size: int
+
+
+class Payloads:
+    """The payloads of the store at ``root``."""
+
+    def __init__(self, root: str, layout: Layout, system: FileSystem) -> None:
+        self.root, self.layout, self.system = root, layout, system
+
+    @property
+    def folder(self) -> str:
+        """The folder that they lie in.  Raises UsageError if the layout keeps no payloads."""
+        if not self.layout.payload_folder:
+            raise UsageError("this layout keeps no payloads")
+        return os.path.join(self.root, self.layout.payload_folder)
+
+    def file(self, sha256: str) -> str:
+        """Where the payload with this digest lies, relative to the data folder.  Raises UsageError."""
+        if not _DIGEST.fullmatch(sha256) or not self.layout.payload_folder:
+            raise UsageError("is no SHA-256 in lower-case hexadecimal, by which a payload is known")
+        return payload_path(self.layout, sha256)
+
+    def path(self, sha256: str) -> str:
+        return os.path.join(self.root, self.file(sha256))
+
+    def has(self, sha256: str) -> bool:
+        """Whether there is such a payload."""
+        try:
+            return stat.S_ISREG(os.lstat(self.path(sha256)).st_mode)
+        except FileNotFoundError:
+            return False
+
+    def open(self, sha256: str) -> BinaryIO:
+        """A payload to read from.  Raises DamagedError if it is not there, DiskError."""
+        file = self.file(sha256)
+        try:
+            return os.fdopen(open_to_read(os.path.join(self.root, file)), "rb")
+        except (FileNotFoundError, IsADirectoryError) as error:
+            raise DamagedError("the payload is not there", file=file) from error
+        except OSError as error:
+            raise DiskError.of(error, "reading a payload") from error
+
+    def put(self, source: Source) -> str:
+        """Store a payload durably, and give its SHA-256; one that is there already is put in place again.
+
+        Raises DiskError; nothing is left of it then.
+        """
+        with disk_errors("storing a payload"):
+            return self._put(source)
+
+    def _put(self, source: Source) -> str:
+        incoming, descriptor = self._create()
+        try:
+            digest, at = hashlib.sha256(), 0
+            for piece in _pieces(source):
+                digest.update(piece)
+                write_all(self.system, descriptor, piece, at)
+                at += len(piece)
+            sync(self.system, descriptor)
+            name = digest.hexdigest()
+            shelf = self._make_shelf(name)
+            # Over one that is there too, which may have been damaged, and is young again.
+            self.system.rename(incoming, os.path.join(shelf, name))
+        except BaseException:
+            discard(self.system, incoming)
+            raise
+        finally:
+            os.close(descriptor)
+        sync_folder(self.system, shelf)
+        # Somebody else may have made the shelf, and not have synced it yet.
+        sync_folder(self.system, self.folder)
+        return name
+
+    def _create(self) -> tuple[str, int]:
+        """A new file, locked by the kernel for as long as it is open: so it is told from what was left."""
+        while True:
+            path = os.path.join(self.folder, f".{secrets.token_hex(8)}.incoming")
+            descriptor = self.system.create(path)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
+                    return path, descriptor
+            except (BlockingIOError, FileNotFoundError):
+                # Somebody who cleans up took it for what was left.
+                discard(self.system, path)
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+    def _make_shelf(self, digest: str) -> str:
+        shelf = os.path.join(self.folder, digest[:2])
+        try:
+            self.system.make_folder(shelf)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.lstat(shelf).st_mode):
+                file = os.path.relpath(shelf, self.root)
+                raise DamagedError("is no folder, as a store has them", file=file) from None
+        return shelf
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep every payload where it is inside the block: who would remove some is told to wait."""
+        with self._folder_lock(fcntl.LOCK_SH):
+            yield
+
+    def remove_unnamed(self, named: Collection[str], grace: float) -> list[Removed]:
+        """Remove the payloads that are not among those named, and older than ``grace`` seconds.
+
+        Under the write lock.  Raises BusyError while a backup needs them, DiskError.
+        """
+        removed = []
+        with disk_errors("removing payloads"), self._folder_lock(fcntl.LOCK_EX | fcntl.LOCK_NB):
+            youngest = time.time() - grace
+            shelves = set()
+            for digest, file in payload_files(self.layout, Path(self.root)):
+                path = os.path.join(self.root, file)
+                found = os.lstat(path)
+                if digest and digest not in named and found.st_mtime <= youngest:
+                    self.system.remove(path)
+                    removed.append(Removed(file, found.st_size))
+                    shelves.add(os.path.dirname(path))
+            for shelf in sorted(shelves):
+                sync_folder(self.system, shelf)
+        return removed
+
+    @contextmanager
+    def _folder_lock(self, how: int) -> Iterator[None]:
+        with disk_errors("locking the payloads"):
+            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(descriptor, how)
+            except BlockingIOError:
+                raise BusyError(0, "a backup, which needs every payload") from None
+            yield
+        finally:
+            os.close(descriptor)
+
+
+def is_incoming(name: str) -> bool:
+    """Whether a file's name is that of a payload on its way, or of what a crash has left of one."""
+    return name.startswith(".") and name.endswith(".incoming")
+
+
+def is_abandoned(path: str) -> bool:
+    """Whether nobody alive is writing the payload on its way at ``path``."""
+    try:
+        descriptor = open_to_read(path)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _pieces(source: Source) -> Iterator[bytes]:
+    if isinstance(source, bytes):
+        yield source
+    elif isinstance(source, Path):
+        with open(source, "rb") as file:
+            yield from _pieces(file)
+    else:
+        while piece := source.read(_PIECE):
+            yield piece
