@@ -25,10 +25,11 @@ types: .venv/ready
 bench: .venv/ready
 	$(BIN)/python benchmarks/fold.py
 
-# What a process begins with, ready-made; a test holds it against the schema and the layout it is made from.
+# What is made from the schema and the layout, ready-made; tests hold it against them.
 frozen: .venv/ready
 	$(BIN)/python -m octavo.schema.frozen
 	$(BIN)/python -m octavo.layout.frozen
+	$(BIN)/python -m octavo.typed.stub
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, cast, overload
 
 from msgspec import Struct
 
@@ -31,6 +31,9 @@ from octavo.query.protocol import Backend, Reader, Transaction
 from octavo.query.reads import Reads
 from octavo.query.vocabulary import Terms, Vocabulary
 from octavo.query.writes import Writes
+
+if TYPE_CHECKING:
+    from octavo import typed
 
 _ATTEMPTS = 3
 """how often an upsert is tried where another one makes the same record meanwhile"""
@@ -405,6 +408,24 @@ class Client(Models):
         self.close()
 
 
+@overload
+def connect(
+    backend: str | None = None,
+    *,
+    database_url: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    schema: None = None,
+    layout: str | os.PathLike[str] | None = None,
+) -> typed.Client: ...
+@overload
+def connect(
+    backend: str | None = None,
+    *,
+    database_url: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    schema: str | os.PathLike[str],
+    layout: str | os.PathLike[str] | None = None,
+) -> Client: ...
 def connect(
     backend: str | None = None,
     *,
@@ -412,11 +433,12 @@ def connect(
     data_dir: str | os.PathLike[str] | None = None,
     schema: str | os.PathLike[str] | None = None,
     layout: str | os.PathLike[str] | None = None,
-) -> Client:
+) -> Client | typed.Client:
     """Open the data.
 
     What is not given comes from ``DATA_BACKEND`` (``prisma``, ``json`` or ``dual``), ``DATABASE_URL`` and
-    ``DATA_DIR`` (``./data``); ``schema`` and ``layout`` are files, by default those that Octavo ships.
+    ``DATA_DIR`` (``./data``); ``schema`` and ``layout`` are files, by default those that Octavo ships.  To a
+    type checker, a client of the schema that Octavo ships is :mod:`octavo.typed`'s.
     Raises UsageError, SchemaError, LayoutError, and what the backend raises when it is opened.
     """
     from octavo.schema.frozen import frozen_schema

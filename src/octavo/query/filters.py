@@ -58,6 +58,11 @@ def both(*conditions: Condition) -> Condition:
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
+def operators(column: Column) -> tuple[str, ...]:
+    """What a filter of a field that is neither a list nor Json may say."""
+    return (*_EQUALITY, *(_ORDER if column.is_ordered else ()), *(_TEXT if column.is_text else ()))
+
+
 class Filters:
     """Checks filters on any model of a vocabulary."""
 
@@ -171,12 +176,7 @@ class Filters:
         return IsNull(column.name)
 
     def _operators(self, column: Column, given: Any, at: At, *, insensitive: bool) -> Condition:
-        known: tuple[str, ...] = _EQUALITY
-        if column.is_ordered:
-            known += _ORDER
-        if column.is_text:
-            known += _TEXT
-        found = at.named(given, known, "operators of this field")
+        found = at.named(given, operators(column), "operators of this field")
         insensitive = _mode(found.pop("mode", None), at / "mode", insensitive)
         if not found:
             at.fail("names no operator; leave the field out for no filter")

@@ -1,0 +1,431 @@
+"""The shapes of arguments and the operations that are the same for every model.
+
+Their type parameters are what differs: ``Where`` is a model's filter, ``Unique`` what names one record of it,
+``New`` the data of a new record with nested writes and ``Row`` without, ``Edit`` and ``Change`` the same for
+a change, ``Order`` an order, ``Field`` the names of its fields, ``Include`` and ``Select`` what is shown, and
+``Shown`` the record.  Keys of several words have both spellings, as the client takes them.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, overload
+
+from octavo.layout.special import Null
+
+Change = TypeVar("Change")
+Edit = TypeVar("Edit")
+Field = TypeVar("Field")
+Include = TypeVar("Include")
+New = TypeVar("New")
+Order = TypeVar("Order")
+Row = TypeVar("Row")
+Select = TypeVar("Select")
+Shown = TypeVar("Shown")
+Unique = TypeVar("Unique")
+Value = TypeVar("Value")
+Where = TypeVar("Where")
+
+DateTime: TypeAlias = datetime | Any
+"""A ``datetime`` in UTC; a text where none can hold it (``infinity``, BC, years over 9999)."""
+
+Mode: TypeAlias = Literal["default", "insensitive"]
+Sort: TypeAlias = Literal["asc", "desc"]
+
+class SortNulls(TypedDict, total=False):
+    """An order that says where NULL goes."""
+
+    sort: Sort
+    nulls: Literal["first", "last"]
+
+class SortCount(TypedDict):
+    """The order by the number of a relation's records."""
+
+    _count: Sort
+
+# Filters
+
+JsonTest = TypedDict(
+    "JsonTest",
+    {
+        "path": Sequence[str | int],
+        "mode": Mode,
+        "equals": Any,
+        "not": Any,
+        "lt": Any,
+        "lte": Any,
+        "gt": Any,
+        "gte": Any,
+        "string_contains": str,
+        "stringContains": str,
+        "string_starts_with": str,
+        "stringStartsWith": str,
+        "string_ends_with": str,
+        "stringEndsWith": str,
+        "array_contains": Any,
+        "arrayContains": Any,
+        "array_starts_with": Any,
+        "arrayStartsWith": Any,
+        "array_ends_with": Any,
+        "arrayEndsWith": Any,
+    },
+    total=False,
+)
+JsonFilter: TypeAlias = JsonTest | Null
+
+class ListTest(TypedDict, Generic[Value], total=False):
+    """A field that is a list of values."""
+
+    equals: Sequence[Value] | None
+    has: Value
+    has_every: Sequence[Value]
+    hasEvery: Sequence[Value]
+    has_some: Sequence[Value]
+    hasSome: Sequence[Value]
+    is_empty: bool
+    isEmpty: bool
+
+class ListFilter(TypedDict, Generic[Where], total=False):
+    """The records of a relation."""
+
+    some: Where
+    every: Where
+    none: Where
+
+# Data
+
+class SetTo(TypedDict, Generic[Value]):
+    """A new value, in Prisma's long form."""
+
+    set: Value
+
+class Arithmetic(TypedDict, Generic[Value], total=False):
+    """Exactly one of these."""
+
+    set: Value
+    increment: Value
+    decrement: Value
+    multiply: Value
+    divide: Value
+
+class SetOrPush(TypedDict, Generic[Value], total=False):
+    """Exactly one of these."""
+
+    set: Sequence[Value]
+    push: Value | Sequence[Value]
+
+class ConnectOrCreate(TypedDict, Generic[New, Unique]):
+    """A record that is linked, and made before if it is not there."""
+
+    where: Unique
+    create: New
+
+class CreateMany(TypedDict, Generic[Row], total=False):
+    """New records without nested writes."""
+
+    data: Row | Sequence[Row]
+    skip_duplicates: bool
+    skipDuplicates: bool
+
+class NewOne(TypedDict, Generic[New, Unique], total=False):
+    """What a new record does over a relation to one."""
+
+    create: New
+    connect: Unique
+    connect_or_create: ConnectOrCreate[New, Unique]
+    connectOrCreate: ConnectOrCreate[New, Unique]
+
+class NewMany(TypedDict, Generic[New, Row, Unique], total=False):
+    """What a new record does over a relation to many."""
+
+    create: New | Sequence[New]
+    connect: Unique | Sequence[Unique]
+    connect_or_create: ConnectOrCreate[New, Unique] | Sequence[ConnectOrCreate[New, Unique]]
+    connectOrCreate: ConnectOrCreate[New, Unique] | Sequence[ConnectOrCreate[New, Unique]]
+    create_many: CreateMany[Row]
+    createMany: CreateMany[Row]
+
+class UpdateLinked(TypedDict, Generic[Edit, Where], total=False):
+    """A change of a linked record that must fulfil something."""
+
+    where: Where
+    data: Edit
+
+class UpsertLinked(TypedDict, Generic[New, Edit, Where], total=False):
+    """A change of a linked record, or a new one."""
+
+    where: Where
+    create: New
+    update: Edit
+
+class EditOne(NewOne[New, Unique], Generic[New, Edit, Unique, Where], total=False):
+    """What a change does over a relation to one, which must be there."""
+
+    update: Edit | UpdateLinked[Edit, Where]
+    upsert: UpsertLinked[New, Edit, Where]
+
+class EditOptional(EditOne[New, Edit, Unique, Where], Generic[New, Edit, Unique, Where], total=False):
+    """What a change does over a relation to one, which may be missing."""
+
+    disconnect: bool | Where
+    delete: bool | Where
+
+class UpdateOne(TypedDict, Generic[Edit, Unique]):
+    """A change of one of the linked records."""
+
+    where: Unique
+    data: Edit
+
+class UpsertOne(TypedDict, Generic[New, Edit, Unique]):
+    """A change of one of the linked records, or a new one."""
+
+    where: Unique
+    create: New
+    update: Edit
+
+class UpdateAll(TypedDict, Generic[Change, Where]):
+    """A change of all linked records that fulfil something."""
+
+    where: Where
+    data: Change
+
+class EditMany(NewMany[New, Row, Unique], Generic[New, Row, Edit, Change, Unique, Where], total=False):
+    """What a change does over a relation to many."""
+
+    disconnect: Unique | Sequence[Unique]
+    set: Unique | Sequence[Unique]
+    delete: Unique | Sequence[Unique]
+    update: UpdateOne[Edit, Unique] | Sequence[UpdateOne[Edit, Unique]]
+    upsert: UpsertOne[New, Edit, Unique] | Sequence[UpsertOne[New, Edit, Unique]]
+    delete_many: Where | Sequence[Where]
+    deleteMany: Where | Sequence[Where]
+    update_many: UpdateAll[Change, Where] | Sequence[UpdateAll[Change, Where]]
+    updateMany: UpdateAll[Change, Where] | Sequence[UpdateAll[Change, Where]]
+
+# What is shown
+
+class ShownOne(TypedDict, Generic[Where, Include, Select, Field], total=False):
+    """A relation to one, in ``include`` or ``select``."""
+
+    where: Where
+    include: Include
+    select: Select
+    omit: Mapping[Field, bool]
+
+class ShownMany(TypedDict, Generic[Where, Unique, Order, Include, Select, Field], total=False):
+    """A relation to many, in ``include`` or ``select``."""
+
+    where: Where
+    order_by: Order | Sequence[Order]
+    orderBy: Order | Sequence[Order]
+    take: int
+    skip: int
+    cursor: Unique
+    distinct: Field | Sequence[Field]
+    include: Include
+    select: Select
+    omit: Mapping[Field, bool]
+
+class CountWhere(TypedDict, Generic[Where]):
+    """Which records of a relation are counted."""
+
+    where: Where
+
+class CountSelect(TypedDict, Generic[Value]):
+    """Which relations are counted."""
+
+    select: Value
+
+# Operations
+
+class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order, Include, Select]):
+    """The operations on one model, as :class:`octavo.client.ModelClient` has them."""
+
+    def find_unique(
+        self,
+        *,
+        where: Unique,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown | None:
+        """The record that ``where`` names by a key or unique; None if there is none."""
+
+    def find_unique_or_raise(
+        self,
+        *,
+        where: Unique,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """The same; raises RecordNotFound."""
+
+    def find_first(
+        self,
+        *,
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+        distinct: Field | Sequence[Field] | None = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown | None:
+        """The first record that ``find_many`` would give; None if it gives none."""
+
+    def find_first_or_raise(
+        self,
+        *,
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+        distinct: Field | Sequence[Field] | None = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """The same; raises RecordNotFound."""
+
+    def find_many(
+        self,
+        *,
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+        distinct: Field | Sequence[Field] | None = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> list[Shown]:
+        """The records that ``where`` describes, by ``order_by``: ``take`` of them behind ``skip``, from
+        ``cursor`` on, one for each ``distinct``."""
+
+    @overload
+    def count(
+        self,
+        *,
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+    ) -> int: ...
+    @overload
+    def count(
+        self,
+        *,
+        select: Mapping[Field | Literal["_all"], bool],
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+    ) -> dict[str, int]:
+        """How many records ``find_many`` would give; with ``select``, in how many of them each field is not
+        NULL."""
+
+    def create(
+        self,
+        *,
+        data: New,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """Make a record of ``data``, nested writes included."""
+
+    def create_many(
+        self, *, data: Row | Sequence[Row], skip_duplicates: bool = ..., skipDuplicates: bool = ...
+    ) -> int:
+        """Make a record of each of ``data``; how many were made."""
+
+    def create_many_and_return(
+        self,
+        *,
+        data: Row | Sequence[Row],
+        skip_duplicates: bool = ...,
+        skipDuplicates: bool = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> list[Shown]:
+        """The same, and give the records."""
+
+    def update(
+        self,
+        *,
+        where: Unique,
+        data: Edit,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """Change the record that ``where`` names.  Raises RecordNotFound."""
+
+    def update_many(self, *, data: Change, where: Where = ...) -> int:
+        """Change all records that fulfil ``where`` (left out: all); how many these were."""
+
+    def update_many_and_return(
+        self,
+        *,
+        data: Change,
+        where: Where = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> list[Shown]:
+        """The same, and give the records, by key."""
+
+    def upsert(
+        self,
+        *,
+        where: Unique,
+        create: New,
+        update: Edit,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """Change the record that ``where`` names as ``update`` says, or make it as ``create`` says."""
+
+    def delete(
+        self,
+        *,
+        where: Unique,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """Delete the record that ``where`` names, and give it as it was.  Raises RecordNotFound."""
+
+    def delete_many(self, *, where: Where = ...) -> int:
+        """Delete all records that fulfil ``where`` (left out: all); how many these were."""
+
+Tx = TypeVar("Tx")
+
+class Connection(Generic[Tx]):
+    """What a client is besides its models; ``Tx`` is what a transaction gives."""
+
+    def tx(self, *, max_wait: float = ..., timeout: float = ...) -> AbstractContextManager[Tx]:
+        """A transaction: what is done with the client that this gives happens whole or not at all."""
+
+    def close(self) -> None:
+        """Let go of the data.  May be called twice."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

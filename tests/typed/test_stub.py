@@ -1,0 +1,178 @@
+"""What a type checker knows of the client: the stub is up to date, takes what is right, refuses the rest."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import octavo.typed
+from octavo.layout.record import record_type
+from octavo.schema.frozen import frozen_schema
+from octavo.schema.parser import parse_schema
+from octavo.typed.stub import FILE, stub
+from query.blog import SCHEMA
+
+RIGHT = """
+from datetime import UTC, datetime
+
+import octavo
+from octavo.typed import ChatWhere, Client
+
+def talk(db: Client) -> str:
+    wanted: ChatWhere = {"character": {"name": {"contains": "ada", "mode": "insensitive"}}, "persona": None}
+    wanted["OR"] = [{"title": {"startsWith": "x"}}, {"persona": {"is_not": None}}]
+    wanted["tags"] = {"some": {"tag": {"nameLower": "drama"}}}
+    [chat, *_] = db.chat.find_many(
+        where=wanted,
+        include={
+            "messages": {"order_by": {"createdAt": "desc"}, "take": 50, "include": {"attachments": True}},
+            "character": {"include": {"tags": {"include": {"tag": True}}}},
+            "_count": {"select": {"messages": {"where": {"role": "USER"}}}},
+        },
+        orderBy=[
+            {"title": "asc"},
+            {"contextSummary": {"sort": "asc", "nulls": "last"}},
+            {"messages": {"_count": "desc"}},
+            {"character": {"name": "asc"}},
+        ],
+        distinct=["title"],
+        omit={"sillyTavernMetadata": True},
+    )
+    with db.tx() as tx:
+        now = datetime.now(UTC)
+        tx.message.create(data={"chatId": chat.id, "role": "USER", "content": "Hello", "createdAt": now})
+        tx.message.update_many(where={"swipeIndex": {"not": None}}, data={"tokenCount": {"increment": 1}})
+        tx["CharacterTag"].delete_many(where={"tagId": {"in": ["a"]}})
+    names = [chat.messages[0].attachments[0].filename, chat.character.tags[0].tag.name]
+    return ", ".join(names) + str(chat._count.messages + 1)
+
+def write(db: Client) -> bool:
+    made = db.character.create(
+        data={
+            "name": "Ada",
+            "description": "",
+            "personality": "",
+            "scenario": "",
+            "firstMessage": "",
+            "sillyTavernData": octavo.DbNull,
+            "user": {"connect": {"email": "ada@example.org"}},
+            "tags": {
+                "create": {
+                    "tag": {
+                        "connect_or_create": {
+                            "where": {"userId_nameLower": {"userId": "u", "nameLower": "n"}},
+                            "create": {"userId": "u", "name": "N", "nameLower": "n"},
+                        }
+                    }
+                }
+            },
+        }
+    )
+    db.character.update(
+        where={"id": made.id, "name": {"not": "Eve"}},
+        data={
+            "title": None,
+            "name": {"set": "B"},
+            "defaultImage": {"disconnect": True},
+            "user": {"update": {"name": "x"}},
+            "tags": {"delete_many": {}, "update": [{"where": {"id": "1"}, "data": {"tagId": "2"}}]},
+        },
+    )
+    found = db.character_tag.find_unique(where={"characterId_tagId": {"characterId": "x", "tagId": "y"}})
+    number: int = db.user.count()
+    numbers: dict[str, int] = db.user.count(select={"_all": True, "name": True})
+    return found is None and number == numbers["_all"] and made.createdAt < datetime.now(UTC)
+
+talk(octavo.connect())
+octavo.connect(schema="other.prisma").anything.find_many(whatever=1)
+"""
+
+WRONG = """
+import octavo
+
+db = octavo.connect()
+db.charakter  # attr-defined
+db.character.find_many(wher={})  # call-arg
+db.character.find_many(where={"nme": "x"})  # typeddict-unknown-key
+db.character.find_many(where={"name": {"containz": "x"}})  # typeddict-item
+db.character.find_many(where={"name": 3})  # typeddict-item
+db.character.find_many(where={"name": None})  # typeddict-item
+db.character.find_many(where={"isFavorite": {"contains": "x"}})  # typeddict-item
+db.character.find_many(where={"user": {"nme": "x"}})  # typeddict-unknown-key
+db.character.find_many(where={"tags": {"any": {}}})  # typeddict-unknown-key
+db.character.find_many(where={"tags": {"some": {"tag": {"nme": "x"}}}})  # typeddict-unknown-key
+db.message.find_many(include={"chat": {"include": {"nothing": True}}})  # arg-type
+db.message.find_many(order_by={"createdAt": "up"})  # arg-type
+db.message.find_many(distinct="nothing")  # arg-type
+db.message.find_unique(where={"content": "x"})  # typeddict-item
+db.character_tag.find_unique(where={"characterId_tagId": {"tagId": "x"}})  # typeddict-item
+db.message.create(data={"chatId": "x", "role": "ROBOT", "content": "x"})  # typeddict-item
+db.message.create(data={"chatId": "x", "role": "USER"})  # typeddict-item
+db.message.update(where={"id": "x"}, data={"content": {"increment": 1}})  # typeddict-item
+db.character.update(where={"id": "x"}, data={"tags": {"conect": {"id": "x"}}})  # typeddict-unknown-key
+db.character.find_first().name  # union-attr
+db.character.find_first_or_raise().nme  # attr-defined
+db.character.find_first_or_raise().name = "x"  # misc
+name: str = db.character.count()  # assignment
+"""
+
+OTHER = """
+from decimal import Decimal
+
+from blog import Client
+
+def other(db: Client) -> list[str]:
+    db.user.create(data={"email": "a", "balance": Decimal(1), "follows": {"connect": {"id": 1}}})
+    passport = db.passport.find_first_or_raise(where={"owner": {"words": {"has": "x"}}})
+    db.user.update(
+        where={"id": passport.ownerId},
+        data={"words": {"push": "y"}, "passport": {"upsert": {"create": {"number": "1"}, "update": {}}}},
+    )
+    db.comment.find_unique(where={"number_lang": {"number": 1, "lang": "en"}})
+    db.post.find_many(where={"likes": {"has": 1}})  # typeddict-item
+    return db.user.find_first_or_raise(where={"age": None}).words
+"""
+
+
+def test_the_stub_is_what_the_schema_gives() -> None:
+    assert FILE.read_text("utf-8") == stub(frozen_schema()), "make frozen"
+
+
+def test_a_type_checker_takes_what_is_right_and_refuses_the_rest(
+    tmp_path: Path, pytestconfig: pytest.Config
+) -> None:
+    assert pytestconfig.cache is not None
+    cache = pytestconfig.cache.mkdir("mypy")
+    source = Path(octavo.__file__).parents[1]
+    texts = {"right.py": RIGHT, "wrong.py": WRONG, "other.py": OTHER}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "blog.pyi").write_text(stub(parse_schema(SCHEMA)))
+    settings = f"[mypy]\nstrict = true\nmypy_path = {source}\ncache_dir = {cache}\n"
+    (tmp_path / "mypy.ini").write_text(settings)
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-error-summary", "--hide-error-context", *texts, "blog.pyi"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = re.findall(r"^(\w+\.pyi?):(\d+): error: .*\[([\w-]+)\]$", run.stdout, re.MULTILINE)
+    expected = [
+        (name, str(number), line.rpartition("  # ")[2])
+        for name, text in texts.items()
+        for number, line in enumerate(text.splitlines(), 1)
+        if "  # " in line
+    ]
+    assert sorted(found) == sorted(expected), run.stdout + run.stderr
+
+
+def test_records_have_their_types_at_run_time_and_arguments_have_none() -> None:
+    schema = frozen_schema()
+    assert octavo.typed.Character is record_type(schema.model("Character"), schema)
+    with pytest.raises(AttributeError, match="for type checkers alone"):
+        octavo.typed.__getattr__("CharacterWhere")
