@@ -289,6 +289,15 @@ def test_a_selection_shows_what_was_asked_for(writers: Client) -> None:
     assert same != found
 
 
+def test_a_relation_that_was_not_included_says_so(people: Client) -> None:
+    found: Any = people.user.find_unique(where={"email": "a@x"})
+    with pytest.raises(AttributeError, match=r"User.posts was not asked for: include it"):
+        found.posts  # noqa: B018
+    with pytest.raises(AttributeError, match="User has no psts"):
+        found.psts  # noqa: B018
+    assert not hasattr(found, "__wrapped__")
+
+
 def test_secrets_do_not_show(db: Client) -> None:
     db.user.create(data={"email": "x", "token": "hunter2", "profile": {"create": {"bio": "b"}}})
     found: Any = db.user.find_many(include={"profile": {"include": {"user": True}}})

@@ -88,7 +88,7 @@ def record_type(model: Model, datamodel: Datamodel) -> type[Record]:
 
 
 def _build(model: Model, datamodel: Datamodel) -> type[Record]:
-    namespace: dict[str, Any] = {"__octavo_model__": model}
+    namespace: dict[str, Any] = {"__octavo_model__": model, "__getattr__": _missing}
     for f in model.scalars:
         if (name := attribute(f)) != f.name:
             namespace[f.name] = _property(name, reader(f))
@@ -106,6 +106,14 @@ def _build(model: Model, datamodel: Datamodel) -> type[Record]:
         forbid_unknown_fields=True,
     )
     return cast(type[Record], made)
+
+
+def _missing(record: Record, name: str) -> Any:
+    """An attribute that a record has not: a relation, perhaps, which a query would have to ask for."""
+    model = model_of(type(record))
+    if any(f.name == name for f in model.relations):
+        raise AttributeError(f"{model.name}.{name} was not asked for: include it")
+    raise AttributeError(f"{model.name} has no {name}")
 
 
 def _property(name: str, read: Any) -> property:
