@@ -260,6 +260,7 @@ def _clients(models: Sequence[Terms]) -> Iterator[str]:
             "@overload",
             f'def __getitem__(self, model: Literal["{terms.name}"]) -> {terms.name}Actions: ...',
         ]
+    lines += ["@overload", "def __getitem__(self, model: str) -> Any: ..."]
     yield _block("class Models:", lines, "Accessors of the models, as a transaction has them.")
     yield _block(
         "class Client(Models, Connection[Models]):", [], "A connection to the data, wherever it lives."
