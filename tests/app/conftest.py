@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,39 +12,27 @@ import octavo
 from memory import MemoryBackend
 from octavo import client
 from octavo.backend import DataBackend
-from octavo.layout.layout import frozen_layout
-from octavo.migrate.export import ExportOptions, export
-from octavo.migrate.scaffold import scaffold
-from octavo.postgres.url import DatabaseUrl
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.frozen import frozen_schema
 from octavo.typed import Client
+from places import is_there, new_place
 
-BACKENDS = [
-    "memory",
-    *(
-        kind.value
-        for kind in DataBackend
-        if find_spec("octavo.backends") and find_spec(f"octavo.backends.{kind}")
-    ),
-]
+BACKENDS = ["memory", *filter(is_there, DataBackend)]
 
 
 @pytest.fixture(params=BACKENDS)
-def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
+def empty(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Client]:
     """A client of an empty database."""
-    kind, data_dir = request.param, tmp_path / "data"
-    if kind == "memory":
+    if isinstance(kind := request.param, DataBackend):
+        place = new_place(kind, tmp_path, lambda: str(request.getfixturevalue("schema_database")))
+        for name, value in place.items():
+            monkeypatch.setenv(name, value)
+        opened = octavo.connect()
+    else:
         vocabulary = Vocabulary(frozen_schema())
         opened = cast(Client, client.Client(MemoryBackend(vocabulary), vocabulary))
-    elif kind == "json":
-        scaffold(data_dir, frozen_layout())
-        opened = octavo.connect("json", data_dir=data_dir)
-    else:
-        url: str = request.getfixturevalue("schema_database")
-        if kind == "dual":
-            export(DatabaseUrl.parse(url), data_dir, frozen_layout(), ExportOptions(tmp_path / "public"))
-        opened = octavo.connect(kind, database_url=url, data_dir=data_dir)
     with opened:
         yield opened
 

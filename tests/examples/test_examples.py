@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from octavo.backend import DataBackend
 from octavo.demo.run import run_demo
 from octavo.migrate.progress import SILENT
+from places import is_there, new_place
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -23,3 +28,48 @@ def test_reading_an_exported_store_with_the_standard_library_alone(tmp_path: Pat
     )
     counted = sum(int(line.rsplit(", ", 1)[1].split()[0]) for line in done.stdout.splitlines())
     assert counted == 300
+
+
+SAID = """\
+signed up once only: email is taken
+signed in: True
+tags of Mira: Sea, Slow Burn
+  assistant: Come in, before the wind takes you.
+  user: Have you seen the ferry?
+  assistant: Not since Tuesday.
+  user: Then I shall stay.
+  assistant: There is soup.  (3 to choose from)
+found in 'A night with Mira', with Mira: Have you seen the ferry?
+Mira: 1 chats, 1 tags
+Tomas: 0 chats, 1 tags
+last said: There is soup. / Stay as long as you like.
+a profile that a chat talks through stays
+messages left: 0
+nobody is left
+"""
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        if is_there(kind)
+        else pytest.param(
+            kind, marks=pytest.mark.xfail(reason=f"there is no backend {kind} yet", strict=True)
+        )
+        for kind in DataBackend
+    ],
+)
+def test_the_chat_application_runs_unchanged_on_each_backend(
+    kind: DataBackend, tmp_path: Path, schema_database: str
+) -> None:
+    place = new_place(kind, tmp_path, lambda: schema_database)
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / "chat.py")],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, **place},
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, SAID, "")
