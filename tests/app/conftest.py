@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,6 +11,7 @@ import octavo
 from memory import MemoryBackend
 from octavo import client
 from octavo.backend import DataBackend
+from octavo.postgres.embedded import EmbeddedServer
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.frozen import frozen_schema
 from octavo.typed import Client
@@ -20,21 +20,31 @@ from places import is_there, new_place
 BACKENDS = ["memory", *filter(is_there, DataBackend)]
 
 
-@pytest.fixture(params=BACKENDS)
-def empty(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Client]:
-    """A client of an empty database."""
+@pytest.fixture(scope="session", params=BACKENDS)
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client, one for all tests: what they leave behind is deleted."""
+
+    def database() -> str:
+        server: EmbeddedServer = request.getfixturevalue("server")
+        return server.create_database(f"app_{kind}", template=request.getfixturevalue("schema_template"))
+
     if isinstance(kind := request.param, DataBackend):
-        place = new_place(kind, tmp_path, lambda: str(request.getfixturevalue("schema_database")))
-        for name, value in place.items():
-            monkeypatch.setenv(name, value)
-        opened = octavo.connect()
+        place = new_place(kind, tmp_path_factory.mktemp("app"), database)
+        made = octavo.connect(kind, database_url=place.get("DATABASE_URL"), data_dir=place.get("DATA_DIR"))
     else:
         vocabulary = Vocabulary(frozen_schema())
-        opened = cast(Client, client.Client(MemoryBackend(vocabulary), vocabulary))
-    with opened:
-        yield opened
+        made = cast(Client, client.Client(MemoryBackend(vocabulary), vocabulary))
+    with made:
+        yield made
+
+
+@pytest.fixture
+def empty(opened: Client) -> Client:
+    """A client of an empty database."""
+    opened.chat.delete_many()
+    opened.user.delete_many()
+    opened.verification_token.delete_many()
+    return opened
 
 
 @pytest.fixture

@@ -61,9 +61,9 @@ nobody is left
     ],
 )
 def test_the_chat_application_runs_unchanged_on_each_backend(
-    kind: DataBackend, tmp_path: Path, schema_database: str
+    kind: DataBackend, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    place = new_place(kind, tmp_path, lambda: schema_database)
+    place = new_place(kind, tmp_path, lambda: str(request.getfixturevalue("schema_database")))
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, str(EXAMPLES / "chat.py")],
