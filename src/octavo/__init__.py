@@ -10,8 +10,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from octavo.client import Client, connect
+    from octavo.client import connect
     from octavo.layout.special import AnyNull, DbNull, JsonNull
+    from octavo.typed import Client
 
 __all__ = ["AnyNull", "Client", "DbNull", "JsonNull", "__version__", "connect"]
 

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 import octavo
 from octavo.typed import ChatWhere, Client
 
-def talk(db: Client) -> str:
+def talk(db: octavo.Client) -> str:
     wanted: ChatWhere = {"character": {"name": {"contains": "ada", "mode": "insensitive"}}, "persona": None}
     wanted["OR"] = [{"title": {"startsWith": "x"}}, {"persona": {"is_not": None}}]
     wanted["tags"] = {"some": {"tag": {"nameLower": "drama"}}}

@@ -13,7 +13,7 @@ has the record ``Tag`` and, as far as something refers to them:
 ``TagChanges``, ``TagUpdate``   a change, without and with nested writes
 ``TagNew…``, ``TagEdit…``       nested writes over a relation that leads to it
 ``TagShown…``                   how such a relation is included
-``TagInclude``, ``TagSelect``   what is shown
+``TagInclude``, ``TagSelect``   what is shown; ``TagCounted``, what ``_count`` counts
 ``TagOrder``, ``TagActions``    an order; the operations
 ==============================  ================================================================
 """
