@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 from msgspec import UNSET
@@ -25,6 +25,11 @@ _MASK = "…"
 
 class Record(msgspec.Struct, frozen=True, gc=False):
     """One row of a model.  Compares by its fields; shows no secret in its ``repr``."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The fields, which only the schema knows."""
 
     def to_dict(self) -> dict[str, Any]:
         """Its fields by name, as Python's values, secrets included."""
