@@ -7,9 +7,9 @@ write, and is the model that real backends are compared with.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError, ValueOutOfRange
 from octavo.layout.arithmetic import changed
@@ -20,6 +20,7 @@ from octavo.query.protocol import Key
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action, Function, Relation
 
+T = TypeVar("T")
 Rows = dict[str, dict[tuple[Any, ...], Record]]
 
 
@@ -87,7 +88,12 @@ class MemoryTransaction(MemoryReader):
     """Changes a copy of the state."""
 
     def insert(
-        self, model: str, rows: Sequence[Mapping[str, Any]], *, skip_duplicates: bool = False
+        self,
+        model: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        skip_duplicates: bool = False,
+        known_new: Collection[str] = (),
     ) -> list[Record]:
         made = []
         for row in rows:
@@ -242,9 +248,8 @@ class MemoryBackend(MemoryReader):
     def _copy(self) -> Rows:
         return {model: dict(rows) for model, rows in self.rows.items()}
 
-    @contextmanager
-    def snapshot(self) -> Iterator[MemoryReader]:
-        yield MemoryReader(self.vocabulary, self._copy(), self.counters)
+    def read(self, work: Callable[[MemoryReader], T]) -> T:
+        return work(MemoryReader(self.vocabulary, self._copy(), self.counters))
 
     @contextmanager
     def transaction(
