@@ -156,10 +156,13 @@ class Writable(View):
         for fields in self.rules.uniques[model.name]:
             if len(fields) == 1 and fields[0] in known_new:
                 continue
-            get = self.rules.values_of(Spec(model.name, fields))
+            spec = Spec(model.name, fields)
+            get, same = self.rules.values_of(spec), self.rules.identity_of(spec)
             values = get(row)
-            if before is not None and get(before) == values:
-                continue
+            if before is not None:
+                old = get(before)
+                if old == values or (same is not None and same(old) == same(values)):
+                    continue
             if self.find(model.name, fields, values):
                 raise UniqueViolation(model.name, fields)
 
