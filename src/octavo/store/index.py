@@ -13,7 +13,7 @@ from octavo.layout.stored import Key, Stored, array_attribute, key_getter
 from octavo.schema.datamodel import Datamodel, ScalarField
 
 Values: TypeAlias = Any
-"""The value of one field; of more, their tuple.  Stored values, or (:func:`identity`) what stands for them."""
+"""The value of one field; of more, their tuple.  Stored ones, or what stands for them (:func:`identity`)."""
 
 
 class Spec(NamedTuple):
