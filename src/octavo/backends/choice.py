@@ -114,5 +114,4 @@ def _lead(vocabulary: Vocabulary, query: Query) -> tuple[Callable[[Record], Any]
         return None
     if any(terms.columns[name].key is not None for name in terms.key):
         return None
-    stored, comparable = column.stored, column.comparable
-    return (lambda record: comparable(stored(record))), first.descending, rest[0].descending
+    return column.sort_key, first.descending, rest[0].descending
