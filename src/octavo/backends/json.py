@@ -82,10 +82,9 @@ class JsonReader:
 
     def related(self, query: Query, link: Link, keys: Sequence[Key]) -> list[list[Record]]:
         choice = Choice(self.vocabulary, self._evaluator, query)
-        if not link.join and link.references == self._candidates.indexes.logs.get(link.target):
-            return [choice.of_filed(self._filed(link.target, _found_by(key))) for key in keys]
-        linked = self._candidates.linked
-        return [choice.of(linked(link, _found_by(key))) for key in keys]
+        filed = link.references == self._candidates.indexes.logs.get(link.target)
+        choose = choice.of_filed if filed else choice.of
+        return [choose(records) for records in self._linked_to(link, keys)]
 
     def count(self, query: Query) -> int:
         if query.distinct:
@@ -96,8 +95,14 @@ class JsonReader:
         return number if query.take is None else min(number, query.take)
 
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
-        test, linked = test_of(self._evaluator, link.target, where), self._candidates.linked
-        return [_number(test, linked(link, _found_by(key))) for key in keys]
+        test = test_of(self._evaluator, link.target, where)
+        return [_number(test, records) for records in self._linked_to(link, keys)]
+
+    def _linked_to(self, link: Link, keys: Sequence[Key]) -> Iterator[Sequence[Record]]:
+        """For each key the records that are linked to it, in the order of their file if they have a log."""
+        if not link.join and link.references == self._candidates.indexes.logs.get(link.target):
+            return (self._filed(link.target, _found_by(key)) for key in keys)
+        return (self._candidates.linked(link, _found_by(key)) for key in keys)
 
 
 def _found_by(key: Key) -> Any:

@@ -92,7 +92,7 @@ class View:
         if isinstance(layer, Base):
             family = layer.family(self.rules.hosts[model])
             if isinstance(family, ParentLogs) and fields == family.relation.fields:
-                return family.rows(layer.of_parent(family, values))
+                return layer.rows_of_parent(family, values)
         return sorted(self.find(model, fields, values), key=self.rules.order_of(model))
 
     def payload(self, model: str, key: Key) -> str | None:
