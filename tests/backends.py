@@ -10,7 +10,7 @@ from octavo.client import Client
 from octavo.layout.layout import layout_for
 from octavo.migrate.scaffold import scaffold
 from octavo.query.vocabulary import Vocabulary
-from octavo.store.store import Store
+from octavo.store.store import Durability, Store
 
 BACKENDS = ("memory", "json")
 
@@ -20,12 +20,12 @@ def on_memory(vocabulary: Vocabulary) -> Client:
     return Client(MemoryBackend(vocabulary), vocabulary)
 
 
-def on_files(vocabulary: Vocabulary, folder: Path) -> Client:
+def on_files(vocabulary: Vocabulary, folder: Path, durability: Durability = "full") -> Client:
     """The store in a folder, which is made if it is not there."""
     layout = layout_for(vocabulary.datamodel, None)
     if not folder.exists():
         scaffold(folder, layout)
-    return Client(JsonBackend(vocabulary, Store.open(folder, layout)), vocabulary)
+    return Client(JsonBackend(vocabulary, Store.open(folder, layout, durability=durability)), vocabulary)
 
 
 def client(kind: str, vocabulary: Vocabulary, folder: Path) -> Client:

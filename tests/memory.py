@@ -136,25 +136,23 @@ class MemoryTransaction(MemoryReader):
 
     def delete(self, model: str, where: Condition) -> int:
         gone = self.select(Query(model=model, where=where))
-        restricted: list[tuple[Relation, Record]] = []
-        for record in gone:
-            self._delete(model, record, restricted)
-        for relation, record in restricted:
-            if self._children(relation, record):
-                raise ForeignKeyViolation(relation.child, relation.fields)
+        self._delete(model, gone)
         return len(gone)
 
-    def _delete(self, model: str, record: Record, restricted: list[tuple[Relation, Record]]) -> None:
-        if self.rows[model].pop(self._key(model, record), None) is None:
-            return
-        for relation in self.vocabulary.datamodel.children(model):
-            if relation.on_delete is Action.CASCADE:
-                for child in self._children(relation, record):
-                    self._delete(relation.child, child, restricted)
-            elif relation.on_delete in (Action.SET_NULL, Action.SET_DEFAULT):
-                self._set_null(relation, record)
-            else:
-                restricted.append((relation, record))
+    def _delete(self, model: str, gone: Sequence[Record]) -> None:
+        for record in gone:
+            del self.rows[model][self._key(model, record)]
+        for record in gone:
+            for relation in self.vocabulary.datamodel.children(model):
+                children = self._children(relation, record)
+                if not children:
+                    continue
+                if relation.on_delete is Action.CASCADE:
+                    self._delete(relation.child, children)
+                elif relation.on_delete in (Action.SET_NULL, Action.SET_DEFAULT):
+                    self._set_null(relation, record)
+                else:
+                    raise ForeignKeyViolation(relation.child, relation.fields)
 
     def _parent_changed(self, model: str, old: Record, new: Record) -> None:
         for relation in self.vocabulary.datamodel.children(model):

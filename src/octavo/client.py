@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self, TypeVar, cast
 from msgspec import Struct
 
 from octavo.backend import DataBackend, get_data_backend
+from octavo.backend import data_dir as named_data_dir
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation
 from octavo.query.arguments import At
 from octavo.query.defaults import Defaults
@@ -431,7 +432,7 @@ def connect(
     vocabulary = Vocabulary(datamodel)
     settings = Settings(
         database_url=database_url or os.environ.get("DATABASE_URL", ""),
-        data_dir=Path(data_dir or os.environ.get("DATA_DIR") or "data"),
+        data_dir=Path(data_dir or named_data_dir()),
         layout=None if layout is None else Path(layout),
     )
     return Client(open_backend(get_data_backend(environ), vocabulary, settings), vocabulary)
