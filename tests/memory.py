@@ -7,9 +7,9 @@ write, and is the model that real backends are compared with.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError, ValueOutOfRange
 from octavo.layout.arithmetic import changed
@@ -20,6 +20,7 @@ from octavo.query.protocol import Key
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action, Function, Relation
 
+T = TypeVar("T")
 Rows = dict[str, dict[tuple[Any, ...], Record]]
 
 
@@ -87,7 +88,12 @@ class MemoryTransaction(MemoryReader):
     """Changes a copy of the state."""
 
     def insert(
-        self, model: str, rows: Sequence[Mapping[str, Any]], *, skip_duplicates: bool = False
+        self,
+        model: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        skip_duplicates: bool = False,
+        known_new: Collection[str] = (),
     ) -> list[Record]:
         made = []
         for row in rows:
@@ -130,25 +136,23 @@ class MemoryTransaction(MemoryReader):
 
     def delete(self, model: str, where: Condition) -> int:
         gone = self.select(Query(model=model, where=where))
-        restricted: list[tuple[Relation, Record]] = []
-        for record in gone:
-            self._delete(model, record, restricted)
-        for relation, record in restricted:
-            if self._children(relation, record):
-                raise ForeignKeyViolation(relation.child, relation.fields)
+        self._delete(model, gone)
         return len(gone)
 
-    def _delete(self, model: str, record: Record, restricted: list[tuple[Relation, Record]]) -> None:
-        if self.rows[model].pop(self._key(model, record), None) is None:
-            return
-        for relation in self.vocabulary.datamodel.children(model):
-            if relation.on_delete is Action.CASCADE:
-                for child in self._children(relation, record):
-                    self._delete(relation.child, child, restricted)
-            elif relation.on_delete in (Action.SET_NULL, Action.SET_DEFAULT):
-                self._set_null(relation, record)
-            else:
-                restricted.append((relation, record))
+    def _delete(self, model: str, gone: Sequence[Record]) -> None:
+        for record in gone:
+            del self.rows[model][self._key(model, record)]
+        for record in gone:
+            for relation in self.vocabulary.datamodel.children(model):
+                children = self._children(relation, record)
+                if not children:
+                    continue
+                if relation.on_delete is Action.CASCADE:
+                    self._delete(relation.child, children)
+                elif relation.on_delete in (Action.SET_NULL, Action.SET_DEFAULT):
+                    self._set_null(relation, record)
+                else:
+                    raise ForeignKeyViolation(relation.child, relation.fields)
 
     def _parent_changed(self, model: str, old: Record, new: Record) -> None:
         for relation in self.vocabulary.datamodel.children(model):
@@ -242,9 +246,8 @@ class MemoryBackend(MemoryReader):
     def _copy(self) -> Rows:
         return {model: dict(rows) for model, rows in self.rows.items()}
 
-    @contextmanager
-    def snapshot(self) -> Iterator[MemoryReader]:
-        yield MemoryReader(self.vocabulary, self._copy(), self.counters)
+    def read(self, work: Callable[[MemoryReader], T]) -> T:
+        return work(MemoryReader(self.vocabulary, self._copy(), self.counters))
 
     @contextmanager
     def transaction(

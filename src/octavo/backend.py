@@ -1,12 +1,19 @@
-"""Where the application's data lives: the feature flag ``DATA_BACKEND``."""
+"""Where the application's data lives: the feature flag ``DATA_BACKEND``.
+
+Each function looks at the environment anew (or at ``environ``) and raises UsageError, which lists the three
+values, for any other.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from enum import StrEnum
 
 from octavo.errors import UsageError
+
+_log = logging.getLogger(__name__)
 
 
 class DataBackend(StrEnum):
@@ -31,3 +38,57 @@ def get_data_backend(environ: Mapping[str, str] | None = None) -> DataBackend:
     except ValueError as error:
         known = ", ".join(DataBackend)
         raise UsageError(f"DATA_BACKEND is {value!r}; it must be one of {known}") from error
+
+
+def use_prisma(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether PostgreSQL is read or written: ``prisma`` and ``dual``."""
+    return get_data_backend(environ) is not DataBackend.JSON
+
+
+def use_json_store(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the files are read or written: ``json`` and ``dual``."""
+    return get_data_backend(environ) is not DataBackend.PRISMA
+
+
+def is_dual_mode(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether everything is written to both sides: ``dual``."""
+    return get_data_backend(environ) is DataBackend.DUAL
+
+
+def is_migration_mode(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether the move is under way, so that neither side may be changed behind the other's back.
+
+    That is so exactly in ``dual``: before it the files are a copy, after it PostgreSQL is.
+    """
+    return is_dual_mode(environ)
+
+
+def data_dir(environ: Mapping[str, str] | None = None) -> str:
+    """The folder that ``DATA_DIR`` names; ``data`` where it is unset or empty."""
+    return (os.environ if environ is None else environ).get("DATA_DIR") or "data"
+
+
+def log_backend_config(environ: Mapping[str, str] | None = None) -> None:
+    """Tell the log (``octavo.backend``, level INFO) which backend is used, and where its data lies.
+
+    Of ``DATABASE_URL`` it shows what says where, and nothing that lets in.
+    """
+    backend = get_data_backend(environ)
+    parts = [f"DATA_BACKEND={backend}"]
+    if backend is not DataBackend.JSON:
+        parts.append(f"DATABASE_URL={_shown_url(os.environ if environ is None else environ)}")
+    if backend is not DataBackend.PRISMA:
+        parts.append(f"DATA_DIR={os.path.abspath(data_dir(environ))}")
+    _log.info("%s", ", ".join(parts))
+
+
+def _shown_url(environ: Mapping[str, str]) -> str:
+    from octavo.postgres.url import DatabaseUrl
+
+    text = environ.get("DATABASE_URL", "").strip()
+    if not text:
+        return "(not set)"
+    try:
+        return DatabaseUrl.parse(text).display
+    except UsageError:
+        return "(cannot be read)"

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, overload
 
 from msgspec import Struct
 
 from octavo.backend import DataBackend, get_data_backend
+from octavo.backend import data_dir as named_data_dir
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation
 from octavo.query.arguments import At
 from octavo.query.defaults import Defaults
@@ -34,6 +35,8 @@ from octavo.query.writes import Writes
 
 if TYPE_CHECKING:
     from octavo import typed
+
+T = TypeVar("T")
 
 _ATTEMPTS = 3
 """how often an upsert is tried where another one makes the same record meanwhile"""
@@ -73,8 +76,8 @@ class _Session(Protocol):
     def reader(self) -> Reader:
         """For a look-up by a unique."""
 
-    def reading(self, *, several: bool) -> AbstractContextManager[Reader]:
-        """For one reading call, or for several that must see one state."""
+    def read(self, work: Callable[[Reader], T], *, several: bool) -> T:
+        """What a function makes of one reading call, or of several that must see one state."""
 
     def writing(self, *, single: bool) -> AbstractContextManager[Transaction]: ...
 
@@ -90,8 +93,8 @@ class _Alone:
         self.reader: Reader = backend
         self.backend = backend
 
-    def reading(self, *, several: bool) -> AbstractContextManager[Reader]:
-        return self.backend.snapshot() if several else nullcontext(self.backend)
+    def read(self, work: Callable[[Reader], T], *, several: bool) -> T:
+        return self.backend.read(work) if several else work(self.backend)
 
     def writing(self, *, single: bool) -> AbstractContextManager[Transaction]:
         return self.backend.transaction(single=single)
@@ -124,8 +127,9 @@ class _Together:
             self.state = "has failed"
             raise
 
-    def reading(self, *, several: bool) -> AbstractContextManager[Reader]:
-        return self._watched()
+    def read(self, work: Callable[[Reader], T], *, several: bool) -> T:
+        with self._watched() as transaction:
+            return work(transaction)
 
     def writing(self, *, single: bool) -> AbstractContextManager[Transaction]:
         return self._watched()
@@ -163,10 +167,12 @@ class ModelClient:
         found = at.named(arguments, ("where", *_SHOWN), "arguments")
         unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
         projection = self._schema.reads.shown(self._terms, found, at)
-        with self._reading(projection) as reader:
-            run = Execution(self._schema.vocabulary, reader)
+
+        def work(run: Execution) -> Shown | None:
             record = run.one(unique)
             return None if record is None else run.show([record], projection)[0]
+
+        return self._read(work, projection)
 
     def find_unique_or_raise(self, **arguments: Any) -> Shown:
         """The same; raises RecordNotFound."""
@@ -196,8 +202,7 @@ class ModelClient:
         select = found.pop("select", None)
         find = self._schema.reads.many(self._terms, found, at)
         if select is None:
-            with self._reading(None, more=find.cursor is not None) as reader:
-                return Execution(self._schema.vocabulary, reader).count(find)
+            return self._read(lambda run: run.count(find), None, more=find.cursor is not None)
         fields = [n for n in at.named(select, ("_all", *self._terms.usable)) if select[n]]
         records = self._run(find)
         columns = self._terms.columns
@@ -209,14 +214,14 @@ class ModelClient:
         }
 
     def _run(self, find: Find) -> list[Shown]:
-        with self._reading(find.projection, more=find.cursor is not None) as reader:
-            return Execution(self._schema.vocabulary, reader).find(find)
+        return self._read(lambda run: run.find(find), find.projection, more=find.cursor is not None)
 
-    def _reading(
-        self, projection: Projection | None, *, more: bool = False
-    ) -> AbstractContextManager[Reader]:
+    def _read(
+        self, work: Callable[[Execution], T], projection: Projection | None, *, more: bool = False
+    ) -> T:
+        vocabulary = self._schema.vocabulary
         several = projection is not None and bool(projection.relations or projection.counts)
-        return self._session.reading(several=several or more)
+        return self._session.read(lambda r: work(Execution(vocabulary, r)), several=several or more)
 
     def _there(self, found: Shown | None, doing: str) -> Shown:
         if found is None:
@@ -449,7 +454,7 @@ def connect(
     vocabulary = Vocabulary(datamodel)
     settings = Settings(
         database_url=database_url or os.environ.get("DATABASE_URL", ""),
-        data_dir=Path(data_dir or os.environ.get("DATA_DIR") or "data"),
+        data_dir=Path(data_dir or named_data_dir()),
         layout=None if layout is None else Path(layout),
     )
     return Client(open_backend(get_data_backend(environ), vocabulary, settings), vocabulary)

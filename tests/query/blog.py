@@ -1,9 +1,7 @@
-"""A small schema with every kind of relation, and a client on the backend in memory."""
+"""A small schema with every kind of relation."""
 
 from __future__ import annotations
 
-from memory import MemoryBackend
-from octavo.client import Client
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.parser import parse_schema
 
@@ -87,7 +85,4 @@ model Comment {
 }
 """
 
-
-def blog() -> Client:
-    vocabulary = Vocabulary(parse_schema(SCHEMA))
-    return Client(MemoryBackend(vocabulary), vocabulary)
+VOCABULARY = Vocabulary(parse_schema(SCHEMA))

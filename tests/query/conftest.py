@@ -1,15 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
+from backends import BACKENDS, client
 from octavo.client import Client
-from query.blog import blog
+from query.blog import VOCABULARY
 
 
-@pytest.fixture
-def db() -> Client:
-    """An empty blog."""
-    return blog()
+@pytest.fixture(params=BACKENDS)
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
+    """An empty blog, on each backend in turn."""
+    with client(request.param, VOCABULARY, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

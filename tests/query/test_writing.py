@@ -1,4 +1,4 @@
-"""What each writing call and nested write does, on the backend in memory."""
+"""What each writing call and nested write does, on each backend."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backends import on_memory
 from octavo.client import Client
 from octavo.errors import (
     ForeignKeyViolation,
@@ -18,6 +19,7 @@ from octavo.errors import (
     UniqueViolation,
     ValueOutOfRange,
 )
+from query.blog import VOCABULARY
 
 
 def user(db: Client, email: str, **include: Any) -> Any:
@@ -358,7 +360,5 @@ def test_an_ended_transaction_cannot_be_used(db: Client) -> None:
 
 
 def test_the_client_is_a_context_manager() -> None:
-    from query.blog import blog
-
-    with blog() as db:
+    with on_memory(VOCABULARY) as db:
         assert db["User"].count() == 0

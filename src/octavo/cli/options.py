@@ -105,9 +105,6 @@ def chosen_layout(path: Path | None, datamodel: Datamodel) -> Layout:
 
     Raises LayoutError, DiskError.
     """
-    from octavo.layout.layout import default_layout, frozen_layout, load_layout
-    from octavo.schema.frozen import frozen_schema
+    from octavo.layout.layout import layout_for
 
-    if path is not None:
-        return load_layout(path, datamodel)
-    return frozen_layout() if datamodel is frozen_schema() else default_layout(datamodel)
+    return layout_for(datamodel, path)

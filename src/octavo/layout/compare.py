@@ -43,6 +43,19 @@ def element_key(field: ScalarField, datamodel: Datamodel) -> Key | None:
     return _BY_NATIVE.get(native) or _BY_SCALAR.get(field.type)
 
 
+def identity_key(field: ScalarField, datamodel: Datamodel) -> Key | None:
+    """From a stored value that is not NULL to one that is equal and hashes as PostgreSQL would have it; None
+    where the stored value does itself."""
+    if field.is_list:
+        return comparison_key(field, datamodel)
+    if field.is_json:
+        return _json_identity
+    if field.kind is not ScalarKind.SCALAR:
+        return None
+    loose = field.type in ("Decimal", "Float") or native_type(field).name in ("Char", "Citext")
+    return element_key(field, datamodel) if loose else None
+
+
 def is_null(field: ScalarField, stored: Any) -> bool:
     """Whether a stored value, or an element of a list, is NULL (and not JSON's null)."""
     if stored is None or stored is UNSET:
@@ -101,6 +114,10 @@ def _inet_key(text: str) -> tuple[Any, ...]:
     bits = f"{int(found.ip):0{found.max_prefixlen}b}"
     length = found.network.prefixlen
     return found.version, bits[:length], length, bits
+
+
+def _json_identity(raw: msgspec.Raw) -> str:
+    return jsonb.equality_key(jsonb.jsonb_text(bytes(raw)))
 
 
 def _json_key(raw: msgspec.Raw) -> Any:

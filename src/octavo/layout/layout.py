@@ -224,6 +224,18 @@ def default_layout(datamodel: Datamodel) -> Layout:
     return Layout(datamodel, tuple(places), source="default layout")
 
 
+def layout_for(datamodel: Datamodel, path: Path | None) -> Layout:
+    """The layout in a file; without one the frozen schema's own, or one made up for another schema.
+
+    Raises LayoutError.
+    """
+    from octavo.schema.frozen import frozen_schema
+
+    if path is not None:
+        return load_layout(path, datamodel)
+    return frozen_layout() if datamodel is frozen_schema() else default_layout(datamodel)
+
+
 def parse_layout(text: str, datamodel: Datamodel, *, source: str = "layout") -> Layout:
     """Read a layout from TOML text and check it against the Datamodel.
 

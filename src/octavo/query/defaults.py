@@ -35,6 +35,8 @@ class Defaults:
 
     def __init__(self, terms: Terms) -> None:
         self._makers: dict[str, Make] = {}
+        self.unlike_any_other = tuple(n for n, c in terms.columns.items() if _is_generated(c))
+        """the fields that get an identifier, where the caller gives none"""
         self._updated = [c for c in terms.columns.values() if c.field.updated_at]
         for name, column in terms.columns.items():
             make = _maker(column)
@@ -58,6 +60,11 @@ class Defaults:
                 Change(c.name, ChangeKind.SET, c.write(now)) for c in self._updated if c.name not in named
             ]
         return found
+
+
+def _is_generated(column: Column) -> bool:
+    default = column.field.default
+    return isinstance(default, Function) and default.name != "now" and not column.filled_by_place
 
 
 def _maker(column: Column) -> Make | None:

@@ -89,7 +89,21 @@ class Evaluator:
         if condition.where == TRUE:
             return lambda record: any(True for _ in linked(link, record))
         inner = self.condition(link.target, condition.where)
-        return lambda record: any(inner(other) is True for other in linked(link, record))
+        terms = self.vocabulary[link.model]
+        if not link.holds_key or any(terms.columns[f].key is not None for f in link.fields):
+            return lambda record: any(inner(other) is True for other in linked(link, record))
+        key_of = terms.getter(link.fields)
+        known: dict[Any, bool] = {}
+
+        def test(record: Record) -> Truth:
+            # Many records have the same parent.
+            key = key_of(record)
+            truth = known.get(key)
+            if truth is None:
+                truth = known[key] = any(inner(other) is True for other in linked(link, record))
+            return truth
+
+        return test
 
     def order(self, model: str, order: Sequence[Order]) -> Callable[[list[Record]], None]:
         """The function that sorts records of a model in place."""
@@ -106,6 +120,8 @@ class Evaluator:
             return lambda record: self._number(order.path, record)
         end = self.vocabulary[order.path[-1].target] if order.path else terms
         column = end.columns[order.field]
+        if not order.path and not column.field.nullable:
+            return column.sort_key
         # Sorted backwards, what is to come first must be the greatest.
         null = (order.nulls_first == order.descending,)
         value = (not null[0],)
@@ -195,6 +211,9 @@ def _compare(column: Column, condition: Compare) -> Test:
     operand, read, is_null = key(condition.value), column.stored, column.is_null
     if condition.op is Operator.EQUALS and key == column.comparable and column.key is None:
         return lambda record: None if (value := read(record)) is None else value == operand
+
+    if not column.field.nullable and key is _as_it_is:
+        return lambda record: decide(read(record), operand)
 
     def test(record: Record) -> Truth:
         value = read(record)

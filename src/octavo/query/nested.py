@@ -71,10 +71,15 @@ class Writing(Execution):
     ) -> list[Record]:
         """Make records of what is given and the defaults."""
         defaults = self.defaults[model]
-        filled = [defaults.fill(row, self.now) for row in rows]
-        if not filled:
+        given = list(rows)
+        if not given:
             return []
-        return self.transaction.insert(model, filled, skip_duplicates=skip_duplicates)
+        return self.transaction.insert(
+            model,
+            [defaults.fill(row, self.now) for row in given],
+            skip_duplicates=skip_duplicates,
+            known_new=[n for n in defaults.unlike_any_other if not any(n in row for row in given)],
+        )
 
     def update(self, unique: Unique, edit: Edit) -> Record:
         """Change the record that a unique means.  Raises RecordNotFound."""

@@ -24,19 +24,20 @@ After an error from a write, its transaction is lost: whoever holds it leaves th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from octavo.layout.record import Record
 from octavo.query.plan import Change, Condition, Link, Query
 
 Key: TypeAlias = tuple[Any, ...]
 """Values of some fields of one record, in stored form; none of them is NULL."""
+T = TypeVar("T")
 
 
 class Reader(Protocol):
-    """Answers from one state of the data, where it comes from :meth:`Backend.snapshot` or a transaction;
+    """Answers from one state of the data, where it comes from :meth:`Backend.read` or a transaction;
     otherwise each call answers from the state that is current."""
 
     def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
@@ -61,7 +62,12 @@ class Transaction(Reader, Protocol):
     """Reads that see the transaction's own writes, and writes that all happen or none."""
 
     def insert(
-        self, model: str, rows: Sequence[Mapping[str, Any]], *, skip_duplicates: bool = False
+        self,
+        model: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        skip_duplicates: bool = False,
+        known_new: Collection[str] = (),
     ) -> list[Record]:
         """Store new records and give them back as stored, in their order.
 
@@ -69,7 +75,8 @@ class Transaction(Reader, Protocol):
         counts on behind the highest number so far (gaps are normal), ``dbgenerated(…)`` is evaluated by
         PostgreSQL (a backend that cannot raises UsageError).  With ``skip_duplicates``, a row that would
         raise UniqueViolation is left out, also for the sake of an earlier row; nothing stands for it in
-        the answer.  ``model`` may be a join table.
+        the answer.  ``known_new`` names fields whose values were just made to be unlike any other
+        (``uuid()``), so that nobody need look for them.  ``model`` may be a join table.
         """
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
@@ -85,8 +92,11 @@ class Transaction(Reader, Protocol):
 class Backend(Reader, Protocol):
     """Where the data lives.  Safe to share among threads."""
 
-    def snapshot(self) -> AbstractContextManager[Reader]:
-        """Reads that see one state, whatever is written meanwhile."""
+    def read(self, work: Callable[[Reader], T]) -> T:
+        """What a function makes of one state of the data, whatever is written meanwhile.
+
+        The function only reads, and may be called again, with another state.
+        """
 
     def transaction(
         self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None

@@ -41,6 +41,8 @@ class Column:
         self.operand: Write = operand_writer(field, datamodel)
         """from a value to compare with"""
         self.key: Key | None = comparison_key(field, datamodel)
+        self.sort_key: Callable[[Any], Any] = _composed(self.key, self.stored)
+        """from a record in which this field is not NULL to what sorts as its value does"""
         self.element_key: Key | None = element_key(field, datamodel)
         native = native_type(field).name if field.kind is ScalarKind.SCALAR else ""
         self.is_text = native in ("Text", "VarChar", "Char", "Citext")
@@ -98,11 +100,18 @@ class Terms:
         }
         """what tells one record, by the name that a ``where`` has for it"""
         self.key: tuple[str, ...] = model.key.field_names if model.has_key else ()
+        self._getters: dict[tuple[str, ...], Callable[[Record], tuple[Any, ...]]] = {}
         self.key_of: Callable[[Record], tuple[Any, ...]] = self.getter(self.key)
         """from a record to the stored values of its key"""
 
     def getter(self, fields: tuple[str, ...]) -> Callable[[Record], tuple[Any, ...]]:
         """A function from a record to its values of these fields, in stored form."""
+        found = self._getters.get(fields)
+        if found is None:
+            found = self._getters[fields] = self._getter(fields)
+        return found
+
+    def _getter(self, fields: tuple[str, ...]) -> Callable[[Record], tuple[Any, ...]]:
         names = [self.columns[f].attribute for f in fields]
         if len(names) == 1:
             one = attrgetter(names[0])
@@ -157,6 +166,10 @@ class Vocabulary:
             relation=link.relation,
             **join,
         )
+
+
+def _composed(key: Key | None, stored: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return stored if key is None else lambda record: key(stored(record))
 
 
 def _link(model: Model, field: RelationField, datamodel: Datamodel) -> Link:

@@ -10,6 +10,7 @@ looks at the file's signature before it is answered.
 from __future__ import annotations
 
 import os
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
@@ -349,7 +350,9 @@ class LogFile:
     def __init__(self, file: str, log: Log, found: Signature) -> None:
         self.file, self.log, self.signature = file, log, found
         self.ordered: list[Stored] | None = None
-        """the records in the order of the file, once somebody has asked"""
+        """the records in the order of the file, once somebody has asked; a new list with each change"""
+        self.rows: list[Record] | None = None
+        """the same as rows"""
 
     @property
     def tail(self) -> Tail:
@@ -367,7 +370,6 @@ class LogFile:
         if isinstance(change, Append):
             self.log.lines += change.count
             self.log.size += len(change.lines.encode())
-            self.ordered = None
         elif isinstance(change, Replace):
             self.log.lines = sum(map(len, self.log.live.values()))
             self.log.size = len(change.content.encode())
@@ -543,11 +545,28 @@ class ParentLogs(Family):
             log.ordered = self.in_order(self.model, log.log.live[self.model].values())
         return log.ordered
 
-    def rows(self, records: list[Stored]) -> list[Record]:
-        """Records as rows: mostly the very same."""
-        if self.codec.shape.is_record and Noted not in set(map(type, records)):
-            return records
-        return [self.codec.record(stored) for stored in records]
+    def rows_of_parent(self, values: Any) -> list[Record] | None:
+        """The same as rows: mostly the very same."""
+        records, log = self.of_parent(values), self._logs.get(self.namer.file(values))
+        if log is None or records is None:
+            return None
+        if log.rows is None:
+            plain = self.codec.shape.is_record and Noted not in set(map(type, records))
+            log.rows = records if plain else [self.codec.record(stored) for stored in records]
+        return log.rows
+
+    def _reordered(self, ordered: list[Stored], changes: Iterable[Changed]) -> list[Stored] | None:
+        """Records in the order of the file, after changes; None: they are to be sorted anew."""
+        found, order, key_of = list(ordered), self.orders[self.model], self.codec.key_of
+        for before, after in changes:
+            if before is not None:
+                at = bisect_left(found, order(before), key=order)
+                if at == len(found) or key_of(found[at]) != key_of(before):
+                    return None
+                del found[at]
+            if after is not None:
+                insort(found, after, key=order)
+        return found
 
     def records(self, model: str) -> dict[Key, Stored]:
         """All of them in memory; for stores of which somebody has to see every record at once."""
@@ -659,11 +678,13 @@ class ParentLogs(Family):
                 self.forget(file)
                 continue
             before = log.log.size
-            live = log.log.live[self.model]
-            for key, changed in by_file.get(file, {}).items():
+            live, changed = log.log.live[self.model], by_file.get(file, _NOTHING)
+            if log.ordered is not None and changed:
+                log.ordered, log.rows = self._reordered(log.ordered, changed.values()), None
+            for key, change_of in changed.items():
                 live.pop(key, None)
-                if changed.after is not None:
-                    live[key] = changed.after
+                if change_of.after is not None:
+                    live[key] = change_of.after
             log.written(change, found.get(file))
             self._used += log.log.size - before
 

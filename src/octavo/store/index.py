@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from octavo.layout.codec import Codec
+from octavo.layout.compare import identity_key, is_null
 from octavo.layout.layout import Kind
 from octavo.layout.record import attribute
 from octavo.layout.stored import Key, Stored, array_attribute, key_getter
+from octavo.schema.datamodel import Datamodel, ScalarField
 
 Values: TypeAlias = Any
-"""The stored value of one field; of more, their tuple."""
+"""The value of one field; of more, their tuple.  Stored ones, or what stands for them (:func:`identity`)."""
 
 
 class Spec(NamedTuple):
@@ -19,6 +21,23 @@ class Spec(NamedTuple):
 
     model: str
     fields: tuple[str, ...]
+
+
+def identity(fields: Sequence[ScalarField], datamodel: Datamodel) -> Callable[[Values], Values] | None:
+    """From stored values to what equal ones have in common (1.0 and 1.00 are equal); None where they have it
+    themselves."""
+    keys = [identity_key(f, datamodel) for f in fields]
+    if not any(keys):
+        return None
+
+    def one(f: ScalarField, key: Callable[[Any], Any] | None, value: Any) -> Any:
+        if is_null(f, value):
+            return None
+        return value if key is None else key(value)
+
+    if len(fields) == 1:
+        return lambda value: one(fields[0], keys[0], value)
+    return lambda values: tuple(map(one, fields, keys, values))
 
 
 def extractor(host: Codec, spec: Spec) -> Callable[[Stored], Iterable[Values]]:
@@ -35,12 +54,12 @@ def extractor(host: Codec, spec: Spec) -> Callable[[Stored], Iterable[Values]]:
 
 def _own(host: Codec, spec: Spec) -> Callable[[Stored], Iterable[Values]]:
     fields = [host.place.model.scalar(name) for name in spec.fields]
-    get = key_getter(fields)
-    if not any(f.nullable for f in fields):
+    get, same = key_getter(fields), identity(fields, host.layout.datamodel)
+    if same is None and not any(f.nullable for f in fields):
         return lambda stored: (get(stored),)
 
     def values(stored: Stored) -> Iterable[Values]:
-        found = get(stored)
+        found = get(stored) if same is None else same(get(stored))
         return () if found is None or (len(fields) > 1 and None in found) else (found,)
 
     return values
@@ -59,12 +78,17 @@ def _embedded(host: Codec, child: Codec, spec: Spec) -> Callable[[Stored], Itera
         for name in spec.fields
     ]
 
+    same = identity([child.place.model.scalar(name) for name in spec.fields], host.layout.datamodel)
+
     def values(stored: Stored) -> Iterable[Values]:
         found = []
         for item in getattr(stored, array):
-            parts = tuple([getattr(stored if above else item, name) for above, name in sources])
-            if None not in parts:
-                found.append(parts[0] if len(parts) == 1 else parts)
+            parts = [getattr(stored if above else item, name) for above, name in sources]
+            one = parts[0] if len(parts) == 1 else tuple(parts)
+            if same is not None:
+                one = same(one)
+            if one is not None and not (len(parts) > 1 and None in one):
+                found.append(one)
         return found
 
     return values

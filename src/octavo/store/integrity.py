@@ -60,10 +60,13 @@ class Writable(View):
         if not rows:
             return
         model = model_of(rows[0])
+        orphans: list[Record] = []
         for row in rows:
             self.rules.check_types(row)
             self._check_uniques(model, row, None, known_new)
-            self._put(model, None, row)
+            self._check_among(model, row, orphans)
+            if not self._put(model, None, row):
+                orphans.append(row)
         for row in rows:
             for relation in self.rules.parents[model.name]:
                 self._check_parent(relation, row)
@@ -156,11 +159,21 @@ class Writable(View):
         for fields in self.rules.uniques[model.name]:
             if len(fields) == 1 and fields[0] in known_new:
                 continue
-            get = self.rules.values_of(Spec(model.name, fields))
+            spec = Spec(model.name, fields)
+            get, same = self.rules.values_of(spec), self.rules.identity_of(spec)
             values = get(row)
-            if before is not None and get(before) == values:
-                continue
+            if before is not None:
+                old = get(before)
+                if old == values or (same is not None and same(old) == same(values)):
+                    continue
             if self.find(model.name, fields, values):
+                raise UniqueViolation(model.name, fields)
+
+    def _check_among(self, model: Model, row: Record, orphans: Sequence[Record]) -> None:
+        """Check the uniques of a row against those that nothing is there to embed in."""
+        for fields in self.rules.uniques[model.name] if orphans else ():
+            get = self.rules.values_of(Spec(model.name, fields))
+            if any(get(other) == get(row) for other in orphans):
                 raise UniqueViolation(model.name, fields)
 
     def _check_parent(self, relation: Relation, row: Record) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from octavo.errors import ConflictError
 from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily, Kind, Layout
+from octavo.layout.record import Record
 from octavo.layout.stored import Key, Stored
 from octavo.store.families import (
     Changed,
@@ -143,6 +144,11 @@ class Base:
             return [] if found is None else [found]
         extract = extractor(family.codec, spec)
         return [stored for stored in family.all() if values in extract(stored)]
+
+    def rows_of_parent(self, family: ParentLogs, values: Any) -> list[Record]:
+        """The rows in a parent's log, in its order.  Raises as :meth:`of_parent`."""
+        found = family.rows_of_parent(values)
+        return self.of_parent(family, values) if found is None else found
 
     def of_parent(self, family: ParentLogs, values: Any) -> list[Stored]:
         """The records in a parent's log.  Raises DamagedError if the parent is there and its log is not."""

@@ -8,16 +8,17 @@ from typing import Any
 
 import msgspec
 
-from octavo.errors import DamagedError, UsageError
+from octavo.errors import DamagedError, LayoutError, UsageError
 from octavo.layout.codec import Codec
-from octavo.layout.layout import Layout, Place
+from octavo.layout.compare import identity_key
+from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.order import file_order
 from octavo.layout.record import Record
 from octavo.layout.stored import encode, key_getter
 from octavo.layout.types import column_type
 from octavo.schema.datamodel import EnumValue, IndexKind, Model, Number, Relation, ScalarField
 from octavo.store.content import Checks
-from octavo.store.index import Spec
+from octavo.store.index import Spec, identity
 
 
 class Codecs(dict[str, Codec]):
@@ -51,15 +52,45 @@ class Rules:
             self.parents = {m.name: tuple(datamodel.parents(m.name)) for m in datamodel.tables}
         self.uniques = {m.name: _uniques(m) for m in datamodel.tables}
         self.indexed = {place.model.name: self._indexed(place) for place in layout.places}
+        self.loose = cache(self._loose)
+        self.indirect = frozenset(p.model.name for p in layout.places if self._is_indirect(p))
+        """the models whose records are not found by their key as it is stored"""
+        self._check_places()
         self._checked: dict[str, tuple[Any, Checks]] = {}
         self.values_of = cache(self._values_of)
+        self.identity_of = cache(self._identity_of)
         self.order_of = cache(self._order_of)
 
     def _indexed(self, place: Place) -> frozenset[tuple[str, ...]]:
         """The fields by which records of a model are found without looking at all."""
         model = place.model
         named = [model.key.field_names, *(index.field_names for index in model.all_indexes)]
-        return frozenset([*named, *(r.fields for r in self.layout.datamodel.parents(model.name))])
+        datamodel = self.layout.datamodel
+        own = [r.fields for r in datamodel.parents(model.name)]
+        others = [r.references for r in datamodel.children(model.name)]
+        # An index on several fields finds by the first of them too.
+        first = [fields[:n] for fields in named for n in range(1, len(fields))]
+        return frozenset([*named, *first, *own, *others])
+
+    def _loose(self, model: str) -> frozenset[str]:
+        """The fields of a model of which different stored values can be equal."""
+        fields, datamodel = self.model(model).scalars, self.layout.datamodel
+        return frozenset(f.name for f in fields if identity_key(f, datamodel) is not None)
+
+    def _is_indirect(self, place: Place) -> bool:
+        if place.kind is Kind.EMBEDDED:
+            return True
+        return any(identity_key(f, self.layout.datamodel) is not None for f in place.model.key_fields)
+
+    def _check_places(self) -> None:
+        """Where a record is found by what names its file or its parent, that must be told by its text."""
+        for place in self.layout.places:
+            named = () if place.relation is None else place.relation.fields
+            if place.kind is Kind.LOG_PER_PARENT:
+                named = (*named, *place.model.key.field_names)
+            if any(identity_key(place.model.scalar(n), self.layout.datamodel) for n in named):
+                reason = f"lives {place.kind}, by a key of a type of which different values can be equal"
+                raise LayoutError(reason, file=self.layout.source, model=place.model.name)
 
     def model(self, name: str) -> Model:
         return self.layout.place(name).model
@@ -68,6 +99,11 @@ class Rules:
         """A function from a row to its stored values of these fields: that of one, the tuple of more."""
         model = self.model(spec.model)
         return key_getter([model.scalar(name) for name in spec.fields])
+
+    def _identity_of(self, spec: Spec) -> Callable[[Any], Any] | None:
+        """A function from such values to what equal ones have in common; None where they have it."""
+        model = self.model(spec.model)
+        return identity([model.scalar(name) for name in spec.fields], self.layout.datamodel)
 
     def _order_of(self, model: str) -> Callable[[Any], Any]:
         """A sort key for the rows of a model as they follow each other in a file."""

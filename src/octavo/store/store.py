@@ -144,6 +144,8 @@ class Store:
         self._root = os.path.abspath(data_dir)
         self._durability, self._budget, self._resolve = durability, log_budget, resolve
         self._closed = False
+        self.changes_of_others = 0
+        """how often it was noticed, under the write lock or not, that somebody else has committed"""
         self._start()
 
     @classmethod
@@ -275,6 +277,7 @@ class Store:
                 recover(self._root, self.layout, self._journal, self.system, self._resolve)
             state.note_journal(0)
             state.start()
+            self.changes_of_others += 1
             with world.change():
                 world.use(state)
                 self._base.suspect(None)
@@ -297,6 +300,7 @@ class Store:
             raise _replaced()
         self._base.suspect(files)
         if commits % 2 == 0 and commits != world.known:
+            self.changes_of_others += 1
             with world.change():
                 world.known = commits
 

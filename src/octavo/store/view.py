@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from octavo.layout.layout import Kind
 from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key, Stored
 from octavo.store.families import ParentLogs
 from octavo.store.index import Spec
-from octavo.store.layers import Base, Layer
+from octavo.store.layers import Base, Layer, Overlay
 from octavo.store.rules import Rules
 
 
@@ -26,7 +25,7 @@ class View:
         Raises DamagedError, DiskError.
         """
         codec = self.rules.codecs[model]
-        if codec.place.kind is Kind.EMBEDDED:
+        if model in self.rules.indirect:
             found = self.find(model, codec.place.model.key.field_names, key)
             return found[0] if found else None
         stored = self.layer.record(model, key)
@@ -38,15 +37,19 @@ class View:
         By an index where the fields are a key, a unique, an index or a foreign key of the schema; else by
         looking at every row.  A NULL is found nowhere.  Raises DamagedError, DiskError.
         """
-        if values is None or (type(values) is tuple and None in values):
+        rules = self.rules
+        codec, spec = rules.codecs[model], Spec(model, fields)
+        if same := None if rules.loose(model).isdisjoint(fields) else rules.identity_of(spec):
+            values = same(values)
+        if values is None or (len(fields) > 1 and None in values):
             return []
-        codec, spec = self.rules.codecs[model], Spec(model, fields)
-        host = self.rules.hosts[model]
-        if host == model and fields == codec.place.model.key.field_names:
+        host = rules.hosts[model]
+        if host == model and fields == codec.place.model.key.field_names and same is None:
             stored = self.layer.record(model, values)
             return [] if stored is None else [codec.record(stored)]
-        get = self.rules.values_of(spec)
-        if fields not in self.rules.indexed[model]:
+        plain = rules.values_of(spec)
+        get = plain if same is None else lambda row: same(plain(row))
+        if fields not in rules.indexed[model]:
             return [row for row in self.rows(model) if get(row) == values]
         if host == model:
             found = self.layer.find(model, spec, values)
@@ -79,14 +82,18 @@ class View:
         return sum(1 for _ in self.rows(model))
 
     def in_file_order(self, model: str, fields: tuple[str, ...], values: Any) -> Sequence[Record]:
-        """The rows of one parent in the order of their file, where they have a log of their own, or else
-        as :meth:`find` gives them."""
+        """The rows with these stored values in the order of a file (:func:`octavo.layout.order.file_order`).
+
+        Of a parent that has a log of its own they stand in it so.  Not to be changed.
+        """
         layer = self.layer
+        while isinstance(layer, Overlay) and model not in layer.changes:
+            layer = layer.below
         if isinstance(layer, Base):
             family = layer.family(self.rules.hosts[model])
             if isinstance(family, ParentLogs) and fields == family.relation.fields:
-                return family.rows(layer.of_parent(family, values))
-        return self.find(model, fields, values)
+                return layer.rows_of_parent(family, values)
+        return sorted(self.find(model, fields, values), key=self.rules.order_of(model))
 
     def payload(self, model: str, key: Key) -> str | None:
         """The SHA-256 of a record's payload, if one is kept."""

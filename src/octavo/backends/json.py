@@ -1,0 +1,325 @@
+"""The backend ``json``: queries on the plain files of a :class:`octavo.store.store.Store`.
+
+What a condition says is first looked up in the store's indexes (:mod:`octavo.backends.candidates`); what is
+found is then decided, sorted and cut in Python (:mod:`octavo.backends.choice`).  Constraints and referential
+actions are the store's.
+
+``autoincrement()`` counts on behind the highest number that is there: a number whose record was the highest
+and is deleted may come again after all processes have closed the store.  ``dbgenerated(…)`` is refused, as
+only PostgreSQL can evaluate it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from msgspec.structs import replace
+
+from octavo.backends.candidates import Candidates, Indexes
+from octavo.backends.choice import Choice, test_of
+from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
+from octavo.layout.arithmetic import changed
+from octavo.layout.layout import layout_for
+from octavo.layout.record import Record
+from octavo.query.evaluate import Evaluator
+from octavo.query.plan import Change, Condition, Link, Query
+from octavo.query.protocol import Key, Reader
+from octavo.query.vocabulary import Column, Vocabulary
+from octavo.schema.datamodel import Function
+from octavo.store.index import Spec
+from octavo.store.integrity import Writable
+from octavo.store.store import Store
+from octavo.store.view import View
+
+if TYPE_CHECKING:
+    from octavo.client import Settings
+
+T = TypeVar("T")
+
+
+def open_backend(vocabulary: Vocabulary, settings: Settings) -> JsonBackend:
+    """Open the store at ``settings.data_dir``.
+
+    Raises UsageError if there is none, LayoutError, DamagedError, BusyError, DiskError.
+    """
+    layout = layout_for(vocabulary.datamodel, settings.layout)
+    return JsonBackend(vocabulary, Store.open(settings.data_dir, layout))
+
+
+class JsonReader:
+    """Answers from one view of the store."""
+
+    def __init__(self, indexes: Indexes, view: View) -> None:
+        self.view = view
+        self.vocabulary = indexes.vocabulary
+        self._candidates = Candidates(indexes, view)
+        self._evaluator = Evaluator(self.vocabulary, self._linked)
+
+    def _linked(self, link: Link, record: Record) -> Sequence[Record]:
+        values = self.vocabulary[link.model].getter(link.fields)(record)
+        return self._candidates.linked(link, _found_by(values))
+
+    def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
+        found = self.view.find(model, fields, _found_by(values))
+        return found[0] if found else None
+
+    def select(self, query: Query) -> list[Record]:
+        choice = Choice(self.vocabulary, self._evaluator, query)
+        parent = self._candidates.parent_of(query.model, query.where)
+        if parent is not None:
+            return choice.of_filed(self._filed(query.model, parent))
+        return choice.of(self._all(query.model, query.where))
+
+    def _filed(self, model: str, parent: Any) -> Sequence[Record]:
+        return self.view.in_file_order(model, self._candidates.indexes.logs[model], parent)
+
+    def _all(self, model: str, where: Condition) -> Sequence[Record] | Iterator[Record]:
+        found = self._candidates.of(model, where)
+        return self.view.rows(model) if found is None else iter(found)
+
+    def related(self, query: Query, link: Link, keys: Sequence[Key]) -> list[list[Record]]:
+        choice = Choice(self.vocabulary, self._evaluator, query)
+        filed = link.references == self._candidates.indexes.logs.get(link.target)
+        choose = choice.of_filed if filed else choice.of
+        return [choose(records) for records in self._linked_to(link, keys)]
+
+    def count(self, query: Query) -> int:
+        if query.distinct:
+            return len(self.select(query))
+        test = test_of(self._evaluator, query.model, query.where)
+        candidates = self._all(query.model, query.where)
+        number = max(_number(test, candidates) - query.skip, 0)
+        return number if query.take is None else min(number, query.take)
+
+    def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
+        test = test_of(self._evaluator, link.target, where)
+        return [_number(test, records) for records in self._linked_to(link, keys)]
+
+    def _linked_to(self, link: Link, keys: Sequence[Key]) -> Iterator[Sequence[Record]]:
+        """For each key the records that are linked to it, in the order of their file if they have a log."""
+        if not link.join and link.references == self._candidates.indexes.logs.get(link.target):
+            return (self._filed(link.target, _found_by(key)) for key in keys)
+        return (self._candidates.linked(link, _found_by(key)) for key in keys)
+
+
+def _found_by(key: Key) -> Any:
+    """How a view names these values."""
+    return key[0] if len(key) == 1 else key
+
+
+def _number(test: Callable[[Record], Any] | None, records: Sequence[Record] | Iterator[Record]) -> int:
+    if test is not None:
+        return sum(test(record) is True for record in records)
+    return len(records) if isinstance(records, Sequence) else sum(1 for _ in records)
+
+
+class JsonTransaction(JsonReader):
+    """Reads and writes within one transaction of the store."""
+
+    view: Writable
+
+    def __init__(self, backend: JsonBackend, view: Writable, timeout: float | None) -> None:
+        super().__init__(backend.indexes, view)
+        self._backend = backend
+        self._timeout = timeout
+        self._end = None if timeout is None else time.monotonic() + timeout
+        self._failed = False
+
+    def check(self) -> None:
+        """Raise TransactionFailed if nothing more can be done, nor anything be kept."""
+        if self._failed:
+            raise TransactionFailed("the transaction has failed; nothing more can be done in it")
+        if self._end is not None and time.monotonic() > self._end:
+            raise TransactionFailed(f"the transaction took longer than {self._timeout:g} s; nothing was kept")
+
+    @contextmanager
+    def _statement(self) -> Iterator[Writable]:
+        """One write.  If it fails it may be half done, so that the whole transaction is lost."""
+        self.check()
+        try:
+            yield self.view
+        except BaseException:
+            self._failed = True
+            raise
+
+    def insert(
+        self,
+        model: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        skip_duplicates: bool = False,
+        known_new: Collection[str] = (),
+    ) -> list[Record]:
+        terms = self.vocabulary[model]
+        with self._statement() as view:
+            counters = self._backend.counters
+            made = [terms.record(counters.filled(view, terms.name, row)) for row in rows]
+            if skip_duplicates:
+                made = self._without_duplicates(model, made)
+            self._checked(model, made, lambda: view.insert(made, known_new=known_new))
+            return made
+
+    def _without_duplicates(self, model: str, records: Sequence[Record]) -> list[Record]:
+        """Those whose keys and uniques no record has, nor an earlier one of these."""
+        rules, kept, taken = self.view.rules, [], set()
+        for record in records:
+            marks = []
+            for fields in rules.uniques[model]:
+                spec = Spec(model, fields)
+                values, same = rules.values_of(spec)(record), rules.identity_of(spec)
+                mark = values if same is None else same(values)
+                if mark is not None and not (len(fields) > 1 and None in mark):
+                    marks.append((fields, mark, values))
+            if any((f, mark) in taken or self.view.find(model, f, values) for f, mark, values in marks):
+                continue
+            taken |= {(f, mark) for f, mark, _ in marks}
+            kept.append(record)
+        return kept
+
+    def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
+        terms = self.vocabulary[model]
+        with self._statement() as view:
+            before = self.select(Query(model=model, where=where))
+            after = [self._changed(model, record, changes) for record in before]
+            pairs = list(zip(before, after, strict=True))
+            self._checked(model, after, lambda: view.update(pairs))
+            for change in changes:
+                self._backend.counters.forget(model, change.field)
+            # A referential action may have come back to the same record.
+            return [self.find(model, terms.key, terms.key_of(record)) or record for record in after]
+
+    def _changed(self, model: str, record: Record, changes: Sequence[Change]) -> Record:
+        columns = self.vocabulary[model].columns
+        values: dict[str, Any] = {}
+        for change in changes:
+            column = columns[change.field]
+            old = values.get(column.attribute, column.stored(record))
+            try:
+                values[column.attribute] = changed(column.field, change.kind, old, change.value)
+            except ValueError as error:
+                raise ValueOutOfRange(model, [change.field]) from error
+        return replace(record, **values)
+
+    def delete(self, model: str, where: Condition) -> int:
+        with self._statement() as view:
+            gone = self.select(Query(model=model, where=where))
+            view.delete(gone)
+            return len(gone)
+
+    def _checked(self, model: str, records: Sequence[Record], write: Callable[[], None]) -> None:
+        """Write records, and say so where a required field of one is NULL."""
+        try:
+            write()
+        except UsageError:
+            for name, column in self.vocabulary[model].columns.items():
+                if not column.field.nullable and any(column.is_null(column.stored(r)) for r in records):
+                    raise NullViolation(model, [name]) from None
+            raise
+
+
+class Counters:
+    """``autoincrement()``: the highest number of each column, as far as this process knows.
+
+    Used under the write lock only.  A commit of somebody else makes it look again.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, store: Store) -> None:
+        self._vocabulary, self._store = vocabulary, store
+        self._highest: dict[tuple[str, str], int] = {}
+        self._seen = -1
+        self._counted: dict[str, list[Column]] = {}
+
+    def _columns(self, model: str) -> list[Column]:
+        found = self._counted.get(model)
+        if found is None:
+            columns = self._vocabulary[model].columns.values()
+            found = self._counted[model] = [c for c in columns if c.filled_by_place]
+        return found
+
+    def filled(self, view: View, model: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A row with the numbers that it lacks.  Raises UsageError for ``dbgenerated(…)``."""
+        columns = self._columns(model)
+        if not columns:
+            return row
+        if self._seen != self._store.changes_of_others:
+            self._highest.clear()
+            self._seen = self._store.changes_of_others
+        values = dict(row)
+        for column in columns:
+            default = column.field.default
+            if isinstance(default, Function) and default.name != "autoincrement":
+                if column.name not in values:
+                    raise UsageError(
+                        f"{model}.{column.name}: only PostgreSQL can evaluate its default, dbgenerated(…);"
+                        " give a value"
+                    )
+                continue
+            highest = self._known(view, model, column)
+            if column.name in values:
+                highest = max(highest, int(values[column.name]))
+            else:
+                highest += 1
+                values[column.name] = column.write(highest)
+            self._highest[model, column.name] = highest
+        return values
+
+    def _known(self, view: View, model: str, column: Column) -> int:
+        found = self._highest.get((model, column.name))
+        if found is None:
+            found = max((int(column.stored(row)) for row in view.rows(model)), default=0)
+        return found
+
+    def forget(self, model: str, field: str) -> None:
+        """A column was changed."""
+        self._highest.pop((model, field), None)
+
+
+class JsonBackend:
+    """A store, asked in the query's terms.  Safe to share among threads."""
+
+    def __init__(self, vocabulary: Vocabulary, store: Store) -> None:
+        self.store = store
+        self.indexes = Indexes(vocabulary, store.rules)
+        self.counters = Counters(vocabulary, store)
+        self._get = store.get
+        self._keys = {
+            m.name: m.key.field_names
+            for m in vocabulary.datamodel.tables
+            if len(m.key.field_names) == 1 and m.name not in store.rules.indirect
+        }
+        """the models whose records are found by one value"""
+
+    def read(self, work: Callable[[Reader], T]) -> T:
+        return self.store.read(lambda view: work(JsonReader(self.indexes, view)))
+
+    def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
+        if self._keys.get(model) == fields:
+            return self._get(model, values[0])
+        return self.read(lambda reader: reader.find(model, fields, values))
+
+    def select(self, query: Query) -> list[Record]:
+        return self.read(lambda reader: reader.select(query))
+
+    def related(self, query: Query, link: Link, keys: Sequence[Key]) -> list[list[Record]]:
+        return self.read(lambda reader: reader.related(query, link, keys))
+
+    def count(self, query: Query) -> int:
+        return self.read(lambda reader: reader.count(query))
+
+    def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
+        return self.read(lambda reader: reader.count_related(link, where, keys))
+
+    @contextmanager
+    def transaction(
+        self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
+    ) -> Iterator[JsonTransaction]:
+        with self.store.transaction(timeout=max_wait) as view:
+            transaction = JsonTransaction(self, view, timeout)
+            yield transaction
+            transaction.check()
+
+    def close(self) -> None:
+        self.store.close()
