@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import octavo
-from octavo.client import Client
+from octavo import Client
 from octavo.demo.sample import load_sample
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.export import ExportOptions, export
