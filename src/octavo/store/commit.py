@@ -424,8 +424,8 @@ class Committer:
         except SyncError as error:
             self._break(error)
             raise
-        # If this process dies from here on, the entry is to be found, and its changes made, by recovery, which
-        # begins where the count of commits is odd.
+        # If this process dies from here on, recovery has to find the entry and make its changes: it begins
+        # where the count of commits is odd.
         self._begin()
         self._note_end()
 

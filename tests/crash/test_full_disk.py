@@ -1,4 +1,4 @@
-"""An export that the disk has no room for says so and ends, whatever its workers are at.
+"""A command that the disk has no room for says so and ends, whatever its workers are at.
 
 Each runs in a process of its own, so that one that does not end fails its test and holds up nobody.
 """
@@ -6,25 +6,28 @@ Each runs in a process of its own, so that one that does not end fails its test 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 
 PATIENCE = 60
-"""seconds after which an export counts as one that does not end"""
+"""seconds after which a command counts as one that does not end"""
+NO_ROOM = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
+"""what runs a command that can make files and write nothing into them"""
 
 
-def export(url: str, files_root: Path, target: Path, jobs: int, *before: str) -> tuple[int, str]:
-    """Run the command, behind others if need be.  Gives the exit code and what was said."""
-    options = ["--data-dir", str(target), "--files-root", str(files_root), "--jobs", str(jobs)]
+def octavo(url: str, *arguments: object, before: Sequence[str] = ()) -> tuple[int, str]:
+    """Run a command, behind another if need be.  Gives the exit code and what was said."""
     done = subprocess.run(
-        [*before, sys.executable, "-m", "octavo", "export", *options],
+        [*before, sys.executable, "-m", "octavo", *map(str, arguments)],
         env={**os.environ, "DATABASE_URL": url, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
@@ -56,8 +59,8 @@ def url(server: EmbeddedServer, sample: tuple[str, Path]) -> str:
 )
 def test_where_nothing_can_be_written(url: str, sample: tuple[str, Path], tmp_path: Path, jobs: int) -> None:
     """Every worker fails with its first file, in the middle of its rows."""
-    nothing = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh")
-    code, said = export(url, sample[1], tmp_path / "data", jobs, *nothing)
+    options = ("--data-dir", tmp_path / "data", "--files-root", sample[1], "--jobs", jobs)
+    code, said = octavo(url, "export", *options, before=NO_ROOM)
     assert code == 3, said
     assert "writing the export: File too large" in said
     assert os.listdir(tmp_path) == []
@@ -65,7 +68,7 @@ def test_where_nothing_can_be_written(url: str, sample: tuple[str, Path], tmp_pa
 
 def full(url: str, files_root: Path, at: Path, kilobytes: int) -> None:
     with small_disk(at, kilobytes):
-        code, said = export(url, files_root, at / "data", 2)
+        code, said = octavo(url, "export", "--data-dir", at / "data", "--files-root", files_root)
         assert code == 3, said
         assert "No space left" in said
         assert os.listdir(at) == []
@@ -81,3 +84,25 @@ def test_a_disk_that_is_full_at_any_point(
     url: str, sample: tuple[str, Path], tmp_path: Path, kilobytes: int
 ) -> None:
     full(url, sample[1], tmp_path, kilobytes)
+
+
+def test_a_verification_without_room(
+    url: str, sample: tuple[str, Path], exported: Path, tmp_path: Path
+) -> None:
+    data = Path(shutil.copytree(exported, tmp_path / "data"))
+    for log in (data / "chats").glob("*-*.jsonl"):
+        log.write_text(log.read_text().replace('"role":"USER"', '"role":"ASSISTANT"'))
+    code, said = octavo(url, "verify", "--data-dir", data, "--files-root", sample[1], before=NO_ROOM)
+    assert code == 3, said
+    assert "comparing in a temporary file" in said
+
+
+def test_a_restore_without_room(database: str, exported: Path, tmp_path: Path) -> None:
+    code, said = octavo(
+        *(database, "restore", "--data-dir", exported, "--files-root", tmp_path / "public"), before=NO_ROOM
+    )
+    assert code == 3, said
+    assert "writing payloads: File too large" in said
+    with closing(connect(database)) as connection:
+        tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+        assert connection.execute(tables).fetchone() == (0,)
