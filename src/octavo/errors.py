@@ -216,7 +216,7 @@ class BusyError(TransactionFailed):
 
     def __init__(self, waited: float, holder: str) -> None:
         self.waited, self.holder = waited, holder
-        super().__init__(f"the store is being written to by {holder}; waited {waited:g} s")
+        super().__init__(f"the store is being written to by {holder}; waited {round(waited, 3):g} s")
 
 
 class ConflictError(OctavoError):

@@ -176,7 +176,7 @@ def test_a_store_that_is_being_written_to_refuses_and_names_who_does(again: Agai
             tag: Any = next(tx.rows("Tag"))
             tx.update([(tag, msgspec.structs.replace(tag, name="kept"))])
             before = tree(data, cache=True)
-            with pytest.raises(BusyError, match=rf"process {os.getpid()} on .*; waited 0.05 s"):
+            with pytest.raises(BusyError, match=rf"process {os.getpid()} .*; waited 0.05 s"):
                 again(0.05)
             assert tree(data, cache=True) == before
             assert list(beside(data)) == []

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from octavo.store.journal import NAME, Entry, encode_entry
 from octavo.store.rest import at_rest
 from octavo.store.store import Store
 from octavo.store.system import FileSystem
+from strike import Moment, Struck, every, some
 
 LAYOUT = frozen_layout()
 
@@ -74,7 +76,8 @@ def in_a_process(code: str, data: Path, system: str = "FileSystem") -> subproces
 
 def test_writers_wait_until_it_ends(data: Path) -> None:
     with Store.open(data, LAYOUT) as store:
-        with at_rest(data), pytest.raises(BusyError, match="process"), store.transaction(timeout=0.05):
+        mine = rf"process {os.getpid()} .*; waited 0.05 s"
+        with at_rest(data), pytest.raises(BusyError, match=mine), store.transaction(timeout=0.05):
             pass
         add(store, "afterwards")
     assert "afterwards" in messages(data)
@@ -85,7 +88,7 @@ def test_it_waits_for_a_writer_and_names_it(data: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "in\n"
         with (
-            pytest.raises(BusyError, match=rf"process {other.pid} on .* waited 0.05 s"),
+            pytest.raises(BusyError, match=rf"process {other.pid} .*; waited 0.05 s"),
             at_rest(data, timeout=0.05),
         ):
             pass
@@ -134,6 +137,58 @@ def test_one_killed_with_its_commit_done_is_too(data: Path) -> None:
     with at_rest(data):
         assert os.listdir(data / "journal") == []
         assert {"one", "other"} <= messages(data)
+
+
+REST = """
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from octavo.store.rest import at_rest
+with at_rest(Path(sys.argv[1])):
+    pass
+"""
+LEFT = {
+    "nothing done": ("add(store, 'one', 'other')", "Dying"),
+    "all done": ("add(store, 'one', 'other'); os._exit(9)", "FileSystem"),
+}
+"""how an application was killed whose commit had been written to the journal"""
+
+
+def interrupted(
+    data: Path, tmp_path: Path, left: str, choose: Callable[[dict[str, int]], Iterable[Moment]]
+) -> None:
+    """Whatever becomes of the emptying of a journal, the store holds what was committed."""
+    code, system = LEFT[left]
+    with in_a_process(code, data, system) as other:
+        assert other.wait() == 9
+    expected = messages(data) | {"one", "other"}
+    copy = tmp_path / "copy"
+    struck = Struck(REST, copy)
+    shutil.copytree(data, copy)
+    moments = list(choose(struck.count(tmp_path / "log", ("pwrite64", "fdatasync", "unlink"))))
+    assert {call for call, _ in moments} >= {"fdatasync", "unlink"}
+    for moment in moments:
+        for strike in (struck.kill, lambda moment: struck.fail(moment, "EIO")):
+            shutil.rmtree(copy)
+            shutil.copytree(data, copy)
+            strike(moment)
+            with Store.open(copy, LAYOUT) as store:
+                rows: list[Any] = store.read(lambda view: list(view.rows("Message")))
+                assert {row.id for row in rows} == expected, moment
+            assert messages(copy) == expected, moment
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+@pytest.mark.parametrize("left", LEFT)
+def test_interrupted_at_some_calls(data: Path, tmp_path: Path, left: str) -> None:
+    interrupted(data, tmp_path, left, some)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
+@pytest.mark.parametrize("left", LEFT)
+def test_interrupted_at_every_call(data: Path, tmp_path: Path, left: str) -> None:
+    interrupted(data, tmp_path, left, every)
 
 
 def damaged(data: Path) -> str:

@@ -395,7 +395,6 @@ class Committer:
         self._add(Entry(number, tuple([self._with_before(change) for change in planned]), note))
         if decision is not None:
             self._decide(number, decision)
-        self._begin()
         undo: list[Undo] = []
         gone: list[str] = []
         found: dict[str, Signature] = {}
@@ -425,6 +424,9 @@ class Committer:
         except SyncError as error:
             self._break(error)
             raise
+        # If this process dies from here on, recovery has to find the entry and make its changes: it begins
+        # where the count of commits is odd.
+        self._begin()
         self._note_end()
 
     def _decide(self, number: int, decision: Decision) -> None:
@@ -432,18 +434,16 @@ class Committer:
         try:
             error = decision.decide()
         except BaseException as unknown:
-            # Only recovery can tell, which begins where the count of commits is odd.
-            self._begin()
+            # Only recovery can tell.
             self._break(unknown)
             raise
         if error is not None:
-            self._take_back()
+            self._undo([], error, self._take_back)
             raise error
         try:
             # Were this lost, recovery would ask again.
             self._add(Entry(number, kept=True), durable=False)
         except OSError as failed:
-            self._begin()
             self._break(failed)
             raise Lagging(f"the files lag behind, and have to be recovered: {failed.strerror}") from failed
 

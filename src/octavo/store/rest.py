@@ -35,6 +35,9 @@ def at_rest(root: Path, *, timeout: float | None = lock.TIMEOUT) -> Iterator[Non
             os.mkdir(os.path.dirname(held.path), FOLDER_MODE)
         held.acquire(timeout)
     with closing(held):
+        with disk_errors("taking the write lock"), _page(os.fspath(root)) as state:
+            if state is not None:
+                state.sign()
         _empty_journal(os.fspath(root))
         yield
 
