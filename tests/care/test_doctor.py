@@ -84,6 +84,21 @@ def superseded(data: Path) -> None:
     log.write_bytes(b"".join(lines * 3) + lines[0] * 70)
 
 
+def folder_in_its_place(data: Path) -> None:
+    (data / "tags/tags.json").unlink()
+    (data / "tags/tags.json").mkdir(0o700)
+
+
+def never_kept(data: Path) -> None:
+    payload_of(data, "Image").unlink()
+    edit_line(data / "binaries/index.jsonl", index_line(data, "Image"), lambda x: x.pop("_sha256"))
+
+
+def index_of_another_boot(data: Path) -> None:
+    (data / "cache/index").mkdir(0o700)
+    (data / "cache/index/0123456789abcdef").mkdir(0o700)
+
+
 FINDINGS: dict[str, tuple[Damage, dict[Kind, int]]] = {
     "nothing": (lambda d: None, {}),
     # what cannot be read
@@ -141,7 +156,7 @@ FINDINGS: dict[str, tuple[Damage, dict[Kind, int]]] = {
     ),
     "a link in place of a document": (lambda d: link(d / "tags/tags.json"), {Kind.IN_THE_WAY: 1}),
     "a folder in place of a document": (
-        lambda d: [(d / "tags/tags.json").unlink(), (d / "tags/tags.json").mkdir(0o700)],
+        folder_in_its_place,
         {Kind.IN_THE_WAY: 1},
     ),
     # what does not fit together
@@ -171,10 +186,7 @@ FINDINGS: dict[str, tuple[Damage, dict[Kind, int]]] = {
         {Kind.PAYLOAD_UNNAMED: 1},
     ),
     "a record without its payload": (
-        lambda d: [
-            payload_of(d, "Image").unlink(),
-            edit_line(d / "binaries/index.jsonl", index_line(d, "Image"), lambda x: x.pop("_sha256")),
-        ],
+        never_kept,
         {Kind.PAYLOAD_NOT_KEPT: 1},
     ),
     "a payload of another size": (
@@ -193,7 +205,7 @@ FINDINGS: dict[str, tuple[Damage, dict[Kind, int]]] = {
         {Kind.LEFT_OVER: 1},
     ),
     "an index of another boot": (
-        lambda d: [(d / "cache" / name).mkdir(0o700) for name in ("index", "index/0123456789abcdef")],
+        index_of_another_boot,
         {Kind.STALE: 1},
     ),
     "a commit that was interrupted": (
@@ -244,7 +256,7 @@ def _size(data: Path) -> int:
 
 def payload_of(data: Path, model: str) -> Path:
     line = (data / "binaries/index.jsonl").read_bytes().splitlines()[index_line(data, model)]
-    name = json.loads(line)["_sha256"]
+    name: str = json.loads(line)["_sha256"]
     return data / "binaries" / name[:2] / name
 
 

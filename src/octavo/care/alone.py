@@ -16,11 +16,7 @@ def write_lock(root: Path, timeout: float | None) -> Iterator[None]:
     ``cache/`` has to be there.  Raises BusyError after ``timeout`` seconds (None: never), OSError.
     """
 
-    def holder() -> str:
-        with page(root) as state:
-            return shared.describe_holder(state)
-
-    held = lock.ProcessLock(str(root / lock.NAME), holder)
+    held = lock.ProcessLock(str(root / lock.NAME), lambda: shared.holder_in(str(root)))
     held.acquire(timeout)
     with closing(held):
         yield
