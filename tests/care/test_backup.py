@@ -9,7 +9,7 @@ import json
 import os
 import re
 import resource
-import shutil
+import shlex
 import stat
 import subprocess
 import sys
@@ -22,6 +22,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import octavo as octavo_package
 from folders import beside, tree
 from octavo.care.backup import BackupReport, back_up, check, schema_of
 from octavo.care.doctor import examine
@@ -297,11 +298,13 @@ def test_the_commands_of_the_docs_put_a_backup_back(data: Path, tmp_path: Path) 
     assert found is not None
     before = tree(data)
     (tmp_path / "bin").mkdir()
-    octavo = shutil.which("octavo", path=str(Path(sys.executable).parent)) or "octavo"
-    (tmp_path / "bin" / "octavo").symlink_to(octavo)
+    octavo = tmp_path / "bin" / "octavo"
+    octavo.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m octavo "$@"\n')
+    octavo.chmod(0o700)
     archived(data, tmp_path / "data.backup.tar.gz")
     (data / "tags/tags.json").write_text("lost")
-    environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "DATA_DIR": "data"}
+    environment = {**os.environ, "PATH": f"{octavo.parent}:{os.environ['PATH']}", "DATA_DIR": "data"}
+    environment["PYTHONPATH"] = str(Path(octavo_package.__file__).parents[1])
     done = subprocess.run(
         ["sh", "-euc", found[1]], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
