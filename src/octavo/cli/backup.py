@@ -43,8 +43,8 @@ def backup(
 ) -> None:
     """Archive the store as it is at one moment.
 
-    Writers go on meanwhile. Nothing is ever written over, and nothing into the store. With --check, ends with 1 if the archive is not as
-    it was made.
+    Writers go on meanwhile. Nothing is ever written over, and nothing into the store. With --check, ends with
+    1 if the archive is not as it was made.
     """
     from octavo.care import backup as care
 
