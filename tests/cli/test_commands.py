@@ -224,6 +224,9 @@ def test_secrets_never_show(
             application.call("scaffold", *extra, data=data),
             application.call("verify", *extra, data=data),
             application.call("verify", *extra, data=data, pepper="another"),
+            application.call("doctor", *extra, data=data),
+            application.call("doctor", "--set-aside", "--dry-run", *extra, data=data),
+            application.call("backup", tmp_path / f"{len(extra)}.tar", *extra, data=data),
             *(
                 octavo(
                     "restore",

@@ -199,7 +199,7 @@ def test_help_and_version() -> None:
     assert octavo("--version").out.startswith("octavo 0.")
     helped = octavo("--help")
     assert helped.code == 0
-    for command in ("demo", "schema", "inventory", "scaffold", "export", "verify", "restore"):
+    for command in ("demo", "schema", "inventory", "scaffold", "export", "verify", "restore", "doctor"):
         assert f"\n  {command} " in helped.out
         assert octavo(command, "--help").code == 0
     assert "..." not in helped.out.partition("Commands:")[2]
@@ -210,7 +210,16 @@ def test_every_command_shares_its_options() -> None:
     shared = {"--database-url", "--data-dir", "--files-root", "--schema", "--layout", "--json", "--quiet"}
     for command in ("export", "verify", "restore"):
         assert all(option in octavo(command, "--help").out for option in shared)
-    for words in (("inventory",), ("scaffold",), ("demo",), ("schema", "show"), ("schema", "check")):
+    for words in (
+        ("inventory",),
+        ("scaffold",),
+        ("doctor",),
+        ("compact",),
+        ("backup",),
+        ("demo",),
+        ("schema", "show"),
+        ("schema", "check"),
+    ):
         assert all(option in octavo(*words, "--help").out for option in ("--json", "--quiet"))
 
 

@@ -2,7 +2,7 @@
 
 It is a plain tar file (gzip where its name says so)::
 
-    data/…           the store, without what lies in journal/ and cache/
+    data/…           the store, but for what lies in journal/ and cache/
     manifest.json    last: when and of what it was made, and each file with its SHA-256 and size
 
 The files are copied beside the archive first, without a lock, then again as far as they have changed; writers
@@ -33,7 +33,7 @@ import msgspec
 from octavo.care.moment import Visitor, visit_all
 from octavo.care.survey import Survey, survey
 from octavo.errors import DamagedError, UsageError, disk_errors
-from octavo.layout.layout import VERSION, Layout
+from octavo.layout.layout import RESERVED_FOLDERS, VERSION, Layout
 from octavo.layout.live import live_records
 from octavo.layout.reader import File, Reader
 from octavo.migrate.inventory import schema_facts
@@ -284,7 +284,8 @@ class _Archiving:
         files = {file: self.copying.staging / file for file in self.copying.copied}
         files |= {file: self.root / file for file in self.survey.payloads}
         _add_folder(tar, DATA)
-        for path in sorted({*files, *(self.survey.folders - {"cache"}), "journal"}):
+        # The store's own folders are there, and empty.
+        for path in sorted({*files, *self.survey.folders, *RESERVED_FOLDERS}):
             if path in files:
                 self._add(tar, path, files[path])
                 progress.advance(self.files[-1].size)

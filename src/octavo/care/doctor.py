@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from octavo.care.alone import needs_recovery, page, write_lock
 from octavo.care.findings import Findings, Kind
 from octavo.care.moment import Visitor, visit_all
-from octavo.care.recovered import Recovered, needs_recovery, recovered
+from octavo.care.recovered import Recovered, recovered
 from octavo.care.survey import Survey, survey
 from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.layout.fold import logs_of
@@ -37,11 +38,9 @@ from octavo.migrate.progress import SILENT, Progress
 from octavo.store.content import torn_at
 from octavo.store.families import GARBAGE
 from octavo.store.journal import NAME as JOURNAL
-from octavo.store.lock import ProcessLock
-from octavo.store.shared import holder_in
+from octavo.store.lock import TIMEOUT
 from octavo.store.system import FOLDER_MODE, Signature, read_whole
 
-LOCK = "cache/write.lock"
 _BROKEN = {
     Rule.KEY: Kind.SAME_KEY,
     Rule.UNIQUE: Kind.NOT_UNIQUE,
@@ -92,7 +91,7 @@ class Diagnosis:
 
 
 def examine(
-    data_dir: Path, layout: Layout, *, lock_timeout: float | None = 30.0, progress: Progress = SILENT
+    data_dir: Path, layout: Layout, *, lock_timeout: float | None = TIMEOUT, progress: Progress = SILENT
 ) -> Diagnosis:
     """Look a store over.
 
@@ -154,7 +153,6 @@ class _Look(Visitor):
         self.read: dict[str, _Read] = {}
         self.digests: dict[str, tuple[str, int]] = {}
         """of the payloads, by file: their real digest and size; a reason in the digest's place is longer"""
-        self.is_locked = True
         self.unlocked = ""
         """why writers could not be kept out, if there can be any"""
 
@@ -180,22 +178,21 @@ class _Look(Visitor):
     @contextmanager
     def alone(self, timeout: float | None) -> Iterator[bool]:
         """Keep writers out, if that can be done; then take the journal into account, if it has to be."""
-        lock = ProcessLock(str(self.root / LOCK), lambda: holder_in(str(self.root)))
-        try:
-            os.makedirs(self.root / "cache", FOLDER_MODE, exist_ok=True)
-            lock.acquire(timeout)
-        except OSError as error:
-            self.is_locked = False
-            if error.errno != errno.EROFS:
-                self.unlocked = error.strerror or str(error)
-        try:
-            if needs_recovery(self.root):
-                self.recovered = recovered(self.root, self.scratch)
-            yield self.is_locked
-        finally:
-            if self.is_locked:
-                lock.release()
-            lock.close()
+        with ExitStack() as stack:
+            try:
+                os.makedirs(self.root / "cache", FOLDER_MODE, exist_ok=True)
+                stack.enter_context(write_lock(self.root, timeout))
+            except OSError as error:
+                is_sure = False
+                # Where nothing can be written, nobody writes either.
+                if error.errno != errno.EROFS:
+                    self.unlocked = error.strerror or str(error)
+            else:
+                is_sure = True
+            with page(self.root) as state:
+                if needs_recovery(state):
+                    self.recovered = recovered(self.root, self.scratch)
+            yield is_sure
 
     def visit(self, file: str) -> None:
         self.progress.advance(1)

@@ -9,7 +9,6 @@ from pathlib import Path
 from octavo.errors import DamagedError
 from octavo.store.beneath import Outside, parts_of
 from octavo.store.journal import NAME, Journal, outcome
-from octavo.store.shared import SharedState
 from octavo.store.system import FileSystem, read_whole, signature
 
 
@@ -34,18 +33,6 @@ class Recovered:
     """those that the journal names, whether they would be there or not"""
     damage: DamagedError | None = None
     """why it cannot be replayed"""
-
-
-def needs_recovery(root: Path) -> bool:
-    """Whether the next process that opens the store will replay the journal."""
-    try:
-        state = SharedState(str(root / "cache" / "state"), create=False)
-    except OSError:
-        return True
-    try:
-        return not state.is_current or state.commits % 2 == 1
-    finally:
-        state.close()
 
 
 def recovered(root: Path, scratch: Path) -> Recovered:

@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from octavo.care.doctor import LOCK, Diagnosis
+from octavo.care.alone import needs_recovery, page
+from octavo.care.doctor import Diagnosis
 from octavo.care.findings import Finding, Kind
 from octavo.care.pieces import Piece, damaged_pieces
 from octavo.errors import DiskError, disk_errors
@@ -28,10 +29,8 @@ from octavo.store import disk
 from octavo.store.changes import write_beside
 from octavo.store.content import torn_at
 from octavo.store.journal import FOLDER as JOURNAL_FOLDER
-from octavo.store.journal import Journal
-from octavo.store.lock import ProcessLock
-from octavo.store.recovery import recover
-from octavo.store.shared import SharedState, holder_in
+from octavo.store.lock import TIMEOUT
+from octavo.store.rest import at_rest
 from octavo.store.system import (
     FILE_MODE,
     FOLDER_MODE,
@@ -115,7 +114,7 @@ def _is_piece(finding: Finding, layout: Layout) -> bool:
 
 
 def carry_out(
-    steps: list[Step], data_dir: Path, layout: Layout, *, lock_timeout: float | None = 30.0
+    steps: list[Step], data_dir: Path, layout: Layout, *, lock_timeout: float | None = TIMEOUT
 ) -> Repair:
     """Do what was planned, under the write lock.
 
@@ -131,51 +130,31 @@ def carry_out(
             disk.sync_folder(data_dir)
             repair.done.append(step)
         rest = [s for s in steps if s.action is not Action.MAKE]
-        recovering = any(s.action is Action.RECOVER for s in rest)
-        with _alone(data_dir, layout, lock_timeout, recovering=recovering):
+        with _alone(data_dir, lock_timeout):
             _Repairer(data_dir, layout, repair).run(rest)
     return repair
 
 
 @contextmanager
-def _alone(root: Path, layout: Layout, timeout: float | None, *, recovering: bool) -> Iterator[None]:
-    """Hold the write lock inside the block, with an empty journal.
-
-    Others read again what they have read when the block ends.
-    """
-    disk.make_folder(root / "cache")
-    lock = ProcessLock(str(root / LOCK), lambda: holder_in(str(root)))
-    lock.acquire(timeout)
-    try:
-        state = SharedState(str(root / "cache" / "state"), create=True)
+def _alone(root: Path, timeout: float | None) -> Iterator[None]:
+    """Keep writers out of the store, its journal replayed and empty; others read what changes again."""
+    with at_rest(root, timeout=timeout), page(root) as state:
+        if state is None or needs_recovery(state):
+            # Nobody reads anything before somebody has recovered the rest.
+            yield
+            return
+        state.begin()
         try:
-            journal = Journal(str(root), SYSTEM)
-            journal.catch_up(None)
-            if not state.is_current or state.commits % 2:
-                if journal.entries and not recovering:
-                    raise DiskError("a crash has left the store unfinished just now; look it over again")
-                state.begin()
-                recover(str(root), layout, journal, SYSTEM, None)
-                state.note_journal(0)
-                state.start()
-            else:
-                journal.checkpoint()
-                state.note_journal(0)
-            state.begin()
-            try:
-                yield
-            finally:
-                state.end()
+            yield
         finally:
-            state.close()
-    finally:
-        lock.release()
-        lock.close()
+            state.end()
 
 
 class _Repairer:
     def __init__(self, root: Path, layout: Layout, repair: Repair) -> None:
         self.root, self.layout, self.repair = root, layout, repair
+        self.states: dict[str, Signature] = {}
+        """of files that an earlier step has changed"""
         self.aside: _Aside | None = None
 
     def run(self, steps: list[Step]) -> None:
@@ -189,11 +168,17 @@ class _Repairer:
         }
         try:
             for step in steps:
-                if step.state is not None and signature(str(self.root / step.file)) != step.state:
+                path = str(self.root / step.file)
+                before = signature(path)
+                if step.state is not None and before != self.states.get(step.file, step.state):
                     self.repair.skipped.append((step, "it has changed since: look the store over again"))
-                    continue
-                do[step.action](step)
-                self.repair.done.append(step)
+                elif before is None and step.action is not Action.RECOVER:
+                    self.repair.skipped.append((step, "it is gone"))
+                else:
+                    do[step.action](step)
+                    self.repair.done.append(step)
+                    if (after := signature(path)) is not None:
+                        self.states[step.file] = after
         finally:
             if self.aside is not None:
                 self.repair.aside = self.aside.folder
@@ -213,9 +198,7 @@ class _Repairer:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
             return
-        # The recovery may have swept it by now.
-        with suppress(FileNotFoundError):
-            SYSTEM.remove(str(path))
+        SYSTEM.remove(str(path))
         sync_folder(SYSTEM, str(path.parent))
 
     def _cut(self, step: Step) -> None:

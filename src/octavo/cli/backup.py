@@ -41,10 +41,10 @@ def backup(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """An archive of the store as it is at one moment, while writers go on.
+    """Archive the store as it is at one moment.
 
-    It is never written over anything, nor into the store. With --check, ends with 1 if the archive is not as
-    it was made.
+    Writers go on meanwhile. Nothing is ever written over, and nothing into the store. With --check, ends with
+    1 if the archive is not as it was made.
     """
     from octavo.care import backup as care
 

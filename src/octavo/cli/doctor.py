@@ -44,7 +44,7 @@ def doctor(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Look the store over: every file, every rule of the schema, every payload.
+    """Look the store over: files, constraints, payloads.
 
     Writers go on meanwhile. Ends with 1 if there is damage; notes alone are none.
     """

@@ -22,6 +22,8 @@ from octavo.migrate.differences import shown_key
 from octavo.migrate.scratch import scratch
 from octavo.schema.datamodel import Model, Relation
 
+_AT_ONCE = 2000
+
 
 class Rule(Enum):
     """What a record can break."""
@@ -72,8 +74,8 @@ class Integrity:
 
     def _rules(
         self, model: Model, targets: set[tuple[str, tuple[str, ...]]]
-    ) -> tuple[list[tuple[str, list[int]]], list[tuple[int, list[int]]]]:
-        """The uniques of a model and the foreign keys that it holds, as positions in a row."""
+    ) -> tuple[list[int], list[tuple[str, list[int]]], list[tuple[int, list[int]]]]:
+        """The key of a model, its uniques and the foreign keys that it holds, as positions in a row."""
         names = [f.name for f in model.scalars]
         uniques = {u.field_names for u in model.uniques}
         uniques |= {fields for parent, fields in targets if parent == model.name}
@@ -84,7 +86,7 @@ class Integrity:
             for number, relation in enumerate(self.relations)
             if relation.child == model.name
         ]
-        return keyed, held
+        return [names.index(n) for n in model.key.field_names], keyed, held
 
     def check(
         self, files: Iterable[File], cache: Path, advance: Callable[[int], None], *, keys: bool = False
@@ -117,6 +119,10 @@ class Gathered:
         self._files: list[str] = []
         self._visits: dict[str, int] = {}
         self._unread: set[str] = set()
+        self._records: list[tuple[Any, ...]] = []
+        self._held: list[tuple[Any, ...]] = []
+        self._refs: list[tuple[Any, ...]] = []
+        """what is still to be put into the tables"""
         database.execute("CREATE TABLE records (model, key, visit, line)")
         database.execute("CREATE TABLE held (model, rule, value, key, visit, line)")
         database.execute("CREATE TABLE refs (rule, value, key, visit, line)")
@@ -136,8 +142,11 @@ class Gathered:
 
     def put(self, visit: int, record: Unfolded) -> None:
         """Take in a record, and what is embedded in it."""
-        for place, values in ((record.place, record.values), *record.embedded):
-            self._put(place.model, values, (visit, record.line))
+        self._put(record.place.model, record.values, visit, record.line)
+        for place, values in record.embedded:
+            self._put(place.model, values, visit, record.line)
+        if len(self._records) > _AT_ONCE:
+            self._flush()
 
     def unread(self, model: str, key: Sequence[bytes] | None) -> None:
         """A record that is there cannot be read: what points at it is sound.  ``key``: None if it is unknown,
@@ -154,6 +163,7 @@ class Gathered:
 
     def violations(self, *, keys: bool = False) -> Iterator[Violation]:
         """Every violation.  With ``keys``, also of two records with one key.  To be asked once."""
+        self._flush()
         if len(self._visits) < len(self._files):
             self.database.executemany("INSERT INTO visits VALUES (?)", ((n,) for n in self._visits.values()))
             for table in ("records", "held", "refs"):
@@ -167,20 +177,24 @@ class Gathered:
             if relation.parent not in self._unread:
                 yield from self._orphans(number, relation)
 
-    def _put(self, model: Model, values: Values, where: tuple[int, int]) -> None:
-        database, name = self.database, model.name
-        framed = self.frames[name]
-        key = framed.key(framed.frame(values))
-        database.execute("INSERT INTO records VALUES (?, ?, ?, ?)", (name, key, *where))
-        uniques, held = self.rules[name]
+    def _put(self, model: Model, values: Values, visit: int, line: int) -> None:
+        name = model.name
+        own, uniques, held = self.rules[name]
+        key = _joined(values, own)
+        self._records.append((name, key, visit, line))
         for rule, positions in uniques:
             if (value := _joined(values, positions)) is not None:
-                database.execute(
-                    "INSERT INTO held VALUES (?, ?, ?, ?, ?, ?)", (name, rule, value, key, *where)
-                )
+                self._held.append((name, rule, value, key, visit, line))
         for number, positions in held:
             if (value := _joined(values, positions)) is not None:
-                database.execute("INSERT INTO refs VALUES (?, ?, ?, ?, ?)", (number, value, key, *where))
+                self._refs.append((number, value, key, visit, line))
+
+    def _flush(self) -> None:
+        for table, rows in (("records", self._records), ("held", self._held), ("refs", self._refs)):
+            if rows:
+                marks = ", ".join("?" * len(rows[0]))
+                self.database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+                rows.clear()
 
     def _same_keys(self) -> Iterator[Violation]:
         query = "SELECT model, key, visit, line FROM records GROUP BY model, key HAVING count(*) > 1"
@@ -233,10 +247,12 @@ class Gathered:
 
 def _joined(values: Values, positions: list[int]) -> bytes | None:
     """Values as one key; None if any is NULL, which no rule binds."""
-    parts = [values[i] for i in positions]
-    if any(v is None for v in parts):
-        return None
-    return _framed([v for v in parts if v is not None])
+    joined = b""
+    for position in positions:
+        if (value := values[position]) is None:
+            return None
+        joined += len(value).to_bytes(4) + value
+    return joined
 
 
 def _framed(parts: Sequence[bytes]) -> bytes:

@@ -16,7 +16,7 @@ damage.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
@@ -225,6 +225,7 @@ class Journal:
         Raises DamagedError if a file is not as the journal can have left it, or if nobody can tell; OSError.
         """
         changes, doubtful = outcome(self.entries)
+        _refuse_outside(change.file for entry in self.entries for change in entry.changes)
         for entry in doubtful:
             if resolve is None:
                 raise DamagedError("a change is in doubt, and nobody here can tell its fate", file=NAME)
@@ -281,6 +282,17 @@ class Journal:
             )
         # Written even where they stand already: after an error of a sync only that makes them stay.
         write_all(self.system, descriptor, data, change.at)
+
+
+def _refuse_outside(files: Iterable[str]) -> None:
+    """Raise DamagedError for a name that leads out of the data folder: whoever made it, it was not Octavo."""
+    from octavo.store.beneath import Outside, parts_of
+
+    for file in files:
+        try:
+            parts_of(file)
+        except Outside as error:
+            raise DamagedError(f"has a change of a file whose path {error.reason}", file=NAME) from error
 
 
 def _is_of_journal(there: bytes, changes: list[Change]) -> bool:

@@ -61,6 +61,8 @@ _opening = threading.Lock()
 
 def _environment(path: str) -> _Environment:
     with _opening:
+        # Each by itself: the mode is only for the last folder of those that are made.
+        os.makedirs(os.path.dirname(path), FOLDER_MODE, exist_ok=True)
         os.makedirs(path, FOLDER_MODE, exist_ok=True)
         identity = os.getpid(), path, os.stat(path).st_ino
         found = _open.get(identity)
