@@ -22,4 +22,4 @@ def test_there_are_as_many_rows_as_records_in_the_files(exported: Path, tmp_path
             for place in (record.place, *(place for place, _ in record.embedded)):
                 counts[place.model.name] += 1
     with Store.open(data, LAYOUT) as store:
-        assert {name: store.read(lambda view, n=name: view.count(n)) for name in counts} == counts
+        assert store.read(lambda view: {name: view.count(name) for name in counts}) == counts
