@@ -13,6 +13,7 @@ import os
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from octavo.errors import DamagedError, DiskError
@@ -68,8 +69,7 @@ class Family:
     def records(self, model: str) -> dict[Key, Stored]:
         """All records of a model, by key.  Not to be changed.  Raises DamagedError, DiskError, Behind."""
         if self._suspected or self._all is None:
-            with self.world.mutex:
-                self._freshen()
+            self.world.steadily(self._freshen)
         if self._all is None:
             raise AssertionError(self.family.path)
         return self._all[model]
@@ -86,9 +86,9 @@ class Family:
             with self.world.mutex:
                 index = self._indexes.get(spec)
                 if index is None:
-                    index = Index(extractor(self.codecs[host], spec), records)
-                    self._indexes[spec] = index
-        return [records[key] for key in index.find(values) if key in records]
+                    records = self._all[host] if self._all is not None else records
+                    index = self._indexes[spec] = Index(extractor(self.codecs[host], spec), records)
+        return [stored for key in index.find(values) if (stored := records.get(key)) is not None]
 
     def _freshen(self) -> None:
         raise NotImplementedError
@@ -245,15 +245,17 @@ class RecordFamily(Family):
         if self._all is not None and not self._suspected:
             return self._all[model].get(key)
         file = self._namer.file(key)
-        with self.world.mutex:
-            doubtful = self._doubtful is None or file in self._doubtful
-            known = self._read.get(file)
-            if known is not None and not doubtful:
-                return known[2]
-            found = self._look(file)
-            if self._doubtful is not None:
-                self._doubtful.discard(file)
-            return found
+        return self.world.steadily(lambda: self._record(file))
+
+    def _record(self, file: str) -> Stored | None:
+        doubtful = self._doubtful is None or file in self._doubtful
+        known = self._read.get(file)
+        if known is not None and not doubtful:
+            return known[2]
+        found = self._look(file)
+        if self._doubtful is not None:
+            self._doubtful.discard(file)
+        return found
 
     def _look(self, file: str) -> Stored | None:
         """Read a file if it is not as it was; what is in memory follows."""
@@ -492,28 +494,27 @@ class ParentLogs(Family):
 
     def log(self, file: str) -> LogFile | None:
         """A log, if the file is there.  Raises DamagedError, DiskError, Behind."""
-        with self.world.mutex:
-            if self._doubtful is None:
-                self._doubtful = set(self._logs)
-            known = self._logs.get(file)
-            if known is not None:
-                if file not in self._doubtful or file in self.world.in_flight:
-                    self._logs.move_to_end(file)
-                    return known
-                if self.world.signature(file) == known.signature:
-                    self._doubtful.discard(file)
-                    return known
-                with self.world.change():
-                    self.forget(file)
-            try:
-                data, found = self.world.read(file)
-            except FileNotFoundError:
-                return None
-            except OSError as error:
-                raise DiskError.of(error, "reading the store") from error
-            log = LogFile(file, self.understand(file, data), found)
-            self._keep(file, log)
-            return log
+        return self.world.steadily(lambda: self._log(file))
+
+    def _log(self, file: str) -> LogFile | None:
+        if self._doubtful is None:
+            self._doubtful = set(self._logs)
+        known = self._logs.get(file)
+        if known is not None:
+            if file not in self._doubtful or file in self.world.in_flight:
+                self._logs.move_to_end(file)
+                return known
+            if self.world.signature(file) == known.signature:
+                self._doubtful.discard(file)
+                return known
+            with self.world.change():
+                self.forget(file)
+        if self.world.signature(file) is None:
+            return None
+        data, found = read_file(self.world, file)
+        log = LogFile(file, self.understand(file, data), found)
+        self._keep(file, log)
+        return log
 
     def understand(self, file: str, data: bytes) -> Log:
         """What stands in one of the files, which must hold this parent's records only."""
@@ -541,9 +542,11 @@ class ParentLogs(Family):
         log = self.log(self.namer.file(values))
         if log is None:
             return None
-        if log.ordered is None:
-            log.ordered = self.in_order(self.model, log.log.live[self.model].values())
-        return log.ordered
+        if (ordered := log.ordered) is None:
+            # A commit must not come between, or what is remembered would lack it.
+            with self.world.mutex:
+                ordered = log.ordered = self.in_order(self.model, log.log.live[self.model].values())
+        return ordered
 
     def rows_of_parent(self, values: Any) -> list[Record] | None:
         """The same as rows: mostly the very same."""
@@ -570,21 +573,17 @@ class ParentLogs(Family):
 
     def records(self, model: str) -> dict[Key, Stored]:
         """All of them in memory; for stores of which somebody has to see every record at once."""
-        return {self.codec.key_of(stored): stored for stored in self.all()}
+        files = list_files(self.world, self.family)
+        return {self.codec.key_of(stored): stored for stored in self.all(files)}
 
-    def all(self) -> Iterator[Stored]:
+    def all(self, files: Iterable[str]) -> Iterator[Stored]:
         """All records, log by log, without keeping those that are not in memory already."""
-        for file in sorted(list_files(self.world, self.family)):
+        for file in sorted(files):
             known = self._logs.get(file)
             if known is not None and (log := self.log(file)) is not None:
                 yield from list(log.log.live[self.model].values())
                 continue
-            try:
-                data, _ = self.world.read(file)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise DiskError.of(error, "reading the store") from error
+            data, _ = self.world.steadily(partial(read_file, self.world, file))
             yield from self.understand(file, data).live[self.model].values()
 
     def expected(self, file: str) -> Signature | None:

@@ -22,6 +22,7 @@ from octavo.store.families import (
     LogFamily,
     ParentLogs,
     RecordFamily,
+    list_files,
     missing,
 )
 from octavo.store.index import Index, Spec, extractor
@@ -143,7 +144,7 @@ class Base:
             found = self.locations[host].find(values)
             return [] if found is None else [found]
         extract = extractor(family.codec, spec)
-        return [stored for stored in family.all() if values in extract(stored)]
+        return [stored for stored in self._all_logs(family) if values in extract(stored)]
 
     def rows_of_parent(self, family: ParentLogs, values: Any) -> list[Record]:
         """The rows in a parent's log, in its order.  Raises as :meth:`of_parent`."""
@@ -162,8 +163,17 @@ class Base:
     def all(self, model: str) -> Iterator[Stored]:
         family = self.family(model)
         if isinstance(family, ParentLogs):
-            return family.all()
+            return self._all_logs(family)
         return iter(list(family.records(model).values()))
+
+    def _all_logs(self, family: ParentLogs) -> Iterator[Stored]:
+        """The records of all logs.  Raises DamagedError if a parent is there and its log is not."""
+        key_of = self.codecs[family.relation.parent].key_of
+        owned = {family.namer.file(key_of(parent)) for parent in self.all(family.relation.parent)}
+        there = set(list_files(self.world, family.family))
+        if lost := owned - there:
+            raise missing(min(lost))
+        return family.all(there)
 
     def close(self) -> None:
         for locations in self.locations.values():

@@ -96,12 +96,14 @@ class Locations:
 
     def find(self, key: Key) -> Stored | None:
         """The record with this key.  Raises DamagedError, DiskError, Behind."""
-        with self._mutex:
-            self._ready()
-            stored = self._read(key)
-            if stored is not None or not self._catch_up():
-                return stored
-            return self._read(key)
+        return self.world.steadily(lambda: self._find(key), self._mutex)
+
+    def _find(self, key: Key) -> Stored | None:
+        self._ready()
+        stored = self._read(key)
+        if stored is not None or not self._catch_up():
+            return stored
+        return self._read(key)
 
     def _ready(self) -> None:
         if self._environment is None:
