@@ -602,6 +602,10 @@ class ParentLogs(Family):
                 found.setdefault(after, {})[key] = Changed(same, change.after)
         return found
 
+    def belongs(self, stored: Stored, file: str) -> bool:
+        """Whether a record is in the log of its parent."""
+        return self._file_of(stored) == file
+
     def _file_of(self, stored: Stored) -> str:
         return self.namer.file(self.parent_of(stored))
 
