@@ -27,7 +27,7 @@ from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.content import Contents, Document, Log
 from octavo.store.index import Index, Spec, extractor
 from octavo.store.system import Signature, open_to_read
-from octavo.store.world import World
+from octavo.store.world import Behind, World
 
 
 class Changed(NamedTuple):
@@ -272,6 +272,8 @@ class RecordFamily(Family):
             key = self._codec.key_of(stored)
             if self._namer.file(key) != file:
                 raise DamagedError("a record that belongs in another file", file=file, model=self.model)
+        else:
+            self.world.check()
         if known is None and self._all is None:
             if stored is not None and found is not None:
                 self._read[file] = found, key, stored
@@ -449,13 +451,14 @@ class Namer:
 
 
 def list_files(world: World, family: FileFamily) -> Iterator[str]:
-    """The files of a family that there are.  Raises DiskError."""
+    """The files of a family that there are.  Raises DiskError, Behind."""
     folder = family.folder
     try:
         with os.scandir(world.path(folder)) as entries:
             names = [entry.name for entry in entries]
     except OSError as error:
         raise DiskError.of(error, "listing the store") from error
+    world.check()
     for name in names:
         file = f"{folder}/{name}" if folder else name
         if family.pattern.fullmatch(file):
@@ -510,6 +513,9 @@ class ParentLogs(Family):
             with self.world.change():
                 self.forget(file)
         if self.world.signature(file) is None:
+            if file in self.world.in_flight:
+                raise Behind
+            self.world.check()
             return None
         data, found = read_file(self.world, file)
         log = LogFile(file, self.understand(file, data), found)

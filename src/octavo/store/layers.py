@@ -27,7 +27,7 @@ from octavo.store.families import (
 )
 from octavo.store.index import Index, Spec, extractor
 from octavo.store.locations import Locations
-from octavo.store.world import World
+from octavo.store.world import Behind, World
 
 _REMEMBERED = 10_000
 """files of which the family is remembered"""
@@ -168,12 +168,17 @@ class Base:
 
     def _all_logs(self, family: ParentLogs) -> Iterator[Stored]:
         """The records of all logs.  Raises DamagedError if a parent is there and its log is not."""
+        return family.all(self.world.steadily(lambda: self._logs_of(family)))
+
+    def _logs_of(self, family: ParentLogs) -> set[str]:
         key_of = self.codecs[family.relation.parent].key_of
         owned = {family.namer.file(key_of(parent)) for parent in self.all(family.relation.parent)}
         there = set(list_files(self.world, family.family))
         if lost := owned - there:
+            if lost & self.world.in_flight:
+                raise Behind
             raise missing(min(lost))
-        return family.all(there)
+        return there
 
     def close(self) -> None:
         for locations in self.locations.values():

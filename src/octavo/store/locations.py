@@ -136,6 +136,8 @@ class Locations:
         for file in sorted(self._broken) if stored is None else ():
             # It may be what cannot be read.
             self._understand(file)
+        # Others change the index and the logs that it leads to.
+        self.world.check()
         return stored
 
     def _ready(self) -> None:

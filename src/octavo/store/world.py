@@ -81,10 +81,17 @@ class World:
     def read(self, file: str) -> tuple[bytes, Signature]:
         """A file's content as of the known commit.  Raises Behind, FileNotFoundError, OSError."""
         if self.commits == self.known:
-            data, found = read_whole(self.path(file))
-            if self.commits == self.known:
-                return data, found
+            try:
+                return read_whole(self.path(file))
+            finally:
+                if self.commits != self.known:
+                    raise Behind
         raise Behind
+
+    def check(self) -> None:
+        """Raise Behind if somebody else may have changed what was just looked at, but not read."""
+        if self.commits != self.known and not self.in_flight:
+            raise Behind
 
     def steadily(self, work: Callable[[], T], mutex: AbstractContextManager[Any] | None = None) -> T:
         """What some work gives that may read files, done under a mutex: :attr:`mutex`, or another one.
