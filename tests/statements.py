@@ -17,19 +17,12 @@ from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model, ScalarField
 from octavo.schema.ddl import literal, quote, sql_type, table_name
 from octavo.store.store import Store
-from octavo.store.system import FileSystem
+from stores import Unsynced
 
 Values: TypeAlias = Mapping[str, Any]
 """A row by its fields, in their stored form."""
 
 PRETENDED = "2025-01-02T03:04:05.678Z"
-
-
-class Unsynced(FileSystem):
-    """Leaves durability out, where nothing crashes."""
-
-    def sync(self, descriptor: int) -> None:
-        pass
 
 
 class Insert(NamedTuple):

@@ -9,17 +9,49 @@ from typing import Any
 
 import pytest
 
-from octavo.layout.layout import frozen_layout
 from octavo.store.store import Store, Transaction
-from stores import Held, copied, row
-
-LAYOUT = frozen_layout()
+from small_store import build, erase, layout, message, row
+from stores import Held
 
 
 def joined(*threads: threading.Thread) -> None:
     for thread in threads:
         thread.join(30)
     assert not any(thread.is_alive() for thread in threads)
+
+
+class Pair:
+    """Two threads: one is stopped in its commit, while the other's transaction begins."""
+
+    def __init__(self, root: Path, after: int = 0) -> None:
+        build(root)
+        self.system = Held(after)
+        self.store = self.system.store = Store.open(root, layout(), system=self.system)
+        self.found: list[Any] = []
+
+    def run(self, first: Callable[[Transaction], Any], second: Callable[[Transaction], Any]) -> None:
+        begun = threading.Event()
+
+        def one() -> None:
+            with self.store.transaction() as tx:
+                first(tx)
+
+        def other() -> None:
+            with self.store.transaction() as tx:
+                begun.set()
+                self.found.append(second(tx))
+                tx.insert([row("Tag", id="second", userId="user-1", nameLower="second")])
+
+        self.system.hold = True
+        threads = [threading.Thread(target=work, daemon=True) for work in (one, other)]
+        threads[0].start()
+        assert self.system.reached.wait(30)
+        threads[1].start()
+        assert begun.wait(30)
+        self.system.go_on.set()
+        joined(*threads)
+        assert self.store.read(lambda view: view.get("Tag", "second"))
+        self.store.close()
 
 
 @pytest.mark.parametrize(
@@ -34,36 +66,23 @@ def joined(*threads: threading.Thread) -> None:
     ids=["record files", "logs per parent", "by location", "log", "record file"],
 )
 def test_a_transaction_reads_files_while_the_one_before_it_is_written(
-    exported: Path, tmp_path: Path, read: Callable[[Transaction], Any]
+    tmp_path: Path, read: Callable[[Transaction], Any]
 ) -> None:
     """What it reads first is read when the other's commit is over, which must not wait for it in turn."""
-    system = Held()
-    with Store.open(copied(exported, tmp_path / "data"), LAYOUT, system=system) as store:
-        system.store = store
-        user = store.read(lambda view: next(iter(view.rows("User"))))
-        chat = store.read(lambda view: next(iter(view.rows("Chat"))))
-        begun = threading.Event()
-        found: list[Any] = []
+    pair = Pair(tmp_path / "data")
+    pair.run(lambda tx: tx.insert([message(77)]), read)
+    assert len(pair.found) == 1
 
-        def first() -> None:
-            with store.transaction() as tx:
-                tx.insert([row(LAYOUT, store, "Tag", userId=user.id, id="first")])
-                tx.insert([row(LAYOUT, store, "Message", chatId=chat.id, id="first")])
 
-        def second() -> None:
-            with store.transaction() as tx:
-                begun.set()
-                found.append(read(tx))
-                tx.insert([row(LAYOUT, store, "Tag", userId=user.id, id="second")])
-
-        system.hold = True
-        one, other = threading.Thread(target=first, daemon=True), threading.Thread(target=second, daemon=True)
-        one.start()
-        assert system.reached.wait(30)
-        other.start()
-        assert begun.wait(30)
-        system.go_on.set()
-        joined(one, other)
-        assert len(found) == 1
-        there = store.read(lambda view: {t.id for t in view.rows("Tag")})
-        assert {"first", "second"} <= there
+@pytest.mark.parametrize("after", range(3))
+@pytest.mark.parametrize(
+    "read",
+    [lambda tx: tx.find("Message", ("chatId",), "chat-1"), lambda tx: tx.find("Message", ("role",), "USER")],
+    ids=["by parent", "all"],
+)
+def test_a_log_that_is_going_is_not_missing(
+    tmp_path: Path, read: Callable[[Transaction], Any], after: int
+) -> None:
+    pair = Pair(tmp_path / "data", after)
+    pair.run(lambda tx: erase(tx, "Chat", "chat-1"), read)
+    assert pair.found == [[]]
