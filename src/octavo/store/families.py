@@ -527,7 +527,11 @@ class ParentLogs(Family):
         log = self.contents.log(file, data)
         parents = set(map(self.parent_of, log.live[self.model].values()))
         if any(self.namer.file(values) != file for values in parents):
-            raise DamagedError("a record that belongs in another file", file=file, model=self.model)
+            for number, line in enumerate(data.split(b"\n"), 1):
+                stored = self.contents.line(line)[2] if line.strip() else None
+                if stored is not None and not self.belongs(stored, file):
+                    reason = "a record that belongs in another file"
+                    raise DamagedError(reason, file=file, line=number, model=self.model)
         return log
 
     def _keep(self, file: str, log: LogFile) -> None:
@@ -672,7 +676,7 @@ class ParentLogs(Family):
                 length *= 8
         finally:
             os.close(descriptor)
-        log = self.contents.log(file, data[first:])
+        log = self.contents.log(file, data[first:], start + first)
         size = start + first + log.size
         if log.torn:
             self.world.cut(file, size)

@@ -131,7 +131,10 @@ class Base:
     def record(self, model: str, key: Key) -> Stored | None:
         family = self.family(model)
         if isinstance(family, ParentLogs):
-            return self.locations[model].find(key)
+            found = self.locations[model].find(key)
+            if found is None:
+                self._check_logs(family, self.locations[model])
+            return found
         return family.record(model, key)
 
     def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
@@ -169,6 +172,13 @@ class Base:
     def _all_logs(self, family: ParentLogs) -> Iterator[Stored]:
         """The records of all logs.  Raises DamagedError if a parent is there and its log is not."""
         return family.all(self.world.steadily(lambda: self._logs_of(family)))
+
+    def _check_logs(self, family: ParentLogs, locations: Locations) -> None:
+        """Raise DamagedError if what was not found may be in a log that is missing."""
+        if locations.unlisted or locations.gone:
+            self.world.steadily(lambda: self._logs_of(family))
+            locations.unlisted = False
+            locations.gone.clear()
 
     def _logs_of(self, family: ParentLogs) -> set[str]:
         key_of = self.codecs[family.relation.parent].key_of

@@ -21,7 +21,6 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from octavo.errors import DamagedError, DiskError
-from octavo.layout.rawjson import is_beginning
 from octavo.layout.record import attribute, member
 from octavo.layout.stored import Key, Stored, encode, key_getter
 from octavo.store.changes import Append, Change, Remove
@@ -81,6 +80,10 @@ class Locations:
         self._environment: _Environment | None = None
         self._doubtful: set[str] | None = None
         """the logs that may not be as the index has them; None: any may be"""
+        self.gone: set[str] = set()
+        """the logs that went, as far as has been noticed"""
+        self.unlisted = True
+        """whether logs may be missing of which nobody has noticed that they went"""
         self._broken: set[str] = set()
         """the logs with a line that cannot be read"""
         self._descriptors: OrderedDict[str, int] = OrderedDict()
@@ -242,10 +245,15 @@ class Locations:
         files = self._doubtful
         if files is None:
             files = set(list_files(self.world, self.logs.family))
+            self.unlisted = True
         changed = False
         for file in sorted(files - self.world.in_flight):
             found, noted = self.world.signature(file), self._noted(file)
-            if found is not None and (noted is None or noted[1] != found):
+            if found is None:
+                self.gone.add(file)
+                continue
+            self.gone.discard(file)
+            if noted is None or noted[1] != found:
                 self._index(file)
                 changed = True
         self._doubtful = (files & self.world.in_flight) | self._broken
@@ -287,7 +295,7 @@ class Locations:
     def _lines(self, file: str, data: bytes) -> Iterator[tuple[Key, int, int]]:
         """Key, position and length of each line; the length of a tombstone's is 0."""
         decode, key_of = self._key_decoder()
-        at = 0
+        at, unread = 0, False
         while at < len(data):
             end = data.find(b"\n", at)
             line = data[at : len(data) if end < 0 else end]
@@ -295,9 +303,15 @@ class Locations:
                 decoded = decode(line)
                 yield key_of(decoded), at, 0 if decoded._deleted else len(line)
             except (msgspec.MsgspecError, UnicodeError):
-                if line.strip() and not (end < 0 and is_beginning(line)):
-                    self._broken.add(file)
+                if line.strip():
+                    unread = True
             at += len(line) + 1
+        if unread:
+            # A torn last line does not count; anything else is for who asks for what may be there.
+            try:
+                self.logs.understand(file, data)
+            except DamagedError:
+                self._broken.add(file)
 
     def _key_decoder(self) -> tuple[Any, Any]:
         if self._key_type is None:
