@@ -16,7 +16,7 @@ import msgspec
 
 from octavo.errors import DamagedError
 from octavo.layout.layout import Kind, Layout, frozen_layout
-from octavo.layout.reader import Reader, UnknownKey, contents
+from octavo.layout.reader import File, Reader, UnknownKey, contents
 from octavo.layout.record import Record, attribute, model_of, stored_value
 from octavo.layout.types import column_type, is_null
 from octavo.migrate.scaffold import scaffold
@@ -109,23 +109,31 @@ def state_on_disk(root: Path) -> State:
     reader = _reader()
     reader.root = root
     for file in listed.files:
-        for record in reader.read(file):
-            if isinstance(record, UnknownKey):
+        for name, rows in _state_in(reader, file, root).items():
+            found[name] |= rows
+    return found
+
+
+def _state_in(reader: Reader, file: File, root: Path) -> State:
+    """What one file holds: what is removed in it may be in another one by now."""
+    found: State = {place.model.name: {} for place in layout().places}
+    for record in reader.read(file):
+        if isinstance(record, UnknownKey):
+            continue
+        if isinstance(record, DamagedError):
+            if file.family.kind.is_log and _is_torn(root / file.path, record.line):
                 continue
-            if isinstance(record, DamagedError):
-                if file.family.kind.is_log and _is_torn(root / file.path, record.line):
-                    continue
-                raise record
-            model = record.place.model
-            key = tuple(record.key)
-            # What a line says of embedded records holds for all that its parent has.
-            _forget_embedded(found, model.name, key)
-            if record.deleted:
-                found[model.name].pop(key, None)
-                continue
-            found[model.name][key] = tuple(record.values)
-            for place, values in record.embedded:
-                found[place.model.name][_key(place.model, tuple(values))] = tuple(values)
+            raise record
+        model = record.place.model
+        key = tuple(record.key)
+        # What a line says of embedded records holds for all that its parent has.
+        _forget_embedded(found, model.name, key)
+        if record.deleted:
+            found[model.name].pop(key, None)
+            continue
+        found[model.name][key] = tuple(record.values)
+        for place, values in record.embedded:
+            found[place.model.name][_key(place.model, tuple(values))] = tuple(values)
     return found
 
 

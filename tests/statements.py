@@ -15,21 +15,15 @@ from octavo.layout.record import Record, attribute
 from octavo.layout.types import column_type
 from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model, ScalarField
-from octavo.schema.ddl import literal, quote, sql_type, table_name
+from octavo.schema.ddl import sql_type
+from octavo.schema.sql import literal, quote, table_name
 from octavo.store.store import Store
-from octavo.store.system import FileSystem
+from stores import Unsynced
 
 Values: TypeAlias = Mapping[str, Any]
 """A row by its fields, in their stored form."""
 
 PRETENDED = "2025-01-02T03:04:05.678Z"
-
-
-class Unsynced(FileSystem):
-    """Leaves durability out, where nothing crashes."""
-
-    def sync(self, descriptor: int) -> None:
-        pass
 
 
 class Insert(NamedTuple):
@@ -146,10 +140,16 @@ class OnPostgres:
     def run(self, statement: Statement) -> Refusal | None:
         """Run a statement; why it was refused."""
         model = self.datamodel.model(statement.model)
-        query = {Insert: self._insert, Update: self._update, Delete: self._delete}[type(statement)]
+        match statement:
+            case Insert():
+                query = self._insert(model, statement)
+            case Update():
+                query = self._update(model, statement)
+            case Delete():
+                query = self._delete(model, statement)
         try:
             with self.connection.transaction():
-                self.connection.execute(query(model, statement).encode())
+                self.connection.execute(query.encode())
         except (refused.UniqueViolation, refused.ForeignKeyViolation, refused.RestrictViolation) as error:
             return self._constraints[error.diag.table_name or "", error.diag.constraint_name or ""]
         except refused.NotNullViolation as error:

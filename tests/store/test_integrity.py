@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +142,7 @@ model Hang {
   id    String  @id
   topId String?
   name  String?
-  on    Strict? @relation(fields: [topId, name], references: [topId, name], onDelete: SetNull, onUpdate: Cascade)
+  on    Strict? @relation(fields: [topId, name], references: [topId, name], onDelete: SetNull)
 }
 
 model Group {
@@ -159,10 +159,10 @@ model Line {
 model Node {
   id       String  @id
   parentId String?
-  parent   Node?   @relation("tree", fields: [parentId], references: [id], onDelete: Cascade, onUpdate: Cascade)
+  parent   Node?   @relation("tree", fields: [parentId], references: [id], onDelete: Cascade)
   children Node[]  @relation("tree")
   nextId   String? @unique
-  next     Node?   @relation("chain", fields: [nextId], references: [id], onDelete: SetNull, onUpdate: NoAction)
+  next     Node?   @relation("chain", fields: [nextId], references: [id], onUpdate: NoAction)
   previous Node?   @relation("chain")
   leftId   String?
   left     Left?   @relation("left", fields: [leftId], references: [id], onDelete: Restrict)
@@ -217,7 +217,7 @@ def first_rows(datamodel: Datamodel) -> list[Statement]:
         left.remove(model)
         parents = {r.fields: r.parent for r in datamodel.parents(model.name)}
         names = interesting(datamodel, model)
-        rows: list[dict[str, Any]] = [{name: letter for name in names} for letter in "abc"]
+        rows: list[dict[str, Any]] = [dict.fromkeys(names, letter) for letter in "abc"]
         for fields, parent in parents.items():
             for row in rows if parent not in done else rows[2:]:
                 row |= {name: None for name in fields if model.scalar(name).nullable}
@@ -230,13 +230,13 @@ def _is_there(model: Model, relation: Relation, done: set[str]) -> bool:
     return relation.parent in done or any(model.scalar(name).nullable for name in relation.fields)
 
 
-def draw_statement(draw: st.DrawFn, layout: Layout, names: list[str], rows: Rows) -> Statement:
+def draw_statement(draw: Callable[..., Any], layout: Layout, names: list[str], rows: Rows) -> Statement:
     """A statement on what is there, likely to point at it."""
     datamodel = layout.datamodel
     model = datamodel.model(draw(st.sampled_from(names)))
     fields = interesting(datamodel, model)
     there = keys_in(datamodel, rows, model.name)
-    kind = draw(st.sampled_from(["delete", "update", "update", "insert"])) if there else "insert"
+    kind: str = draw(st.sampled_from(["delete", "update", "update", "insert"])) if there else "insert"
     parents = {r.fields[0]: r.parent for r in datamodel.parents(model.name) if len(r.fields) == 1}
 
     def value(name: str) -> Any:

@@ -24,6 +24,9 @@ from octavo.layout.stored import Key, Stored, array_attribute, version
 from octavo.layout.types import ColumnType, is_null
 from octavo.schema.datamodel import Model, ScalarField
 
+_BLOCK = 256
+"""bytes: no disk writes fewer at once"""
+_NULS = re.compile(rb"\0+")
 _TOMBSTONE = b',"_deleted":true}'
 _ESCAPED = re.compile(rb"\\u").search
 _encode_lines = msgspec.json.Encoder().encode_lines
@@ -52,15 +55,30 @@ class Document(msgspec.Struct):
     unknown: tuple[tuple[str, bytes], ...] = ()
 
 
-def torn_at(data: bytes) -> int:
-    """Where what a crash has torn begins at the end of a log; the length of the data if nothing is torn."""
+def torn_at(data: bytes, offset: int = 0) -> int:
+    """Where what a crash has torn begins at the end of a log; the length of the data if nothing is torn.
+
+    ``offset`` is where in its file the data begins.
+    """
     end = data.rfind(b"\n") + 1
     last = data.rfind(b"\n", 0, max(end - 1, 0)) + 1
-    if data.find(b"\0", last, end) >= 0:
-        # Octavo never writes a NUL: the blocks of the last line did not reach the disk.
+    if _has_hole(data, last, end, offset):
         return last
     tail = data[end:]
-    return end if tail and (b"\0" in tail or is_beginning(tail)) else len(data)
+    there = tail.rstrip(b"\0")
+    if len(there) < len(tail):
+        # Of the line's end at least zeros are there; of the line itself it may be all.
+        return end + (0 if not there or is_beginning(there) else len(there))
+    return end if tail and (_has_hole(data, end, len(data), offset) or is_beginning(tail)) else len(data)
+
+
+def _has_hole(data: bytes, start: int, end: int, offset: int) -> bool:
+    """Whether blocks of a line did not reach the disk.  Octavo never writes a NUL; any other was made."""
+    return any(
+        (hole.start() == start or (hole.start() + offset) % _BLOCK == 0)
+        and (hole.end() + offset) % _BLOCK == 0
+        for hole in _NULS.finditer(data, start, end)
+    )
 
 
 class Contents:
@@ -76,10 +94,10 @@ class Contents:
             union = kind if union is None else union | kind
         self._decode_lines = msgspec.json.Decoder(union).decode_lines if family.kind.is_log else None
 
-    def log(self, path: str, data: bytes) -> Log:
-        """Understand a log.  Raises DamagedError."""
+    def log(self, path: str, data: bytes, offset: int = 0) -> Log:
+        """Understand a log, or what begins at ``offset`` of it.  Raises DamagedError."""
         log = Log({name: {} for name in self.codecs})
-        torn = torn_at(data)
+        torn = torn_at(data, offset)
         if torn < len(data):
             data, log.torn = data[:torn], data[torn:]
         end = data.rfind(b"\n") + 1
@@ -234,19 +252,33 @@ class Contents:
         document.live[name], document.texts[name] = live, texts
 
 
+_MARKS = ((4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "."))
+"""what stands where in a time, but for its end"""
+
+
+def _length_of_times(column: ColumnType) -> int:
+    """How long the times of a column are, in years of four digits; 0 if they are no instants."""
+    for digits in range(7):
+        time = f"2000-01-01T00:00:00{'.' * (digits > 0)}{'0' * digits}Z"
+        with suppress(ValueError):
+            column.text(time)
+            return len(time)
+    return 0
+
+
 class Checks:
     """What the types of a decoder do not show about values: that a text is a time, a number in its range."""
 
     def __init__(self, model: Model, columns: Iterable[tuple[ScalarField, ColumnType]]) -> None:
         self.model = model
-        self._times: list[str] = []
+        self._times: list[tuple[str, int]] = []
         self._others: list[tuple[str, ColumnType]] = []
         self._all: list[tuple[str, ColumnType]] = []
         self._children: list[tuple[str, Checks]] = []
         for f, column in columns:
             self._all.append((attribute(f), column))
             if f.type == "DateTime" and not f.is_list:
-                self._times.append(attribute(f))
+                self._times.append((attribute(f), _length_of_times(column)))
             elif f.type in ("BigInt", "Decimal", "Float", "DateTime") or f.is_list:
                 self._others.append((attribute(f), column))
 
@@ -263,22 +295,26 @@ class Checks:
             # An escaped character may be one that PostgreSQL cannot hold.
             self._values(records, self._all)
         else:
-            for name in self._times:
-                self._all_times(records, name)
+            for name, size in self._times:
+                self._all_times(records, name, size)
             self._values(records, self._others)
         for name, child in self._children:
             if inner := [item for record in records for item in getattr(record, name)]:
                 child.run(inner, text)
 
-    def _all_times(self, records: Collection[Stored], name: str) -> None:
+    def _all_times(self, records: Collection[Stored], name: str, size: int) -> None:
         times = [t for r in records if (t := getattr(r, name)) is not None]
-        if not times:
-            return
+        joined = "".join(times)
         with suppress(ValueError):
-            # Of the spellings that Python takes for a time, ours is told by its length and last letter.
-            joined, size = "".join(times), len(times[0])
-            same = len(joined) == size * len(times) and joined[size - 1 :: size] == "Z" * len(times)
-            if same and all(map(datetime.fromisoformat, times)):
+            # Of the spellings that Python takes for a time, ours is told by its length and punctuation.
+            if (
+                size
+                and len(joined) == size * len(times)
+                and all(joined[at::size] == mark * len(times) for at, mark in _MARKS if at < size - 1)
+                and joined[size - 1 :: size] == "Z" * len(times)
+                and "T24" not in joined
+                and all(map(datetime.fromisoformat, times))
+            ):
                 return
         self._values(records, [(n, c) for n, c in self._all if n == name])
 

@@ -13,6 +13,7 @@ import os
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from octavo.errors import DamagedError, DiskError
@@ -26,7 +27,7 @@ from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.content import Contents, Document, Log
 from octavo.store.index import Index, Spec, extractor
 from octavo.store.system import Signature, open_to_read
-from octavo.store.world import World
+from octavo.store.world import Behind, World
 
 
 class Changed(NamedTuple):
@@ -68,8 +69,7 @@ class Family:
     def records(self, model: str) -> dict[Key, Stored]:
         """All records of a model, by key.  Not to be changed.  Raises DamagedError, DiskError, Behind."""
         if self._suspected or self._all is None:
-            with self.world.mutex:
-                self._freshen()
+            self.world.steadily(self._freshen)
         if self._all is None:
             raise AssertionError(self.family.path)
         return self._all[model]
@@ -86,9 +86,9 @@ class Family:
             with self.world.mutex:
                 index = self._indexes.get(spec)
                 if index is None:
-                    index = Index(extractor(self.codecs[host], spec), records)
-                    self._indexes[spec] = index
-        return [records[key] for key in index.find(values) if key in records]
+                    records = self._all[host] if self._all is not None else records
+                    index = self._indexes[spec] = Index(extractor(self.codecs[host], spec), records)
+        return [stored for key in index.find(values) if (stored := records.get(key)) is not None]
 
     def _freshen(self) -> None:
         raise NotImplementedError
@@ -245,15 +245,17 @@ class RecordFamily(Family):
         if self._all is not None and not self._suspected:
             return self._all[model].get(key)
         file = self._namer.file(key)
-        with self.world.mutex:
-            doubtful = self._doubtful is None or file in self._doubtful
-            known = self._read.get(file)
-            if known is not None and not doubtful:
-                return known[2]
-            found = self._look(file)
-            if self._doubtful is not None:
-                self._doubtful.discard(file)
-            return found
+        return self.world.steadily(lambda: self._record(file))
+
+    def _record(self, file: str) -> Stored | None:
+        doubtful = self._doubtful is None or file in self._doubtful
+        known = self._read.get(file)
+        if known is not None and not doubtful:
+            return known[2]
+        found = self._look(file)
+        if self._doubtful is not None:
+            self._doubtful.discard(file)
+        return found
 
     def _look(self, file: str) -> Stored | None:
         """Read a file if it is not as it was; what is in memory follows."""
@@ -270,6 +272,8 @@ class RecordFamily(Family):
             key = self._codec.key_of(stored)
             if self._namer.file(key) != file:
                 raise DamagedError("a record that belongs in another file", file=file, model=self.model)
+        else:
+            self.world.check()
         if known is None and self._all is None:
             if stored is not None and found is not None:
                 self._read[file] = found, key, stored
@@ -447,13 +451,14 @@ class Namer:
 
 
 def list_files(world: World, family: FileFamily) -> Iterator[str]:
-    """The files of a family that there are.  Raises DiskError."""
+    """The files of a family that there are.  Raises DiskError, Behind."""
     folder = family.folder
     try:
         with os.scandir(world.path(folder)) as entries:
             names = [entry.name for entry in entries]
     except OSError as error:
         raise DiskError.of(error, "listing the store") from error
+    world.check()
     for name in names:
         file = f"{folder}/{name}" if folder else name
         if family.pattern.fullmatch(file):
@@ -492,35 +497,41 @@ class ParentLogs(Family):
 
     def log(self, file: str) -> LogFile | None:
         """A log, if the file is there.  Raises DamagedError, DiskError, Behind."""
-        with self.world.mutex:
-            if self._doubtful is None:
-                self._doubtful = set(self._logs)
-            known = self._logs.get(file)
-            if known is not None:
-                if file not in self._doubtful or file in self.world.in_flight:
-                    self._logs.move_to_end(file)
-                    return known
-                if self.world.signature(file) == known.signature:
-                    self._doubtful.discard(file)
-                    return known
-                with self.world.change():
-                    self.forget(file)
-            try:
-                data, found = self.world.read(file)
-            except FileNotFoundError:
-                return None
-            except OSError as error:
-                raise DiskError.of(error, "reading the store") from error
-            log = LogFile(file, self.understand(file, data), found)
-            self._keep(file, log)
-            return log
+        return self.world.steadily(lambda: self._log(file))
+
+    def _log(self, file: str) -> LogFile | None:
+        if self._doubtful is None:
+            self._doubtful = set(self._logs)
+        known = self._logs.get(file)
+        if known is not None:
+            if file not in self._doubtful or file in self.world.in_flight:
+                self._logs.move_to_end(file)
+                return known
+            if self.world.signature(file) == known.signature:
+                self._doubtful.discard(file)
+                return known
+            with self.world.change():
+                self.forget(file)
+        if self.world.signature(file) is None:
+            if file in self.world.in_flight:
+                raise Behind
+            self.world.check()
+            return None
+        data, found = read_file(self.world, file)
+        log = LogFile(file, self.understand(file, data), found)
+        self._keep(file, log)
+        return log
 
     def understand(self, file: str, data: bytes) -> Log:
         """What stands in one of the files, which must hold this parent's records only."""
         log = self.contents.log(file, data)
         parents = set(map(self.parent_of, log.live[self.model].values()))
         if any(self.namer.file(values) != file for values in parents):
-            raise DamagedError("a record that belongs in another file", file=file, model=self.model)
+            for number, line in enumerate(data.split(b"\n"), 1):
+                stored = self.contents.line(line)[2] if line.strip() else None
+                if stored is not None and not self.belongs(stored, file):
+                    reason = "a record that belongs in another file"
+                    raise DamagedError(reason, file=file, line=number, model=self.model)
         return log
 
     def _keep(self, file: str, log: LogFile) -> None:
@@ -541,9 +552,11 @@ class ParentLogs(Family):
         log = self.log(self.namer.file(values))
         if log is None:
             return None
-        if log.ordered is None:
-            log.ordered = self.in_order(self.model, log.log.live[self.model].values())
-        return log.ordered
+        if (ordered := log.ordered) is None:
+            # A commit must not come between, or what is remembered would lack it.
+            with self.world.mutex:
+                ordered = log.ordered = self.in_order(self.model, log.log.live[self.model].values())
+        return ordered
 
     def rows_of_parent(self, values: Any) -> list[Record] | None:
         """The same as rows: mostly the very same."""
@@ -570,21 +583,17 @@ class ParentLogs(Family):
 
     def records(self, model: str) -> dict[Key, Stored]:
         """All of them in memory; for stores of which somebody has to see every record at once."""
-        return {self.codec.key_of(stored): stored for stored in self.all()}
+        files = list_files(self.world, self.family)
+        return {self.codec.key_of(stored): stored for stored in self.all(files)}
 
-    def all(self) -> Iterator[Stored]:
+    def all(self, files: Iterable[str]) -> Iterator[Stored]:
         """All records, log by log, without keeping those that are not in memory already."""
-        for file in sorted(list_files(self.world, self.family)):
+        for file in sorted(files):
             known = self._logs.get(file)
             if known is not None and (log := self.log(file)) is not None:
                 yield from list(log.log.live[self.model].values())
                 continue
-            try:
-                data, _ = self.world.read(file)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise DiskError.of(error, "reading the store") from error
+            data, _ = self.world.steadily(partial(read_file, self.world, file))
             yield from self.understand(file, data).live[self.model].values()
 
     def expected(self, file: str) -> Signature | None:
@@ -602,6 +611,10 @@ class ParentLogs(Family):
                 same = change.before if before == after else None
                 found.setdefault(after, {})[key] = Changed(same, change.after)
         return found
+
+    def belongs(self, stored: Stored, file: str) -> bool:
+        """Whether a record is in the log of its parent."""
+        return self._file_of(stored) == file
 
     def _file_of(self, stored: Stored) -> str:
         return self.namer.file(self.parent_of(stored))
@@ -663,7 +676,7 @@ class ParentLogs(Family):
                 length *= 8
         finally:
             os.close(descriptor)
-        log = self.contents.log(file, data[first:])
+        log = self.contents.log(file, data[first:], start + first)
         size = start + first + log.size
         if log.torn:
             self.world.cut(file, size)

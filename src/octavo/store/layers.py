@@ -22,11 +22,12 @@ from octavo.store.families import (
     LogFamily,
     ParentLogs,
     RecordFamily,
+    list_files,
     missing,
 )
 from octavo.store.index import Index, Spec, extractor
 from octavo.store.locations import Locations
-from octavo.store.world import World
+from octavo.store.world import Behind, World
 
 _REMEMBERED = 10_000
 """files of which the family is remembered"""
@@ -130,7 +131,10 @@ class Base:
     def record(self, model: str, key: Key) -> Stored | None:
         family = self.family(model)
         if isinstance(family, ParentLogs):
-            return self.locations[model].find(key)
+            found = self.locations[model].find(key)
+            if found is None:
+                self._check_logs(family, self.locations[model])
+            return found
         return family.record(model, key)
 
     def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
@@ -143,7 +147,7 @@ class Base:
             found = self.locations[host].find(values)
             return [] if found is None else [found]
         extract = extractor(family.codec, spec)
-        return [stored for stored in family.all() if values in extract(stored)]
+        return [stored for stored in self._all_logs(family) if values in extract(stored)]
 
     def rows_of_parent(self, family: ParentLogs, values: Any) -> list[Record]:
         """The rows in a parent's log, in its order.  Raises as :meth:`of_parent`."""
@@ -162,8 +166,29 @@ class Base:
     def all(self, model: str) -> Iterator[Stored]:
         family = self.family(model)
         if isinstance(family, ParentLogs):
-            return family.all()
+            return self._all_logs(family)
         return iter(list(family.records(model).values()))
+
+    def _all_logs(self, family: ParentLogs) -> Iterator[Stored]:
+        """The records of all logs.  Raises DamagedError if a parent is there and its log is not."""
+        return family.all(self.world.steadily(lambda: self._logs_of(family)))
+
+    def _check_logs(self, family: ParentLogs, locations: Locations) -> None:
+        """Raise DamagedError if what was not found may be in a log that is missing."""
+        if locations.unlisted or locations.gone:
+            self.world.steadily(lambda: self._logs_of(family))
+            locations.unlisted = False
+            locations.gone.clear()
+
+    def _logs_of(self, family: ParentLogs) -> set[str]:
+        key_of = self.codecs[family.relation.parent].key_of
+        owned = {family.namer.file(key_of(parent)) for parent in self.all(family.relation.parent)}
+        there = set(list_files(self.world, family.family))
+        if lost := owned - there:
+            if lost & self.world.in_flight:
+                raise Behind
+            raise missing(min(lost))
+        return there
 
     def close(self) -> None:
         for locations in self.locations.values():

@@ -8,6 +8,7 @@ of the machine, as nothing in it is ever synced.
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 import threading
@@ -23,7 +24,7 @@ from octavo.errors import DamagedError, DiskError
 from octavo.layout.record import attribute, member
 from octavo.layout.stored import Key, Stored, encode, key_getter
 from octavo.store.changes import Append, Change, Remove
-from octavo.store.families import Changed, Changes, Found, ParentLogs, list_files
+from octavo.store.families import Changed, Changes, Found, ParentLogs, list_files, read_file
 from octavo.store.shared import boot_id
 from octavo.store.system import FOLDER_MODE, Signature, open_to_read, read_whole
 
@@ -37,6 +38,7 @@ _LONGEST_KEY = 400
 _PLACE = struct.Struct("<IQI")
 _FILE = struct.Struct("<IQQqq")
 _OPEN_FILES = 32
+_UNREAD = Signature(0, 0, 0, 0)
 
 
 class _Environment:
@@ -80,6 +82,12 @@ class Locations:
         self._environment: _Environment | None = None
         self._doubtful: set[str] | None = None
         """the logs that may not be as the index has them; None: any may be"""
+        self.gone: set[str] = set()
+        """the logs that went, as far as has been noticed"""
+        self.unlisted = True
+        """whether logs may be missing of which nobody has noticed that they went"""
+        self._broken: set[str] = set()
+        """the logs with a line that cannot be read"""
         self._descriptors: OrderedDict[str, int] = OrderedDict()
         self._files: dict[int, str] = {}
         self._mutex = threading.RLock()
@@ -98,12 +106,44 @@ class Locations:
 
     def find(self, key: Key) -> Stored | None:
         """The record with this key.  Raises DamagedError, DiskError, Behind."""
-        with self._mutex:
-            self._ready()
+        return self.world.steadily(lambda: self._find(key), self._mutex)
+
+    def _find(self, key: Key) -> Stored | None:
+        import lmdb
+
+        for _ in range(2):
+            try:
+                return self._find_by_index(key)
+            except lmdb.Error:
+                self._give_up()
+            except PermissionError:
+                break
+            except OSError as error:
+                if error.errno != errno.EROFS:
+                    raise DiskError.of(error, "indexing the store") from error
+                break
+        # There can be no index here.
+        files = list_files(self.world, self.logs.family)
+        return next((s for s in self.logs.all(files) if self.codec.key_of(s) == key), None)
+
+    def _give_up(self) -> None:
+        """Do without an index that cannot be used; the next one is made from the logs."""
+        import shutil
+
+        self._environment = None
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _find_by_index(self, key: Key) -> Stored | None:
+        self._ready()
+        stored = self._read(key)
+        if stored is None and self._catch_up():
             stored = self._read(key)
-            if stored is not None or not self._catch_up():
-                return stored
-            return self._read(key)
+        for file in sorted(self._broken) if stored is None else ():
+            # It may be what cannot be read.
+            self._understand(file)
+        # Others change the index and the logs that it leads to.
+        self.world.check()
+        return stored
 
     def _ready(self) -> None:
         if self._environment is None:
@@ -149,8 +189,12 @@ class Locations:
         try:
             stored = self.codec.decode(text)
         except DamagedError:
+            stored = None
+        if stored is None or self.codec.key_of(stored) != key or not self.logs.belongs(stored, file):
+            # The index is behind, or the log is broken: reading the whole of it tells.
+            self._understand(file)
             return None
-        return stored if self.codec.key_of(stored) == key else None
+        return stored
 
     def _is_current(self, file: str) -> bool:
         if self._doubtful is not None and file not in self._doubtful:
@@ -189,6 +233,8 @@ class Locations:
                 descriptor = open_to_read(self.world.path(file))
             except FileNotFoundError:
                 return b""
+            except IsADirectoryError as error:
+                raise DamagedError("is no regular file", file=file) from error
             except OSError as error:
                 raise DiskError.of(error, "reading the store") from error
             self._descriptors[file] = descriptor
@@ -201,24 +247,31 @@ class Locations:
         files = self._doubtful
         if files is None:
             files = set(list_files(self.world, self.logs.family))
+            self.unlisted = True
         changed = False
         for file in sorted(files - self.world.in_flight):
             found, noted = self.world.signature(file), self._noted(file)
-            if found is not None and (noted is None or noted[1] != found):
+            if found is None:
+                self.gone.add(file)
+                continue
+            self.gone.discard(file)
+            if noted is None or noted[1] != found:
                 self._index(file)
                 changed = True
-        self._doubtful = files & self.world.in_flight
+        self._doubtful = (files & self.world.in_flight) | self._broken
         return changed
+
+    def _understand(self, file: str) -> None:
+        """Raise DamagedError if a log is broken."""
+        if self.world.signature(file) is not None:
+            self.logs.understand(file, read_file(self.world, file)[0])
+        self._broken.discard(file)
 
     def _index(self, file: str, *, own: bool = False) -> None:
         """Index a log anew; ``own``: as this process's commit has just left it."""
-        try:
-            data, found = read_whole(self.world.path(file)) if own else self.world.read(file)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise DiskError.of(error, "reading the store") from error
+        data, found = read_whole(self.world.path(file)) if own else read_file(self.world, file)
         self._close_file(file)
+        self._broken.discard(file)
         with self._env.begin(write=True, db=self._places) as transaction:
             number = self._number(transaction, file)
             places: dict[bytes, bytes | None] = {}
@@ -227,25 +280,40 @@ class Locations:
             there = [(raw, place) for raw, place in sorted(places.items()) if place is not None]
             transaction.cursor(self._places).putmulti(there)
             for raw in [raw for raw, place in places.items() if place is None]:
-                stale = transaction.get(raw)
-                if stale is not None and _PLACE.unpack(stale)[0] == number:
-                    transaction.delete(raw)
-            self._note(transaction, file, number, found)
+                self._drop(transaction, raw, number)
+            if file in self._broken:
+                # Whoever else looks for a record shall see for himself.
+                self._note(transaction, file, number, _UNREAD)
+            else:
+                self._note(transaction, file, number, found)
+
+    @staticmethod
+    def _drop(transaction: lmdb.Transaction, raw: bytes, number: int) -> None:
+        """A record is no longer in the log of this number; it may be in another one by now."""
+        found = transaction.get(raw)
+        if found is not None and _PLACE.unpack(found)[0] == number:
+            transaction.delete(raw)
 
     def _lines(self, file: str, data: bytes) -> Iterator[tuple[Key, int, int]]:
         """Key, position and length of each line; the length of a tombstone's is 0."""
         decode, key_of = self._key_decoder()
-        at = 0
+        at, unread = 0, False
         while at < len(data):
             end = data.find(b"\n", at)
             line = data[at : len(data) if end < 0 else end]
             try:
                 decoded = decode(line)
                 yield key_of(decoded), at, 0 if decoded._deleted else len(line)
-            except msgspec.MsgspecError:
-                # A broken line is an error for who reads the log; what is torn or blank is none.
-                pass
+            except (msgspec.MsgspecError, UnicodeError):
+                if line.strip():
+                    unread = True
             at += len(line) + 1
+        if unread:
+            # A torn last line does not count; anything else is for who asks for what may be there.
+            try:
+                self.logs.understand(file, data)
+            except DamagedError:
+                self._broken.add(file)
 
     def _key_decoder(self) -> tuple[Any, Any]:
         if self._key_type is None:
@@ -277,19 +345,28 @@ class Locations:
         As :meth:`ParentLogs.done`.
         """
         with self._mutex:
-            if self._environment is None:
-                if self.world.state is not None and not self.world.state.indexed:
-                    return
-                self._open()
-            by_file = self.logs.by_file(changes.get(self.logs.model, {}))
-            for file, change in files.items():
-                if isinstance(change, Append):
-                    self._appended(file, change, by_file.get(file, {}), found.get(file))
-                    continue
-                self._close_file(file)
-                if isinstance(change, Remove):
-                    continue
-                self._index(file, own=True)
+            if self._environment is None and self.world.state is not None and not self.world.state.indexed:
+                return
+            import lmdb
+
+            try:
+                self._follow(changes, files, found)
+            except (lmdb.Error, OSError):
+                # The commit has happened, and an index is no part of it.
+                self._give_up()
+
+    def _follow(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
+        if self._environment is None:
+            self._open()
+        by_file = self.logs.by_file(changes.get(self.logs.model, {}))
+        for file, change in files.items():
+            if isinstance(change, Append):
+                self._appended(file, change, by_file.get(file, {}), found.get(file))
+                continue
+            self._close_file(file)
+            if isinstance(change, Remove):
+                continue
+            self._index(file, own=True)
 
     def _appended(
         self, file: str, change: Append, changed: Mapping[Key, Changed], found: Signature | None
@@ -309,7 +386,7 @@ class Locations:
                 end = lines.index(b"\n", at - change.at)
                 length = end - (at - change.at)
                 if change_of.after is None:
-                    transaction.delete(_raw_key(key))
+                    self._drop(transaction, _raw_key(key), noted[0])
                 else:
                     transaction.put(_raw_key(key), _PLACE.pack(noted[0], at, length))
                 at += length + 1

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
 
 from octavo.store.shared import COUNT, SharedState
 from octavo.store.system import (
@@ -23,6 +24,8 @@ from octavo.store.system import (
     sync,
 )
 from octavo.store.watch import Watch
+
+T = TypeVar("T")
 
 TORN = "cache/torn"
 """where what a crash has left of lines is kept"""
@@ -77,13 +80,32 @@ class World:
 
     def read(self, file: str) -> tuple[bytes, Signature]:
         """A file's content as of the known commit.  Raises Behind, FileNotFoundError, OSError."""
+        if self.commits == self.known:
+            try:
+                return read_whole(self.path(file))
+            finally:
+                if self.commits != self.known:
+                    raise Behind
+        raise Behind
+
+    def check(self) -> None:
+        """Raise Behind if somebody else may have changed what was just looked at, but not read."""
+        if self.commits != self.known and not self.in_flight:
+            raise Behind
+
+    def steadily(self, work: Callable[[], T], mutex: AbstractContextManager[Any] | None = None) -> T:
+        """What some work gives that may read files, done under a mutex: :attr:`mutex`, or another one.
+
+        If a commit of this process has to end first, it is begun again then: not waited for under the mutex,
+        which that commit needs to end.  Raises what it raises; Behind if somebody else is writing.
+        """
         while True:
-            if self.commits == self.known:
-                data, found = read_whole(self.path(file))
-                if self.commits == self.known:
-                    return data, found
-            if not self.wait_for_own_commit():
-                raise Behind
+            try:
+                with mutex or self.mutex:
+                    return work()
+            except Behind:
+                if not self.wait_for_own_commit():
+                    raise
 
     def cut(self, file: str, size: int) -> None:
         """Cut what a crash has left of a line, and keep it below ``cache/torn``.  Under the write lock only.

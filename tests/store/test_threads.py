@@ -1,0 +1,88 @@
+"""Threads that share one store: transactions in turn, commits together, readers beside them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from octavo.store.store import Store, Transaction
+from small_store import build, erase, layout, message, row
+from stores import Held
+
+
+def joined(*threads: threading.Thread) -> None:
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+class Pair:
+    """Two threads: one is stopped in its commit, while the other's transaction begins."""
+
+    def __init__(self, root: Path, after: int = 0) -> None:
+        build(root)
+        self.system = Held(after)
+        self.store = self.system.store = Store.open(root, layout(), system=self.system)
+        self.found: list[Any] = []
+
+    def run(self, first: Callable[[Transaction], Any], second: Callable[[Transaction], Any]) -> None:
+        begun = threading.Event()
+
+        def one() -> None:
+            with self.store.transaction() as tx:
+                first(tx)
+
+        def other() -> None:
+            with self.store.transaction() as tx:
+                begun.set()
+                self.found.append(second(tx))
+                tx.insert([row("Tag", id="second", userId="user-1", nameLower="second")])
+
+        self.system.hold = True
+        threads = [threading.Thread(target=work, daemon=True) for work in (one, other)]
+        threads[0].start()
+        assert self.system.reached.wait(30)
+        threads[1].start()
+        assert begun.wait(30)
+        self.system.go_on.set()
+        joined(*threads)
+        assert self.store.read(lambda view: view.get("Tag", "second"))
+        self.store.close()
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda tx: list(tx.rows("Character")),
+        lambda tx: list(tx.rows("Message")),
+        lambda tx: tx.get("Message", "nowhere"),
+        lambda tx: tx.find("Chat", ("userId",), "nobody"),
+        lambda tx: tx.get("Persona", "nobody"),
+    ],
+    ids=["record files", "logs per parent", "by location", "log", "record file"],
+)
+def test_a_transaction_reads_files_while_the_one_before_it_is_written(
+    tmp_path: Path, read: Callable[[Transaction], Any]
+) -> None:
+    """What it reads first is read when the other's commit is over, which must not wait for it in turn."""
+    pair = Pair(tmp_path / "data")
+    pair.run(lambda tx: tx.insert([message(77)]), read)
+    assert len(pair.found) == 1
+
+
+@pytest.mark.parametrize("after", range(3))
+@pytest.mark.parametrize(
+    "read",
+    [lambda tx: tx.find("Message", ("chatId",), "chat-1"), lambda tx: tx.find("Message", ("role",), "USER")],
+    ids=["by parent", "all"],
+)
+def test_a_log_that_is_going_is_not_missing(
+    tmp_path: Path, read: Callable[[Transaction], Any], after: int
+) -> None:
+    pair = Pair(tmp_path / "data", after)
+    pair.run(lambda tx: erase(tx, "Chat", "chat-1"), read)
+    assert pair.found == [[]]
