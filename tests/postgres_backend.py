@@ -10,7 +10,6 @@ from octavo.backends.prisma import PrismaBackend, open_backend
 from octavo.client import Settings
 from octavo.postgres.connection import connect
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.datamodel import Datamodel
 from octavo.schema.sql import table_name
 
 
@@ -22,8 +21,11 @@ def prisma_backend(vocabulary: Vocabulary, url: str) -> Iterator[PrismaBackend]:
         yield backend
 
 
-def emptied(url: str, datamodel: Datamodel) -> None:
+def emptied(backend: PrismaBackend) -> None:
     """Delete every row, and let the counters begin anew."""
-    names = ", ".join(table_name(model) for model in datamodel.tables)
-    with connect(url) as connection:
-        connection.execute(f"TRUNCATE {names} RESTART IDENTITY CASCADE".encode())
+    datamodel = backend.schema.vocabulary.datamodel
+    deletes = "; ".join(f"DELETE FROM {table_name(model)}" for model in datamodel.tables)
+    counters = "SELECT setval(seqrelid, seqstart, false) FROM pg_sequence"
+    with connect(backend.pool.url) as connection:
+        # TRUNCATE makes new files.
+        connection.execute(f"SET session_replication_role = replica; {deletes}; {counters}".encode())
