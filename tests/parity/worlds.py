@@ -176,7 +176,7 @@ class World:
             return column.write([self._random.choice(pool) for _ in range(self._random.randrange(4))])
         if unique:
             own = pool[number % len(pool)]
-            if number >= len(pool):
+            if number >= len(pool) and field.type in ("String", "Int", "BigInt"):
                 own = f"{own}{number}" if field.type == "String" else number + 100
             return column.write(own)
         return column.write(self._random.choice(pool))
