@@ -51,7 +51,7 @@ class Queries:
             rows = f"{table.name} AS {ROW}{joins}{where}"
             by = f" ORDER BY {order}" if order else ""
         else:
-            rows = f"({self._distinct(statement, table, query)}) AS {ROW} WHERE {_FIRST} = 1"
+            rows = f"({self._numbered(statement, table, query)}) AS {ROW} WHERE {_FIRST} = 1"
             by = f" ORDER BY {_PLACE}"
         text = f"SELECT {table.record} FROM {rows}{by}{statement.slice(query.skip, query.take)}"
         return Ready(text, statement.parameters)
@@ -59,18 +59,18 @@ class Queries:
     def _begin(self, model: str) -> tuple[Statement, Table]:
         return Statement(self.tables, self.lowering), self.tables[model]
 
-    def _distinct(
+    def _numbered(
         self, statement: Statement, table: Table, query: Query, source: str = "", on: str = ""
     ) -> str:
-        """The rows of a query, numbered in its order, and among those that agree."""
+        """The rows of a query in its order, numbered; if it is distinct, also among those that agree."""
         joins, order = statement.order(table, query.order)
-        by = f"ORDER BY {order}" if order else ""
+        by = f" ORDER BY {order}" if order else ""
         same = ", ".join(table.columns[f].compared(ROW) for f in query.distinct)
-        first = f"row_number() OVER (PARTITION BY {same} {by}) AS {_FIRST}, " if same else ""
+        first = f"row_number() OVER (PARTITION BY {same}{by}) AS {_FIRST}, " if same else ""
         where = statement.where(on, statement.condition(table, query.where))
         return (
-            f"SELECT {ROW}.*, {first}row_number() OVER ({by}) AS {_PLACE}"
-            f" FROM {table.name} AS {ROW}{source}{joins}{where}"
+            f"SELECT {ROW}.*, {first}row_number() OVER ({by.strip()}) AS {_PLACE}"
+            f" FROM {table.name} AS {ROW}{source}{joins}{where}{by}"
         )
 
     def count(self, query: Query) -> Ready:
@@ -93,9 +93,9 @@ class Queries:
         columns = f"SELECT k.n, {table.record} FROM"
         if query.distinct or ((query.skip or query.take is not None) and self.tables.is_sliced_quickly(link)):
             # For each key by itself.
-            rows = self._distinct(statement, table, query, join, on)
-            first = f" WHERE {_FIRST} = 1" if query.distinct else ""
-            chosen = f"SELECT * FROM ({rows}) AS {ROW}{first} ORDER BY {_PLACE}"
+            chosen = self._numbered(statement, table, query, join, on)
+            if query.distinct:
+                chosen = f"SELECT * FROM ({chosen}) AS {ROW} WHERE {_FIRST} = 1 ORDER BY {_PLACE}"
             chosen += statement.slice(query.skip, query.take)
             text = f"{columns} {source} CROSS JOIN LATERAL ({chosen}) AS {ROW} ORDER BY k.n, {_PLACE}"
             return Ready(text, statement.parameters)
