@@ -130,9 +130,11 @@ class MemoryTransaction(MemoryReader):
                 raise UniqueViolation(model, taken)
             self._put(model, new)
             self._parent_changed(model, old, new)
-        for _, new in updated:
-            self._check(model, new)
-        return [self.rows[model][self._key(model, new)] for _, new in updated]
+        # A record of the model itself may have followed.
+        final = [self.rows[model][self._key(model, new)] for _, new in updated]
+        for record in final:
+            self._check(model, record)
+        return final
 
     def delete(self, model: str, where: Condition) -> int:
         gone = self.select(Query(model=model, where=where))
@@ -184,7 +186,7 @@ class MemoryTransaction(MemoryReader):
             del self.rows[relation.child][self._key(relation.child, child)]
             self._put(relation.child, new)
             self._parent_changed(relation.child, child, new)
-            self._check(relation.child, new)
+            self._check(relation.child, new, changed=key)
 
     def _children(self, relation: Relation, parent: Record) -> list[Record]:
         wanted = self.of(relation.parent, relation.references, parent)
@@ -210,13 +212,15 @@ class MemoryTransaction(MemoryReader):
                 return fields
         return ()
 
-    def _check(self, model: str, record: Record) -> None:
+    def _check(self, model: str, record: Record, changed: Collection[str] | None = None) -> None:
+        """Refuse what may not be.  Where only certain fields changed, nothing else is looked at: the record
+        may be about to go itself."""
         for name, column in self.vocabulary[model].columns.items():
             if not column.field.nullable and column.is_null(column.stored(record)):
                 raise NullViolation(model, [name])
         for relation in self.vocabulary.datamodel.parents(model):
             wanted = self.of(model, relation.fields, record)
-            if wanted is None:
+            if wanted is None or (changed is not None and not set(changed) & set(relation.fields)):
                 continue
             there = self.rows[relation.parent].values()
             if all(self.of(relation.parent, relation.references, r) != wanted for r in there):

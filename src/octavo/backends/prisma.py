@@ -17,7 +17,8 @@ from octavo.backends.sql.queries import Queries, Ready
 from octavo.backends.sql.writes import Writes
 from octavo.backends.violations import Violations
 from octavo.client import Settings
-from octavo.errors import TransactionFailed, UsageError
+from octavo.errors import TransactionFailed, UsageError, ValueOutOfRange
+from octavo.layout.arithmetic import changed
 from octavo.layout.record import Record
 from octavo.postgres.pool import Pool, Session
 from octavo.postgres.url import DatabaseUrl
@@ -177,10 +178,37 @@ class PrismaTransaction(PrismaReader):
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
         computed = [c for c in changes if c.kind not in (ChangeKind.SET, ChangeKind.PUSH)]
-        found = self._records(
-            model, self.schema.writes.update(model, where, changes), [c.field for c in computed]
-        )
+        ready = self.schema.writes.update(model, where, changes)
+        if len(computed) < 2:
+            found = self._records(model, ready, [c.field for c in computed])
+        else:
+            found = self._computed(model, where, ready, computed)
         return self._followed(model, found, {c.field for c in changes})
+
+    def _computed(
+        self, model: str, where: Condition, ready: Ready, changes: Sequence[Change]
+    ) -> list[Record]:
+        """The outcome of an update that computes several fields: PostgreSQL does not say which of them is out
+        of range."""
+        if not self._alone:
+            self._run(model, Ready("SAVEPOINT computed", ()))
+        try:
+            found = self._records(model, ready, [c.field for c in changes])
+        except ValueOutOfRange as error:
+            if not self._alone:
+                self._run(model, Ready("ROLLBACK TO SAVEPOINT computed", ()))
+            columns = self.schema.vocabulary[model].columns
+            for record in self.select(Query(model=model, where=where)):
+                for change in changes:
+                    column = columns[change.field]
+                    try:
+                        changed(column.field, change.kind, column.stored(record), change.value)
+                    except ValueError:
+                        raise ValueOutOfRange(model, [change.field]) from None
+            raise error
+        if not self._alone:
+            self._run(model, Ready("RELEASE SAVEPOINT computed", ()))
+        return found
 
     def _followed(self, model: str, records: list[Record], fields: set[str]) -> list[Record]:
         """Changed records, once more where foreign keys within the model followed the change behind what the
