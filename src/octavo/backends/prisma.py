@@ -262,7 +262,10 @@ class PrismaBackend(PrismaReader):
             transaction = PrismaTransaction(self.schema, session)
             transaction.begin(_ONE_STATE)
             try:
-                return work(transaction)
+                found = work(transaction)
+                # There is nothing to keep, but psycopg drops what it has prepared when it rolls back.
+                transaction.commit()
+                return found
             finally:
                 transaction.rollback()
 
