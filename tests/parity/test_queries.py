@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
+from backends import prisma_backend
 from every_type import datamodel as every_type
 from octavo.backends.prisma import PrismaBackend
 from octavo.client import Client
@@ -23,8 +24,7 @@ from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
 from parity.worlds import Questions, World, values
-from postgres_backend import prisma_backend
-from query.blog import vocabulary as blog
+from query.blog import VOCABULARY
 
 SCHEMAS = ("blog", "0.7", "every type")
 
@@ -33,7 +33,7 @@ SCHEMAS = ("blog", "0.7", "every type")
 def world(schema: str) -> World:
     match schema:
         case "blog":
-            return World(blog(), records=12)
+            return World(VOCABULARY, records=12)
         case "0.7":
             return World(Vocabulary(frozen_schema()), records=8)
     return World(Vocabulary(every_type()), records=25)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import octavo
+from backends import prisma_backend
 from octavo.backends.prisma import PrismaBackend, PrismaReader, PrismaTransaction
 from octavo.client import Client
 from octavo.errors import (
@@ -35,7 +36,6 @@ from octavo.query.plan import TRUE, Change, ChangeKind, Query
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
-from postgres_backend import prisma_backend
 
 HEAD = 'datasource db {\n provider = "postgresql"\n url = ""\n}\n'
 SCHEMA = f"""{HEAD}
