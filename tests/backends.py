@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from memory import MemoryBackend
 from octavo.backends.json import JsonBackend
-from octavo.client import Client
+from octavo.backends.prisma import PrismaBackend, open_backend
+from octavo.client import Client, Settings
 from octavo.layout.layout import layout_for
 from octavo.migrate.scaffold import scaffold
+from octavo.postgres.connection import connect
 from octavo.query.vocabulary import Vocabulary
+from octavo.schema.sql import table_name
 from octavo.store.store import Durability, Store
 
-BACKENDS = ("memory", "json")
+BACKENDS = ("memory", "json", "prisma")
 
 
 def on_memory(vocabulary: Vocabulary) -> Client:
@@ -28,6 +33,19 @@ def on_files(vocabulary: Vocabulary, folder: Path, durability: Durability = "ful
     return Client(JsonBackend(vocabulary, Store.open(folder, layout, durability=durability)), vocabulary)
 
 
-def client(kind: str, vocabulary: Vocabulary, folder: Path) -> Client:
-    """An empty database of one of the :data:`BACKENDS`."""
-    return on_memory(vocabulary) if kind == "memory" else on_files(vocabulary, folder / "data")
+@contextmanager
+def prisma_backend(vocabulary: Vocabulary, url: str) -> Iterator[PrismaBackend]:
+    """A backend on the tables in a database."""
+    settings = Settings(database_url=url, data_dir=Path("nowhere"), layout=None)
+    with closing(open_backend(vocabulary, settings)) as backend:
+        yield backend
+
+
+def emptied(backend: PrismaBackend) -> None:
+    """Delete every row, and let the counters begin anew."""
+    datamodel = backend.schema.vocabulary.datamodel
+    deletes = "; ".join(f"DELETE FROM {table_name(model)}" for model in datamodel.tables)
+    counters = "SELECT setval(seqrelid, seqstart, false) FROM pg_sequence"
+    with connect(backend.pool.url) as connection:
+        # TRUNCATE makes new files.
+        connection.execute(f"SET session_replication_role = replica; {deletes}; {counters}".encode())

@@ -1,14 +1,16 @@
 """The smallest backend that keeps the protocol: dicts of records, copied for each transaction.
 
-It looks at every record for everything, holds uniques and foreign keys by checking all of them after each
-write, and is the model that real backends are compared with.
+It looks at every record for everything, uniques and foreign keys too, and is the model that real backends are
+compared with.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError, ValueOutOfRange
@@ -87,6 +89,10 @@ class MemoryReader:
 class MemoryTransaction(MemoryReader):
     """Changes a copy of the state."""
 
+    def __init__(self, vocabulary: Vocabulary, rows: Rows, counters: dict[tuple[str, str], int]) -> None:
+        super().__init__(vocabulary, rows, counters)
+        self._waiting: deque[Callable[[], None]] = deque()
+
     def insert(
         self,
         model: str,
@@ -98,6 +104,7 @@ class MemoryTransaction(MemoryReader):
         made = []
         for row in rows:
             record = self.vocabulary[model].record(self._counted(model, row))
+            self._check_nulls(model, record)
             taken = self._taken(model, record)
             if taken and skip_duplicates:
                 continue
@@ -105,8 +112,8 @@ class MemoryTransaction(MemoryReader):
                 raise UniqueViolation(model, taken)
             self._put(model, record)
             made.append(record)
-        for record in made:
-            self._check(model, record)
+            self._waiting += [partial(self._point_somewhere, r, record) for r in self._parents(model)]
+        self._settle()
         return made
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
@@ -126,65 +133,87 @@ class MemoryTransaction(MemoryReader):
         for old, _ in updated:
             del self.rows[model][self._key(model, old)]
         for old, new in updated:
-            if taken := self._taken(model, new):
-                raise UniqueViolation(model, taken)
-            self._put(model, new)
-            self._parent_changed(model, old, new)
-        for _, new in updated:
-            self._check(model, new)
+            self._replaced(model, old, new)
+        self._settle()
         return [self.rows[model][self._key(model, new)] for _, new in updated]
 
     def delete(self, model: str, where: Condition) -> int:
         gone = self.select(Query(model=model, where=where))
-        self._delete(model, gone)
+        self._remove(model, gone)
+        self._settle()
         return len(gone)
 
-    def _delete(self, model: str, gone: Sequence[Record]) -> None:
+    # What PostgreSQL's triggers do: they wait until the rows of their statement are changed, first those on
+    # the records that point at a row, then those on what it points at; what they change queues up behind.
+
+    def _settle(self) -> None:
+        while self._waiting:
+            self._waiting.popleft()()
+
+    def _remove(self, model: str, gone: Sequence[Record]) -> None:
         for record in gone:
             del self.rows[model][self._key(model, record)]
         for record in gone:
             for relation in self.vocabulary.datamodel.children(model):
-                children = self._children(relation, record)
-                if not children:
-                    continue
-                if relation.on_delete is Action.CASCADE:
-                    self._delete(relation.child, children)
-                elif relation.on_delete in (Action.SET_NULL, Action.SET_DEFAULT):
-                    self._set_null(relation, record)
-                else:
+                self._waiting.append(partial(self._act, relation, relation.on_delete, record, None))
+
+    def _replaced(self, model: str, old: Record, new: Record) -> None:
+        """Put a record in the place of one that is out of it already."""
+        self._check_nulls(model, new)
+        if taken := self._taken(model, new):
+            raise UniqueViolation(model, taken)
+        self._put(model, new)
+        for relation in self.vocabulary.datamodel.children(model):
+            if self.of(model, relation.references, old) != self.of(model, relation.references, new):
+                self._waiting.append(partial(self._act, relation, relation.on_update, old, new))
+        for relation in self._parents(model):
+            if self.of(model, relation.fields, old) != self.of(model, relation.fields, new):
+                self._waiting.append(partial(self._point_somewhere, relation, new))
+
+    def _act(self, relation: Relation, action: Action, old: Record, new: Record | None) -> None:
+        """Let those that pointed at a record follow it, or do without it."""
+        children = self._children(relation, old)
+        if not children:
+            return
+        match action:
+            case Action.CASCADE:
+                if new is None:
+                    self._remove(relation.child, children)
+                    return
+                key = self.vocabulary[relation.parent].getter(relation.references)(new)
+                self._point(relation, children, key)
+            case Action.SET_NULL:
+                columns = self.vocabulary[relation.child].columns
+                self._point(relation, children, tuple(columns[f].null for f in relation.fields))
+            case Action.SET_DEFAULT:
+                raise UsageError("the model backend has no SetDefault")
+            case _:
+                if action is Action.RESTRICT or not self._is_there(relation, children[0]):
                     raise ForeignKeyViolation(relation.child, relation.fields)
 
-    def _parent_changed(self, model: str, old: Record, new: Record) -> None:
-        for relation in self.vocabulary.datamodel.children(model):
-            if self.of(model, relation.references, old) == self.of(model, relation.references, new):
-                continue
-            children = self._children(relation, old)
-            if not children:
-                continue
-            if relation.on_update is Action.CASCADE:
-                key = self.vocabulary[model].getter(relation.references)(new)
-                self._point(relation, children, dict(zip(relation.fields, key, strict=True)))
-            elif relation.on_update in (Action.SET_NULL, Action.SET_DEFAULT):
-                self._set_null(relation, old)
-            else:
-                raise ForeignKeyViolation(relation.child, relation.fields)
-
-    def _set_null(self, relation: Relation, parent: Record) -> None:
-        if relation.on_delete is Action.SET_DEFAULT:
-            raise UsageError("the model backend has no SetDefault")
-        columns = self.vocabulary[relation.child].columns
-        nothing = {f: columns[f].null for f in relation.fields}
-        self._point(relation, self._children(relation, parent), nothing)
-
-    def _point(self, relation: Relation, children: list[Record], key: dict[str, Any]) -> None:
+    def _point(self, relation: Relation, children: list[Record], key: tuple[Any, ...]) -> None:
         terms = self.vocabulary[relation.child]
         for child in children:
-            values = {name: c.stored(child) for name, c in terms.columns.items()} | key
-            new = terms.record(values)
+            values = {name: c.stored(child) for name, c in terms.columns.items()}
+            new = terms.record(values | dict(zip(relation.fields, key, strict=True)))
             del self.rows[relation.child][self._key(relation.child, child)]
-            self._put(relation.child, new)
-            self._parent_changed(relation.child, child, new)
-            self._check(relation.child, new)
+            self._replaced(relation.child, child, new)
+
+    def _point_somewhere(self, relation: Relation, record: Record) -> None:
+        """Refuse a record that points at nothing, as it is by now."""
+        current = self.rows[relation.child].get(self._key(relation.child, record))
+        if current is not None and not self._is_there(relation, current):
+            raise ForeignKeyViolation(relation.child, relation.fields)
+
+    def _is_there(self, relation: Relation, child: Record) -> bool:
+        wanted = self.of(relation.child, relation.fields, child)
+        there = self.rows[relation.parent].values()
+        return wanted is None or any(
+            self.of(relation.parent, relation.references, r) == wanted for r in there
+        )
+
+    def _parents(self, model: str) -> list[Relation]:
+        return list(self.vocabulary.datamodel.parents(model))
 
     def _children(self, relation: Relation, parent: Record) -> list[Record]:
         wanted = self.of(relation.parent, relation.references, parent)
@@ -210,17 +239,10 @@ class MemoryTransaction(MemoryReader):
                 return fields
         return ()
 
-    def _check(self, model: str, record: Record) -> None:
+    def _check_nulls(self, model: str, record: Record) -> None:
         for name, column in self.vocabulary[model].columns.items():
             if not column.field.nullable and column.is_null(column.stored(record)):
                 raise NullViolation(model, [name])
-        for relation in self.vocabulary.datamodel.parents(model):
-            wanted = self.of(model, relation.fields, record)
-            if wanted is None:
-                continue
-            there = self.rows[relation.parent].values()
-            if all(self.of(relation.parent, relation.references, r) != wanted for r in there):
-                raise ForeignKeyViolation(model, relation.fields)
 
     def _counted(self, model: str, row: Mapping[str, Any]) -> dict[str, Any]:
         values = dict(row)

@@ -129,6 +129,15 @@ def test_json_filters(documents: Client, where: Any, found: str) -> None:
     assert emails(documents, where={"meta": where}, order_by={"email": "asc"}) == found
 
 
+def test_what_is_no_such_array_is_false_and_what_is_not_there_is_unknown(documents: Client) -> None:
+    for operator in ("array_starts_with", "array_ends_with", "array_contains"):
+        where = {"NOT": {"meta": {"path": ["l"], operator: "nothing"}}}
+        assert emails(documents, where=where, order_by={"email": "asc"}) == "ab"
+        where = {"NOT": {"meta": {"path": ["k"], operator: "nothing"}}}
+        assert emails(documents, where=where, order_by={"email": "asc"}) == "ab"
+    assert emails(documents, where={"meta": {"array_contains": JsonNull}}) == ""
+
+
 @pytest.fixture
 def writers(people: Client) -> Client:
     """a has two posts and a profile, b one post, c a boss; d nothing."""

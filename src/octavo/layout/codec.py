@@ -84,7 +84,7 @@ class Codec:
         self._careful.carefully(text)
         found = Members(text)
         values = [
-            _value(f, column, found.get(f.name))
+            value_of(f, column, found.get(f.name))
             for f, column in self.shape.columns
             if f.name in self.place.model.key.field_names
         ]
@@ -94,7 +94,7 @@ class Codec:
         """The record of members that are known to be sound."""
         values: dict[str, Any] = {}
         for f, column in self.shape.columns:
-            values[attribute(f)] = _value(f, column, found.get(f.name))
+            values[attribute(f)] = value_of(f, column, found.get(f.name))
             found.take_span(f.name)
         for child in self.children:
             span = found.take_span(child.place.array)
@@ -255,7 +255,7 @@ def _line(depth: int | None, more: int) -> bytes:
     return b"" if depth is None else b"\n" + b"  " * (depth + more)
 
 
-def _value(field: ScalarField, column: ColumnType, raw: bytes | None) -> Any:
+def value_of(field: ScalarField, column: ColumnType, raw: bytes | None) -> Any:
     """The stored form of a member that is known to be sound."""
     if raw is None:
         return UNSET

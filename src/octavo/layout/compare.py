@@ -73,7 +73,8 @@ def null_of(field: ScalarField) -> Any:
 
 
 def lower(text: str) -> str:
-    """The lower case of each character by itself, as PostgreSQL's ``lower`` has it under a Unicode locale."""
+    """The lower case of each character by itself (Unicode's simple mapping), as PostgreSQL's ``lower`` has it
+    in the collation ``pg_c_utf8``."""
     if text.isascii():
         return text.lower()
     return "".join(_lower(c) for c in text)
@@ -81,8 +82,8 @@ def lower(text: str) -> str:
 
 @lru_cache(4096)
 def _lower(character: str) -> str:
-    found = character.lower()
-    return found if len(found) == 1 else character
+    # Of all characters only İ has more than one in its full mapping, of which the simple one is the first.
+    return character.lower()[0]
 
 
 def _float_key(raw: msgspec.Raw) -> tuple[bool, float]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.types import column_type
-from octavo.schema.datamodel import Model, ScalarField, ScalarKind
+from octavo.schema.datamodel import Datamodel, Model, ScalarField, ScalarKind
 from octavo.schema.sql import literal, native_type, quote, table_name
 
 CUT, BREAK = b"\x02", b"\x03"
@@ -164,7 +164,7 @@ class _Writer:
         elif place.kind is Kind.FILE:
             parts.append(literal(f'{comma}"_version"{colon}{VERSION}'))
         for f in place.fields:
-            parts += self.member(f, alias, f'{comma}"{f.name}"{colon}')
+            parts += member(self.layout.datamodel, f, alias, f'{comma}"{f.name}"{colon}')
         for number, child in enumerate(self.layout.embedded(place.model.name)):
             joined = self.embed(child, place, alias, f"e{number}", depth + 1)
             parts += [literal(f'{comma}"{child.array}"{colon}'), f"coalesce({joined}, '[]')"]
@@ -175,20 +175,8 @@ class _Writer:
         if parts[0].startswith("'"):
             parts[0] = "'{" + inner + parts[0][1 + len(comma) :]
         else:
-            parts = [literal("{" + inner), f"substr({_concat(parts)}, {len(comma) + 1})"]
-        return _concat([*parts, literal(self.line(depth) + "}")])
-
-    def member(self, field: ScalarField, alias: str, opening: str) -> list[str]:
-        column = _column(alias, field)
-        kind = column_type(field, self.layout.datamodel)
-        if not field.nullable:
-            return [literal(opening), kind.json_sql(column)]
-        if field.is_json and not field.is_list:
-            # NULL is left out, since null is JSON's own.
-            return [
-                f"CASE WHEN {column} IS NOT NULL THEN concat({literal(opening)}, {kind.json_sql(column)}) END"
-            ]
-        return [literal(opening), kind.nullable_sql(column)]
+            parts = [literal("{" + inner), f"substr({concat(parts)}, {len(comma) + 1})"]
+        return concat([*parts, literal(self.line(depth) + "}")])
 
     def embed(self, child: Place, parent: Place, alias: str, name: str, depth: int) -> str:
         """Joins the child's records, gathered by parent, and gives the expression of their array."""
@@ -225,7 +213,22 @@ class _Writer:
         ]
 
 
-def _concat(parts: Sequence[str]) -> str:
+def member(datamodel: Datamodel, field: ScalarField, alias: str, opening: str) -> list[str]:
+    """The SQL of a field's member in its record, behind ``opening`` (a separator and its key), in parts for
+    :func:`concat`."""
+    column = _column(alias, field)
+    kind = column_type(field, datamodel)
+    if not field.nullable:
+        return [literal(opening), kind.json_sql(column)]
+    if field.is_json and not field.is_list:
+        # NULL is left out, since null is JSON's own.
+        return [
+            f"CASE WHEN {column} IS NOT NULL THEN concat({literal(opening)}, {kind.json_sql(column)}) END"
+        ]
+    return [literal(opening), kind.nullable_sql(column)]
+
+
+def concat(parts: Sequence[str]) -> str:
     """One expression of all parts, neighbouring literals as one, in calls that PostgreSQL can take."""
     merged: list[str] = []
     for part in parts:

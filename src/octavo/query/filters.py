@@ -247,9 +247,9 @@ class Filters:
             if name in _JSON_STRING:
                 operand: Any = inner.value(text, given)
             else:
-                wrapped = (
-                    [given] if name == "array_contains" and not isinstance(given, list | tuple) else given
-                )
+                wrapped = given
+                if name == "array_contains" and not isinstance(given, list | tuple):
+                    wrapped = [None if given is JsonNull else given]
                 operand = inner.value(_json_operand, wrapped)
             parts.append(JsonTest(column.name, path, JsonOperator(name), operand, insensitive))
         return both(*parts)

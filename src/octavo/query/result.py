@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from octavo.layout.record import Record, model_of
+from octavo.layout.record import Record, model_of, stored_value
 
 _MASK = "…"
 _SHOWN = 120
@@ -70,9 +70,7 @@ class Result:
         return {name: _plain(value) for name, value in _items(self)}
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Result) or model_of(_record(self)) is not model_of(_record(other)):
-            return False
-        return dict(_items(self)) == dict(_items(other))
+        return isinstance(other, Result) and _compared(self) == _compared(other)
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -93,6 +91,15 @@ def _items(result: Result) -> Iterator[tuple[str, Any]]:
     for name in object.__getattribute__(result, "_0fields"):
         yield name, getattr(record, name)
     yield from object.__getattribute__(result, "_0related").items()
+
+
+def _compared(result: Result) -> tuple[Any, ...]:
+    """What results are equal by: as records, by stored values, which unlike Python's are equal to themselves
+    (NaN)."""
+    record = _record(result)
+    fields = object.__getattribute__(result, "_0fields")
+    shown = {name: stored_value(record, model_of(record).scalar(name)) for name in fields}
+    return type(record), shown, object.__getattribute__(result, "_0related")
 
 
 def _texts(result: Result) -> Iterator[tuple[str, str]]:

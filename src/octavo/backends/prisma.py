@@ -1,0 +1,324 @@
+"""The data in PostgreSQL: each call of the protocol is one statement, which PostgreSQL answers with records
+as JSON, the same that the files hold."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+
+from octavo.backends.sql.columns import Tables
+from octavo.backends.sql.lowering import Lowering
+from octavo.backends.sql.queries import Queries, Ready
+from octavo.backends.sql.writes import Writes
+from octavo.backends.violations import Violations
+from octavo.client import Settings
+from octavo.errors import TransactionFailed, UsageError, ValueOutOfRange
+from octavo.layout.arithmetic import changed
+from octavo.layout.record import Record
+from octavo.postgres.pool import Pool, Session
+from octavo.postgres.url import DatabaseUrl
+from octavo.query.plan import Change, ChangeKind, Condition, Link, OneOf, Or, Query, equals
+from octavo.query.protocol import Key
+from octavo.query.vocabulary import Vocabulary
+from octavo.schema.datamodel import Action
+
+T = TypeVar("T")
+
+_WRITES = "ISOLATION LEVEL READ COMMITTED READ WRITE"
+_ONE_STATE = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_SINCE_TRANSACTION_TIMEOUT = 170000
+"""the server's version"""
+
+Row = tuple[bytes, ...]
+
+
+class Schema:
+    """What is made of a Datamodel once: its tables in SQL, its statements, its errors."""
+
+    def __init__(self, vocabulary: Vocabulary, url: DatabaseUrl, lowering: Lowering) -> None:
+        self.vocabulary = vocabulary
+        self.tables = Tables(vocabulary)
+        self.queries = Queries(self.tables, lowering)
+        self.writes = Writes(self.tables, lowering)
+        self.violations = Violations(vocabulary.datamodel, url)
+
+
+class PrismaReader:
+    """The reading half of the protocol, on whatever runs statements."""
+
+    def __init__(self, schema: Schema) -> None:
+        self.schema = schema
+
+    def _run(self, model: str, ready: Ready, computed: Sequence[str] = ()) -> tuple[list[Row], int]:
+        """The rows of a statement's answer, as PostgreSQL's text, and how many it was about.
+
+        Raises what a violation or a failure is called here; ``computed`` are fields that it computes.
+        """
+        raise NotImplementedError
+
+    def _records(self, model: str, ready: Ready, computed: Sequence[str] = ()) -> list[Record]:
+        rows, _ = self._run(model, ready, computed)
+        return self.schema.tables[model].decode([row[0] for row in rows]) if rows else []
+
+    def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
+        found = self._records(model, self.schema.queries.find(model, fields, values))
+        return found[0] if found else None
+
+    def select(self, query: Query) -> list[Record]:
+        return self._records(query.model, self.schema.queries.select(query))
+
+    def related(self, query: Query, link: Link, keys: Sequence[Key]) -> list[list[Record]]:
+        groups: list[list[Record]] = [[] for _ in keys]
+        if not keys:
+            return groups
+        rows, _ = self._run(link.target, self.schema.queries.related(query, link, keys))
+        records = self.schema.tables[link.target].decode([row[1] for row in rows])
+        for row, record in zip(rows, records, strict=True):
+            groups[int(row[0]) - 1].append(record)
+        return groups
+
+    def count(self, query: Query) -> int:
+        rows, _ = self._run(query.model, self.schema.queries.count(query))
+        return int(rows[0][0])
+
+    def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
+        numbers = [0 for _ in keys]
+        if keys:
+            rows, _ = self._run(link.target, self.schema.queries.count_related(link, where, keys))
+            for number, count in rows:
+                numbers[int(number) - 1] = int(count)
+        return numbers
+
+
+class PrismaTransaction(PrismaReader):
+    """What runs on one connection, until it ends.
+
+    ``deadline`` is the moment (of ``time.monotonic``) after which nothing more is done or kept; ``alone``: no
+    transaction was begun, since the one write to come can commit by itself.  Threads may share a transaction:
+    their statements follow one another, and none comes behind its end.
+    """
+
+    def __init__(
+        self, schema: Schema, session: Session, *, deadline: float | None = None, alone: bool = False
+    ) -> None:
+        super().__init__(schema)
+        self.session, self._deadline, self._alone = session, deadline, alone
+        self._lock = threading.Lock()
+        self._ended = False
+
+    def _run(self, model: str, ready: Ready, computed: Sequence[str] = ()) -> tuple[list[Row], int]:
+        with self._lock:
+            self._check()
+            try:
+                return execute(self.session, ready)
+            except psycopg.Error as error:
+                raised = self._late() or self.schema.violations.error(error, model, computed)
+                # The cause would repeat values of rows.
+                raise raised from None
+
+    def _check(self) -> None:
+        if self._ended:
+            raise TransactionFailed("the transaction has ended; nothing more can be done in it")
+        if late := self._late():
+            raise late
+
+    def _late(self) -> TransactionFailed | None:
+        if self._deadline is None or time.monotonic() < self._deadline:
+            return None
+        return TransactionFailed("the transaction ran out of time; nothing of it is kept")
+
+    def begin(self, mode: str, settings: Sequence[tuple[str, str]] = ()) -> None:
+        """Begin a transaction, with settings for it alone."""
+        self._alone = False
+        try:
+            self.session.begin(mode, settings)
+        except psycopg.Error as error:
+            raise self.schema.violations.error(error, "") from None
+
+    def commit(self) -> None:
+        """Keep everything.  Raises TransactionFailed, and keeps nothing, if it is too late for that or a
+        statement had failed."""
+        with self._lock:
+            self._check()
+            self._ended = True
+            if self._alone:
+                return
+            try:
+                kept = self.session.commit()
+            except psycopg.Error as error:
+                raise self.schema.violations.error(error, "") from None
+            if not kept:
+                raise TransactionFailed("the transaction had failed; nothing of it is kept")
+
+    def rollback(self) -> None:
+        """Keep nothing."""
+        with self._lock:
+            if not self._ended:
+                self._ended = True
+                if not self._alone:
+                    self.session.rollback()
+
+    def insert(
+        self,
+        model: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        skip_duplicates: bool = False,
+        known_new: Collection[str] = (),
+    ) -> list[Record]:
+        statements = list(self.schema.writes.insert(model, rows, skip_duplicates=skip_duplicates))
+        if len(statements) > 1 and self._alone:
+            self.begin(_WRITES)
+        return [record for ready in statements for record in self._records(model, ready)]
+
+    def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
+        computed = [c for c in changes if c.kind not in (ChangeKind.SET, ChangeKind.PUSH)]
+        ready = self.schema.writes.update(model, where, changes)
+        if len(computed) < 2:
+            found = self._records(model, ready, [c.field for c in computed])
+        else:
+            found = self._computed(model, where, ready, computed)
+        return self._followed(model, found, {c.field for c in changes})
+
+    def _computed(
+        self, model: str, where: Condition, ready: Ready, changes: Sequence[Change]
+    ) -> list[Record]:
+        """The outcome of an update that computes several fields: PostgreSQL does not say which of them is out
+        of range."""
+        if not self._alone:
+            self._run(model, Ready("SAVEPOINT computed", ()))
+        try:
+            found = self._records(model, ready, [c.field for c in changes])
+        except ValueOutOfRange as error:
+            if not self._alone:
+                self._run(model, Ready("ROLLBACK TO SAVEPOINT computed", ()))
+            columns = self.schema.vocabulary[model].columns
+            for record in self.select(Query(model=model, where=where)):
+                for change in changes:
+                    column = columns[change.field]
+                    try:
+                        changed(column.field, change.kind, column.stored(record), change.value)
+                    except ValueError:
+                        raise ValueOutOfRange(model, [change.field]) from None
+            raise error
+        if not self._alone:
+            self._run(model, Ready("RELEASE SAVEPOINT computed", ()))
+        return found
+
+    def _followed(self, model: str, records: list[Record], fields: set[str]) -> list[Record]:
+        """Changed records, once more where foreign keys within the model followed the change behind what the
+        statement saw."""
+        own = (r for r in self.schema.vocabulary.datamodel.children(model) if r.child == model)
+        follow = any(r.on_update is not Action.NO_ACTION and fields & set(r.references) for r in own)
+        if not follow or not records:
+            return records
+        terms = self.schema.vocabulary[model]
+        keys = [terms.key_of(record) for record in records]
+        if len(terms.key) == 1:
+            return self.select(Query(model=model, where=OneOf(terms.key[0], tuple(k[0] for k in keys))))
+        return self.select(Query(model=model, where=Or(tuple(equals(terms.key, key) for key in keys))))
+
+    def delete(self, model: str, where: Condition) -> int:
+        return self._run(model, self.schema.writes.delete(model, where))[1]
+
+
+class PrismaBackend(PrismaReader):
+    """A database, over a pool of connections."""
+
+    def __init__(self, vocabulary: Vocabulary, url: DatabaseUrl) -> None:
+        super().__init__(Schema(vocabulary, url, Lowering(self._ask)))
+        self.pool = Pool(url)
+
+    def _ask(self, query: str, parameters: Sequence[str]) -> Any:
+        # Whoever asks may hold the only connection that the pool has.
+        with closing(Session(self.pool.url)) as session:
+            rows, _ = self._alone(session, "", Ready(query, parameters))
+        return rows[0][0].decode() if rows else None
+
+    def _run(self, model: str, ready: Ready, computed: Sequence[str] = ()) -> tuple[list[Row], int]:
+        with self.pool.session() as session:
+            return self._alone(session, model, ready)
+
+    def _alone(self, session: Session, model: str, ready: Ready) -> tuple[list[Row], int]:
+        """Run a reading statement by itself."""
+        try:
+            if not session.pooled:
+                return execute(session, ready)
+            session.begin(_ONE_STATE)
+            try:
+                return execute(session, ready)
+            finally:
+                session.rollback()
+        except psycopg.Error as error:
+            raise self.schema.violations.error(error, model) from None
+
+    def read(self, work: Callable[[PrismaReader], T]) -> T:
+        with self.pool.session() as session:
+            transaction = PrismaTransaction(self.schema, session)
+            transaction.begin(_ONE_STATE)
+            try:
+                found = work(transaction)
+                # There is nothing to keep, but psycopg drops what it has prepared when it rolls back.
+                transaction.commit()
+                return found
+            finally:
+                transaction.rollback()
+
+    @contextmanager
+    def transaction(
+        self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
+    ) -> Iterator[PrismaTransaction]:
+        with self.pool.session(max_wait) as session:
+            deadline = None if timeout is None else time.monotonic() + timeout
+            alone = single and deadline is None and not session.pooled
+            transaction = PrismaTransaction(self.schema, session, deadline=deadline, alone=alone)
+            if not alone:
+                transaction.begin(_WRITES, _timeouts(session, timeout))
+            try:
+                yield transaction
+                transaction.commit()
+            finally:
+                transaction.rollback()
+
+    def close(self) -> None:
+        self.pool.close()
+
+
+def _timeouts(session: Session, timeout: float | None) -> list[tuple[str, str]]:
+    """What makes the server end a transaction that nobody ends in time, so that its locks go."""
+    if timeout is None:
+        return []
+    value = f"{max(1, int(timeout * 1000))}ms"
+    if session.connection.info.server_version >= _SINCE_TRANSACTION_TIMEOUT:
+        return [("transaction_timeout", value)]
+    return [("statement_timeout", value), ("idle_in_transaction_session_timeout", value)]
+
+
+def execute(session: Session, ready: Ready) -> tuple[list[Row], int]:
+    """Run one statement: the rows of its answer as PostgreSQL's text, none of them NULL, and how many rows
+    it was about."""
+    cursor = session.cursor
+    cursor.execute(ready.text.encode(), ready.parameters)
+    result = cursor.pgresult
+    assert result is not None
+    value, columns = result.get_value, range(result.nfields)
+    rows = [tuple(value(row, column) or b"" for column in columns) for row in range(result.ntuples)]
+    return rows, cursor.rowcount
+
+
+def open_backend(vocabulary: Vocabulary, settings: Settings) -> PrismaBackend:
+    """The database at ``settings.database_url``.  Connects when it is first needed.
+
+    Raises UsageError if no URL is given, or if the schema leaves its foreign keys to Prisma's client
+    (``relationMode = "prisma"``), where nothing in the database would keep them.
+    """
+    if not settings.database_url:
+        raise UsageError("DATABASE_URL is not set", hint="DATA_BACKEND=json needs none")
+    if vocabulary.datamodel.datasource.relation_mode == "prisma":
+        raise UsageError('relationMode = "prisma" leaves foreign keys unguarded; only "foreignKeys" works')
+    return PrismaBackend(vocabulary, DatabaseUrl.parse(settings.database_url))

@@ -1,0 +1,1 @@
+"""A plan as SQL: columns, conditions, queries, writes.  Values are parameters, always; names are quoted."""

@@ -1,0 +1,197 @@
+"""How SQL speaks of a model: its table, and each column with the ways to write, compare and order it.
+
+A value goes to PostgreSQL as the text that it would print itself (:mod:`octavo.layout.types`), and is cast
+there to the column's type without its length, so that a text to compare with is not cut to fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec.structs import replace
+
+from octavo.errors import DriftError
+from octavo.layout.codec import value_of
+from octavo.layout.fold import concat, member
+from octavo.layout.rawjson import Members
+from octavo.layout.record import Record
+from octavo.layout.types import array_text, column_type, string_text
+from octavo.query.plan import Link
+from octavo.query.vocabulary import Column, Terms, Vocabulary
+from octavo.schema.datamodel import Arity, Datamodel, IndexKind, ScalarField, ScalarKind
+from octavo.schema.ddl import SQL_NAMES
+from octavo.schema.sql import literal, native_type, qualified, quote, table_name
+
+ROW = "t0"
+"""the alias of the record that a statement is about"""
+
+Parameter: TypeAlias = str | None
+"""A value as PostgreSQL's text; None is NULL."""
+
+_WITHOUT_LENGTH = {"Char": "bpchar", "VarChar": "varchar", "Bit": 'pg_catalog."bit"', "VarBit": "varbit"}
+"""types whose plain name would mean one character or bit, or that are named otherwise without a length"""
+_COMPARED_AS = {"Money": "numeric", "Json": "jsonb", "Xml": "text"}
+"""what is compared as another type: money rounds what it is compared with, the others cannot compare"""
+_COLLATED = ("Text", "VarChar", "Char", "Xml")
+
+
+class SqlColumn:
+    """One column in SQL.  Methods that take ``of`` take the alias of its row."""
+
+    def __init__(self, column: Column, datamodel: Datamodel) -> None:
+        field = column.field
+        self.column, self.field, self.quoted = column, field, quote(field.column)
+        self.native = native_type(field).name if field.kind is ScalarKind.SCALAR else ""
+        self.element_type = _type_name(field, datamodel)
+        brackets = "[]" if field.is_list else ""
+        self.type = self.element_type + brackets
+        """what a value to be stored is cast to"""
+        self.operand_element = _COMPARED_AS.get(self.native, self.element_type)
+        self.operand_type = self.operand_element + brackets
+        """what a value to compare with is cast to"""
+        self._text = column_type(field, datamodel).text
+        one = replace(field, arity=Arity.REQUIRED) if field.is_list else field
+        self._element_text = column_type(one, datamodel).text
+        self._plain = not field.is_list and self._text is string_text
+
+    def of(self, alias: str) -> str:
+        """The column itself."""
+        return f"{alias}.{self.quoted}"
+
+    def compared(self, alias: str) -> str:
+        """What is compared with a value of :attr:`operand_type`."""
+        column = self.of(alias)
+        return column if self.operand_type == self.type else f"{column}::{self.operand_type}"
+
+    def collated(self, expression: str) -> str:
+        """What orders text by its bytes."""
+        return f'{expression} COLLATE "C"' if self.native in _COLLATED else expression
+
+    def text(self, alias: str) -> str:
+        """Its text to search in, with the blanks that pad it."""
+        column = self.of(alias)
+        if self.native == "Char":
+            # A cast to text would drop them.
+            return f"CASE WHEN {column} IS NOT NULL THEN concat({column}) END"
+        return f"{column}::text"
+
+    def parameter(self, stored: Any) -> Parameter:
+        """A value in stored form."""
+        if self.column.is_null(stored):
+            return None
+        if self._plain:
+            return stored  # type: ignore[no-any-return]
+        return self._text(stored).decode()
+
+    def operand(self, stored: Any) -> str:
+        """A value to compare with; of a list column, an element's."""
+        return stored if self._plain else self._element_text(stored).decode()
+
+    def operands(self, values: Sequence[Any]) -> str:
+        """Several of these as one array."""
+        if self._plain:
+            return array([value.encode() for value in values])
+        return array([self._element_text(value) for value in values])
+
+
+def array(values: Sequence[bytes | None]) -> str:
+    """An array of PostgreSQL's texts as a parameter."""
+    return array_text(list(values)).decode()
+
+
+def _type_name(field: ScalarField, datamodel: Datamodel) -> str:
+    if field.kind is ScalarKind.UNSUPPORTED:
+        return field.type
+    if field.kind is ScalarKind.ENUM:
+        enum = datamodel.enum(field.type)
+        return qualified(enum.schema, enum.type)
+    native = native_type(field).name
+    return _WITHOUT_LENGTH.get(native) or SQL_NAMES[native].lower()
+
+
+class Table:
+    """One model, view or join table in SQL."""
+
+    def __init__(self, terms: Terms, datamodel: Datamodel) -> None:
+        self.terms, self.model, self.datamodel = terms, terms.model, datamodel
+        self.name = table_name(terms.model)
+        self.columns = {name: SqlColumn(column, datamodel) for name, column in terms.columns.items()}
+        self._decoder = msgspec.json.Decoder(list[terms.type])  # type: ignore[name-defined]
+
+    @cached_property
+    def record(self) -> str:
+        """The record in the row :data:`ROW` as JSON: the line of a log that it would be."""
+        parts = [literal(f'{{"_model":"{self.model.name}"')]
+        for field in self.model.scalars:
+            parts += member(self.datamodel, field, ROW, f',"{field.name}":')
+        return concat([*parts, literal("}")])
+
+    def decode(self, rows: Sequence[bytes]) -> list[Record]:
+        """Records from what :attr:`record` gives.  Raises DriftError for what the schema does not allow."""
+        try:
+            found: list[Record] = self._decoder.decode(b"[%b]" % b",".join(rows))
+        except RecursionError:
+            return [self._deep(row) for row in rows]
+        except msgspec.MsgspecError as error:
+            raise DriftError(
+                f"{self.model.name}: a record in the database is not what the schema says",
+                hint="compare the database with the schema: octavo schema check",
+            ) from error
+        return found
+
+    def _deep(self, row: bytes) -> Record:
+        """A record with a Json value that is nested deeper than the decoder goes."""
+        found = Members(row)
+        kinds = {f.name: (f, column_type(f, self.datamodel)) for f in self.model.scalars}
+        return self.terms.record({name: value_of(*kinds[name], found.get(name)) for name in kinds})
+
+    def has_index(self, fields: Sequence[str]) -> bool:
+        """Whether an index leads straight to the rows with certain values of these fields."""
+        wanted = set(fields)
+        return any(
+            set(index.field_names[: len(wanted)]) == wanted
+            for index in self.model.all_indexes
+            if index.kind is not IndexKind.NORMAL or index.algorithm in (None, "BTree", "Hash")
+        )
+
+
+class Tables:
+    """Every model's table, made when it is first asked for."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self._tables: dict[str, Table] = {}
+
+    def __getitem__(self, model: str) -> Table:
+        found = self._tables.get(model)
+        if found is None:
+            table = Table(self.vocabulary[model], self.vocabulary.datamodel)
+            found = self._tables.setdefault(model, table)
+        return found
+
+    def is_sliced_quickly(self, link: Link) -> bool:
+        """Whether the records linked to one record are found by an index."""
+        if link.join:
+            return self[link.join].has_index((link.near,))
+        return self[link.target].has_index(link.references)
+
+    def linked(self, link: Link, near: Callable[[str], str], far: str, join: str) -> tuple[str, str]:
+        """How the rows of ``link.target`` under the alias ``far`` are found: what joins them (empty, or a
+        JOIN with the join table under the alias ``join``), and the condition.
+
+        ``near`` gives the expression of a field of ``link.model``.
+        """
+        target = self[link.target]
+        if not link.join:
+            pairs = zip(link.fields, link.references, strict=True)
+            return "", " AND ".join(f"{target.columns[r].of(far)} = {near(f)}" for f, r in pairs)
+        rows = self[link.join]
+        [own], [other] = link.fields, link.references
+        joined = (
+            f" JOIN {rows.name} AS {join}"
+            f" ON {rows.columns[link.far].of(join)} = {target.columns[other].of(far)}"
+        )
+        return joined, f"{rows.columns[link.near].of(join)} = {near(own)}"

@@ -1,0 +1,145 @@
+"""Reading statements: look-ups, queries, and the records or numbers linked to many keys at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from octavo.backends.sql.columns import ROW, Parameter, Table, Tables
+from octavo.backends.sql.lowering import Lowering
+from octavo.backends.sql.statement import Statement
+from octavo.query.plan import Condition, Link, Query
+from octavo.query.protocol import Key
+
+_PLACE, _FIRST, _KEY = '"0place"', '"0first"', '"0key"'
+"""columns beside a row's own: its place in the order, its place among those that count once, and its key's"""
+
+
+class Ready(NamedTuple):
+    """A statement that can be run."""
+
+    text: str
+    parameters: Sequence[Parameter]
+
+
+class Queries:
+    """Makes the reading statements of one datamodel."""
+
+    def __init__(self, tables: Tables, lowering: Lowering) -> None:
+        self.tables, self.lowering = tables, lowering
+        self._find = lru_cache(None)(self._find_text)
+
+    def find(self, model: str, fields: tuple[str, ...], values: Key) -> Ready:
+        """The record with these values of a key; a row is its JSON."""
+        columns = self.tables[model].columns
+        parameters = [columns[f].operand(v) for f, v in zip(fields, values, strict=True)]
+        return Ready(self._find(model, fields), parameters)
+
+    def _find_text(self, model: str, fields: tuple[str, ...]) -> str:
+        table = self.tables[model]
+        columns = [table.columns[f] for f in fields]
+        equal = [f"{c.compared(ROW)} = ${n}::{c.operand_type}" for n, c in enumerate(columns, 1)]
+        return f"SELECT {table.record} FROM {table.name} AS {ROW} WHERE {' AND '.join(equal)}"
+
+    def select(self, query: Query) -> Ready:
+        """The records of a query; a row is a record's JSON."""
+        statement, table = self._begin(query.model)
+        if not query.distinct:
+            joins, order = statement.order(table, query.order)
+            where = statement.where(statement.condition(table, query.where))
+            rows = f"{table.name} AS {ROW}{joins}{where}"
+            by = f" ORDER BY {order}" if order else ""
+        else:
+            rows = f"({self._numbered(statement, table, query)}) AS {ROW} WHERE {_FIRST} = 1"
+            by = f" ORDER BY {_PLACE}"
+        text = f"SELECT {table.record} FROM {rows}{by}{statement.slice(query.skip, query.take)}"
+        return Ready(text, statement.parameters)
+
+    def _begin(self, model: str) -> tuple[Statement, Table]:
+        return Statement(self.tables, self.lowering), self.tables[model]
+
+    def _numbered(
+        self, statement: Statement, table: Table, query: Query, source: str = "", on: str = ""
+    ) -> str:
+        """The rows of a query in its order, numbered; if it is distinct, also among those that agree."""
+        joins, order = statement.order(table, query.order)
+        by = f" ORDER BY {order}" if order else ""
+        same = ", ".join(table.columns[f].compared(ROW) for f in query.distinct)
+        first = f"row_number() OVER (PARTITION BY {same}{by}) AS {_FIRST}, " if same else ""
+        where = statement.where(on, statement.condition(table, query.where))
+        return (
+            f"SELECT {ROW}.*, {first}row_number() OVER ({by.strip()}) AS {_PLACE}"
+            f" FROM {table.name} AS {ROW}{source}{joins}{where}{by}"
+        )
+
+    def count(self, query: Query) -> Ready:
+        """How many records a query gives."""
+        statement, table = self._begin(query.model)
+        where = statement.where(statement.condition(table, query.where))
+        rows = f"{table.name} AS {ROW}{where}"
+        if query.distinct:
+            same = ", ".join(table.columns[f].compared(ROW) for f in query.distinct)
+            rows = f"(SELECT DISTINCT {same} FROM {rows}) AS {ROW}"
+        if query.skip or query.take is not None:
+            rows = f"(SELECT FROM {rows}{statement.slice(query.skip, query.take)}) AS {ROW}"
+        return Ready(f"SELECT count(*) FROM {rows}", statement.parameters)
+
+    def related(self, query: Query, link: Link, keys: Sequence[Key]) -> Ready:
+        """The linked records of each key; a row is the key's number, from 1, and a record's JSON."""
+        statement, table = self._begin(link.target)
+        source = self._keys(statement, link, keys)
+        join, on = self._linked(statement, link)
+        columns = f"SELECT k.n, {table.record} FROM"
+        if query.distinct or ((query.skip or query.take is not None) and self.tables.is_sliced_quickly(link)):
+            # For each key by itself.
+            chosen = self._numbered(statement, table, query, join, on)
+            if query.distinct:
+                chosen = f"SELECT * FROM ({chosen}) AS {ROW} WHERE {_FIRST} = 1 ORDER BY {_PLACE}"
+            chosen += statement.slice(query.skip, query.take)
+            text = f"{columns} {source} CROSS JOIN LATERAL ({chosen}) AS {ROW} ORDER BY k.n, {_PLACE}"
+            return Ready(text, statement.parameters)
+        joins, order = statement.order(table, query.order)
+        where = statement.where(on, statement.condition(table, query.where))
+        rows = f"{source} CROSS JOIN {table.name} AS {ROW}{join}{joins}{where}"
+        if not query.skip and query.take is None:
+            by = f", {order}" if order else ""
+            return Ready(f"{columns} {rows} ORDER BY k.n{by}", statement.parameters)
+        # One pass over the table for all keys.
+        by = f" ORDER BY {order}" if order else ""
+        place = f"row_number() OVER (PARTITION BY k.n{by}) AS {_PLACE}"
+        skip = statement.parameter(str(query.skip), "bigint")
+        last = "" if query.take is None else statement.parameter(str(query.skip + query.take), "bigint")
+        until = f" AND {_PLACE} <= {last}" if last else ""
+        text = (
+            f"SELECT {_KEY}, {table.record}"
+            f" FROM (SELECT {ROW}.*, k.n AS {_KEY}, {place} FROM {rows}) AS {ROW}"
+            f" WHERE {_PLACE} > {skip}{until} ORDER BY {_KEY}, {_PLACE}"
+        )
+        return Ready(text, statement.parameters)
+
+    def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> Ready:
+        """How many linked records of each key fulfil a condition; a row is the key's number, from 1, and
+        theirs, if there are any."""
+        statement, table = self._begin(link.target)
+        source = self._keys(statement, link, keys)
+        join, on = self._linked(statement, link)
+        asked = statement.where(on, statement.condition(table, where))
+        rows = f"{source} CROSS JOIN {table.name} AS {ROW}{join}{asked}"
+        return Ready(f"SELECT k.n, count(*) FROM {rows} GROUP BY k.n", statement.parameters)
+
+    def _keys(self, statement: Statement, link: Link, keys: Sequence[Key]) -> str:
+        """The keys as rows ``k``: their number and the values ``k0``, ``k1`` …"""
+        own = self.tables[link.model]
+        arrays, names = [], []
+        for place, field in enumerate(link.fields):
+            column = own.columns[field]
+            values = column.operands([key[place] for key in keys])
+            arrays.append(statement.parameter(values, f"{column.operand_element}[]"))
+            names.append(f"k{place}")
+        return f"unnest({', '.join(arrays)}) WITH ORDINALITY AS k({', '.join(names)}, n)"
+
+    def _linked(self, statement: Statement, link: Link) -> tuple[str, str]:
+        places = {field: f"k.k{place}" for place, field in enumerate(link.fields)}
+        join = statement.alias() if link.join else ""
+        return self.tables.linked(link, places.__getitem__, ROW, join)

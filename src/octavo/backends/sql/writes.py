@@ -1,0 +1,87 @@
+"""Writing statements: insert, update and delete, each of any number of records at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from octavo.backends.sql.columns import ROW, SqlColumn, Table, Tables, array
+from octavo.backends.sql.lowering import Lowering
+from octavo.backends.sql.queries import Ready
+from octavo.backends.sql.statement import Statement
+from octavo.query.plan import Change, ChangeKind, Condition
+
+_OPERATORS = {
+    ChangeKind.INCREMENT: "+",
+    ChangeKind.DECREMENT: "-",
+    ChangeKind.MULTIPLY: "*",
+    ChangeKind.DIVIDE: "/",
+}
+_COMPUTED_AS = {"Oid": "bigint", "Money": "numeric"}
+"""types that cannot compute, or not as exactly"""
+
+
+class Writes:
+    """Makes the writing statements of one datamodel."""
+
+    def __init__(self, tables: Tables, lowering: Lowering) -> None:
+        self.tables, self.lowering = tables, lowering
+
+    def insert(
+        self, model: str, rows: Sequence[Mapping[str, Any]], *, skip_duplicates: bool
+    ) -> Iterator[Ready]:
+        """Store rows; one statement for all that neighbour each other and have values for the same fields.
+        What has none is left to PostgreSQL.  A row of the answer is a record's JSON."""
+        table = self.tables[model]
+        tail = f"{' ON CONFLICT DO NOTHING' if skip_duplicates else ''} RETURNING {table.record}"
+        into = f"INSERT INTO {table.name} AS {ROW}"
+        for names, group in groupby(rows, key=lambda row: tuple(n for n in table.columns if n in row)):
+            columns = [table.columns[name] for name in names]
+            if not columns:
+                yield from (Ready(f"{into} DEFAULT VALUES{tail}", ()) for _ in group)
+                continue
+            there = list(group)
+            values = [_array(c, [row[c.column.name] for row in there]) for c in columns]
+            arrays = ", ".join(f"${number}::text[]" for number in range(1, len(columns) + 1))
+            places = [f"c{number}" for number in range(len(columns))]
+            given = ", ".join(f"v.{p}::{c.type}" for p, c in zip(places, columns, strict=True))
+            text = (
+                f"{into} ({', '.join(c.quoted for c in columns)}) SELECT {given}"
+                f" FROM unnest({arrays}) WITH ORDINALITY AS v({', '.join(places)}, n) ORDER BY v.n{tail}"
+            )
+            yield Ready(text, values)
+
+    def update(self, model: str, where: Condition, changes: Sequence[Change]) -> Ready:
+        """Change the rows that fulfil a condition.  A row of the answer is a record's JSON."""
+        statement, table = Statement(self.tables, self.lowering), self.tables[model]
+        settings = ", ".join(self._setting(statement, table, change) for change in changes)
+        asked = statement.where(statement.condition(table, where))
+        text = f"UPDATE {table.name} AS {ROW} SET {settings}{asked} RETURNING {table.record}"
+        return Ready(text, statement.parameters)
+
+    def _setting(self, statement: Statement, table: Table, change: Change) -> str:
+        column = table.columns[change.field]
+        now = column.of(ROW)
+        if change.kind in (ChangeKind.SET, ChangeKind.PUSH):
+            value = statement.parameter(column.parameter(change.value), column.type)
+            if change.kind is ChangeKind.PUSH:
+                value = f"coalesce({now}, '{{}}') || {value}"
+            return f"{column.quoted} = {value}"
+        kind = _COMPUTED_AS.get(column.native)
+        operand = statement.parameter(column.operand(change.value), kind or column.type)
+        if kind is None:
+            return f"{column.quoted} = {now} {_OPERATORS[change.kind]} {operand}"
+        return f"{column.quoted} = ({now}::{kind} {_OPERATORS[change.kind]} {operand})::{column.type}"
+
+    def delete(self, model: str, where: Condition) -> Ready:
+        """Delete the rows that fulfil a condition."""
+        statement, table = Statement(self.tables, self.lowering), self.tables[model]
+        asked = statement.where(statement.condition(table, where))
+        return Ready(f"DELETE FROM {table.name} AS {ROW}{asked}", statement.parameters)
+
+
+def _array(column: SqlColumn, values: Sequence[Any]) -> str:
+    """Values in stored form as an array of texts."""
+    texts = [column.parameter(value) for value in values]
+    return array([None if text is None else text.encode() for text in texts])
