@@ -38,12 +38,14 @@ def file_stem(key: Sequence[str]) -> str:
 
 
 def stem_pattern(parts: int) -> str:
-    """A regular expression for the names that :func:`file_stem` gives to keys of so many parts, before the
-    full stop of an ending."""
+    """A regular expression for the names that :func:`file_stem` gives to keys of so many parts.
+
+    An ending may follow it.
+    """
     part = "(?:[a-z0-9_-]|%[0-9A-F]{2})"
     plain = f"{part}+" if parts == 1 else r"\.".join([f"{part}*"] * parts)
     taken = "|".join(sorted(TAKEN if parts == 1 else DEVICES))
-    return rf"(?:(?!(?:{taken})\.){plain}|~[0-9a-f]{{64}})"
+    return rf"(?:(?!(?:{taken})(?:\.|\Z)){plain}|~[0-9a-f]{{64}})"
 
 
 def _encode(text: str) -> str:
