@@ -403,9 +403,9 @@ class Locations:
         self._descriptors.clear()
 
     def close(self) -> None:
-        with self._mutex:
-            self._close_files()
-            self._environment = None
+        # Without the mutex: in a child of fork a thread may hold it that is not there.
+        self._close_files()
+        self._environment = None
 
 
 def _digest(raw: bytes) -> bytes:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from octavo.errors import BusyError
-from octavo.store.system import FILE_MODE
+from octavo.store.system import FILE_MODE, FOLDER_MODE
 
 NAME = "cache/write.lock"
 TIMEOUT = 30.0
@@ -82,9 +82,7 @@ class ProcessLock:
         while True:
             descriptor = self._descriptor
             if descriptor < 0:
-                descriptor = os.open(
-                    self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE
-                )
+                descriptor = self._open()
                 opened = True
             try:
                 if not _lock(descriptor, None if end is None else end - time.monotonic()):
@@ -99,6 +97,15 @@ class ProcessLock:
                 raise
             os.close(descriptor)
             self._descriptor = -1
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            return os.open(self.path, flags, FILE_MODE)
+        except FileNotFoundError:
+            # Its folder may go at any time.
+            os.mkdir(os.path.dirname(self.path), FOLDER_MODE)
+            return os.open(self.path, flags, FILE_MODE)
 
     def release(self) -> None:
         """Let the next one have it."""

@@ -10,6 +10,7 @@ another boot, a store is recovered before it is used.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import time
@@ -18,6 +19,8 @@ from functools import cache
 from octavo.store.system import FILE_MODE
 
 NAME = "cache/state"
+READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+"""why one may not write"""
 _SIZE = 4096
 _MAGIC = int.from_bytes(b"OCTAVO\x00\x01", "little")
 _MAGIC_AT, _BOOT_AT, COUNT, _JOURNAL_AT, _JOURNALS_AT, _HOLDER_AT, _SINCE_AT, _INDEXED_AT = range(8)
@@ -42,9 +45,16 @@ class SharedState:
     """The page at ``path``, mapped.  Raises OSError if it cannot be."""
 
     def __init__(self, path: str, *, create: bool) -> None:
-        """``create`` makes a file that is missing or is no page; under the write lock only."""
-        flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | (os.O_CREAT if create else 0)
-        descriptor = os.open(path, flags, FILE_MODE)
+        """``create`` makes a file that is missing or is no page; under the write lock only.  Without it, who
+        may only read follows what others note in the page."""
+        flags, access = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, mmap.ACCESS_WRITE
+        try:
+            descriptor = os.open(path, flags | (os.O_CREAT if create else 0), FILE_MODE)
+        except OSError as error:
+            if create or error.errno not in READ_ONLY:
+                raise
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            access = mmap.ACCESS_READ
         try:
             if os.fstat(descriptor).st_size != _SIZE:
                 if not create:
@@ -52,7 +62,7 @@ class SharedState:
                 os.ftruncate(descriptor, 0)
                 os.ftruncate(descriptor, _SIZE)
             self.inode = os.fstat(descriptor).st_ino
-            self._map = mmap.mmap(descriptor, _SIZE)
+            self._map = mmap.mmap(descriptor, _SIZE, access=access)
         finally:
             os.close(descriptor)
         self.words = memoryview(self._map).cast("Q")

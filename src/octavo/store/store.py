@@ -37,7 +37,7 @@ from octavo.errors import (
     UsageError,
     disk_errors,
 )
-from octavo.layout.layout import Layout
+from octavo.layout.layout import RESERVED_FOLDERS, Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key, Stored
 from octavo.store.commit import Committer, Decision
@@ -49,7 +49,7 @@ from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import TIMEOUT, ProcessLock
 from octavo.store.recovery import Resolve, recover
 from octavo.store.rules import Rules
-from octavo.store.shared import COUNT, SharedState, describe_holder
+from octavo.store.shared import COUNT, READ_ONLY, SharedState, describe_holder
 from octavo.store.shared import NAME as _STATE
 from octavo.store.system import FOLDER_MODE, SYSTEM, FileSystem
 from octavo.store.view import View
@@ -97,19 +97,25 @@ class Transaction(Writable):
 class Begun:
     """A transaction's ``with`` block."""
 
-    __slots__ = ("_overlay", "_prepare", "_store", "_timeout", "_transaction")
+    __slots__ = ("_committer", "_overlay", "_prepare", "_store", "_timeout", "_transaction")
 
     def __init__(self, store: Store, timeout: float | None, prepare: Callable[[], Decision] | None) -> None:
         self._store, self._timeout, self._prepare = store, timeout, prepare
 
     def __enter__(self) -> Transaction:
-        self._overlay = self._store._committer.begin(self._timeout)
+        self._committer = self._store._committer
+        self._overlay = self._committer.begin(self._timeout)
         self._transaction = Transaction(self._store, self._overlay)
         return self._transaction
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         store = self._store
         del self._transaction.layer
+        if store._committer is not self._committer:
+            # A child of fork has come out of its parent's block.
+            if error is None:
+                raise UsageError("the transaction is that of another process")
+            return
         if error is None:
             try:
                 decision = None if self._prepare is None else self._prepare()
@@ -174,12 +180,7 @@ class Store:
                 f"{data_dir} is no store",
                 hint="make one by `octavo export`, or an empty one by `octavo scaffold`",
             )
-        for name in layout.folders:
-            place = os.path.join(data_dir, name)
-            if os.path.islink(place):
-                raise DamagedError("is a symbolic link, which a folder of a store never is", file=name)
-            if name != "cache" and not os.path.isdir(place):
-                raise DamagedError("the folder is missing", file=name)
+        _check_folders(os.fspath(data_dir), layout)
         return cls(
             data_dir,
             layout,
@@ -225,7 +226,7 @@ class Store:
 
         All are of one folder, though another may be put in its place meanwhile.
         """
-        folders = [f for f in self.layout.folders if not f.startswith(("cache", "journal"))]
+        folders = [f for f in self.layout.folders if f.partition("/")[0] not in RESERVED_FOLDERS]
         while True:
             identity = _identity(self._root)
             state, watching = self._open_state(), watch(self._root, folders)
@@ -296,8 +297,10 @@ class Store:
         if commits % 2 and commits - 1 != world.known:
             raise Behind
         files = world.watch.take()
-        if files is None and _identity(self._root) != self._identity:
-            raise _replaced()
+        if files is None:
+            if _identity(self._root) != self._identity:
+                raise _replaced()
+            _check_folders(self._root, self.layout)
         self._base.suspect(files)
         if commits % 2 == 0 and commits != world.known:
             self.changes_of_others += 1
@@ -507,10 +510,8 @@ class Store:
     def _stop(self) -> None:
         _stores.discard(self)
         self._base.close()
-        self._world.watch.close()
         self._committer.lock.close()
-        if self._world.state is not None:
-            self._world.state.close()
+        self._world.close()
 
     def __enter__(self) -> Store:
         return self
@@ -575,11 +576,22 @@ def _close_all() -> None:
 def _after_fork() -> None:
     """A child of fork shares its parent's locks, and must not: everything is set up anew."""
     for store in list(_stores):
-        _stores.discard(store)
+        # What is open is the parent's too: it is closed here, and goes on there.
+        store._stop()
         store._start()
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _check_folders(root: str, layout: Layout) -> None:
+    """Raise DamagedError for a folder that is missing, or that leads elsewhere."""
+    for name in layout.folders:
+        place = os.path.join(root, name)
+        if os.path.islink(place):
+            raise DamagedError("is a symbolic link, which a folder of a store never is", file=name)
+        if name != "cache" and not os.path.isdir(place):
+            raise DamagedError("the folder is missing", file=name)
 
 
 def _identity(path: str) -> tuple[int, int]:
@@ -612,6 +624,4 @@ def _is_there(path: str, inode: int) -> bool:
 
 
 def _is_read_only(error: DiskError) -> bool:
-    import errno
-
-    return error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+    return error.errno in READ_ONLY

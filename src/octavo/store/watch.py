@@ -19,8 +19,8 @@ _MODIFY, _ATTRIB, _CLOSE_WRITE = 0x2, 0x4, 0x8
 _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x40, 0x80, 0x100, 0x200, 0x400, 0x800
 _OVERFLOW, _IGNORED, _UNMOUNT = 0x4000, 0x8000, 0x2000
 _MASK = _MODIFY | _ATTRIB | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE | _DELETE_SELF | _MOVE_SELF
-_GONE = _IGNORED | _UNMOUNT | _DELETE_SELF
-_LOST = _OVERFLOW | _GONE | _MOVE_SELF
+_GONE = _IGNORED | _UNMOUNT | _DELETE_SELF | _MOVE_SELF
+_LOST = _OVERFLOW | _GONE
 _ONLYDIR = 0x01000000
 _EVENT = struct.Struct("iIII")
 _NOTHING = bytes(4)
@@ -65,7 +65,7 @@ class Inotify:
             raise OSError(ctypes.get_errno(), "inotify_init1")
         self._folders: dict[int, str] = {}
         self._blind = False
-        """whether a folder that was watched has gone"""
+        """whether a folder that was watched is no longer where it was"""
         try:
             for folder in ("", *folders):
                 self._add(root, folder)

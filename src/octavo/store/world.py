@@ -52,6 +52,8 @@ class World:
             self.use(state)
         self.epoch = 0
         """odd while what is in memory is being changed to mean something else, another one afterwards"""
+        self.replaced = 0
+        """how often what was in memory had to be read again"""
         self.in_flight: frozenset[str] = frozenset()
         """the files that this process's own commit is changing; in memory they are as before"""
         self.wait_for_own_commit: Callable[[], bool] = lambda: False
@@ -70,6 +72,13 @@ class World:
     def use(self, state: SharedState) -> None:
         """Share this page with other processes from now on; what is in memory belongs to its commit."""
         self.state, self.words, self.known = state, state.words, state.commits
+
+    def close(self) -> None:
+        """Let go of everything; nobody is told anything from then on."""
+        self.watch.close()
+        self.words = (-1,) * (COUNT + 1)
+        if self.state is not None:
+            self.state.close()
 
     def path(self, file: str) -> str:
         return os.path.join(self.root, file)
