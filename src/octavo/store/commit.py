@@ -144,7 +144,9 @@ class Committer:
                     self._let_go()
             self._check()
             self._take(None if end is None else max(end - time.monotonic(), 0))
-            return Overlay(self.top, self.base.codecs)
+            overlay = Overlay(self.top, self.base.codecs)
+            overlay.since = self.world.replaced
+            return overlay
         except BaseException:
             self.abandon()
             raise
@@ -289,21 +291,26 @@ class Committer:
         """Make a group durable, and part of what is in memory; or the reason why it is not."""
         try:
             if self._broken is None:
-                self.write(group.overlay.net, group.decision)
+                self.write(group.overlay.net, group.decision, since=group.overlay.since)
             return self._broken
         except OctavoError as error:
             return error
         except OSError as error:
             return DiskError.of(error, "writing to the store")
 
-    def write(self, changes: Changes, decision: Decision | None = None) -> None:
-        """Make changes of records durable.  The write lock is held.  Raises OctavoError, OSError."""
+    def write(self, changes: Changes, decision: Decision | None = None, *, since: int) -> None:
+        """Make changes of records durable.  The write lock is held.  Raises OctavoError, OSError.
+
+        ``since``: how often, when they began, what is committed had been read again.
+        """
         owners: dict[str, Family] = {}
         planned: list[Change] = []
         for family in self.base.concerned(changes):
             for change in family.plan(changes):
                 owners[change.file] = family
                 planned.append(change)
+        if self.world.replaced != since:
+            self._check_unchanged(changes)
         if planned:
             self._store(planned, owners, changes, decision)
             for file, family in owners.items():
@@ -314,6 +321,17 @@ class Committer:
             # The commit has happened; if the disk fails now, whoever writes next is told.
             with suppress(DiskError):
                 self.checkpoint()
+
+    def _check_unchanged(self, changes: Changes) -> None:
+        """Raise ConflictError for a record that somebody has edited since it was changed here."""
+        for model, changed in changes.items():
+            encode = self.base.codecs[model].encode
+            for key, (before, _) in changed.items():
+                there = self.base.record(model, key)
+                if there is not before and (
+                    there is None or before is None or encode(there) != encode(before)
+                ):
+                    raise ConflictError(f"{model}: a record was edited by somebody else just now; try again")
 
     def _store(
         self,

@@ -98,6 +98,7 @@ class Family:
             self._all = found
         else:
             with self.world.change():
+                self.world.replaced += 1
                 self._all = found
                 self._indexes.clear()
         self._suspected = False
@@ -279,6 +280,7 @@ class RecordFamily(Family):
                 self._read[file] = found, key, stored
             return stored
         with self.world.change():
+            self.world.replaced += 1
             if known is not None:
                 del self._read[file]
                 self._take({self.model: {known[1]: Changed(known[2], None)}})
@@ -511,6 +513,7 @@ class ParentLogs(Family):
                 self._doubtful.discard(file)
                 return known
             with self.world.change():
+                self.world.replaced += 1
                 self.forget(file)
         if self.world.signature(file) is None:
             if file in self.world.in_flight:
@@ -685,9 +688,10 @@ class ParentLogs(Family):
 
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
         by_file = self.by_file(changes.get(self.model, _NOTHING))
+        came, _ = self.parents_changed(changes.get(self.relation.parent, _NOTHING))
         for file, change in files.items():
             log = self._logs.get(file)
-            if log is None or isinstance(change, Remove):
+            if log is None or isinstance(change, Remove) or file in came:
                 self.forget(file)
                 continue
             before = log.log.size

@@ -206,6 +206,8 @@ class Overlay:
         self.below, self.codecs = below, codecs
         self.changes: dict[str, dict[Key, Changed]] = {}
         self.failed = False
+        self.since = 0
+        """how often, when this began, what is committed had been read again"""
         self._indexes: dict[tuple[str, Spec], Index] = {}
 
     def check(self) -> None:
@@ -258,6 +260,7 @@ class Overlay:
 
     def merge(self, upper: Overlay) -> None:
         """Take over what an overlay on this one has changed."""
+        self.since = min(self.since, upper.since)
         for model, changed in upper.changes.items():
             for key, change in changed.items():
                 self.put(model, key, change.before, change.after)
