@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, TypeAlias
 from octavo.errors import UniqueViolation
 from octavo.store.store import Store, Transaction
 from octavo.store.view import View
-from small_store import layout, message, revise, row
+from small_store import layout, message, revise
+from small_store import row as new
 
 Key: TypeAlias = tuple[str, str]
 """Model and id of a record that is fought over."""
@@ -131,7 +132,7 @@ class Worker:
 
         def look(view: View) -> tuple[dict[Key, str], int, int]:
             # A message is in one chat, whichever way one looks for it.
-            there = [m.id for chat in CHATS for m in view.find("Message", ("chatId",), chat)]  # type: ignore[attr-defined]
+            there = [m.id for chat in CHATS for m in view.find("Message", ("chatId",), chat)]
             return {key: version(view, key) for key in keys}, purses(view), len(there) - len(set(there))
 
         seen, total, twice = self.store.read(look)
@@ -144,7 +145,7 @@ class Worker:
         name = f"name {self.random.randrange(400)}"
         try:
             with self.store.transaction() as tx:
-                tx.insert([row("Tag", id=self.token, userId="user-1", name="0 nobody", nameLower=name)])
+                tx.insert([new("Tag", id=self.token, userId="user-1", name="0 nobody", nameLower=name)])
                 self.note(claimed=name, begun=self.token)
             self.note(done=self.token)
         except UniqueViolation:
@@ -157,15 +158,15 @@ class Worker:
             one, other = (tx.get("Message", key) for key in PURSES)
             assert one is not None
             assert other is not None
-            revise(tx, "Message", PURSES[0], tokenCount=one.tokenCount - amount)  # type: ignore[attr-defined]
-            revise(tx, "Message", PURSES[1], tokenCount=other.tokenCount + amount)  # type: ignore[attr-defined]
+            revise(tx, "Message", PURSES[0], tokenCount=one.tokenCount - amount)
+            revise(tx, "Message", PURSES[1], tokenCount=other.tokenCount + amount)
             self.note(paid=amount, begun=self.token)
         self.note(done=self.token)
 
 
 def purses(view: View) -> int:
     """The sum of money."""
-    return sum(view.get("Message", key).tokenCount for key in PURSES)  # type: ignore[union-attr]
+    return sum(row.tokenCount for key in PURSES if (row := view.get("Message", key)) is not None)
 
 
 class Claim(NamedTuple):
@@ -241,7 +242,7 @@ class History:
         assert not cycle, f"no serial order explains {json.dumps(cycle, indent=1)}"
 
     def _check_claims(self, store: Store, certain: set[str]) -> None:
-        there = store.read(lambda view: {t.nameLower: t.id for t in view.rows("Tag")})  # type: ignore[attr-defined]
+        there = store.read(lambda view: {t.nameLower: t.id for t in view.rows("Tag")})
         claimed: dict[str, list[str]] = defaultdict(list)
         for token, name in self.claims:
             claimed[name].append(token)

@@ -16,15 +16,19 @@ import pytest
 from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
+from folders import tree
 from octavo.layout.layout import Kind, Layout, default_layout, frozen_layout
 from octavo.layout.parse import LayoutParser
+from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
+from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Datamodel, IndexKind, Model, Relation, ScalarField
 from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
-from statements import Delete, Insert, OnPostgres, OnStore, Rows, Statement, Update, keys_in
+from octavo.schema.sql import table_name
+from statements import Delete, Insert, OnPostgres, OnStore, Refusal, Rows, Statement, Update, keys_in
 
 EVERY_ACTION = """
 datasource db {
@@ -266,8 +270,8 @@ def _are_twins(model: Model, rows: list[dict[str, Any]]) -> bool:
 class Both:
     """A database and a folder that hold the same first rows."""
 
-    def __init__(self, connection: Connection, layout: Layout, folder: Path) -> None:
-        self.layout, self.folder = layout, folder
+    def __init__(self, url: str, connection: Connection, layout: Layout, folder: Path) -> None:
+        self.url, self.layout, self.folder = url, layout, folder
         self.database = OnPostgres(connection, layout.datamodel)
         scaffold(folder / "first", layout)
         self.first = first_rows(layout.datamodel)
@@ -276,13 +280,28 @@ class Both:
                 assert files.run(statement) is None
             self.rows = files.rows()
 
-    def run(self, data: st.DataObject, names: list[str], length: int) -> None:
-        """Run a program on both."""
+    def copied(self) -> Path:
+        """A folder with the first rows."""
         copy = self.folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
-        shutil.copytree(self.folder / "first", copy, ignore=shutil.ignore_patterns("cache"))
+        return Path(shutil.copytree(self.folder / "first", copy, ignore=shutil.ignore_patterns("cache")))
+
+    def same(self, program: list[Statement], end: Refusal | None) -> None:
+        """Run a program that ends as told on both."""
+        with (
+            OnStore(self.copied(), self.layout) as files,
+            self.database.connection.transaction(force_rollback=True),
+        ):
+            for statement in [*self.first, *program]:
+                expected = self.database.run(statement)
+            assert expected == end
+            assert [files.run(statement) for statement in program][-1] == end
+            assert files.rows() == self.database.rows()
+
+    def run(self, data: st.DataObject, names: list[str], length: int) -> None:
+        """Run a program on both."""
         connection, rows = self.database.connection, self.rows
-        with OnStore(copy, self.layout) as files, connection.transaction(force_rollback=True):
+        with OnStore(self.copied(), self.layout) as files, connection.transaction(force_rollback=True):
             for statement in self.first:
                 assert self.database.run(statement) is None
             for _ in range(data.draw(st.integers(1, length), "length")):
@@ -316,12 +335,17 @@ _LAYOUTS = {"logs": default_layout(_SCHEMA), "mixed": parsed(MIXED, _SCHEMA), "0
 @pytest.fixture(scope="module", params=list(_LAYOUTS))
 def both(request: Any, server: EmbeddedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
     layout = _LAYOUTS[request.param]
-    with connect(server.create_database(f"integrity_{next(_numbers)}")) as connection:
+    name = f"integrity_{next(_numbers)}"
+    server.create_database(name)
+    url = server.url(name, schema="public")
+    with connect(url) as connection:
         connection.execute(ddl(layout.datamodel).script().encode())
-        yield Both(connection, layout, tmp_path_factory.mktemp("integrity"))
+        yield Both(url, connection, layout, tmp_path_factory.mktemp("integrity"))
 
 
-_SETTINGS = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+_HEALTH = list(HealthCheck)
+_SETTINGS = settings(deadline=None, max_examples=25, suppress_health_check=_HEALTH)
+_LONG = settings(deadline=None, max_examples=800, suppress_health_check=_HEALTH)
 
 
 @_SETTINGS
@@ -337,3 +361,47 @@ def test_programs_on_a_tree(both: Both, data: st.DataObject) -> None:
     names = [name for name in ("Node", "Left") if name in both.layout.datamodel]
     if names:
         both.run(data, names, 8)
+
+
+@pytest.mark.slow
+@_LONG
+@given(st.data())
+def test_many_programs(both: Both, data: st.DataObject) -> None:
+    both.run(data, [m.name for m in both.layout.datamodel.tables], 15)
+
+
+@pytest.mark.parametrize("both", ["0.7"], indirect=True)
+def test_what_a_later_action_removes_is_in_nobody_s_way(both: Both) -> None:
+    """A user goes with chats that use a profile of theirs, which no chat in use lets go of."""
+    both.same([Delete("ConnectionProfile", ("a",))], ("foreign key", "Chat", ("connectionProfileId",)))
+    both.same([Delete("User", ("a",))], None)
+
+
+@pytest.mark.parametrize("both", ["0.7"], indirect=True)
+def test_an_export_of_the_database_gives_the_files_of_the_store(both: Both, tmp_path: Path) -> None:
+    """Once the store has compacted its logs: to the byte, whatever came before."""
+    program: list[Statement] = [
+        Update("Chat", ("b",), ({"id": "0"},)),
+        Update("Message", ("a", "c"), ({"chatId": "0"}, {"chatId": "0"})),
+        Insert("Message", ({"id": "9", "chatId": "a"}, {"id": "10", "chatId": "a"})),
+        Delete("Message", ("9",)),
+        Update("Character", ("a",), ({"id": "B"},)),
+        Insert("CharacterTag", ({"id": "0", "characterId": "B", "tagId": "b"},)),
+        Delete("Tag", ("c",)),
+        Update("User", ("c",), ({"id": "é"},)),
+        Delete("User", ("b",)),
+    ]
+    url = DatabaseUrl.parse(both.url)
+    connection = both.database.connection
+    for statement in both.first:
+        assert both.database.run(statement) is None
+    try:
+        with OnStore(both.copied(), both.layout) as files:
+            for statement in program:
+                assert files.run(statement) == both.database.run(statement)
+            files.store.compact()
+        export(url, tmp_path / "exported", both.layout, ExportOptions(tmp_path / "none"))
+    finally:
+        tables = ", ".join(table_name(m) for m in both.layout.datamodel.tables)
+        connection.execute(f"TRUNCATE {tables}".encode())
+    assert tree(files.root) == tree(tmp_path / "exported")
