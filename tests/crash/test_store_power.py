@@ -177,7 +177,7 @@ def test_power_lost_at_every_moment(
 
 def _follow(name: str) -> Step:
     def work(tx: Any) -> None:
-        tx.insert([message(60, "chat-2"), message(61, "chat-2")])
+        tx.insert([message(n, "chat-2", id=f"{n} with {name}") for n in (60, 61)])
         tx.insert([chat(name, "hero-1")])
 
     return step(work)
