@@ -157,20 +157,21 @@ class Journal:
         SyncError if that is not sure.
         """
         line = encode_entry(entry)
-        made = self.system.create(self.path) if self._inode == 0 else open_to_write(self.path)
+        made = self._opened()
         try:
             try:
-                # What a crash or an error has left behind the whole entries goes.
+                # What a crash has left behind the whole entries goes, and never mixes with what follows.
                 if os.fstat(made).st_size > self.end:
-                    self.system.truncate(made, self.end)
+                    self._cut(made)
                 write_all(self.system, made, line, self.end)
                 if durable:
                     sync(self.system, made)
-                if self._inode == 0:
+                if self.end == 0:
+                    # Whoever made the file may have died before its name was durable.
                     sync_folder(self.system, os.path.dirname(self.path))
             except OSError as error:
                 try:
-                    self.system.truncate(made, self.end)
+                    self._cut(made)
                 except OSError as again:
                     raise SyncError(again.errno, again.strerror, self.path) from error
                 raise
@@ -181,27 +182,33 @@ class Journal:
         self.end += len(line)
         self.pending |= {change.file for change in entry.changes}
 
+    def _opened(self) -> int:
+        try:
+            return open_to_write(self.path)
+        except FileNotFoundError:
+            return self.system.create(self.path)
+
+    def _cut(self, descriptor: int) -> None:
+        """Leave the whole entries only, durably."""
+        self.system.truncate(descriptor, self.end)
+        sync(self.system, descriptor)
+
     def take_back(self) -> None:
         """Undo the last :meth:`add`: its changes did not happen.  Raises OSError."""
-        entry = self.entries[-1]
-        end = self.end - len(encode_entry(entry))
+        entry = self.entries.pop()
+        self.end -= len(encode_entry(entry))
         descriptor = open_to_write(self.path)
         try:
-            self.system.truncate(descriptor, end)
-            sync(self.system, descriptor)
+            self._cut(descriptor)
         finally:
             os.close(descriptor)
-        self.entries.pop()
-        self.end = end
 
-    def checkpoint(self) -> None:
-        """Sync every file that the journal names, then remove it.  Raises OSError.
+    def sync_files(self) -> None:
+        """Make every file durable that the journal names.  Raises OSError.
 
         There must be no prepared entry whose fate is open.
         """
-        if self._inode == 0:
-            return
-        folders = {FOLDER}
+        folders = set()
         for file in sorted(self.pending):
             folders.add(os.path.dirname(file))
             path = os.path.join(self.root, file)
@@ -212,11 +219,15 @@ class Journal:
                 sync(self.system, descriptor)
             finally:
                 os.close(descriptor)
-        for folder in sorted(folders - {FOLDER}):
+        for folder in sorted(folders):
             sync_folder(self.system, os.path.join(self.root, folder))
-        self.system.remove(self.path)
-        sync_folder(self.system, os.path.join(self.root, FOLDER))
-        self._forget()
+
+    def begin_anew(self) -> None:
+        """Remove the journal, durably; nobody needs it when the files that it names are.  Raises OSError."""
+        if self._inode:
+            self.system.remove(self.path)
+            sync_folder(self.system, os.path.join(self.root, FOLDER))
+            self._forget()
 
     def replay(self, resolve: Callable[[dict[str, str]], bool] | None) -> list[str]:
         """Make the changes of all entries again, whatever of them has been made, and sync them.

@@ -27,7 +27,8 @@ def recover(root: str, layout: Layout, journal: Journal, system: FileSystem, res
     sync_all(system, root)
     journal.catch_up(None)
     journal.replay(resolve)
-    journal.checkpoint()
+    journal.sync_files()
+    journal.begin_anew()
     for file in left_overs(root, layout):
         with suppress(FileNotFoundError):
             system.remove(os.path.join(root, file))
