@@ -180,8 +180,10 @@ class Disk:
             case ("remove", path):
                 self._change(path, path, None)
             case ("sync_all", *_):
-                for one in (*self._files.values(), *self._folders.values()):
-                    one.sync()
+                for file in self._files.values():
+                    file.sync()
+                for folder in self._folders.values():
+                    folder.sync()
             case _:
                 raise AssertionError(event)
 

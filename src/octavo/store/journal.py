@@ -229,6 +229,14 @@ class Journal:
             sync_folder(self.system, os.path.join(self.root, FOLDER))
             self._forget()
 
+    def checkpoint(self) -> None:
+        """Make durable what the journal names, and remove it.  Raises OSError.
+
+        The count of commits is odd, so that whoever comes after a death in between recovers the store.
+        """
+        self.sync_files()
+        self.begin_anew()
+
     def replay(self, resolve: Callable[[dict[str, str]], bool] | None) -> list[str]:
         """Make the changes of all entries again, whatever of them has been made, and sync them.
 

@@ -27,8 +27,7 @@ def recover(root: str, layout: Layout, journal: Journal, system: FileSystem, res
     sync_all(system, root)
     journal.catch_up(None)
     journal.replay(resolve)
-    journal.sync_files()
-    journal.begin_anew()
+    journal.checkpoint()
     for file in left_overs(root, layout):
         with suppress(FileNotFoundError):
             system.remove(os.path.join(root, file))
