@@ -507,10 +507,8 @@ class Store:
     def _stop(self) -> None:
         _stores.discard(self)
         self._base.close()
-        self._world.watch.close()
         self._committer.lock.close()
-        if self._world.state is not None:
-            self._world.state.close()
+        self._world.close()
 
     def __enter__(self) -> Store:
         return self

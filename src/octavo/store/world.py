@@ -10,8 +10,9 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+from octavo.errors import UsageError
 from octavo.store.shared import COUNT, SharedState
 from octavo.store.system import (
     FILE_MODE,
@@ -35,6 +36,16 @@ _TORN = 1 << 20
 
 class Behind(Exception):
     """What is in memory does not fit what is on disk: to be caught up with, and tried again."""
+
+
+class _Closed(Sequence[int]):
+    """What a closed store has in the place of the page's numbers."""
+
+    def __getitem__(self, at: object) -> NoReturn:
+        raise UsageError("the store is closed")
+
+    def __len__(self) -> int:
+        return 0
 
 
 class World:
@@ -70,6 +81,13 @@ class World:
     def use(self, state: SharedState) -> None:
         """Share this page with other processes from now on; what is in memory belongs to its commit."""
         self.state, self.words, self.known = state, state.words, state.commits
+
+    def close(self) -> None:
+        """Let go of the page and of the watch; who asks for the count then is told that the store is closed."""
+        self.watch.close()
+        state, self.state, self.words = self.state, None, _Closed()
+        if state is not None:
+            state.close()
 
     def path(self, file: str) -> str:
         return os.path.join(self.root, file)
