@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import errno
 import random
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,17 +20,23 @@ from pathlib import Path
 import pytest
 
 from faults import Fault, Faulty, child, die, fail, fail_half_way, fall_short, received
-from octavo.errors import OctavoError
+from octavo.errors import DiskError, OctavoError
 from octavo.store.store import Store
 from small_store import (
     STORIES,
     State,
     Story,
     broken_constraints,
+    chat,
+    erase,
     layout,
+    message,
+    revise,
     row,
     state_of,
     state_on_disk,
+    step,
+    text_of,
 )
 
 SEED = 20251123
@@ -67,11 +76,7 @@ def user(name: str) -> Callable[[Store], None]:
 
 def with_users(state: State, *names: str) -> State:
     """A state with what :func:`user` adds."""
-    from small_store import text_of
-
-    added = {
-        (key.encode(),): text_of(row("User", id=key, email=key)) for n in names for key in (n, f"{n}-2")
-    }
+    added = {(key.encode(),): text_of(row("User", id=key, email=key)) for n in names for key in (n, f"{n}-2")}
     return {**state, "User": state["User"] | added}
 
 
@@ -202,10 +207,8 @@ def in_recovery(story: Story, trouble: Trouble, root: Path, copied: Copy, states
 
     def recover(root: Path, system: Faulty) -> Callable[[Connection], None]:
         def work(connection: Connection) -> None:
-            try:
+            with suppress(OctavoError):
                 Store.open(root, layout(), system=system)
-            except OctavoError:
-                pass
             connection.send(list(system.calls))
 
         return work
@@ -228,3 +231,76 @@ def test_the_disk_fails_while_it_recovers(trouble: Trouble, small: Path, copied:
         list(received(connection))
     assert list((left / "journal").iterdir())
     in_recovery(story, trouble, left, copied, told(story)[:2])
+
+
+@pytest.fixture
+def little(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with little room, where one may be mounted."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount here")
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def fill(path: Path) -> None:
+    with suppress(OSError), open(path, "wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass
+
+
+def test_a_disk_that_is_full_when_a_store_is_opened(little: Path, small: Path) -> None:
+    root = Path(shutil.copytree(small, little / "data"))
+    before = state_on_disk(root)
+    fill(little / "filler")
+
+    def work(connection: Connection) -> None:
+        with pytest.raises(DiskError, match="No space left"):
+            Store.open(root, layout())
+
+    with child(work) as connection:
+        list(received(connection))
+    (little / "filler").unlink()
+    judge(root, [before])
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_disk_that_is_full_while_a_store_is_open(indexed: bool, little: Path, small: Path) -> None:
+    """What is done then is stored or refused, and can be done again when there is room."""
+    steps = [
+        step(lambda tx: tx.insert([message(20)])),
+        step(lambda tx: tx.insert([message(n, content="long " * 2000) for n in range(21, 24)])),
+        step(lambda tx: revise(tx, "Message", "m1", content="long " * 2000)),
+        step(lambda tx: revise(tx, "Persona", "persona-1", description="long " * 2000)),
+        step(lambda tx: erase(tx, "Character", "hero-2")),
+        step(lambda tx: tx.insert([chat("chat-8"), chat("chat-9")])),
+        user("new"),
+    ]
+    root = Path(shutil.copytree(small, little / "data"))
+
+    def work(connection: Connection) -> None:
+        store = Store.open(root, layout())
+        if indexed:
+            assert store.get("Message", "m1")
+        before = state_of(store)
+        fill(little / "filler")
+        refused = []
+        for one in steps:
+            try:
+                one(store)
+                before = state_of(store)
+            except DiskError:
+                refused.append(one)
+                assert state_of(store) == before
+        assert len(refused) > 3
+        (little / "filler").unlink()
+        for one in refused:
+            one(store)
+        connection.send(state_of(store))
+        store.close()
+
+    with child(work) as connection:
+        (after,) = received(connection)
+    judge(root, [after])

@@ -15,10 +15,10 @@ from typing import Any, NoReturn, TypeVar
 from octavo.errors import UsageError
 from octavo.store.shared import COUNT, SharedState
 from octavo.store.system import (
-    FILE_MODE,
     FOLDER_MODE,
     FileSystem,
     Signature,
+    open_privately,
     open_to_write,
     read_whole,
     signature,
@@ -83,7 +83,7 @@ class World:
         self.state, self.words, self.known = state, state.words, state.commits
 
     def close(self) -> None:
-        """Let go of the page and of the watch; who asks for the count then is told that the store is closed."""
+        """Let go of the page and of the watch; whoever asks for the count then is told so."""
         self.watch.close()
         state, self.state, self.words = self.state, None, _Closed()
         if state is not None:
@@ -136,7 +136,7 @@ class World:
             kept = os.path.join(self.root, TORN)
             os.makedirs(kept, FOLDER_MODE, exist_ok=True)
             name = f"{file.replace('/', '+')}.{size}"
-            with open(os.path.join(kept, name), "wb", opener=_private) as copy:
+            with open(os.path.join(kept, name), "wb", opener=open_privately) as copy:
                 copy.write(torn)
             self.system.truncate(descriptor, size)
             sync(self.system, descriptor)
@@ -145,7 +145,3 @@ class World:
 
     def signature(self, file: str) -> Signature | None:
         return signature(self.path(file))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, FILE_MODE)
