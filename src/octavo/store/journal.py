@@ -9,8 +9,8 @@ replaying it from the beginning can never bring back something older.
 An entry may be *prepared*: its changes count if an entry that keeps it follows, and not if one that drops it
 does.  If neither does, only who wrote it can tell; its ``note`` says what to ask.
 
-A torn entry at the end is one whose commit never returned, and is cut.  Anything else that cannot be read is
-damage.
+A torn entry at the end is one whose commit never returned, and is cut: a part of its line, with zeros for
+what is missing.  Anything else that cannot be read is damage, and no store opens over it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def digest(data: bytes) -> str:
 def read_entries(data: bytes) -> tuple[list[Entry], int]:
     """The whole entries of a journal, and how many bytes they take.
 
-    What follows them was torn by a crash.  Raises DamagedError if something whole follows even that.
+    What follows them was torn by a crash.  Raises DamagedError if a crash cannot have left it.
     """
     entries, at = [], 0
     for line in _lines(data):
@@ -80,8 +80,9 @@ def read_entries(data: bytes) -> tuple[list[Entry], int]:
             break
         entries.append(entry)
         at += len(line)
-    if any(_entry(line) is not None for line in _lines(data[at:])):
-        raise DamagedError("an entry is broken in front of a whole one", file=NAME, line=len(entries) + 1)
+    # A crash leaves a part of the last line, and zeros for what is missing.
+    if any(line.endswith(b"\n") and b"\0" not in line for line in _lines(data[at:])):
+        raise DamagedError("an entry is broken", file=NAME, line=len(entries) + 1)
     return entries, at
 
 
