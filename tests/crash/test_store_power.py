@@ -267,4 +267,4 @@ def test_power_lost_after_another_fault(
     first: Story, fault: Fault, with_bystander: Path, copied: Copy
 ) -> None:
     for at in range(1, calls_of(first, copied(with_bystander)) + 1):
-        lost_after(first, fault, at, with_bystander, copied, 6, 1)
+        lost_after(first, fault, at, with_bystander, copied, 4, 0.4)
