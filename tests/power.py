@@ -27,8 +27,8 @@ Event: TypeAlias = tuple[Any, ...]
 Loss: TypeAlias = dict[str, bytes]
 """the files that are there, by path, with their contents"""
 
-_BLOCK = 256
-"""bytes that reach the disk together: less than there is, so that short lines can be torn too"""
+_BLOCK = 512
+"""bytes that reach the disk together: a sector, the least there is"""
 _MOST_SUBSETS = 5
 
 

@@ -185,7 +185,8 @@ def _dangling(state: State) -> Iterator[str]:
 
 def message(number: int, chat: str = "chat-1", **values: Any) -> Record:
     at = f"2025-11-22T12:00:{number % 60:02}.000Z"
-    content = f"Grüße, № {number} " + "… " * 20
+    # New ones are long enough to be torn in the middle.
+    content = f"Grüße, № {number} " + "… " * (20 if number < 20 else 400)
     return row(
         "Message", **({"id": f"m{number}", "chatId": chat, "content": content, "createdAt": at} | values)
     )

@@ -62,18 +62,34 @@ def test_what_was_torn_is_kept(small: Path, copied: Copy) -> None:
     assert kept.read_bytes() == last[:50]
 
 
-@pytest.mark.parametrize("zeros", [slice(0, 10), slice(20, 60), slice(-10, None)], ids=str)
-@pytest.mark.parametrize("ended", [True, False])
+@pytest.mark.parametrize("which", ["first", "middle", "last"])
 def test_a_line_with_blocks_that_never_reached_the_disk_does_not_count(
-    zeros: slice, ended: bool, small: Path, copied: Copy
+    which: str, small: Path, copied: Copy
 ) -> None:
     root = copied(small)
+    with Store.open(root, layout()) as store, store.transaction() as tx:
+        tx.insert([message(9, content="long " * 900)])
+    data = bytearray((root / LOG).read_bytes())
+    start = data.rindex(b"\n", 0, -1) + 1
+    boundary = (start // 512 + 2) * 512
+    hole = {
+        "first": slice(start, boundary),
+        "middle": slice(boundary, boundary + 1024),
+        "last": slice(len(data) // 512 * 512, len(data)),
+    }[which]
+    data[hole] = bytes(len(data[hole]))
+    (root / LOG).write_bytes(data)
+    assert messages(root) == ["m0", "m1", "m2"]
+    assert appended(root) == ["m0", "m1", "m2", "m9"]
+
+
+def test_zeros_that_are_no_missing_block_are_an_error_with_their_place(small: Path, copied: Copy) -> None:
+    root = copied(small)
     *whole, last = lines(root)
-    torn = bytearray(last[:-1])
-    torn[zeros] = bytes(len(torn[zeros]))
-    (root / LOG).write_bytes(b"".join(whole) + bytes(torn) + (b"\n" if ended else b""))
-    assert messages(root) == ["m0", "m1"]
-    assert appended(root) == ["m0", "m1", "m9"]
+    (root / LOG).write_bytes(b"".join(whole) + last[:40] + bytes(3) + last[43:])
+    with pytest.raises(DamagedError) as caught:
+        messages(root)
+    assert (caught.value.file, caught.value.line) == (LOG, 3)
 
 
 def test_a_last_line_without_its_end_counts(small: Path, copied: Copy) -> None:
