@@ -27,8 +27,8 @@ Event: TypeAlias = tuple[Any, ...]
 Loss: TypeAlias = dict[str, bytes]
 """the files that are there, by path, with their contents"""
 
-_BLOCK = 256
-"""bytes that reach the disk together: less than there is, so that short lines can be torn too"""
+_BLOCK = 512
+"""bytes that reach the disk together: a sector, the least there is"""
 _MOST_SUBSETS = 5
 
 
@@ -180,8 +180,10 @@ class Disk:
             case ("remove", path):
                 self._change(path, path, None)
             case ("sync_all", *_):
-                for one in (*self._files.values(), *self._folders.values()):
-                    one.sync()
+                for file in self._files.values():
+                    file.sync()
+                for folder in self._folders.values():
+                    folder.sync()
             case _:
                 raise AssertionError(event)
 

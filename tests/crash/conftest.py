@@ -1,4 +1,4 @@
-"""What the demonstrations of the store's promises share: a small store to copy, in memory where there is room."""
+"""What the demonstrations of the store's promises share: a small store to copy, in memory if possible."""
 
 from __future__ import annotations
 

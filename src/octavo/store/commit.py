@@ -410,7 +410,15 @@ class Committer:
             self._check_expected(file, family)
         number = self.journal.next_number
         note = None if decision is None else decision.note
-        self._add(Entry(number, tuple([self._with_before(change) for change in planned]), note))
+        entry = Entry(number, tuple([self._with_before(change) for change in planned]), note)
+        # From here on a death calls for recovery: nobody else may take the entry for one that is not there.
+        self._begin()
+        try:
+            self._add(entry)
+        except BaseException:
+            if self._broken is None:
+                self._end()
+            raise
         if decision is not None:
             self._decide(number, decision)
         undo: list[Undo] = []
@@ -523,14 +531,17 @@ class Committer:
     def checkpoint(self) -> None:
         """Sync the files that the journal names, and remove it.  Under the write lock.  Raises DiskError."""
         try:
-            self.journal.checkpoint()
+            self.journal.sync_files()
+            # A journal whose removal is not durable must not come back behind what follows.
+            self._begin()
+            self.journal.begin_anew()
         except OSError as error:
             self._break(error)
-            if self.world.state is not None:
-                # The journal holds what the files may lack: whoever opens the store next replays it.
-                self.world.state.begin()
+            # The journal holds what the files may lack: whoever opens the store next replays it.
+            self._begin()
             raise DiskError.of(error, "syncing the store") from error
         self._note_end()
+        self._end()
 
     def _compact_if_wasteful(self, family: Family, file: str) -> None:
         """Compact a log whose superseded lines outweigh its records.

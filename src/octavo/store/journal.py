@@ -9,8 +9,8 @@ replaying it from the beginning can never bring back something older.
 An entry may be *prepared*: its changes count if an entry that keeps it follows, and not if one that drops it
 does.  If neither does, only who wrote it can tell; its ``note`` says what to ask.
 
-A torn entry at the end is one whose commit never returned, and is cut.  Anything else that cannot be read is
-damage.
+A torn entry at the end is one whose commit never returned, and is cut: a part of its line, with zeros for
+what is missing.  Anything else that cannot be read is damage, and no store opens over it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def digest(data: bytes) -> str:
 def read_entries(data: bytes) -> tuple[list[Entry], int]:
     """The whole entries of a journal, and how many bytes they take.
 
-    What follows them was torn by a crash.  Raises DamagedError if something whole follows even that.
+    What follows them was torn by a crash.  Raises DamagedError if a crash cannot have left it.
     """
     entries, at = [], 0
     for line in _lines(data):
@@ -80,8 +80,9 @@ def read_entries(data: bytes) -> tuple[list[Entry], int]:
             break
         entries.append(entry)
         at += len(line)
-    if any(_entry(line) is not None for line in _lines(data[at:])):
-        raise DamagedError("an entry is broken in front of a whole one", file=NAME, line=len(entries) + 1)
+    # A crash leaves a part of the last line, and zeros for what is missing.
+    if any(line.endswith(b"\n") and b"\0" not in line for line in _lines(data[at:])):
+        raise DamagedError("an entry is broken", file=NAME, line=len(entries) + 1)
     return entries, at
 
 
@@ -157,20 +158,21 @@ class Journal:
         SyncError if that is not sure.
         """
         line = encode_entry(entry)
-        made = self.system.create(self.path) if self._inode == 0 else open_to_write(self.path)
+        made = self._opened()
         try:
             try:
-                # What a crash or an error has left behind the whole entries goes.
+                # What a crash has left behind the whole entries goes, and never mixes with what follows.
                 if os.fstat(made).st_size > self.end:
-                    self.system.truncate(made, self.end)
+                    self._cut(made)
                 write_all(self.system, made, line, self.end)
                 if durable:
                     sync(self.system, made)
-                if self._inode == 0:
+                if self.end == 0:
+                    # Whoever made the file may have died before its name was durable.
                     sync_folder(self.system, os.path.dirname(self.path))
             except OSError as error:
                 try:
-                    self.system.truncate(made, self.end)
+                    self._cut(made)
                 except OSError as again:
                     raise SyncError(again.errno, again.strerror, self.path) from error
                 raise
@@ -181,27 +183,33 @@ class Journal:
         self.end += len(line)
         self.pending |= {change.file for change in entry.changes}
 
+    def _opened(self) -> int:
+        try:
+            return open_to_write(self.path)
+        except FileNotFoundError:
+            return self.system.create(self.path)
+
+    def _cut(self, descriptor: int) -> None:
+        """Leave the whole entries only, durably."""
+        self.system.truncate(descriptor, self.end)
+        sync(self.system, descriptor)
+
     def take_back(self) -> None:
         """Undo the last :meth:`add`: its changes did not happen.  Raises OSError."""
-        entry = self.entries[-1]
-        end = self.end - len(encode_entry(entry))
+        entry = self.entries.pop()
+        self.end -= len(encode_entry(entry))
         descriptor = open_to_write(self.path)
         try:
-            self.system.truncate(descriptor, end)
-            sync(self.system, descriptor)
+            self._cut(descriptor)
         finally:
             os.close(descriptor)
-        self.entries.pop()
-        self.end = end
 
-    def checkpoint(self) -> None:
-        """Sync every file that the journal names, then remove it.  Raises OSError.
+    def sync_files(self) -> None:
+        """Make every file durable that the journal names.  Raises OSError.
 
         There must be no prepared entry whose fate is open.
         """
-        if self._inode == 0:
-            return
-        folders = {FOLDER}
+        folders = set()
         for file in sorted(self.pending):
             folders.add(os.path.dirname(file))
             path = os.path.join(self.root, file)
@@ -212,11 +220,23 @@ class Journal:
                 sync(self.system, descriptor)
             finally:
                 os.close(descriptor)
-        for folder in sorted(folders - {FOLDER}):
+        for folder in sorted(folders):
             sync_folder(self.system, os.path.join(self.root, folder))
-        self.system.remove(self.path)
-        sync_folder(self.system, os.path.join(self.root, FOLDER))
-        self._forget()
+
+    def begin_anew(self) -> None:
+        """Remove the journal, durably; nobody needs it when the files that it names are.  Raises OSError."""
+        if self._inode:
+            self.system.remove(self.path)
+            sync_folder(self.system, os.path.join(self.root, FOLDER))
+            self._forget()
+
+    def checkpoint(self) -> None:
+        """Make durable what the journal names, and remove it.  Raises OSError.
+
+        The count of commits is odd, so that whoever comes after a death in between recovers the store.
+        """
+        self.sync_files()
+        self.begin_anew()
 
     def replay(self, resolve: Callable[[dict[str, str]], bool] | None) -> list[str]:
         """Make the changes of all entries again, whatever of them has been made, and sync them.

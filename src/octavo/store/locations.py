@@ -23,10 +23,10 @@ import msgspec
 from octavo.errors import DamagedError, DiskError
 from octavo.layout.record import attribute, member
 from octavo.layout.stored import Key, Stored, encode, key_getter
-from octavo.store.changes import Append, Change, Remove
+from octavo.store.changes import Append, Change, Remove, beside
 from octavo.store.families import Changed, Changes, Found, ParentLogs, list_files, read_file
 from octavo.store.shared import boot_id
-from octavo.store.system import FOLDER_MODE, Signature, open_to_read, read_whole
+from octavo.store.system import FOLDER_MODE, Signature, open_privately, open_to_read, read_whole, signature
 
 if TYPE_CHECKING:
     import lmdb
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 FOLDER = "cache/index"
 _MAP_SIZE = 1 << 36 if struct.calcsize("P") == 8 else 1 << 30
 """bytes of address space, not of disk or memory"""
+_LOCK_SIZE = 1 << 14
+"""bytes: room for as many readers as LMDB asks for, and more"""
 _LONGEST_KEY = 400
 _PLACE = struct.Struct("<IQI")
 _FILE = struct.Struct("<IQQqq")
@@ -47,7 +49,7 @@ class _Environment:
     def __init__(self, path: str) -> None:
         import lmdb
 
-        os.makedirs(path, FOLDER_MODE, exist_ok=True)
+        _make_room(os.path.join(path, "lock.mdb"))
         self.lmdb = lmdb.open(
             path, map_size=_MAP_SIZE, max_dbs=64, sync=False, metasync=False, mode=0o600, max_spare_txns=8
         )
@@ -55,6 +57,21 @@ class _Environment:
     def __del__(self) -> None:
         if hasattr(self, "lmdb"):
             self.lmdb.close()
+
+
+def _make_room(path: str) -> None:
+    """Write the file that LMDB maps for its readers, where there is none: were it made without its blocks, a
+    full disk would be the death of who touches it.  Raises OSError."""
+    if signature(path) is None:
+        made = beside(path)
+        try:
+            with open(made, "xb", opener=open_privately) as file:
+                file.write(bytes(_LOCK_SIZE))
+            with suppress(FileExistsError):
+                os.link(made, path)
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(made)
 
 
 _open: WeakValueDictionary[tuple[int, str, int], _Environment] = WeakValueDictionary()
@@ -119,7 +136,7 @@ class Locations:
             except PermissionError:
                 break
             except OSError as error:
-                if error.errno != errno.EROFS:
+                if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
                     raise DiskError.of(error, "indexing the store") from error
                 break
         # There can be no index here.
@@ -351,7 +368,7 @@ class Locations:
 
             try:
                 self._follow(changes, files, found)
-            except (lmdb.Error, OSError):
+            except (lmdb.Error, OSError, DiskError):
                 # The commit has happened, and an index is no part of it.
                 self._give_up()
 

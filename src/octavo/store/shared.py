@@ -60,7 +60,10 @@ class SharedState:
                 if not create:
                     raise FileNotFoundError(2, "is no page of state", path)
                 os.ftruncate(descriptor, 0)
-                os.ftruncate(descriptor, _SIZE)
+                # Written, so that there is room for it: a page that a full disk has no room for is the death
+                # of who touches it.
+                if os.pwrite(descriptor, bytes(_SIZE), 0) != _SIZE:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
             self.inode = os.fstat(descriptor).st_ino
             self._map = mmap.mmap(descriptor, _SIZE, access=access)
         finally:

@@ -100,6 +100,11 @@ SYSTEM = FileSystem()
 """the real one"""
 
 
+def open_privately(path: str, flags: int) -> int:
+    """The opener of a new file that nobody else may read."""
+    return os.open(path, flags, FILE_MODE)
+
+
 def open_to_write(path: str) -> int:
     """A descriptor of a file that is there, never over a symbolic link."""
     return os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)

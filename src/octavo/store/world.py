@@ -10,14 +10,15 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
+from octavo.errors import UsageError
 from octavo.store.shared import COUNT, SharedState
 from octavo.store.system import (
-    FILE_MODE,
     FOLDER_MODE,
     FileSystem,
     Signature,
+    open_privately,
     open_to_write,
     read_whole,
     signature,
@@ -35,6 +36,16 @@ _TORN = 1 << 20
 
 class Behind(Exception):
     """What is in memory does not fit what is on disk: to be caught up with, and tried again."""
+
+
+class _Closed(Sequence[int]):
+    """What a closed store has in the place of the page's numbers."""
+
+    def __getitem__(self, at: object) -> NoReturn:
+        raise UsageError("the store is closed")
+
+    def __len__(self) -> int:
+        return 0
 
 
 class World:
@@ -74,11 +85,11 @@ class World:
         self.state, self.words, self.known = state, state.words, state.commits
 
     def close(self) -> None:
-        """Let go of everything; nobody is told anything from then on."""
+        """Let go of the page and of the watch; whoever asks for the count then is told so."""
         self.watch.close()
-        self.words = (-1,) * (COUNT + 1)
-        if self.state is not None:
-            self.state.close()
+        state, self.state, self.words = self.state, None, _Closed()
+        if state is not None:
+            state.close()
 
     def path(self, file: str) -> str:
         return os.path.join(self.root, file)
@@ -127,7 +138,7 @@ class World:
             kept = os.path.join(self.root, TORN)
             os.makedirs(kept, FOLDER_MODE, exist_ok=True)
             name = f"{file.replace('/', '+')}.{size}"
-            with open(os.path.join(kept, name), "wb", opener=_private) as copy:
+            with open(os.path.join(kept, name), "wb", opener=open_privately) as copy:
                 copy.write(torn)
             self.system.truncate(descriptor, size)
             sync(self.system, descriptor)
@@ -136,7 +147,3 @@ class World:
 
     def signature(self, file: str) -> Signature | None:
         return signature(self.path(file))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, FILE_MODE)
