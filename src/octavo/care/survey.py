@@ -117,6 +117,9 @@ class _Surveyor:
             self.found.files[path] = family, found
         elif self._is_payload(folder, name):
             self.found.payloads[path] = name, found
+        elif folder.startswith(INDEX):
+            # Made and dropped as it is needed, and not under the write lock.
+            pass
         elif is_left_over(name) or (is_incoming(name) and is_abandoned(entry.path)):
             self.found.left_overs.append(path)
         elif path != JOURNAL and not is_incoming(name):
