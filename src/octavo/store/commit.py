@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError
+from octavo.errors import BusyError, ConflictError, DamagedError, DiskError, OctavoError, UsageError
 from octavo.store.changes import (
     Append,
     Change,
@@ -548,9 +548,11 @@ class Committer:
 
         The commit has happened; if the disk has no room for this, the log stays as it is.
         """
-        log = loaded_log(family, file)
-        if log is not None and log.is_wasteful:
-            with suppress(OSError, ConflictError, DiskError):
+        with suppress(OSError, ConflictError, DiskError, DamagedError):
+            if isinstance(family, ParentLogs):
+                family.load_if_wasteful(file)
+            log = loaded_log(family, file)
+            if log is not None and log.is_wasteful:
                 self.compact(family, log)
 
     def compact(self, family: Family, log: LogFile) -> int:

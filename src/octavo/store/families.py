@@ -485,6 +485,8 @@ class ParentLogs(Family):
         self.namer = Namer(self.codec)
         self.budget, self._used = budget, 0
         self._logs: OrderedDict[str, LogFile] = OrderedDict()
+        self._superseded: dict[str, int] = {}
+        """of logs that are not in memory, how many lines commits of this process have superseded"""
         self._expected: dict[str, Signature] = {}
         """of the logs in a plan the state that it was made for"""
         self._doubtful: set[str] | None = set()
@@ -692,6 +694,8 @@ class ParentLogs(Family):
         for file, change in files.items():
             log = self._logs.get(file)
             if log is None or isinstance(change, Remove) or file in came:
+                old = sum(changed.before is not None for changed in by_file.get(file, _NOTHING).values())
+                self._superseded[file] = self._superseded.get(file, 0) + old
                 self.forget(file)
                 continue
             before = log.log.size
@@ -704,6 +708,16 @@ class ParentLogs(Family):
                     live[key] = change_of.after
             log.written(change, found.get(file))
             self._used += log.log.size - before
+
+    def load_if_wasteful(self, file: str) -> None:
+        """Hold a log in memory, where its lines are counted, if many of them may be superseded by now.
+
+        Raises DamagedError, DiskError.
+        """
+        if self._superseded.get(file, 0) > GARBAGE and file not in self._logs:
+            log = self.log(file)
+            # Not again before it can have come to hold twice as many.
+            self._superseded[file] = 0 if log is None else -len(log.log.live[self.model])
 
     def in_memory(self, file: str) -> LogFile | None:
         """A log, if it is held."""

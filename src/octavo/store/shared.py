@@ -114,6 +114,11 @@ class SharedState:
         """The process that took the write lock last, and when, in seconds of the epoch."""
         return self.words[_HOLDER_AT], self.words[_SINCE_AT]
 
+    def clear(self) -> None:
+        """Forget what stands in what is no page of this boot.  Under the write lock only."""
+        for at in range(len(self.words)):
+            self.words[at] = 0
+
     def begin(self) -> None:
         """A commit begins to change files: the count becomes odd.  Under the write lock only."""
         self.words[COUNT] |= 1

@@ -274,6 +274,7 @@ class Store:
                 if state is None:
                     state = SharedState(os.path.join(self._root, _STATE), create=True)
                 if not state.is_current:
+                    state.clear()
                     state.begin()
                 recover(self._root, self.layout, self._journal, self.system, self._resolve)
             state.note_journal(0)

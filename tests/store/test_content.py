@@ -1,0 +1,248 @@
+"""The bytes of a file are understood to the last, or refused with the place and the reason."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from octavo.errors import DamagedError
+from octavo.layout.layout import Layout
+from octavo.store.content import Contents, Log, torn_at
+from octavo.store.rules import Rules
+from small_store import build, layout
+
+
+def contents(path: str, found: Layout | None = None) -> Contents:
+    chosen = found or layout()
+    family = next(f for f in chosen.families if f.path == path)
+    return Contents(family, Rules(chosen).codecs)
+
+
+CHATS, MESSAGES, IMAGES = "chats/index.jsonl", "chats/{chatId}.jsonl", "binaries/index.jsonl"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("content") / "data"
+    build(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def lines(data: Path) -> list[bytes]:
+    """Three messages, a line each."""
+    return (data / "chats/chat-1.jsonl").read_bytes().splitlines(keepends=True)
+
+
+def log(*parts: bytes, path: str = MESSAGES) -> Log:
+    return contents(path).log("some.jsonl", b"".join(parts))
+
+
+def keys(found: Log, model: str = "Message") -> list[str]:
+    return list(found.live[model])
+
+
+def changed(line: bytes, **values: Any) -> bytes:
+    return json.dumps(json.loads(line) | values, separators=(",", ":")).encode() + b"\n"
+
+
+def tombstone(key: str, **more: Any) -> bytes:
+    return json.dumps({"_model": "Message", "id": key, **more, "_deleted": True}).encode() + b"\n"
+
+
+class TestLogs:
+    def test_the_last_line_of_a_key_counts(self, lines: list[bytes]) -> None:
+        found = log(*lines, changed(lines[0], content="later"))
+        assert sorted(keys(found)) == ["m0", "m1", "m2"]
+        assert found.live["Message"]["m0"].content == "later"
+        assert found.lines == 4
+
+    def test_a_tombstone_removes_and_a_later_line_brings_back(self, lines: list[bytes]) -> None:
+        assert keys(log(*lines, tombstone("m1"))) == ["m0", "m2"]
+        assert sorted(keys(log(*lines, tombstone("m1"), lines[1]))) == ["m0", "m1", "m2"]
+        assert keys(log(*lines, tombstone("m1", note="unknown"))) == ["m0", "m2"]
+        assert keys(log(*lines, tombstone("nobody"))) == ["m0", "m1", "m2"]
+
+    def test_a_text_that_looks_like_a_tombstone_is_none(self, lines: list[bytes]) -> None:
+        found = log(*lines, changed(lines[1], content='x","_deleted":true}'))
+        assert found.live["Message"]["m1"].content == 'x","_deleted":true}'
+
+    @pytest.mark.parametrize("whole", [True, False], ids=["with its end", "without its end"])
+    def test_lines_as_an_editor_leaves_them(self, lines: list[bytes], whole: bool) -> None:
+        spaced = json.dumps(json.loads(lines[2])).encode() + b"\n" * whole
+        found = log(lines[0], b"\n", b"  \n", lines[1].replace(b"\n", b"\r\n"), spaced)
+        assert keys(found) == ["m0", "m1", "m2"]
+        assert found.ended is whole
+        assert found.torn == b""
+
+    def test_unknown_keys_are_kept_and_written_again(self, lines: list[bytes]) -> None:
+        found = contents(MESSAGES)
+        noted = changed(lines[1], note={"mine": [1, "\u00e9"]})
+        stored = found.log("x", noted).live["Message"]["m1"]
+        assert json.loads(found.codecs["Message"].encode(stored)) == json.loads(noted)
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            (lambda line: line.replace(b'"id"', b'"ID"'), "Message.id: is missing"),
+            (lambda line: line.replace(b'"content":"', b'"content":1,"x":"'), "Message.content"),
+            (lambda line: changed(line, role="KING"), "Message.role"),
+            (lambda line: changed(line, createdAt="2025-11-22T12:34:56Z"), "is not a UTC time"),
+            (lambda line: changed(line, createdAt="2025-11-31T12:34:56.789Z"), "createdAt: is no day"),
+            (lambda line: changed(line, createdAt="2025-11-22t12:34:56.789Z"), "Message.createdAt"),
+            (lambda line: changed(line, createdAt="2025-11-22T12:34:56,789Z"), "Message.createdAt"),
+            (lambda line: changed(line, createdAt="2025-11-22T24:00:00.000Z"), "Message.createdAt"),
+            (lambda line: changed(line, content="a\0b"), "Message.content: holds U\\+0000"),
+            (lambda line: changed(line, tokenCount=2**31), "Message.tokenCount"),
+            (lambda line: changed(line, _model="Chat"), "_model is 'Chat', which does not live here"),
+            (lambda line: line.replace(b'"_model":"Message",', b""), "has no _model"),
+            (lambda line: line.replace(b'"id":', b'"id":"m1","id":'), "the key 'id' stands twice"),
+            (lambda line: line[: len(line) // 2] + b"\n", "cut|broken"),
+            (lambda line: line.replace(b"\n", b"x\n"), "something stands behind the end"),
+            (lambda line: b"[]\n", "is not an object"),
+            (lambda line: line.replace(b'"content"', b'"con\0ent"'), "NUL"),
+            (lambda line: line.replace(b'"content":"', b'"content":"\xff'), "UTF-8|utf-8"),
+            (lambda line: b'{"_model":"Message","_deleted":true}\n', "Message.id: is missing"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("at", [0, 1, 2])
+    def test_what_is_wrong_is_named(
+        self, lines: list[bytes], change: Callable[[bytes], bytes], reason: str, at: int
+    ) -> None:
+        whole = [*lines[:at], change(changed(lines[1], id="m9")), *lines[at:]]
+        with pytest.raises(DamagedError, match=reason) as caught:
+            log(*whole)
+        assert (caught.value.file, caught.value.line) == ("some.jsonl", at + 1)
+
+    def test_two_models_share_a_log(self, data: Path) -> None:
+        whole = (data / IMAGES).read_bytes()
+        found = log(whole, path=IMAGES)
+        assert (keys(found, "Image"), keys(found, "ChatFile")) == (["image-1"], ["file-1"])
+
+
+class TestTornLines:
+    """What a crash leaves of the last line does not count; everything in front of it does."""
+
+    def test_cut_anywhere(self, lines: list[bytes]) -> None:
+        whole = b"".join(lines)
+        start = len(whole) - len(lines[-1])
+        for cut in range(start, len(whole)):
+            found = log(whole[:cut])
+            if cut == len(whole) - 1:
+                assert (keys(found), found.ended, found.torn) == (["m0", "m1", "m2"], False, b"")
+            else:
+                assert (keys(found), found.size) == (["m0", "m1"], start)
+                assert found.torn == whole[start:cut]
+
+    def test_zeros_in_the_place_of_blocks(self, lines: list[bytes]) -> None:
+        whole = b"".join(lines)
+        start = len(whole) - len(lines[-1])
+        for cut in range(start, len(whole)):
+            zeros = whole[:cut] + bytes(len(whole) - cut)
+            found = log(zeros)
+            assert zeros[: found.size] + found.torn == zeros
+            assert keys(found) == (["m0", "m1", "m2"] if cut == len(whole) - 1 else ["m0", "m1"])
+        hole = whole[:start] + bytes(512 - start % 512) + whole[start + 512 - start % 512 :]
+        if len(hole) == len(whole):
+            assert torn_at(hole) == start
+
+    def test_a_lonely_nul_is_damage(self, lines: list[bytes]) -> None:
+        whole = b"".join(lines)
+        start = len(whole) - len(lines[-1])
+        for at in range(start + 1, len(whole) - 1):
+            if at % 256 and (at + 1) % 256:
+                with pytest.raises(DamagedError, match=r"some.jsonl:3: .*NUL"):
+                    log(whole[:at] + b"\0" + whole[at + 1 :])
+
+    def test_whole_lines_behind_a_broken_one_are_damage(self, lines: list[bytes]) -> None:
+        with pytest.raises(DamagedError, match=r"some.jsonl:2"):
+            log(lines[0], lines[1][:40], b"\n", lines[2])
+
+    def test_where_a_part_of_a_log_begins_is_taken_into_account(self, lines: list[bytes]) -> None:
+        line = lines[-1][:10] + bytes(100) + lines[-1][10:]
+        assert torn_at(line, 256 - 10) == len(line)
+        hole = lines[-1][:10] + bytes(256) + lines[-1][10:]
+        assert torn_at(hole, 256 - 10) == 0
+
+
+class TestDocuments:
+    path = "tags/tags.json"
+
+    @pytest.fixture
+    def text(self, data: Path) -> bytes:
+        return (data / self.path).read_bytes()
+
+    @pytest.mark.parametrize(
+        ("old", "new", "reason", "line"),
+        [
+            (b'"_version": 1', b'"_version": 2', "is format version 2", 1),
+            (b'"_version": 1,', b"", "_version: is missing", 1),
+            (b'"tags": [', b'"tugs": [', "Tag.tags: is missing", 0),
+            (b'"id": "tag-2"', b'"id": "tag-1"', "its key stands twice", 13),
+            (b'"id": "tag-2"', b'"ID": "tag-2"', "Tag.id: is missing", 13),
+            (b'"id": "tag-2"', b'"id": 2', "Tag.id", 14),
+            (b'"userId": "user-1"', b'"userId": null', "Tag.userId", 6),
+            (b'"userId": "user-1"', b'"userId": "user-1", "userId": "user-1"', "stands twice", 6),
+            (b"]\n}", b"]", "cut", 22),
+            (b"]\n}", b"]]\n}", "a comma is missing", 20),
+            (b'"tags": [', b'"tags": {', "Tag.tags|a key is missing or broken", 3),
+            (b'{\n  "_v', b'\xef\xbb\xbf{\n  "_v', "byte order mark", 1),
+            (b'"tags": [', b'"tags": [], "tags": [', "the key 'tags' stands twice", 3),
+        ],
+    )
+    def test_what_is_wrong_is_named(
+        self, text: bytes, old: bytes, new: bytes, reason: str, line: int
+    ) -> None:
+        assert old in text
+        with pytest.raises(DamagedError, match=reason) as caught:
+            contents(self.path).document(self.path, text.replace(old, new, 1))
+        assert caught.value.file == self.path
+        assert abs(caught.value.line - line) <= 1, caught.value
+
+    @pytest.mark.parametrize("text", [b"", b"\n", b"\0\0\0", b"null", b"[]", b"{}"])
+    def test_nothing_is_no_empty_document(self, text: bytes) -> None:
+        with pytest.raises(DamagedError):
+            contents(self.path).document(self.path, text)
+
+    def test_other_members_are_kept(self, text: bytes) -> None:
+        noted = text.replace(b'"tags": [', b'"note": [1, {"a": "\\u00e9"}],\n  "tags": [')
+        found = contents(self.path).document(self.path, noted)
+        assert found.unknown == (("note", b'[1, {"a": "\\u00e9"}]'),)
+        assert list(found.live["Tag"]) == ["tag-1", "tag-2"]
+
+    def test_records_as_an_editor_leaves_them(self, text: bytes) -> None:
+        for edited in (text.replace(b"\n", b"\r\n"), json.dumps(json.loads(text)).encode()):
+            found = contents(self.path).document(self.path, edited)
+            assert list(found.live["Tag"]) == ["tag-1", "tag-2"]
+
+
+class TestRecordFiles:
+    path = "characters/{id}.json"
+
+    @pytest.mark.parametrize(
+        ("old", "new", "reason", "line"),
+        [
+            (b'"_version": 1', b'"_version": 2', "is format version 2", 2),
+            (b'"name":', b'"nome":', "Character.name: is missing", 1),
+            (b'"tagId": "tag-1"', b'"tagId": 1', "CharacterTag.tagId", 23),
+            (b'"tags": [', b'"tugs": [', "Character.tags: is missing", 1),
+            (b'"isFavorite": false', b'"isFavorite": "no"', "Character.isFavorite", 15),
+            (b'"createdAt": "2025', b'"createdAt": "2O25', "createdAt", 0),
+        ],
+    )
+    def test_what_is_wrong_is_named(self, data: Path, old: bytes, new: bytes, reason: str, line: int) -> None:
+        text = (data / "characters/hero-1.json").read_bytes()
+        assert old in text
+        with pytest.raises(DamagedError, match=reason) as caught:
+            contents(self.path).record_file("characters/hero-1.json", text.replace(old, new, 1))
+        assert caught.value.file == "characters/hero-1.json"
+        assert not line or abs(caught.value.line - line) <= 1, caught.value
+
+    @pytest.mark.parametrize("text", [b"", b"\n", b"\0\0", b"{", b"{}", b"null"])
+    def test_nothing_is_no_record(self, text: bytes) -> None:
+        with pytest.raises(DamagedError, match=r"x.json"):
+            contents(self.path).record_file("x.json", text)

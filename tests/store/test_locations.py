@@ -1,0 +1,295 @@
+"""A message is found by its id alone, whatever has become of the index that tells where it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from octavo.errors import DamagedError
+from octavo.layout.layout import Layout
+from octavo.layout.record import attribute
+from octavo.store.locations import FOLDER
+from octavo.store.store import Store
+from small_store import build, chat, erase, layout, message, revise
+from stores import Unsynced
+
+ALL = ["m0", "m1", "m10", "m11", "m2"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    build(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def opened(data: Path) -> Store:
+    return Store.open(data, layout(), system=Unsynced())
+
+
+@pytest.fixture
+def store(data: Path) -> Iterator[Store]:
+    with opened(data) as found:
+        yield found
+
+
+def found(store: Store, *more: str) -> list[str]:
+    """The ids under which something is found, and that it is that."""
+    there = [key for key in (*ALL, *more) if (row := store.get("Message", key)) is not None and row.id == key]
+    assert store.get("Message", "nowhere") is None
+    return there
+
+
+def index(data: Path) -> Path:
+    (only,) = (data / FOLDER).iterdir()
+    return only
+
+
+def lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_it_is_made_when_it_is_needed_first(store: Store, data: Path) -> None:
+    assert store.get("Chat", "chat-1") is not None
+    assert not (data / FOLDER).exists()
+    assert found(store) == ALL
+    assert index(data).is_dir()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        shutil.rmtree,
+        lambda path: (path / "data.mdb").write_bytes(b"x" * 10_000),
+        lambda path: (path / "data.mdb").write_bytes(b""),
+        lambda path: (path / "data.mdb").write_bytes(bytes(8192)),
+        lambda path: path.rename(path.with_name("0" * 16)),
+    ],
+    ids=["gone", "garbage", "empty", "zeros", "of another boot"],
+)
+def test_it_is_made_anew(data: Path, change: Callable[[Path], object]) -> None:
+    with opened(data) as store:
+        assert found(store) == ALL
+        old = index(data)
+    change(old)
+    with opened(data) as store:
+        assert found(store) == ALL
+        with store.transaction() as tx:
+            tx.insert([message(5)])
+        assert found(store, "m5") == [*ALL, "m5"]
+    assert index(data).name == old.name
+
+
+def test_an_old_one_is_not_believed(data: Path, tmp_path: Path) -> None:
+    """Put back as it was before the logs were changed, as from a backup."""
+    with opened(data) as store:
+        assert found(store) == ALL
+    shutil.copytree(index(data), tmp_path / "old")
+    with opened(data) as store, store.transaction() as tx:
+        revise(tx, "Message", "m0", content="longer than before " * 20)
+        erase(tx, "Message", "m1")
+        revise(tx, "Message", "m2", chatId="chat-2")
+    name = index(data)
+    shutil.rmtree(name)
+    shutil.copytree(tmp_path / "old", name)
+    with opened(data) as store:
+        assert found(store) == ["m0", "m10", "m11", "m2"]
+        there = store.get("Message", "m0")
+        assert there is not None
+        assert there.content.startswith("longer")
+
+
+def test_it_follows_what_is_committed(store: Store) -> None:
+    assert found(store) == ALL
+    with store.transaction() as tx:
+        tx.insert([message(20), message(21, "chat-3")])
+        erase(tx, "Message", "m0")
+        revise(tx, "Message", "m10", chatId="chat-1")
+        revise(tx, "Message", "m1", chatId="chat-2", id="m99")
+    assert found(store, "m20", "m21", "m99") == ["m10", "m11", "m2", "m20", "m21", "m99"]
+    with store.transaction() as tx:
+        erase(tx, "Chat", "chat-1")
+    assert found(store, "m20", "m21", "m99") == ["m11", "m21", "m99"]
+
+
+def test_messages_that_change_places(store: Store) -> None:
+    """Each leaves a log that the other enters; neither is lost on the way."""
+    assert found(store) == ALL
+    for one, other in (("chat-2", "chat-1"), ("chat-1", "chat-2"), ("chat-3", "chat-2")):
+        with store.transaction() as tx:
+            revise(tx, "Message", "m0", chatId=one)
+            revise(tx, "Message", "m10", chatId=other)
+        assert found(store) == ALL
+
+
+def test_it_survives_compaction(store: Store) -> None:
+    assert found(store) == ALL
+    for number in range(200):
+        with store.transaction() as tx:
+            revise(tx, "Message", "m1", content=f"number {number}")
+    store.compact()
+    there = store.get("Message", "m1")
+    assert there is not None
+    assert there.content == "number 199"
+    assert found(store) == ALL
+
+
+def test_what_others_write_is_followed(store: Store, data: Path) -> None:
+    assert found(store) == ALL
+    with opened(data) as other, other.transaction() as tx:
+        tx.insert([message(30)])
+        revise(tx, "Message", "m2", chatId="chat-3")
+        erase(tx, "Message", "m0")
+    assert found(store, "m30") == ["m1", "m10", "m11", "m2", "m30"]
+
+
+class TestEdits:
+    """Somebody edits a log while the store is open."""
+
+    @pytest.fixture
+    def log(self, store: Store, data: Path) -> Path:
+        assert found(store) == ALL
+        return data / "chats" / "chat-1.jsonl"
+
+    def test_lines_in_another_order(self, store: Store, log: Path) -> None:
+        log.write_bytes(b"".join(reversed(lines(log))))
+        assert found(store) == ALL
+
+    def test_a_line_that_was_removed(self, store: Store, log: Path) -> None:
+        log.write_bytes(b"".join(lines(log)[1:]))
+        assert found(store) == ["m1", "m10", "m11", "m2"]
+
+    def test_a_line_that_came(self, store: Store, log: Path) -> None:
+        line = json.loads(lines(log)[0]) | {"id": "new"}
+        with open(log, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line))
+        assert found(store, "new") == [*ALL, "new"]
+        with store.transaction() as tx:
+            tx.insert([message(40)])
+        assert found(store, "new", "m40") == [*ALL, "new", "m40"]
+
+    def test_in_place_and_of_the_same_size(self, store: Store, log: Path) -> None:
+        data = log.read_bytes()
+        with open(log, "r+b") as file:
+            file.write(data.replace(b'"id":"m1"', b'"id":"m9"').replace(b'"id":"m2"', b'"id":"m1"'))
+        assert found(store, "m9") == ["m0", "m1", "m10", "m11", "m9"]
+
+    def test_a_broken_line_is_damage_for_all_that_may_be_in_it(self, store: Store, log: Path) -> None:
+        whole = log.read_bytes()
+        log.write_bytes(whole.replace(b'"id":"m1"', b'"id":m1"'))
+        for key in ("m0", "m1", "nowhere"):
+            with pytest.raises(DamagedError, match=r"chats/chat-1.jsonl:2"):
+                store.get("Message", key)
+        assert store.get("Message", "m10") is not None
+        with pytest.raises(DamagedError, match=r"chats/chat-1.jsonl:2"), store.transaction() as tx:
+            tx.insert([message(1)])
+        log.write_bytes(whole)
+        assert found(store) == ALL
+
+    def test_a_torn_line_is_not(self, store: Store, log: Path) -> None:
+        with open(log, "ab") as file:
+            file.write(b'{"_model":"Message","id":"torn')
+        assert found(store, "torn") == ALL
+
+    def test_a_record_in_the_wrong_log(self, store: Store, log: Path) -> None:
+        with open(log, "ab") as file:
+            file.write(lines(log.with_name("chat-2.jsonl"))[-1].replace(b'"id":"m1', b'"id":"x1'))
+        with pytest.raises(DamagedError, match=r"chats/chat-1.jsonl:4: .* belongs in another file"):
+            store.get("Message", "x10")
+
+    def test_a_log_that_is_gone(self, store: Store, log: Path) -> None:
+        whole = log.read_bytes()
+        log.unlink()
+        with pytest.raises(DamagedError, match=r"chats/chat-1.jsonl: is missing"):
+            store.get("Message", "m0")
+        log.write_bytes(whole)
+        assert found(store) == ALL
+
+    def test_a_log_that_is_gone_before_anybody_looks(self, data: Path, store: Store, log: Path) -> None:
+        store.close()
+        log.unlink()
+        shutil.rmtree(data / "cache")
+        with opened(data) as anew, pytest.raises(DamagedError, match=r"chats/chat-1.jsonl: is missing"):
+            anew.get("Message", "m0")
+
+
+def test_long_and_awkward_ids(store: Store) -> None:
+    ids = ["", "x" * 5000, "é" * 300, 'a"\\\n\u2028', "../../up", "~", "X" * 401]
+    with store.transaction() as tx:
+        tx.insert([message(n, id=key) for n, key in enumerate(ids)])
+    assert found(store, *ids) == [*ALL, *ids]
+    with store.transaction() as tx:
+        for key in ids:
+            erase(tx, "Message", key)
+    assert found(store, *ids) == ALL
+
+
+def test_chats_with_awkward_ids(store: Store, data: Path) -> None:
+    """No id leads out of the folder, or to the file of another one."""
+    ids = ["index", "INDEX", "../escaped", "a/b", ".", "..", "con", "ü", "x" * 500, "A", "a", "~", "%41"]
+    with store.transaction() as tx:
+        tx.insert([chat(key) for key in ids])
+        tx.insert([message(n, key, id=f"in {key}") for n, key in enumerate(ids)])
+    names = sorted(p.name for p in (data / "chats").iterdir())
+    assert len({name.lower() for name in names}) == len(names) == len(ids) + 4
+    assert sorted(os.listdir(data.parent)) == ["data"]
+    for key in ids:
+        there = store.read(lambda view, k=key: view.find("Message", ("chatId",), k))  # type: ignore[misc]
+        assert [m.id for m in there] == [f"in {key}"]
+        assert store.get("Message", f"in {key}") is not None
+
+
+def test_a_store_with_other_keys_than_texts(tmp_path: Path) -> None:
+    """Numbers and compound keys find their way too."""
+    from octavo.layout.layout import parse_layout
+    from octavo.migrate.scaffold import scaffold
+    from octavo.schema.parser import parse_schema
+
+    datamodel = parse_schema(
+        """
+        datasource db {
+          provider = "postgresql"
+          url      = env("DATABASE_URL")
+        }
+        model Owner {
+          a     Int
+          b     String
+          lines Line[]
+          @@id([a, b])
+        }
+        model Line {
+          x     BigInt
+          y     Int
+          a     Int
+          b     String
+          owner Owner @relation(fields: [a, b], references: [a, b], onDelete: Cascade)
+          @@id([y, x])
+        }
+        """
+    )
+    text = (
+        'version = 1\n[logs]\n"owners.jsonl" = ["Owner"]\n[logs_per_parent]\n"lines/{a,b}.jsonl" = "Line"\n'
+    )
+    found: Layout = parse_layout(text, datamodel)
+    scaffold(tmp_path / "data", found)
+    with Store.open(tmp_path / "data", found) as store:
+
+        def new(model: str, **values: object) -> object:
+            fields = {attribute(datamodel.model(model).scalar(n)): v for n, v in values.items()}
+            return store.rules.codecs[model].shape.record_type(**fields)
+
+        with store.transaction() as tx:
+            tx.insert([new("Owner", a=n, b=b) for n in (1, -1) for b in ("", ".", "x")])  # type: ignore[misc]
+            tx.insert([new("Line", x=str(10**15 + n), y=n, a=1, b=".") for n in range(3)])  # type: ignore[misc]
+        with store.transaction() as tx:
+            before = tx.get("Owner", (1, "."))
+            assert before is not None
+            tx.update([(before, new("Owner", a=2, b="/"))])  # type: ignore[list-item]
+        assert [getattr(store.get("Line", (n, str(10**15 + n))), "b", None) for n in range(4)] == [
+            "/"
+        ] * 3 + [None]
+        assert sorted(p.name for p in (tmp_path / "data/lines").iterdir())[-1] == "2.%2F.jsonl"
