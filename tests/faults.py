@@ -122,14 +122,15 @@ def child(work: Callable[[Connection], object]) -> Iterator[Connection]:
     here, there = Pipe()
     process = os.fork()
     if not process:
-        here.close()
-        status = 0
+        status = 1
         try:
+            here.close()
             work(there)
+            status = 0
         except BaseException:
             there.send(Failed(traceback.format_exc()))
-            status = 1
-        os._exit(status)
+        finally:
+            os._exit(status)
     there.close()
     try:
         yield here

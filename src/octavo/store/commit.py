@@ -290,9 +290,11 @@ class Committer:
     def _write(self, group: Group) -> OctavoError | None:
         """Make a group durable, and part of what is in memory; or the reason why it is not."""
         try:
-            if self._broken is None:
-                self.write(group.overlay.net, group.decision, since=group.overlay.since)
-            return self._broken
+            if self._broken is not None:
+                return self._broken
+            self.write(group.overlay.net, group.decision, since=group.overlay.since)
+            # What has failed behind it, as compacting a log, is told to whoever writes next.
+            return None
         except OctavoError as error:
             return error
         except OSError as error:
