@@ -6,7 +6,8 @@ is tested with those of every backend (``tests/query``, ``tests/parity``)."""
 
 from __future__ import annotations
 
-import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -220,7 +221,7 @@ def test_reads_of_one_state_see_no_other(backend: PrismaBackend, db: Client) -> 
 
 def test_a_deadlock_is_a_conflict_for_one_of_two(backend: PrismaBackend, db: Client) -> None:
     db.owner.create_many(data=[{"name": "a"}, {"name": "b"}])
-    meeting = threading.Barrier(2)
+    meeting = threading.Barrier(2, timeout=60)
     found: list[OctavoError | None] = []
 
     def run(first: str, second: str) -> None:
@@ -300,40 +301,45 @@ def test_settings_of_the_database_change_no_answer(url: str, owners: Vocabulary,
             assert (prepared.fetchone() == (0,)) is bool(pooled)
 
 
-def test_connections_that_the_server_ended_are_replaced(server: EmbeddedServer, url: str, db: Client) -> None:
+OTHERS_ENDED = """
+SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+
+
+def test_connections_that_the_server_ended_are_replaced(url: str, db: Client) -> None:
     assert db.owner.count() == 0
-    server.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'octavo' AND pid <> pg_backend_pid()"
-    )
+    assert execute(url, OTHERS_ENDED) == [(True,)]
     assert db.owner.count() == 0
 
 
 def test_a_connection_that_breaks_within_a_transaction_keeps_nothing(url: str, db: Client) -> None:
     with pytest.raises(DatabaseError), db.tx() as tx:
         tx.owner.create(data={"name": "x"})
-        execute(
-            url,
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
-        )
+        assert execute(url, OTHERS_ENDED) == [(True,)]
         tx.owner.create(data={"name": "y"})
     assert db.owner.count() == 0
 
 
-def test_a_forked_process_opens_its_own_connections(db: Client) -> None:
-    db.owner.create(data={"name": "parent"})
-    child = os.fork()
-    if not child:
-        status = 1
-        try:
-            db.owner.create(data={"name": "child"})
-            db.close()
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert db.owner.count() == 2
+FORKING = """
+import os, sys, octavo
+db = octavo.connect("prisma", database_url=sys.argv[1], schema=sys.argv[2])
+db.owner.create(data={"name": "parent"})
+child = os.fork()
+db.owner.create(data={"name": "child" if not child else "parent again"})
+if not child:
+    db.close()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert db.owner.count() == 3
+db.close()
+"""
+
+
+def test_a_forked_process_opens_its_own_connections(url: str, tmp_path: Path) -> None:
+    schema = tmp_path / "schema.prisma"
+    schema.write_text(SCHEMA)
+    subprocess.run([sys.executable, "-W", "error", "-c", FORKING, url, str(schema)], check=True, timeout=120)
 
 
 def test_a_client_that_cannot_be(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
