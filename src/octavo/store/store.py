@@ -486,6 +486,11 @@ class Store:
                 self._committer.abandon()
         return self._committer.batched
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing can be written before the store was opened again: the disk has failed."""
+        return self._committer.is_broken
+
     def _check_open(self) -> None:
         if self._closed:
             raise UsageError("the store is closed")
