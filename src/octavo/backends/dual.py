@@ -81,7 +81,7 @@ class DualTransaction:
         self._divergences, self._keys = divergences, Keys(view.rules)
         self._said: dict[tuple[str, Key], Record | None] = {}
         """what PostgreSQL has said that each record is now; None: it is deleted"""
-        self._failed = False
+        self._failed = self._has_written = False
         self.find, self.select = primary.find, primary.select
         self.related, self.count, self.count_related = primary.related, primary.count, primary.count_related
 
@@ -90,6 +90,7 @@ class DualTransaction:
         """One write.  If it fails, one side may have done it and the other not, so that all is lost."""
         if self._failed:
             raise TransactionFailed("the transaction has failed; nothing more can be done in it")
+        self._has_written = True
         try:
             yield
         except BaseException:
@@ -118,7 +119,7 @@ class DualTransaction:
             pairs = []
             for record in after:
                 key = key_of(record)
-                before = self._on_files(model, moved.get(key, key))
+                before = self.on_files(model, moved.get(key, key))
                 if before is None:
                     raise self._diverged("missing", model, moved.get(key, key), "is not in the files")
                 pairs.append((before, record))
@@ -148,7 +149,7 @@ class DualTransaction:
             gone = self.primary.take_out(model, where)
             there = []
             for record in gone:
-                found = self._on_files(model, key_of(record))
+                found = self.on_files(model, key_of(record))
                 if found is None:
                     # Afterwards both sides agree about it.
                     self._record("missing", model, key_of(record))
@@ -165,7 +166,8 @@ class DualTransaction:
             self._said.pop((model, key_of(record)), None)
             self._said[model, key_of(record)] = record
 
-    def _on_files(self, model: str, key: Key) -> Record | None:
+    def on_files(self, model: str, key: Key) -> Record | None:
+        """The record with this key, as the files have it in this transaction."""
         found = self.view.find(model, self.vocabulary[model].key, _found_by(key))
         return found[0] if found else None
 
@@ -219,14 +221,28 @@ class DualTransaction:
     def settle(self) -> None:
         """Make sure that both sides agree about records that no statement named: those that referential
         actions have changed.  Raises DivergedError."""
-        if self._failed:
-            raise TransactionFailed("the transaction has failed; nothing of it is kept")
+        for model, key, there, here in list(self.unsettled()):
+            if there is None or here is None:
+                kind = "missing" if here is None else "extra"
+                raise self._diverged(kind, model, key, "only one side has it after a referential action")
+            # Something else differs in it, such as what a trigger of the database has set.
+            pair = (here, there)
+            self._follow([there], lambda: self.view.update([pair]))  # noqa: B023
+            self._note(model, [there])
+
+    def unsettled(self) -> Iterator[tuple[str, Key, Record | None, Record | None]]:
+        """The records that have changed in the files, and are not what they are in PostgreSQL: model, key,
+        and the record there and here."""
         unsaid: dict[str, dict[Key, Record | None]] = {}
         for model, key, record in self._changed():
             if self._said.get((model, key), _UNSAID) != record:
                 unsaid.setdefault(model, {})[key] = record
         for model, records in unsaid.items():
-            self._settle(model, records)
+            key_of = self.vocabulary[model].key_of
+            there = {key_of(record): record for record in self._in_database(model, list(records))}
+            for key, record in records.items():
+                if there.get(key) != record:
+                    yield model, key, there.get(key), record
 
     def _changed(self) -> Iterator[tuple[str, Key, Record | None]]:
         """All that has changed in the files: each record by its key, as it is now."""
@@ -249,22 +265,6 @@ class DualTransaction:
                         if old.get(key) != new.get(key):
                             yield model, key, new.get(key)
 
-    def _settle(self, model: str, records: dict[Key, Record | None]) -> None:
-        terms = self.vocabulary[model]
-        there = {terms.key_of(record): record for record in self._in_database(model, list(records))}
-        pairs = []
-        for key, record in records.items():
-            found = there.get(key)
-            if found == record:
-                continue
-            if found is None or record is None:
-                kind = "missing" if record is None else "extra"
-                raise self._diverged(kind, model, key, "only one side has it after a referential action")
-            # Something else differs in it, such as what a trigger of the database has set.
-            pairs.append((record, found))
-        self._follow([found for _, found in pairs], lambda: self.view.update(pairs))
-        self._note(model, [found for _, found in pairs])
-
     def _in_database(self, model: str, keys: Sequence[Key]) -> Iterator[Record]:
         for start in range(0, len(keys), _AT_ONCE):
             yield from self.primary.select(
@@ -273,9 +273,15 @@ class DualTransaction:
 
     # The end
 
-    def decision(self, fates: Fates) -> Decision:
-        """Who decides whether the files' changes happen: PostgreSQL, by its commit."""
+    def decision(self, fates: Fates) -> Decision | None:
+        """Who decides whether the files' changes happen: PostgreSQL, by its commit; None: it has no part in
+        them."""
+        if self._failed:
+            raise TransactionFailed("the transaction has failed; nothing of it is kept")
         self.settle()
+        if not self._has_written:
+            self.primary.commit()
+            return None
         note: dict[str, str] = {}
         if self.view.layer.net:
             written = [Witness(*place) for place, record in self._said.items() if record is not None]

@@ -99,7 +99,7 @@ class Begun:
 
     __slots__ = ("_overlay", "_prepare", "_store", "_timeout", "_transaction")
 
-    def __init__(self, store: Store, timeout: float | None, prepare: Callable[[], Decision] | None) -> None:
+    def __init__(self, store: Store, timeout: float | None, prepare: Callable[[], Decision | None] | None) -> None:
         self._store, self._timeout, self._prepare = store, timeout, prepare
 
     def __enter__(self) -> Transaction:
@@ -109,16 +109,21 @@ class Begun:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         store = self._store
-        del self._transaction.layer
         if error is None:
             try:
                 decision = None if self._prepare is None else self._prepare()
+            except Behind:
+                store._committer.abandon()
+                raise _unlocked() from None
             except BaseException:
                 store._committer.abandon()
                 raise
+            finally:
+                del self._transaction.layer
             store._committer.commit(self._overlay, decision)
             store._committed()
             return
+        del self._transaction.layer
         store._committer.abandon()
         if isinstance(error, Behind):
             raise _unlocked() from None
@@ -371,7 +376,7 @@ class Store:
             self._committer.abandon()
 
     def transaction(
-        self, *, timeout: float | None = None, prepare: Callable[[], Decision] | None = None
+        self, *, timeout: float | None = None, prepare: Callable[[], Decision | None] | None = None
     ) -> Begun:
         """Rows to read and change, for the length of a ``with`` block; committed when it ends.
 
@@ -380,9 +385,9 @@ class Store:
         ConflictError if what the transaction was built on was replaced, DiskError if it could not be made
         durable.
 
-        ``prepare`` is called when the block has ended, and tells who decides whether the transaction happens
-        (see :class:`octavo.store.commit.Decision`); then leaving raises what was decided, and Lagging if it
-        happened but cannot be seen before the store is recovered.
+        ``prepare`` is called when the block has ended.  It may still change rows, and tells who decides whether
+        the transaction happens (see :class:`octavo.store.commit.Decision`); then leaving raises what was
+        decided, and Lagging if it happened but cannot be seen before the store is recovered.
         """
         self._check_open()
         if self.read_only:
