@@ -1,9 +1,9 @@
 """Makes the files equal to PostgreSQL again where they were seen to differ.
 
-Each record that was written down as different is copied from PostgreSQL, as it is now, while nobody can write;
-with it go the records that it needs (what it points at, and who holds a unique that is its own now), and those
-that referential actions have changed with it.  Where no record was named, or its key is a secret, the whole
-model is compared.
+Each record that was written down as different is copied from PostgreSQL, as it is now, while nobody can
+write; with it go the records that it needs (what it points at, and who holds a unique that is its own now),
+and those that referential actions have changed with it.  Where no record was named, or its key is a secret,
+the whole model is compared.
 """
 
 from __future__ import annotations

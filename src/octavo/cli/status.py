@@ -70,17 +70,14 @@ def show(found: Status) -> None:
         lag = ", to be recovered" if found.lagging else ""
         busy = ", being written to" if found.writing else ""
         typer.echo(f"journal      {console.some(found.entries, 'entry', 'entries')}{doubt}{lag}{busy}")
-        compared = found.counters.get("compared", 0)
+        compared, different, failed = (found.counters.get(n, 0) for n in ("compared", "different", "failed"))
         typer.echo(
-            f"compared     {console.some(compared, 'read')}, {found.counters.get('different', 0):,} different,"
-            f" {found.counters.get('failed', 0):,} failed"
+            f"compared     {console.some(compared, 'read')}, {different:,} different, {failed:,} failed"
         )
     if found.healed:
         good = [h for h in found.healed if not h.error]
-        copied = sum(h.copied for h in good)
-        typer.echo(
-            f"healed       {len(good):,} of {len(found.healed):,}, {console.some(copied, 'record')} copied"
-        )
+        copied = console.some(sum(h.copied for h in good), "record")
+        typer.echo(f"healed       {len(good):,} of {len(found.healed):,}, {copied} copied")
     ages = found.ages
     if ages is not None:
         oldest, newest = (f"{age / 60:,.0f} min" for age in ages)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from octavo.backend import DataBackend
-from octavo.errors import BusyError, OctavoError
+from octavo.errors import BusyError, OctavoError, UsageError
 from octavo.layout.layout import Layout, layout_for
 from octavo.store.journal import Journal, outcome
 from octavo.store.lock import NAME as LOCK
@@ -100,6 +100,11 @@ def status(kind: DataBackend, vocabulary: Vocabulary, settings: Settings, *, hea
     layout = layout_for(vocabulary.datamodel, settings.layout)
     found = Status(kind, settings.data_dir)
     if heal:
+        if kind is not DataBackend.DUAL:
+            raise UsageError(
+                f"DATA_BACKEND is {kind}: only with dual are the files to be what PostgreSQL is",
+                hint="DATA_BACKEND=dual octavo status --heal",
+            )
         from octavo.backends.dual import open_backend
         from octavo.backends.healing import heal as healing
 

@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Durability = Literal["full", "batched"]
+Prepare = Callable[[], Decision | None]
 
 LOG_BUDGET = 64 << 20
 """bytes of logs per parent held in memory, where the caller says nothing"""
@@ -99,7 +100,7 @@ class Begun:
 
     __slots__ = ("_overlay", "_prepare", "_store", "_timeout", "_transaction")
 
-    def __init__(self, store: Store, timeout: float | None, prepare: Callable[[], Decision | None] | None) -> None:
+    def __init__(self, store: Store, timeout: float | None, prepare: Prepare | None) -> None:
         self._store, self._timeout, self._prepare = store, timeout, prepare
 
     def __enter__(self) -> Transaction:
@@ -375,9 +376,7 @@ class Store:
         finally:
             self._committer.abandon()
 
-    def transaction(
-        self, *, timeout: float | None = None, prepare: Callable[[], Decision | None] | None = None
-    ) -> Begun:
+    def transaction(self, *, timeout: float | None = None, prepare: Prepare | None = None) -> Begun:
         """Rows to read and change, for the length of a ``with`` block; committed when it ends.
 
         If the block raises, nothing has changed.  ``timeout``: seconds to wait for the write lock, by default
@@ -385,9 +384,10 @@ class Store:
         ConflictError if what the transaction was built on was replaced, DiskError if it could not be made
         durable.
 
-        ``prepare`` is called when the block has ended.  It may still change rows, and tells who decides whether
-        the transaction happens (see :class:`octavo.store.commit.Decision`); then leaving raises what was
-        decided, and Lagging if it happened but cannot be seen before the store is recovered.
+        ``prepare`` is called when the block has ended.  It may still change rows, and tells who decides
+        whether the transaction happens (see :class:`octavo.store.commit.Decision`; None: nobody else does);
+        then leaving raises what was decided, and Lagging if it happened but cannot be seen before the store
+        is recovered.
         """
         self._check_open()
         if self.read_only:
