@@ -7,6 +7,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from memory import MemoryBackend
+from octavo.backends.dual import DualBackend
 from octavo.backends.json import JsonBackend
 from octavo.backends.prisma import PrismaBackend, open_backend
 from octavo.client import Client, Settings
@@ -16,8 +17,9 @@ from octavo.postgres.connection import connect
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.sql import table_name
 from octavo.store.store import Durability, Store
+from octavo.store.system import SYSTEM, FileSystem
 
-BACKENDS = ("memory", "json", "prisma")
+BACKENDS = ("memory", "json", "prisma", "dual")
 
 
 def on_memory(vocabulary: Vocabulary) -> Client:
@@ -31,6 +33,24 @@ def on_files(vocabulary: Vocabulary, folder: Path, durability: Durability = "ful
     if not folder.exists():
         scaffold(folder, layout)
     return Client(JsonBackend(vocabulary, Store.open(folder, layout, durability=durability)), vocabulary)
+
+
+@contextmanager
+def dual_backend(
+    vocabulary: Vocabulary, url: str, folder: Path, *, sample: float = 1.0, system: FileSystem = SYSTEM
+) -> Iterator[DualBackend]:
+    """The backend on the tables in a database and the store in a folder, which is made if it is not there.
+
+    Every read is compared, and nothing may differ: what does is raised when the block ends.
+    """
+    layout = layout_for(vocabulary.datamodel, None)
+    if not folder.exists():
+        scaffold(folder, layout)
+    settings = Settings(database_url=url, data_dir=folder, layout=None)
+    primary = open_backend(vocabulary, settings)
+    with closing(DualBackend(vocabulary, primary, folder, layout, sample=sample, system=system)) as backend:
+        yield backend
+        assert backend.divergences.open() == []
 
 
 @contextmanager

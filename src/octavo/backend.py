@@ -68,6 +68,19 @@ def data_dir(environ: Mapping[str, str] | None = None) -> str:
     return (os.environ if environ is None else environ).get("DATA_DIR") or "data"
 
 
+def dual_sample(environ: Mapping[str, str] | None = None) -> float:
+    """The share of reads that ``dual`` compares with the files, from 0 to 1, as ``DUAL_SAMPLE`` says; 0.01
+    where it is unset or empty.  Raises UsageError for anything else."""
+    text = (os.environ if environ is None else environ).get("DUAL_SAMPLE", "").strip() or "0.01"
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise UsageError(f"DUAL_SAMPLE is {text!r}; it must be a number from 0 to 1")
+    return share
+
+
 def log_backend_config(environ: Mapping[str, str] | None = None) -> None:
     """Tell the log (``octavo.backend``, level INFO) which backend is used, and where its data lies.
 

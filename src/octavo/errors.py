@@ -9,6 +9,7 @@
     │   └── ValidationError        P2009: an argument of a query cannot be meant (path, nearest known name)
     ├── DifferenceError        exit 1: a difference or damage was found
     │   ├── DriftError             the live database is not what the schema says
+    │   ├── DivergedError          PostgreSQL and the files differ in what a dual write touches (model, key)
     │   └── DamagedError           a file of the store cannot be read (file, line, model, key, field)
     ├── ConstraintError        exit 1: a change that the schema's constraints refuse (model, fields)
     │   ├── UniqueViolation        P2002: a record with these values is there already
@@ -108,6 +109,21 @@ class DriftError(DifferenceError):
     def __init__(self, message: str, findings: Sequence[str] = (), *, hint: str = "") -> None:
         self.findings = tuple(findings)
         super().__init__("\n  ".join((message, *self.findings)), hint=hint)
+
+
+class DivergedError(DifferenceError):
+    """A write on PostgreSQL and the files was refused: they differ already in what it touches.
+
+    ``model`` and ``key`` tell the record; of a key that is a secret, a digest stands there.
+    """
+
+    def __init__(self, model: str, key: str, reason: str) -> None:
+        self.model, self.key, self.reason = model, key, reason
+        where = " ".join(part for part in (model, key) if part)
+        super().__init__(
+            f"{where}: {reason}; nothing was written",
+            hint="octavo status --heal copies what differs from PostgreSQL to the files",
+        )
 
 
 class DamagedError(DifferenceError):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backends import BACKENDS, emptied, on_files, on_memory, prisma_backend
+from backends import BACKENDS, dual_backend, emptied, on_files, on_memory, prisma_backend
 from octavo.backends.prisma import PrismaBackend
 from octavo.client import Client
 from octavo.postgres.connection import connect
@@ -35,6 +35,12 @@ def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Client]:
         case "prisma":
             backend = request.getfixturevalue("blog_on_postgres")
             yield Client(backend, VOCABULARY)
+            emptied(backend)
+        case "dual":
+            backend = request.getfixturevalue("blog_on_postgres")
+            url = str(request.getfixturevalue("server").url("blog", schema="public"))
+            with dual_backend(VOCABULARY, url, tmp_path / "data") as both:
+                yield Client(both, VOCABULARY)
             emptied(backend)
 
 

@@ -192,16 +192,7 @@ class JsonTransaction(JsonReader):
             return [self.find(model, terms.key, terms.key_of(record)) or record for record in after]
 
     def _changed(self, model: str, record: Record, changes: Sequence[Change]) -> Record:
-        columns = self.vocabulary[model].columns
-        values: dict[str, Any] = {}
-        for change in changes:
-            column = columns[change.field]
-            old = values.get(column.attribute, column.stored(record))
-            try:
-                values[column.attribute] = changed(column.field, change.kind, old, change.value)
-            except ValueError as error:
-                raise ValueOutOfRange(model, [change.field]) from error
-        return replace(record, **values)
+        return changed_record(self.vocabulary, model, record, changes)
 
     def delete(self, model: str, where: Condition) -> int:
         with self._statement() as view:
@@ -218,6 +209,20 @@ class JsonTransaction(JsonReader):
                 if not column.field.nullable and any(column.is_null(column.stored(r)) for r in records):
                     raise NullViolation(model, [name]) from None
             raise
+
+
+def changed_record(vocabulary: Vocabulary, model: str, record: Record, changes: Sequence[Change]) -> Record:
+    """A record as changes leave it.  Raises ValueOutOfRange."""
+    columns = vocabulary[model].columns
+    values: dict[str, Any] = {}
+    for change in changes:
+        column = columns[change.field]
+        old = values.get(column.attribute, column.stored(record))
+        try:
+            values[column.attribute] = changed(column.field, change.kind, old, change.value)
+        except ValueError as error:
+            raise ValueOutOfRange(model, [change.field]) from error
+    return replace(record, **values)
 
 
 class Counters:

@@ -121,6 +121,11 @@ class PrismaTransaction(PrismaReader):
                 # The cause would repeat values of rows.
                 raise raised from None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether a commit or a rollback was asked for."""
+        return self._ended
+
     def _check(self) -> None:
         if self._ended:
             raise TransactionFailed("the transaction has ended; nothing more can be done in it")
@@ -131,6 +136,10 @@ class PrismaTransaction(PrismaReader):
         if self._deadline is None or time.monotonic() < self._deadline:
             return None
         return TransactionFailed("the transaction ran out of time; nothing of it is kept")
+
+    def ask(self, query: str, parameters: Sequence[str]) -> Row:
+        """The only row of a statement's answer, which is about no model."""
+        return self._run("", Ready(query, parameters))[0][0]
 
     def begin(self, mode: str, settings: Sequence[tuple[str, str]] = ()) -> None:
         """Begin a transaction, with settings for it alone."""
@@ -226,6 +235,10 @@ class PrismaTransaction(PrismaReader):
     def delete(self, model: str, where: Condition) -> int:
         return self._run(model, self.schema.writes.delete(model, where))[1]
 
+    def take_out(self, model: str, where: Condition) -> list[Record]:
+        """Delete, and give the records as they were."""
+        return self._records(model, self.schema.writes.delete(model, where, returning=True))
+
 
 class PrismaBackend(PrismaReader):
     """A database, over a pool of connections."""
@@ -274,16 +287,24 @@ class PrismaBackend(PrismaReader):
         self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
     ) -> Iterator[PrismaTransaction]:
         with self.pool.session(max_wait) as session:
-            deadline = None if timeout is None else time.monotonic() + timeout
-            alone = single and deadline is None and not session.pooled
-            transaction = PrismaTransaction(self.schema, session, deadline=deadline, alone=alone)
-            if not alone:
-                transaction.begin(_WRITES, _timeouts(session, timeout))
+            alone = single and timeout is None and not session.pooled
+            transaction = self.on(session, timeout, alone=alone)
             try:
                 yield transaction
                 transaction.commit()
             finally:
                 transaction.rollback()
+
+    def on(self, session: Session, timeout: float | None, *, alone: bool = False) -> PrismaTransaction:
+        """A writing transaction that has begun on a connection, unless it needs none to be (``alone``).
+
+        Whoever asks for it commits it or rolls it back.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        transaction = PrismaTransaction(self.schema, session, deadline=deadline, alone=alone)
+        if not alone:
+            transaction.begin(_WRITES, _timeouts(session, timeout))
+        return transaction
 
     def close(self) -> None:
         self.pool.close()

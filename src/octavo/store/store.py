@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Durability = Literal["full", "batched"]
+Prepare = Callable[[], Decision | None]
 
 LOG_BUDGET = 64 << 20
 """bytes of logs per parent held in memory, where the caller says nothing"""
@@ -99,7 +100,7 @@ class Begun:
 
     __slots__ = ("_committer", "_overlay", "_prepare", "_store", "_timeout", "_transaction")
 
-    def __init__(self, store: Store, timeout: float | None, prepare: Callable[[], Decision] | None) -> None:
+    def __init__(self, store: Store, timeout: float | None, prepare: Prepare | None) -> None:
         self._store, self._timeout, self._prepare = store, timeout, prepare
 
     def __enter__(self) -> Transaction:
@@ -110,21 +111,27 @@ class Begun:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         store = self._store
-        del self._transaction.layer
         if store._committer is not self._committer:
             # A child of fork has come out of its parent's block.
+            del self._transaction.layer
             if error is None:
                 raise UsageError("the transaction is that of another process")
             return
         if error is None:
             try:
                 decision = None if self._prepare is None else self._prepare()
+            except Behind:
+                store._committer.abandon()
+                raise _unlocked() from None
             except BaseException:
                 store._committer.abandon()
                 raise
+            finally:
+                del self._transaction.layer
             store._committer.commit(self._overlay, decision)
             store._committed()
             return
+        del self._transaction.layer
         store._committer.abandon()
         if isinstance(error, Behind):
             raise _unlocked() from None
@@ -374,9 +381,7 @@ class Store:
         finally:
             self._committer.abandon()
 
-    def transaction(
-        self, *, timeout: float | None = None, prepare: Callable[[], Decision] | None = None
-    ) -> Begun:
+    def transaction(self, *, timeout: float | None = None, prepare: Prepare | None = None) -> Begun:
         """Rows to read and change, for the length of a ``with`` block; committed when it ends.
 
         If the block raises, nothing has changed.  ``timeout``: seconds to wait for the write lock, by default
@@ -384,9 +389,10 @@ class Store:
         ConflictError if what the transaction was built on was replaced, DiskError if it could not be made
         durable.
 
-        ``prepare`` is called when the block has ended, and tells who decides whether the transaction happens
-        (see :class:`octavo.store.commit.Decision`); then leaving raises what was decided, and Lagging if it
-        happened but cannot be seen before the store is recovered.
+        ``prepare`` is called when the block has ended.  It may still change rows, and tells who decides
+        whether the transaction happens (see :class:`octavo.store.commit.Decision`; None: nobody else does);
+        then leaving raises what was decided, and Lagging if it happened but cannot be seen before the store
+        is recovered.
         """
         self._check_open()
         if self.read_only:
@@ -489,6 +495,11 @@ class Store:
             finally:
                 self._committer.abandon()
         return self._committer.batched
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether nothing can be written before the store was opened again: the disk has failed."""
+        return self._committer.is_broken
 
     def _check_open(self) -> None:
         if self._closed:

@@ -74,11 +74,13 @@ class Writes:
             return f"{column.quoted} = {now} {_OPERATORS[change.kind]} {operand}"
         return f"{column.quoted} = ({now}::{kind} {_OPERATORS[change.kind]} {operand})::{column.type}"
 
-    def delete(self, model: str, where: Condition) -> Ready:
-        """Delete the rows that fulfil a condition."""
+    def delete(self, model: str, where: Condition, *, returning: bool = False) -> Ready:
+        """Delete the rows that fulfil a condition.  ``returning``: a row of the answer is a record's JSON, as
+        it was."""
         statement, table = Statement(self.tables, self.lowering), self.tables[model]
         asked = statement.where(statement.condition(table, where))
-        return Ready(f"DELETE FROM {table.name} AS {ROW}{asked}", statement.parameters)
+        answer = f" RETURNING {table.record}" if returning else ""
+        return Ready(f"DELETE FROM {table.name} AS {ROW}{asked}{answer}", statement.parameters)
 
 
 def _array(column: SqlColumn, values: Sequence[Any]) -> str:

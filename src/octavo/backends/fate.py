@@ -1,0 +1,157 @@
+"""What became of a transaction in PostgreSQL, for somebody who was not told.
+
+``pg_xact_status`` knows it by the transaction's number.  A number may be given twice, though: what a server
+had not yet written to disk when it crashed, it has never done, and it counts on from what it had written.
+So a note also names a *witness*, a record that the transaction has written: PostgreSQL keeps with each row
+the number of the transaction that wrote it.  Where that is an earlier one, the transaction that has committed
+is another with the same number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from typing import NamedTuple
+
+import msgspec
+import psycopg
+
+from octavo.backends.prisma import PrismaTransaction, Row, Schema, execute
+from octavo.backends.sql.columns import ROW
+from octavo.backends.sql.queries import Ready
+from octavo.errors import DatabaseError
+from octavo.postgres.failures import database_error
+from octavo.postgres.pool import Session
+from octavo.postgres.url import DatabaseUrl
+from octavo.query.protocol import Key
+
+PATIENCE = 30.0
+"""seconds to wait for a database that cannot be reached, or a transaction that is still under way"""
+_PAUSE = 0.1
+_WHERE = "(SELECT system_identifier::text FROM pg_control_system()), current_database()"
+_DURABLY = (
+    "set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
+    " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
+)
+"""A commit that a crash of the server could take back must not be followed by the files."""
+
+
+class Witness(NamedTuple):
+    """A record that a transaction has written or deleted."""
+
+    model: str
+    key: Key
+
+
+class Fates:
+    """Asks one database."""
+
+    def __init__(self, schema: Schema, url: DatabaseUrl, patience: float = PATIENCE) -> None:
+        self._schema, self._url, self._patience = schema, url, patience
+
+    def note(self, transaction: PrismaTransaction, witnesses: Iterable[Witness]) -> dict[str, str]:
+        """What to ask about a transaction that is about to commit.
+
+        The first of the witnesses that is there is taken, and if none is, the last.
+        """
+        note: dict[str, str] = {}
+        for witness in witnesses:
+            table = self._schema.tables[witness.model]
+            fields = table.terms.key
+            key = [table.columns[f].operand(v) for f, v in zip(fields, witness.key, strict=True)]
+            query = f"SELECT pg_current_xact_id()::text, {_DURABLY}, {_WHERE}, {self._written(witness.model)}"
+            xid, _, system, database, xmin = (value.decode() for value in transaction.ask(query, key))
+            note = {"xid": xid, "system": system, "database": database, "model": witness.model}
+            note |= {"key": msgspec.json.encode(key).decode(), "xmin": xmin}
+            if xmin:
+                break
+        return note
+
+    def _written(self, model: str) -> str:
+        """The expression of the number of the transaction that wrote a record, by its key."""
+        table = self._schema.tables[model]
+        columns = [table.columns[f] for f in table.terms.key]
+        equal = [f"{c.compared(ROW)} = ${n}::{c.operand_type}" for n, c in enumerate(columns, 1)]
+        return f"(SELECT {ROW}.xmin::text FROM {table.name} AS {ROW} WHERE {' AND '.join(equal)})"
+
+    def committed(self, note: dict[str, str]) -> bool:
+        """Whether the transaction has happened.
+
+        Waits for a while if the database cannot be reached, or has not decided it yet.  Raises DatabaseError
+        if it cannot be told: nobody answers, or it was too long ago, or in another database.
+        """
+        end = time.monotonic() + self._patience
+        while True:
+            try:
+                with closing(Session(self._url)) as session:
+                    session.begin("ISOLATION LEVEL READ COMMITTED READ ONLY")
+                    self._same_database(session, note)
+                    found = self._status(session, note)
+                if found is not None:
+                    return found
+                error = _unknown("it is still under way")
+            except psycopg.Error as failed:
+                error = _unknown(str(database_error(failed, self._url)))
+            except DatabaseError as failed:
+                if isinstance(failed, _NeverKnown):
+                    raise
+                error = _unknown(str(failed))
+            if time.monotonic() > end:
+                raise error
+            time.sleep(_PAUSE)
+
+    def _same_database(self, session: Session, note: dict[str, str]) -> None:
+        system, database = (value.decode() for value in _row(session, f"SELECT {_WHERE}", []))
+        if (system, database) != (note["system"], note["database"]):
+            raise _NeverKnown(
+                f"a change of the files is in doubt, and was made in another database: {note['database']} of"
+                f" the cluster {note['system']}",
+                hint="name that one in DATABASE_URL, or make the files anew: octavo export --replace",
+            )
+
+    def _status(self, session: Session, note: dict[str, str]) -> bool | None:
+        """Whether the transaction has happened; None: it is still under way."""
+        try:
+            [status] = _row(session, "SELECT pg_xact_status($1::xid8)", [note["xid"]])
+        except psycopg.errors.InvalidParameterValue:
+            # The server crashed before anything of it was on disk, or is an earlier state of itself.
+            return False
+        match status:
+            case b"in progress":
+                return None
+            case b"aborted":
+                return False
+            case b"committed":
+                return self._is_witnessed(session, note)
+        raise _NeverKnown(
+            f"a change of the files is in doubt, and PostgreSQL has forgotten its transaction {note['xid']}",
+            hint="make the files anew: octavo export --replace",
+        )
+
+    def _is_witnessed(self, session: Session, note: dict[str, str]) -> bool:
+        key = msgspec.json.decode(note["key"], type=list[str])
+        [found] = _row(session, f"SELECT {self._written(note['model'])}", key)
+        if not found:
+            return not note["xmin"]
+        return found.decode() == note["xmin"] or _is_later(int(found), int(note["xid"]))
+
+
+class _NeverKnown(DatabaseError):
+    """Asking again would not help."""
+
+
+def _unknown(why: str) -> DatabaseError:
+    return DatabaseError(
+        f"it is not known whether a transaction was committed: {why}",
+        hint="the files follow as soon as PostgreSQL answers; octavo status --heal asks it",
+    )
+
+
+def _row(session: Session, query: str, parameters: list[str]) -> Row:
+    return execute(session, Ready(query, parameters))[0][0]
+
+
+def _is_later(one: int, other: int) -> bool:
+    """Whether a transaction's number, of 32 bits, was given after another."""
+    return 0 < (one - other) % 2**32 < 2**31
