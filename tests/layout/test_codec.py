@@ -56,7 +56,7 @@ def test_rows_and_back(exported: Path) -> None:
                 arrays[child.place.array] = [child.stored(row, {}) for row in rows]
                 for row in rows:
                     embedded += 1
-                    assert getattr(row, child.place.relation.fields[0]) == record.id  # type: ignore[union-attr, attr-defined]
+                    assert getattr(row, child.place.relation.fields[0]) == record.id  # type: ignore[union-attr]
             assert codec.encode(codec.stored(record, arrays, stored)) == text
     assert embedded
 
@@ -76,7 +76,7 @@ def test_unknown_keys_are_kept(exported: Path) -> None:
         codec.record(stored), {p.array: [] for p in (c.place for c in codec.children)}, stored
     )
     assert json.loads(codec.encode(kept))["note"] == {"mine": [1, 2]}
-    assert rows[0].characterId == data["id"]  # type: ignore[attr-defined]
+    assert rows[0].characterId == data["id"]
 
 
 def test_damage_is_named(exported: Path) -> None:
