@@ -62,7 +62,7 @@ def test_what_was_torn_is_kept(small: Path, copied: Copy) -> None:
     assert kept.read_bytes() == last[:50]
 
 
-@pytest.mark.parametrize("which", ["first", "middle", "last"])
+@pytest.mark.parametrize("which", ["first", "middle", "last", "all but one"])
 def test_a_line_with_blocks_that_never_reached_the_disk_does_not_count(
     which: str, small: Path, copied: Copy
 ) -> None:
@@ -72,6 +72,9 @@ def test_a_line_with_blocks_that_never_reached_the_disk_does_not_count(
     data = bytearray((root / LOG).read_bytes())
     start = data.rindex(b"\n", 0, -1) + 1
     boundary = (start // 512 + 2) * 512
+    if which == "all but one":
+        data[boundary + 1024 :] = bytes(len(data) - boundary - 1024)
+        which = "first"
     hole = {
         "first": slice(start, boundary),
         "middle": slice(boundary, boundary + 1024),

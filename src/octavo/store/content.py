@@ -68,7 +68,8 @@ def torn_at(data: bytes, offset: int = 0) -> int:
     there = tail.rstrip(b"\0")
     if len(there) < len(tail):
         # Of the line's end at least zeros are there; of the line itself it may be all.
-        return end + (0 if not there or is_beginning(there) else len(there))
+        torn = not there or is_beginning(there) or _has_hole(data, end, end + len(there), offset)
+        return end if torn else end + len(there)
     return end if tail and (_has_hole(data, end, len(data), offset) or is_beginning(tail)) else len(data)
 
 
