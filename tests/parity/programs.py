@@ -67,11 +67,24 @@ class _Broken(Exception):
     pass
 
 
+def _once(make: Callable[..., Strategy]) -> Callable[..., Strategy]:
+    """A method's strategies made once: there are many, and they are made of each other."""
+
+    def strategy(self: Programs, *arguments: Any, **named: Any) -> Strategy:
+        key = (make.__name__, *arguments, *named.items())
+        if key not in self.made:
+            self.made[key] = make(self, *arguments, **named)
+        return self.made[key]
+
+    return strategy
+
+
 class Programs:
     """Strategies for the models of a vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
+        self.made: dict[Any, Strategy] = {}
         models = [m.name for m in vocabulary.datamodel.models if not m.ignored]
         self.all = [vocabulary[name] for name in models]
 
@@ -106,6 +119,7 @@ class Programs:
 
     # Writing
 
+    @_once
     def row(self, terms: Terms, supplied: tuple[str, ...] = ()) -> Strategy:
         """Data of a new record, with all that would otherwise be made up."""
         needed: dict[str, Strategy] = {}
@@ -118,6 +132,7 @@ class Programs:
             here[column.name] = self.value(terms, column)
         return st.fixed_dictionaries(needed, optional=optional)
 
+    @_once
     def new(self, terms: Terms, depth: int = 1, supplied: tuple[str, ...] = ()) -> Strategy:
         """The same, perhaps with records that hang on it."""
         plain = self.row(terms, supplied)
@@ -129,6 +144,7 @@ class Programs:
         )
         return plain | st.builds(lambda row, more: row | more, plain, nested)
 
+    @_once
     def nested(self, link: Link, depth: int, *, new: bool) -> Strategy:
         """What is done over a relation whose key the record does not hold."""
         target = self.vocabulary[link.target]
@@ -152,6 +168,7 @@ class Programs:
         name = st.sampled_from(sorted(steps))
         return name.flatmap(lambda n: st.fixed_dictionaries({n: steps[n]}))
 
+    @_once
     def change(self, terms: Terms) -> Strategy:
         """Data of an update of fields."""
         keys = {f for fields in terms.uniques.values() for f in fields}
@@ -168,6 +185,7 @@ class Programs:
                 fields[column.name] |= st.fixed_dictionaries({"push": fields[column.name]})
         return st.fixed_dictionaries({}, optional=fields)
 
+    @_once
     def edit(self, terms: Terms) -> Strategy:
         """Data of an update of one record: keys, and what hangs on it, too."""
         one = st.sampled_from(self.compared(terms))
@@ -182,6 +200,7 @@ class Programs:
 
     # Finding
 
+    @_once
     def unique(self, terms: Terms) -> Strategy:
         """One record, perhaps, by a key or unique."""
 
@@ -193,6 +212,7 @@ class Programs:
 
         return st.sampled_from(sorted(terms.uniques.items())).flatmap(by)
 
+    @_once
     def where(self, terms: Terms, depth: int = 2) -> Strategy:
         """A filter that filters by something."""
         fields = st.sampled_from(self.compared(terms)).flatmap(
@@ -209,6 +229,7 @@ class Programs:
             )
         return found
 
+    @_once
     def over(self, link: Link, depth: int) -> Strategy:
         target = self.vocabulary[link.target]
         name = st.sampled_from(["some", "every", "none"] if link.is_list else ["is", "is_not"])
@@ -236,6 +257,7 @@ class Programs:
             found |= st.builds(lambda n, v, m: {n: v, "mode": m}, names, one, mode)
         return found | st.none() if field.nullable else found
 
+    @_once
     def order(self, terms: Terms) -> Strategy:
         direction = st.sampled_from(["asc", "desc"])
         columns = [c.name for c in self.compared(terms) if not (c.field.is_json or c.field.is_list)]
@@ -258,6 +280,7 @@ class Programs:
             )
         return st.lists(found, min_size=1, max_size=2)
 
+    @_once
     def slice(self, terms: Terms, depth: int, *, cursor: bool = True) -> Strategy:
         """The arguments of ``find_many``, or of an included list."""
         columns = [c.name for c in self.compared(terms) if not (c.field.is_json or c.field.is_list)]
@@ -280,6 +303,7 @@ class Programs:
         )
         return plain | page
 
+    @_once
     def include(self, terms: Terms, depth: int) -> Strategy:
         def one(link: Link) -> Strategy:
             target = self.vocabulary[link.target]
@@ -293,6 +317,7 @@ class Programs:
 
     # Programs
 
+    @_once
     def call(self, terms: Terms) -> Strategy:
         unique, where, new, edit = self.unique(terms), self.where(terms), self.new(terms), self.edit(terms)
         arguments: dict[str, Strategy] = {
@@ -315,6 +340,7 @@ class Programs:
             lambda name: st.builds(lambda a: Call(terms.name, name, a), arguments[name])
         )
 
+    @_once
     def beginning(self) -> st.SearchStrategy[list[Step]]:
         """Three records of each model, parents first, most of which can be made."""
         return st.tuples(*(self._three(terms) for terms in self._parents_first())).map(list)

@@ -21,7 +21,7 @@ from parity.programs import Programs, run
 from query.blog import VOCABULARY
 
 SCHEMA_07 = Vocabulary(frozen_schema())
-STORES = {"blog": VOCABULARY, "schema 0.7": SCHEMA_07}
+STORES = {"blog": Programs(VOCABULARY), "schema 0.7": Programs(SCHEMA_07)}
 QUICK = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 
 
@@ -46,17 +46,17 @@ def same_on_files(
     assert run(program, on_files(vocabulary, place, durability), reopen) == wanted
 
 
-@pytest.mark.parametrize("vocabulary", STORES.values(), ids=STORES)
-@settings(max_examples=40, **QUICK)  # type: ignore[arg-type]
+@pytest.mark.parametrize("programs", STORES.values(), ids=STORES)
+@settings(max_examples=25, **QUICK)  # type: ignore[arg-type]
 @given(data=st.data())
-def test_programs_give_the_same(vocabulary: Vocabulary, folder: Path, data: Any) -> None:
+def test_programs_give_the_same(programs: Programs, folder: Path, data: Any) -> None:
     durability: Durability = data.draw(st.sampled_from(["full", "batched"]))
-    same_on_files(vocabulary, data.draw(Programs(vocabulary).program(12)), folder, durability)
+    same_on_files(programs.vocabulary, data.draw(programs.program(12)), folder, durability)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("vocabulary", STORES.values(), ids=STORES)
+@pytest.mark.parametrize("programs", STORES.values(), ids=STORES)
 @settings(max_examples=1_000, **QUICK)  # type: ignore[arg-type]
 @given(data=st.data())
-def test_long_programs_give_the_same(vocabulary: Vocabulary, folder: Path, data: Any) -> None:
-    same_on_files(vocabulary, data.draw(Programs(vocabulary).program(40)), folder)
+def test_long_programs_give_the_same(programs: Programs, folder: Path, data: Any) -> None:
+    same_on_files(programs.vocabulary, data.draw(programs.program(40)), folder)

@@ -45,6 +45,9 @@ class Layer(Protocol):
     def all(self, model: str) -> Iterator[Stored]:
         """All records of a model, in no order."""
 
+    def beneath(self, model: str) -> Layer:
+        """The uppermost layer in which records of a model have changed, or the lowest of all."""
+
 
 class Base:
     """What is committed, as it stands in the files."""
@@ -190,6 +193,9 @@ class Base:
             raise missing(min(lost))
         return there
 
+    def beneath(self, model: str) -> Layer:
+        return self
+
     def close(self) -> None:
         for locations in self.locations.values():
             locations.close()
@@ -238,6 +244,9 @@ class Overlay:
         key_of = self.codecs[model].key_of
         unchanged = (stored for stored in self.below.all(model) if key_of(stored) not in changed)
         return iter([*unchanged, *(c.after for c in changed.values() if c.after is not None)])
+
+    def beneath(self, model: str) -> Layer:
+        return self if model in self.changes else self.below.beneath(model)
 
     def put(self, model: str, key: Key, before: Stored | None, after: Stored | None) -> None:
         """Change one record.  ``before`` is what it is in this layer now; None: there is none."""

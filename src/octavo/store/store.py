@@ -44,7 +44,7 @@ from octavo.store.commit import Committer, Decision
 from octavo.store.index import Spec
 from octavo.store.integrity import Writable
 from octavo.store.journal import Journal
-from octavo.store.layers import Base, Overlay
+from octavo.store.layers import Base, Layer, Overlay
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import TIMEOUT, ProcessLock
 from octavo.store.recovery import Resolve, recover
@@ -546,6 +546,9 @@ class _Newest:
 
     def all(self, model: str) -> Iterator[Stored]:
         return self._committer.top.all(model)
+
+    def beneath(self, model: str) -> Layer:
+        return self._committer.top.beneath(model)
 
 
 class _Keeper:

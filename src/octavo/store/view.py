@@ -9,7 +9,7 @@ from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key, Stored
 from octavo.store.families import ParentLogs
 from octavo.store.index import Spec
-from octavo.store.layers import Base, Layer, Overlay
+from octavo.store.layers import Base, Layer
 from octavo.store.rules import Rules
 
 
@@ -86,9 +86,7 @@ class View:
 
         Of a parent that has a log of its own they stand in it so.  Not to be changed.
         """
-        layer = self.layer
-        while isinstance(layer, Overlay) and model not in layer.changes:
-            layer = layer.below
+        layer = self.layer.beneath(model)
         if isinstance(layer, Base):
             family = layer.family(self.rules.hosts[model])
             if isinstance(family, ParentLogs) and fields == family.relation.fields:

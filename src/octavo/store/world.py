@@ -124,7 +124,8 @@ class World:
                 with mutex or self.mutex:
                     return work()
             except Behind:
-                if not self.wait_for_own_commit():
+                # It may also have ended just now.
+                if not self.wait_for_own_commit() and self.commits != self.known:
                     raise
 
     def cut(self, file: str, size: int) -> None:
