@@ -118,6 +118,8 @@ class Judge:
             with store.transaction() as tx:
                 for (name,) in list(found["Chat"]):
                     assert name is not None
+                    # What is torn of a log is cut when something follows.
+                    revise(tx, "Chat", name.decode(), contextSummary="next")
                     tx.insert([message(50, name.decode(), id=f"next in {name.decode()}")])
                 tx.insert([row("User", id="user-next", email="next@example.org")])
             after = state_of(store)
