@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from octavo.errors import UniqueViolation
-from octavo.store.store import Store, Transaction
+from octavo.store.store import Store
+from octavo.store.transaction import Transaction
 from octavo.store.view import View
 from small_store import layout, message, revise
 from small_store import row as new

@@ -22,7 +22,8 @@ from octavo.layout.types import column_type, is_null
 from octavo.migrate.scaffold import scaffold
 from octavo.schema.datamodel import Model, ScalarField, ScalarKind
 from octavo.store.rules import Rules
-from octavo.store.store import Store, Transaction
+from octavo.store.store import Store
+from octavo.store.transaction import Transaction
 from octavo.store.view import View
 
 Key: TypeAlias = tuple[bytes | None, ...]

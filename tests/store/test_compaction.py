@@ -18,8 +18,9 @@ from octavo.layout.layout import frozen_layout
 from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.restore import restore
 from octavo.postgres.url import DatabaseUrl
-from octavo.store.store import Store, Transaction
+from octavo.store.store import Store
 from octavo.store.system import FileSystem
+from octavo.store.transaction import Transaction
 
 LAYOUT = frozen_layout()
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from octavo.store.store import Store, Transaction
+from octavo.store.store import Store
+from octavo.store.transaction import Transaction
 from small_store import build, erase, layout, message, row
 from stores import Held
 

@@ -36,7 +36,7 @@ from octavo.migrate.integrity import Gathered, Integrity, Rule
 from octavo.migrate.payloads import file_digest
 from octavo.migrate.progress import SILENT, Progress
 from octavo.store.content import torn_at
-from octavo.store.families import GARBAGE
+from octavo.store.families.log import GARBAGE
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
 from octavo.store.system import FOLDER_MODE, Signature, read_whole

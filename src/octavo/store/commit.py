@@ -36,7 +36,9 @@ from octavo.store.changes import (
     take_away,
     write_beside,
 )
-from octavo.store.families import Changes, Family, LogFamily, LogFile, ParentLogs
+from octavo.store.families.base import Changes, Family
+from octavo.store.families.log import LogFamily, LogFile
+from octavo.store.families.parents import ParentLogs
 from octavo.store.journal import Entry, Journal, digest
 from octavo.store.layers import Base, Layer, Overlay
 from octavo.store.lock import ProcessLock, Turns

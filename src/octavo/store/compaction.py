@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from octavo.errors import DamagedError, disk_errors
 from octavo.store.commit import Committer, loaded_log, one_line_each
-from octavo.store.families import Family, ParentLogs, list_files
+from octavo.store.families.base import Family, list_files
+from octavo.store.families.parents import ParentLogs
 from octavo.store.layers import Base
 from octavo.store.system import read_whole
 

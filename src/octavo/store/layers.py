@@ -14,17 +14,11 @@ from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Stored
-from octavo.store.families import (
-    Changed,
-    Changes,
-    DocumentFamily,
-    Family,
-    LogFamily,
-    ParentLogs,
-    RecordFamily,
-    list_files,
-    missing,
-)
+from octavo.store.families.base import Changed, Changes, Family, list_files, missing
+from octavo.store.families.document import DocumentFamily
+from octavo.store.families.log import LogFamily
+from octavo.store.families.parents import ParentLogs
+from octavo.store.families.record import RecordFamily
 from octavo.store.index import Index, Spec, extractor
 from octavo.store.locations import Locations
 from octavo.store.world import Behind, World

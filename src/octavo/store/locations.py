@@ -24,7 +24,8 @@ from octavo.errors import DamagedError, DiskError
 from octavo.layout.record import attribute, member
 from octavo.layout.stored import Key, Stored, encode, key_getter
 from octavo.store.changes import Append, Change, Remove, beside
-from octavo.store.families import Changed, Changes, Found, ParentLogs, list_files, read_file
+from octavo.store.families.base import Changed, Changes, Found, list_files, read_file
+from octavo.store.families.parents import ParentLogs
 from octavo.store.shared import boot_id
 from octavo.store.system import FOLDER_MODE, Signature, open_privately, open_to_read, read_whole, signature
 

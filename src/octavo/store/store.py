@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -40,11 +39,11 @@ from octavo.errors import (
 from octavo.layout.layout import RESERVED_FOLDERS, Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key, Stored
-from octavo.store.commit import Committer, Decision
+from octavo.store.commit import Committer
 from octavo.store.index import Spec
-from octavo.store.integrity import Writable
 from octavo.store.journal import Journal
-from octavo.store.layers import Base, Layer, Overlay
+from octavo.store.keeper import IDLE_INTERVAL, Keeper
+from octavo.store.layers import Base, Layer
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import TIMEOUT, ProcessLock
 from octavo.store.recovery import Resolve, recover
@@ -52,6 +51,7 @@ from octavo.store.rules import Rules
 from octavo.store.shared import COUNT, READ_ONLY, SharedState, describe_holder
 from octavo.store.shared import NAME as _STATE
 from octavo.store.system import FOLDER_MODE, SYSTEM, FileSystem
+from octavo.store.transaction import Begun, Prepare, unlocked
 from octavo.store.view import View
 from octavo.store.watch import Watch, watch
 from octavo.store.world import Behind, World
@@ -64,77 +64,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Durability = Literal["full", "batched"]
-Prepare = Callable[[], Decision | None]
 
 LOG_BUDGET = 64 << 20
 """bytes of logs per parent held in memory, where the caller says nothing"""
-BATCH_INTERVAL = 0.1
-"""seconds after which a batch is written"""
-IDLE_INTERVAL = 0.5
-"""seconds without a commit after which the journal is emptied"""
 _PATIENT_TRIES = 50
-
-
-class Transaction(Writable):
-    """Rows that can be read and changed; see :meth:`Store.transaction`."""
-
-    def __init__(self, store: Store, layer: Overlay) -> None:
-        super().__init__(store.rules, layer)
-        self._store = store
-
-    def set_payload(self, model: str, key: Key, sha256: str | None) -> None:
-        """Note the payload that a record has, by the digest that :meth:`Store.put_payload` gave; None: it
-        has none.  Raises UsageError if there is no such payload, which somebody may have removed again."""
-        if sha256 is not None and not self._store.payloads.has(sha256):
-            raise UsageError("the payload is not in the store: put it there first")
-        super().set_payload(model, key, sha256)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "layer":
-            raise UsageError("the transaction has ended")
-        raise AttributeError(name)
-
-
-class Begun:
-    """A transaction's ``with`` block."""
-
-    __slots__ = ("_committer", "_overlay", "_prepare", "_store", "_timeout", "_transaction")
-
-    def __init__(self, store: Store, timeout: float | None, prepare: Prepare | None) -> None:
-        self._store, self._timeout, self._prepare = store, timeout, prepare
-
-    def __enter__(self) -> Transaction:
-        self._committer = self._store._committer
-        self._overlay = self._committer.begin(self._timeout)
-        self._transaction = Transaction(self._store, self._overlay)
-        return self._transaction
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        store = self._store
-        if store._committer is not self._committer:
-            # A child of fork has come out of its parent's block.
-            del self._transaction.layer
-            if error is None:
-                raise UsageError("the transaction is that of another process")
-            return
-        if error is None:
-            try:
-                decision = None if self._prepare is None else self._prepare()
-            except Behind:
-                store._committer.abandon()
-                raise _unlocked() from None
-            except BaseException:
-                store._committer.abandon()
-                raise
-            finally:
-                del self._transaction.layer
-            store._committer.commit(self._overlay, decision)
-            store._committed()
-            return
-        del self._transaction.layer
-        store._committer.abandon()
-        if isinstance(error, Behind):
-            raise _unlocked() from None
 
 
 class Store:
@@ -216,7 +149,7 @@ class Store:
         )
         batched = self._durability == "batched"
         self._view = View(self.rules, _Newest(self._committer) if batched else self._base)
-        self._keeper: _Keeper | None = None
+        self._keeper: Keeper | None = None
         self._last_commit = 0.0
         self._journals = -1
         """which of its lives the journal is in, as far as is known here"""
@@ -377,7 +310,7 @@ class Store:
         try:
             return work(View(self.rules, overlay))
         except Behind:
-            raise _unlocked() from None
+            raise unlocked() from None
         finally:
             self._committer.abandon()
 
@@ -403,7 +336,7 @@ class Store:
         if self._journal.end or self._committer.batched:
             self._last_commit = time.monotonic()
             if self._keeper is None:
-                self._keeper = _Keeper(self)
+                self._keeper = Keeper(self)
 
     def flush(self) -> None:
         """Make everything that was committed durable; with ``durability="full"`` it is."""
@@ -551,33 +484,6 @@ class _Newest:
         return self._committer.top.beneath(model)
 
 
-class _Keeper:
-    """A thread that writes batches and empties the journal, as long as there is something to do."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = weakref.ref(store)
-        self._interval = BATCH_INTERVAL if store._committer.batched else IDLE_INTERVAL
-        threading.Thread(target=self._run, name="octavo-keeper", daemon=True).start()
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(self._interval)
-            store = self._store()
-            if store is None:
-                return
-            try:
-                if not store._keep():
-                    store._keeper = None
-                    return
-            except BusyError:
-                continue
-            except OctavoError:
-                # Whoever writes next is told: what failed is remembered by the committer.
-                store._keeper = None
-                return
-            del store
-
-
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()
 
 
@@ -620,11 +526,7 @@ def _reading() -> Iterator[None]:
     try:
         yield
     except Behind:
-        raise _unlocked() from None
-
-
-def _unlocked() -> ConflictError:
-    return ConflictError("the store was changed by somebody who does not hold its lock")
+        raise unlocked() from None
 
 
 def _replaced() -> ConflictError:

@@ -7,7 +7,7 @@ from typing import Any
 
 from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key, Stored
-from octavo.store.families import ParentLogs
+from octavo.store.families.parents import ParentLogs
 from octavo.store.index import Spec
 from octavo.store.layers import Base, Layer
 from octavo.store.rules import Rules

@@ -1,0 +1,192 @@
+"""What every way to live has in common: records in memory, their indexes, and how fresh they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+from octavo.errors import DamagedError, DiskError
+from octavo.layout.codec import Codec
+from octavo.layout.layout import FileFamily
+from octavo.layout.order import file_order, in_file_order
+from octavo.layout.stored import Key, Stored
+from octavo.layout.types import column_type
+from octavo.store.changes import Change
+from octavo.store.content import Contents
+from octavo.store.index import Index, Spec, extractor
+from octavo.store.system import Signature
+from octavo.store.world import World
+
+if TYPE_CHECKING:
+    from octavo.store.families.log import LogFile
+
+
+class Changed(NamedTuple):
+    """A record as it was and as it is to be; None: there is none."""
+
+    before: Stored | None
+    after: Stored | None
+
+
+Changes: TypeAlias = Mapping[str, Mapping[Key, Changed]]
+"""By model and key."""
+
+Found: TypeAlias = Mapping[str, Signature]
+"""The state of each file that a commit has written."""
+
+NOTHING: Mapping[Key, Changed] = {}
+
+
+class Family:
+    """What every way to live has in common: the records in memory, and their indexes."""
+
+    def __init__(self, world: World, family: FileFamily, codecs: Mapping[str, Codec]) -> None:
+        self.world, self.family = world, family
+        self.contents = Contents(family, codecs)
+        self.codecs = self.contents.codecs
+        self.orders = {name: file_order(codec.place.model) for name, codec in self.codecs.items()}
+        self._in_order = {name: in_file_order(codec.place.model) for name, codec in self.codecs.items()}
+        self._all: dict[str, dict[Key, Stored]] | None = None
+        self._indexes: dict[Spec, Index] = {}
+        self._suspected = True
+
+    def suspect(self, file: str | None) -> None:
+        """A file may have changed; None: any may have."""
+        self._suspected = True
+
+    def records(self, model: str) -> dict[Key, Stored]:
+        """All records of a model, by key.  Not to be changed.  Raises DamagedError, DiskError, Behind."""
+        if self._suspected or self._all is None:
+            self.world.steadily(self._freshen)
+        if self._all is None:
+            raise AssertionError(self.family.path)
+        return self._all[model]
+
+    def record(self, model: str, key: Key) -> Stored | None:
+        """The record with this key, if there is one."""
+        return self.records(model).get(key)
+
+    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
+        """The records of the host's model that are found under these values."""
+        records = self.records(host)
+        index = self._indexes.get(spec)
+        if index is None:
+            with self.world.mutex:
+                index = self._indexes.get(spec)
+                if index is None:
+                    records = self._all[host] if self._all is not None else records
+                    index = self._indexes[spec] = Index(extractor(self.codecs[host], spec), records)
+        return [stored for key in index.find(values) if (stored := records.get(key)) is not None]
+
+    def _freshen(self) -> None:
+        raise NotImplementedError
+
+    def _replace_all(self, found: dict[str, dict[Key, Stored]]) -> None:
+        if self._all is None:
+            self._all = found
+        else:
+            with self.world.change():
+                self.world.replaced += 1
+                self._all = found
+                self._indexes.clear()
+        self._suspected = False
+
+    def _take(self, changes: Changes) -> None:
+        """Change what is in memory."""
+        if self._all is None:
+            return
+        for model, records in self._all.items():
+            if not (changed := changes.get(model)):
+                continue
+            indexes = [i for s, i in self._indexes.items() if self._hosts(model, s)]
+            for key, change in changed.items():
+                if (old := records.get(key)) is not None:
+                    for index in indexes:
+                        index.discard(key, old)
+                if change.after is None:
+                    records.pop(key, None)
+                else:
+                    records[key] = change.after
+                    for index in indexes:
+                        index.add(key, change.after)
+
+    def _hosts(self, model: str, spec: Spec) -> bool:
+        return spec.model == model or any(
+            child.place.model.name == spec.model for child in self.codecs[model].children
+        )
+
+    def plan(self, changes: Changes) -> list[Change]:
+        """The changes of files that these changes of records take."""
+        raise NotImplementedError
+
+    def expected(self, file: str) -> Signature | None:
+        """The state of a file that :meth:`plan` planned for; None: there is none yet."""
+        raise NotImplementedError
+
+    def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
+        """The planned changes were made: change what is in memory.
+
+        ``files`` are the changes of this family's, and ``found`` has the state that each file has now.
+        """
+        raise NotImplementedError
+
+    def expect(self, log: LogFile) -> None:
+        """A log is about to be rewritten as it is in memory."""
+
+    def in_order(self, model: str, records: Iterable[Stored]) -> list[Stored]:
+        return self._in_order[model](records)
+
+
+def missing(file: str) -> DamagedError:
+    return DamagedError("is missing", file=file)
+
+
+def read_file(world: World, file: str) -> tuple[bytes, Signature]:
+    """A file that has to be there.  Raises DamagedError if it is not, DiskError if it cannot be read."""
+    try:
+        return world.read(file)
+    except FileNotFoundError as error:
+        raise missing(file) from error
+    except IsADirectoryError as error:
+        raise DamagedError("is no regular file", file=file) from error
+    except OSError as error:
+        raise DiskError.of(error, "reading the store") from error
+
+
+class Namer:
+    """The file that a record lives in, from the stored values that name it."""
+
+    def __init__(self, codec: Codec) -> None:
+        place = codec.place
+        self._place = place
+        datamodel = codec.layout.datamodel
+        self._texts = [column_type(place.model.scalar(n), datamodel).text for n in place.name_fields]
+        self._files: dict[Key, str] = {}
+
+    def file(self, values: Any) -> str:
+        """``values``: one, or the tuple of more.  They are those of the key, or of the parent's."""
+        found = self._files.get(values)
+        if found is None:
+            parts = (values,) if len(self._texts) == 1 else values
+            texts = [text(part).decode() for text, part in zip(self._texts, parts, strict=True)]
+            found = self._place.file_for(texts)
+            if len(self._files) >= 4096:
+                self._files.clear()
+            self._files[values] = found
+        return found
+
+
+def list_files(world: World, family: FileFamily) -> Iterator[str]:
+    """The files of a family that there are.  Raises DiskError, Behind."""
+    folder = family.folder
+    try:
+        with os.scandir(world.path(folder)) as entries:
+            names = [entry.name for entry in entries]
+    except OSError as error:
+        raise DiskError.of(error, "listing the store") from error
+    world.check()
+    for name in names:
+        file = f"{folder}/{name}" if folder else name
+        if family.pattern.fullmatch(file):
+            yield file

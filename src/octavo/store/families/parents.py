@@ -1,0 +1,291 @@
+"""Records that are lines of a JSONL file of their parent."""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from octavo.errors import DamagedError
+from octavo.layout.codec import Codec
+from octavo.layout.layout import FileFamily
+from octavo.layout.record import Record
+from octavo.layout.stored import Key, Noted, Stored, key_getter
+from octavo.store.changes import Change, Remove, Replace
+from octavo.store.content import Log
+from octavo.store.families.base import (
+    NOTHING,
+    Changed,
+    Changes,
+    Family,
+    Found,
+    Namer,
+    list_files,
+    missing,
+    read_file,
+)
+from octavo.store.families.log import GARBAGE, LogFile, Tail, lines_of
+from octavo.store.system import Signature, open_to_read
+from octavo.store.world import Behind, World
+
+_BUDGET_OVERHEAD = 1_000
+_TAIL = 1 << 14
+"""bytes to look at first for the last line of a log"""
+
+
+class ParentLogs(Family):
+    """One JSONL file for each parent, read as it is asked for."""
+
+    def __init__(self, world: World, family: FileFamily, codecs: Mapping[str, Codec], budget: int) -> None:
+        super().__init__(world, family, codecs)
+        (self.model,) = self.codecs
+        self.codec = self.codecs[self.model]
+        if self.codec.place.relation is None:
+            raise AssertionError(family.path)
+        self.relation = self.codec.place.relation
+        self.namer = Namer(self.codec)
+        self.budget, self._used = budget, 0
+        self._logs: OrderedDict[str, LogFile] = OrderedDict()
+        self._superseded: dict[str, int] = {}
+        """of logs that are not in memory, how many lines commits of this process have superseded"""
+        self._expected: dict[str, Signature] = {}
+        """of the logs in a plan the state that it was made for"""
+        self._doubtful: set[str] | None = set()
+        fields = [self.codec.place.model.scalar(n) for n in self.relation.fields]
+        self.parent_of = key_getter(fields)
+
+    def suspect(self, file: str | None) -> None:
+        if file is None:
+            self._doubtful = None
+        elif self._doubtful is not None and file in self._logs:
+            self._doubtful.add(file)
+
+    def log(self, file: str) -> LogFile | None:
+        """A log, if the file is there.  Raises DamagedError, DiskError, Behind."""
+        return self.world.steadily(lambda: self._log(file))
+
+    def _log(self, file: str) -> LogFile | None:
+        if self._doubtful is None:
+            self._doubtful = set(self._logs)
+        known = self._logs.get(file)
+        if known is not None:
+            if file not in self._doubtful or file in self.world.in_flight:
+                self._logs.move_to_end(file)
+                return known
+            if self.world.signature(file) == known.signature:
+                self._doubtful.discard(file)
+                return known
+            with self.world.change():
+                self.world.replaced += 1
+                self.forget(file)
+        if self.world.signature(file) is None:
+            if file in self.world.in_flight:
+                raise Behind
+            self.world.check()
+            return None
+        data, found = read_file(self.world, file)
+        log = LogFile(file, self.understand(file, data), found)
+        self._keep(file, log)
+        return log
+
+    def understand(self, file: str, data: bytes) -> Log:
+        """What stands in one of the files, which must hold this parent's records only."""
+        log = self.contents.log(file, data)
+        parents = set(map(self.parent_of, log.live[self.model].values()))
+        if any(self.namer.file(values) != file for values in parents):
+            for number, line in enumerate(data.split(b"\n"), 1):
+                stored = self.contents.line(line)[2] if line.strip() else None
+                if stored is not None and not self.belongs(stored, file):
+                    reason = "a record that belongs in another file"
+                    raise DamagedError(reason, file=file, line=number, model=self.model)
+        return log
+
+    def _keep(self, file: str, log: LogFile) -> None:
+        self._logs[file] = log
+        self._used += log.log.size + _BUDGET_OVERHEAD
+        while self._used > self.budget and len(self._logs) > 1:
+            self.forget(next(iter(self._logs)))
+
+    def forget(self, file: str) -> None:
+        """Let go of a log in memory."""
+        if (log := self._logs.pop(file, None)) is not None:
+            self._used -= log.log.size + _BUDGET_OVERHEAD
+        if self._doubtful is not None:
+            self._doubtful.discard(file)
+
+    def of_parent(self, values: Any) -> list[Stored] | None:
+        """The records of the parent with this key, in the order of the file; None: it has no log."""
+        log = self.log(self.namer.file(values))
+        if log is None:
+            return None
+        if (ordered := log.ordered) is None:
+            # A commit must not come between, or what is remembered would lack it.
+            with self.world.mutex:
+                ordered = log.ordered = self.in_order(self.model, log.log.live[self.model].values())
+        return ordered
+
+    def rows_of_parent(self, values: Any) -> list[Record] | None:
+        """The same as rows: mostly the very same."""
+        records, log = self.of_parent(values), self._logs.get(self.namer.file(values))
+        if log is None or records is None:
+            return None
+        if log.rows is None:
+            plain = self.codec.shape.is_record and Noted not in set(map(type, records))
+            log.rows = records if plain else [self.codec.record(stored) for stored in records]
+        return log.rows
+
+    def _reordered(self, ordered: list[Stored], changes: Iterable[Changed]) -> list[Stored] | None:
+        """Records in the order of the file, after changes; None: they are to be sorted anew."""
+        found, order, key_of = list(ordered), self.orders[self.model], self.codec.key_of
+        for before, after in changes:
+            if before is not None:
+                at = bisect_left(found, order(before), key=order)
+                if at == len(found) or key_of(found[at]) != key_of(before):
+                    return None
+                del found[at]
+            if after is not None:
+                insort(found, after, key=order)
+        return found
+
+    def records(self, model: str) -> dict[Key, Stored]:
+        """All of them in memory; for stores of which somebody has to see every record at once."""
+        files = list_files(self.world, self.family)
+        return {self.codec.key_of(stored): stored for stored in self.all(files)}
+
+    def all(self, files: Iterable[str]) -> Iterator[Stored]:
+        """All records, log by log, without keeping those that are not in memory already."""
+        for file in sorted(files):
+            known = self._logs.get(file)
+            if known is not None and (log := self.log(file)) is not None:
+                yield from list(log.log.live[self.model].values())
+                continue
+            data, _ = self.world.steadily(partial(read_file, self.world, file))
+            yield from self.understand(file, data).live[self.model].values()
+
+    def expected(self, file: str) -> Signature | None:
+        return self._expected.get(file)
+
+    def by_file(self, changes: Mapping[Key, Changed]) -> dict[str, dict[Key, Changed]]:
+        """The changes in each log: a record that gets another parent leaves one and enters another."""
+        found: dict[str, dict[Key, Changed]] = {}
+        for key, change in changes.items():
+            before = None if change.before is None else self._file_of(change.before)
+            after = None if change.after is None else self._file_of(change.after)
+            if before is not None and before != after:
+                found.setdefault(before, {})[key] = Changed(change.before, None)
+            if after is not None:
+                same = change.before if before == after else None
+                found.setdefault(after, {})[key] = Changed(same, change.after)
+        return found
+
+    def belongs(self, stored: Stored, file: str) -> bool:
+        """Whether a record is in the log of its parent."""
+        return self._file_of(stored) == file
+
+    def _file_of(self, stored: Stored) -> str:
+        return self.namer.file(self.parent_of(stored))
+
+    def parents_changed(self, changes: Mapping[Key, Changed]) -> tuple[set[str], set[str]]:
+        """The logs that come with new parents, and those that go with old ones."""
+        came = {self.namer.file(k) for k, c in changes.items() if c.before is None and c.after is not None}
+        went = {self.namer.file(k) for k, c in changes.items() if c.before is not None and c.after is None}
+        return came, went
+
+    def plan(self, changes: Changes) -> list[Change]:
+        came, went = self.parents_changed(changes.get(self.relation.parent, {}))
+        by_file = self.by_file(changes.get(self.model, {}))
+        self._expected.clear()
+        for file in went:
+            if (found := self.world.signature(file)) is None:
+                raise missing(file)
+            self._expected[file] = found
+        planned: list[Change] = [Remove(file) for file in sorted(went)]
+        for file in sorted(came):
+            entering = by_file.get(file, {})
+            lines = [self.codec.encode(c.after) + b"\n" for c in entering.values() if c.after is not None]
+            planned.append(Replace(file, b"".join(lines).decode()))
+        for file, changed in by_file.items():
+            lines = lines_of(self.codecs, {self.model: changed})
+            if lines and file not in came and file not in went:
+                planned.append(self.tail(file).append(file, lines))
+        return planned
+
+    def tail(self, file: str) -> Tail:
+        """The end of a log that is to be appended to, without reading the rest; what is torn is cut.
+
+        Raises DamagedError, DiskError, OSError.
+        """
+        known = self._logs.get(file)
+        if known is not None and not known.log.torn and self.world.signature(file) == known.signature:
+            self._expected[file] = known.signature
+            return known.tail
+        self.forget(file)
+        try:
+            tail = self._read_tail(file)
+        except FileNotFoundError as error:
+            raise missing(file) from error
+        self._expected[file] = tail.signature
+        return tail
+
+    def _read_tail(self, file: str) -> Tail:
+        descriptor = open_to_read(self.world.path(file))
+        try:
+            found = Signature.of(os.fstat(descriptor))
+            length = _TAIL
+            while True:
+                start = max(found.size - length, 0)
+                data = os.pread(descriptor, found.size - start, start)
+                # From the end of the line before the last one, which may be cut itself.
+                first = data.rfind(b"\n", 0, data.rfind(b"\n")) + 1
+                if first or not start:
+                    break
+                length *= 8
+        finally:
+            os.close(descriptor)
+        log = self.contents.log(file, data[first:], start + first)
+        size = start + first + log.size
+        if log.torn:
+            self.world.cut(file, size)
+            found = self.world.signature(file) or found
+        return Tail(size, log.ended, found)
+
+    def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
+        by_file = self.by_file(changes.get(self.model, NOTHING))
+        came, _ = self.parents_changed(changes.get(self.relation.parent, NOTHING))
+        for file, change in files.items():
+            log = self._logs.get(file)
+            if log is None or isinstance(change, Remove) or file in came:
+                old = sum(changed.before is not None for changed in by_file.get(file, NOTHING).values())
+                self._superseded[file] = self._superseded.get(file, 0) + old
+                self.forget(file)
+                continue
+            before = log.log.size
+            live, changed = log.log.live[self.model], by_file.get(file, NOTHING)
+            if log.ordered is not None and changed:
+                log.ordered, log.rows = self._reordered(log.ordered, changed.values()), None
+            for key, change_of in changed.items():
+                live.pop(key, None)
+                if change_of.after is not None:
+                    live[key] = change_of.after
+            log.written(change, found.get(file))
+            self._used += log.log.size - before
+
+    def load_if_wasteful(self, file: str) -> None:
+        """Hold a log in memory, where its lines are counted, if many of them may be superseded by now.
+
+        Raises DamagedError, DiskError.
+        """
+        if self._superseded.get(file, 0) > GARBAGE and file not in self._logs:
+            log = self.log(file)
+            # Not again before it can have come to hold twice as many.
+            self._superseded[file] = 0 if log is None else -len(log.log.live[self.model])
+
+    def in_memory(self, file: str) -> LogFile | None:
+        """A log, if it is held."""
+        return self._logs.get(file)
+
+    def expect(self, log: LogFile) -> None:
+        self._expected[log.file] = log.signature
