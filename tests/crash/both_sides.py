@@ -25,9 +25,13 @@ class Sides(NamedTuple):
     folder: Path
 
     @contextmanager
-    def open(self, system: FileSystem = SYSTEM, *, sample: float = 0.0) -> Iterator[tuple[Any, DualBackend]]:
-        """A client on both, and its backend."""
-        with dual_backend(VOCABULARY, self.url, self.folder, sample=sample, system=system) as backend:
+    def open(
+        self, system: FileSystem = SYSTEM, *, sample: float = 0.0, apart: bool = False
+    ) -> Iterator[tuple[Any, DualBackend]]:
+        """A client on both, and its backend.  ``apart``: they are known to differ."""
+        with dual_backend(
+            VOCABULARY, self.url, self.folder, sample=sample, system=system, apart=apart
+        ) as backend:
             yield Client(backend, VOCABULARY), backend
 
     def recover(self) -> None:

@@ -22,8 +22,10 @@ from typing import Any
 
 import msgspec
 
+from octavo.layout.codec import value_of
 from octavo.layout.record import Record, model_of, stored_value
 from octavo.layout.stored import Key
+from octavo.layout.types import column_type
 from octavo.store.rules import Rules
 from octavo.store.system import FILE_MODE
 
@@ -61,9 +63,7 @@ class Divergence(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in a report."""
-        found: dict[str, Any] = msgspec.to_builtins(self)
-        if self.key is not None:
-            found["key"] = {name: msgspec.json.decode(raw) for name, raw in self.key.items()}
+        found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(self))
         return found
 
 
@@ -93,10 +93,11 @@ class Keys:
 
     def key(self, model: str, shown: Mapping[str, msgspec.Raw]) -> Key | None:
         """The key again; None if it is a secret."""
-        if any(f.secret is not None for f in self.rules.model(model).key_fields):
+        fields, datamodel = self.rules.model(model).key_fields, self.rules.layout.datamodel
+        if any(f.secret is not None for f in fields):
             return None
-        members = {"_model": msgspec.Raw(msgspec.json.encode(model)), **shown, "_deleted": True}
-        return self.rules.codecs[model].tombstone(msgspec.json.encode(members))
+        values = [value_of(f, column_type(f, datamodel), bytes(shown[f.name])) for f in fields]
+        return values[0] if len(values) == 1 else tuple(values)
 
 
 def different_fields(one: Record, other: Record) -> tuple[str, ...]:

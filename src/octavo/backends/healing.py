@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from octavo.backends.divergence import Divergence, Keys
 from octavo.backends.dual import DualBackend, DualTransaction
+from octavo.backends.json import JsonReader
 from octavo.errors import OctavoError
 from octavo.layout.record import Record
 from octavo.query.plan import And, Compare, Condition, Operator, Or, Query, equals
@@ -39,13 +40,22 @@ def heal(backend: DualBackend) -> Iterator[Healed]:
     for divergence in backend.divergences.open():
         copied, error = 0, ""
         try:
-            if divergence.model and divergence.about not in done:
+            if not divergence.model:
+                backend.files.read(_read_all)
+            elif divergence.about not in done:
                 copied = _heal(backend, divergence)
             done.add(divergence.about)
             backend.divergences.healed(divergence)
         except OctavoError as failed:
             error = str(failed)
         yield Healed(divergence, copied, error)
+
+
+def _read_all(reader: JsonReader) -> None:
+    """Read every record of the files.  Raises DamagedError, DiskError."""
+    for model in reader.vocabulary.datamodel.tables:
+        for _ in reader.view.rows(model.name):
+            pass
 
 
 def _heal(backend: DualBackend, divergence: Divergence) -> int:

@@ -297,7 +297,7 @@ class JsonBackend:
         }
         """the models whose records are found by one value"""
 
-    def read(self, work: Callable[[Reader], T]) -> T:
+    def read(self, work: Callable[[JsonReader], T]) -> T:
         return self.store.read(lambda view: work(JsonReader(self.indexes, view)))
 
     def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:

@@ -1,0 +1,341 @@
+"""PostgreSQL and the files stay equal, whatever is asked of both; and what somebody does behind their back is
+noticed, refused and healed."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import octavo
+from backends import dual_backend, emptied, on_memory, prisma_backend
+from crash.both_sides import VOCABULARY as SCHEMA_07
+from crash.both_sides import Sides, begin, say
+from octavo.backends.healing import heal
+from octavo.client import Client
+from octavo.errors import DivergedError, UniqueViolation, UsageError
+from octavo.layout.layout import frozen_layout, layout_for
+from octavo.migrate.scaffold import scaffold
+from octavo.migrate.verify import VerifyOptions, verify
+from octavo.postgres.connection import connect
+from octavo.postgres.embedded import EmbeddedServer
+from octavo.postgres.url import DatabaseUrl
+from octavo.query.vocabulary import Vocabulary
+from octavo.schema.ddl import ddl
+from parity.programs import Programs, run
+from query.blog import VOCABULARY as BLOG
+
+SCHEMAS = {"blog": BLOG, "0.7": SCHEMA_07}
+QUICK = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module", params=SCHEMAS)
+def place(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[tuple[Vocabulary, str, Path]]:
+    """A schema, an empty database that has it, and a folder."""
+    vocabulary = SCHEMAS[request.param]
+    name = f"dual_{'blog' if vocabulary is BLOG else 'app'}"
+    with connect(server.create_database(name)) as connection:
+        connection.execute(ddl(vocabulary.datamodel).script().encode())
+    with tempfile.TemporaryDirectory() as made:
+        yield vocabulary, server.url(name, schema="public"), Path(made)
+    server.drop_database(name)
+
+
+def same_on_both(place: tuple[Vocabulary, str, Path], program: list[Any]) -> None:
+    """A program gives the same on both sides as in memory, and leaves them equal."""
+    vocabulary, url, folder = place
+    data = folder / f"data{next(_numbers)}"
+    with ExitStack() as stack:
+
+        def opened() -> Client:
+            return Client(stack.enter_context(dual_backend(vocabulary, url, data)), vocabulary)
+
+        def reopen(client: Client) -> Client:
+            client.close()
+            return opened()
+
+        wanted = run(program, on_memory(vocabulary), lambda client: client)
+        assert run(program, opened(), reopen) == wanted
+    options = VerifyOptions(data / "none", jobs=1)
+    report = verify(DatabaseUrl.parse(url), data, layout_for(vocabulary.datamodel, None), options)
+    assert [d.to_dict() for d in report.differences] == []
+    assert report.equal
+    shutil.rmtree(data)
+
+
+def cleared(place: tuple[Vocabulary, str, Path]) -> None:
+    with prisma_backend(place[0], place[1]) as backend:
+        emptied(backend)
+
+
+@settings(max_examples=20, **QUICK)  # type: ignore[arg-type]
+@given(data=st.data())
+def test_programs_leave_both_sides_equal(place: tuple[Vocabulary, str, Path], data: Any) -> None:
+    cleared(place)
+    same_on_both(place, data.draw(Programs(place[0]).program(10)))
+
+
+@pytest.mark.slow
+@settings(max_examples=300, **QUICK)  # type: ignore[arg-type]
+@given(data=st.data())
+def test_long_programs_leave_both_sides_equal(place: tuple[Vocabulary, str, Path], data: Any) -> None:
+    cleared(place)
+    same_on_both(place, data.draw(Programs(place[0]).program(30)))
+
+
+# Behind both sides' back
+
+
+@pytest.fixture
+def sides(schema_database: str, tmp_path: Path) -> Sides:
+    """A small application's data on both sides."""
+    scaffold(tmp_path / "data", frozen_layout())
+    sides = Sides(schema_database, tmp_path / "data")
+    with sides.open() as (db, _):
+        begin(db)
+    return sides
+
+
+def behind(sides: Sides, *statements: str) -> None:
+    """What another program does to PostgreSQL."""
+    with connect(sides.url) as connection:
+        connection.execute("; ".join(statements).encode())
+
+
+def told(sides: Sides) -> list[tuple[Any, ...]]:
+    """The divergences that are written down and not healed: kind, model, key and fields."""
+    found = []
+    for text in (sides.folder / "cache/divergence.jsonl").read_text().splitlines():
+        line = json.loads(text)
+        found.append((line["kind"], line.get("model"), line.get("key"), line.get("fields")))
+    return found
+
+
+def octavo_status(sides: Sides, *options: str, backend: str = "dual") -> tuple[int, dict[str, Any]]:
+    variables = {"DATA_BACKEND": backend, "DATABASE_URL": sides.url, "DATA_DIR": str(sides.folder)}
+    done = subprocess.run(
+        [sys.executable, "-m", "octavo", "status", "--json", *options],
+        env={**os.environ, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout or done.stderr)
+
+
+def healed(sides: Sides) -> None:
+    """Heal, and find both sides equal."""
+    code, said = octavo_status(sides, "--heal")
+    assert (code, said["divergences"]["count"]) == (0, 0)
+    assert all(not h["error"] for h in said["healed"])
+    assert sides.differences() == []
+
+
+INSERT_TAG = """INSERT INTO tags (id, "userId", name, "nameLower", "updatedAt")
+    VALUES ('t9', 'u', 'nine', 'nine', now())"""
+
+
+@pytest.mark.parametrize(
+    ("statement", "read", "expected"),
+    [
+        (
+            "UPDATE users SET name = 'secretly' WHERE id = 'u'",
+            lambda db: db.user.find_unique(where={"id": "u"}).name == "secretly",
+            ("different", "User", {"id": "u"}, ["name"]),
+        ),
+        (
+            "DELETE FROM messages WHERE id = 'm0'",
+            lambda db: db.chat.find_many(include={"messages": True})[0].messages == [],
+            ("extra", "Message", {"id": "m0"}, None),
+        ),
+        (INSERT_TAG, lambda db: db.tag.count() == 3, ("answer", "Tag", None, None)),
+        (
+            INSERT_TAG,
+            lambda db: len(db.tag.find_many(where={"name": {"contains": "n"}})) == 1,
+            ("missing", "Tag", {"id": "t9"}, None),
+        ),
+    ],
+)
+def test_a_read_notices_what_differs_and_answers_from_postgresql(
+    sides: Sides, statement: str, read: Callable[[Any], bool], expected: tuple[Any, ...]
+) -> None:
+    behind(sides, statement)
+    with sides.open(sample=1.0, apart=True) as (db, _):
+        assert read(db)
+        assert read(db)
+    assert told(sides) == [expected]
+    assert "secretly" not in (sides.folder / "cache/divergence.jsonl").read_text()
+    code, said = octavo_status(sides)
+    assert (code, said["divergences"]["count"], said["counters"]["different"]) == (1, 1, 2)
+    healed(sides)
+
+
+def test_nothing_is_compared_without_a_sample(sides: Sides) -> None:
+    behind(sides, "DELETE FROM messages")
+    with sides.open(sample=0.0) as (db, backend):
+        assert db.message.find_many() == []
+        assert backend.divergences.counters() == {}
+
+
+def test_files_that_cannot_answer_are_noted_and_the_answer_stands(sides: Sides) -> None:
+    (sides.folder / "tags/tags.json").write_text("{")
+    with sides.open(sample=1.0, apart=True) as (db, backend):
+        assert db.tag.count() == 2
+        assert backend.divergences.counters()["failed"] == 1
+    assert told(sides) == [("failed", None, None, None)]
+    code, said = octavo_status(sides, "--heal")
+    assert (code, said["divergences"]["count"]) == (1, 1)
+    assert "tags/tags.json" in said["healed"][0]["error"]
+
+
+def test_a_write_to_what_the_files_lack_is_refused_and_names_it(sides: Sides) -> None:
+    behind(sides, INSERT_TAG)
+    with sides.open(apart=True) as (db, _):
+        with pytest.raises(DivergedError, match=r'Tag {"id":"t9"}: is not in the files; nothing was written'):
+            db.tag.update(where={"id": "t9"}, data={"name": "ten"})
+        assert db.tag.find_unique(where={"id": "t9"}).name == "nine"
+        with pytest.raises(DivergedError, match=r'Tag {"id":"t9"}: is not in the files, and a CharacterTag'):
+            db.character_tag.create(data={"characterId": "c", "tagId": "t9"})
+        # What is not concerned goes on.
+        say(db, "m1")
+    assert told(sides) == [("missing", "Tag", {"id": "t9"}, None)]
+    healed(sides)
+    with sides.open() as (db, _):
+        db.tag.update(where={"id": "t9"}, data={"name": "ten"})
+    assert sides.differences() == []
+
+
+def test_a_delete_of_what_the_files_lack_leaves_both_equal(sides: Sides) -> None:
+    behind(sides, INSERT_TAG)
+    with sides.open(apart=True) as (db, _):
+        db.tag.delete(where={"id": "t9"})
+    assert told(sides) == [("missing", "Tag", {"id": "t9"}, None)]
+    healed(sides)
+
+
+def test_what_only_the_files_have_is_in_the_way_of_a_unique(sides: Sides) -> None:
+    behind(sides, "DELETE FROM tags WHERE id = 't2'")
+    with sides.open(apart=True) as (db, _):
+        with pytest.raises(DivergedError, match=r'Tag {"id":"t2"}: the files have its userId, nameLower'):
+            db.tag.create(data={"id": "t3", "userId": "u", "name": "t2", "nameLower": "t2"})
+        assert db.tag.find_unique(where={"id": "t3"}) is None
+        with pytest.raises(UniqueViolation):
+            db.tag.create(data={"id": "t1", "userId": "u", "name": "x", "nameLower": "x"})
+    healed(sides)
+
+
+def test_a_referential_action_that_would_widen_the_gap_is_refused(sides: Sides) -> None:
+    """In PostgreSQL the message is another chat's by now."""
+    behind(sides, """UPDATE messages SET "chatId" = 'k2' WHERE id = 'm0'""")
+    with sides.open(apart=True) as (db, _):
+        with pytest.raises(DivergedError, match=r'Message {"id":"m0"}: only one side has it'):
+            db.chat.delete(where={"id": "k1"})
+        assert db.chat.count() == 2
+    healed(sides)
+    with sides.open() as (db, _):
+        db.chat.delete(where={"id": "k1"})
+        assert db.message.count() == 1
+    assert sides.differences() == []
+
+
+def test_what_a_trigger_of_the_database_sets_is_in_the_files(sides: Sides) -> None:
+    behind(
+        sides,
+        "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN NEW.title := upper(NEW.title); RETURN NEW; END $$",
+        "CREATE TRIGGER shout BEFORE INSERT OR UPDATE ON chats FOR EACH ROW EXECUTE FUNCTION shout()",
+        """INSERT INTO personas (id, "userId", name, description, "updatedAt")
+           VALUES ('x', 'u', 'x', '', now())""",
+    )
+    with sides.open(apart=True) as (db, backend):
+        backend.divergences.add("missing", "Persona", None)
+        assert [h.error for h in heal(backend)] == [""]
+        assert db.chat.update(where={"id": "k1"}, data={"title": "low", "personaId": "x"}).title == "LOW"
+        # A referential action changes the chat, and so does the trigger.
+        db.persona.delete(where={"id": "x"})
+    assert sides.differences() == []
+
+
+def test_a_key_that_is_a_secret_is_not_written_down(sides: Sides) -> None:
+    behind(
+        sides,
+        """INSERT INTO verification_tokens (identifier, token, expires) VALUES ('a@x', 'hush', now())""",
+    )
+    with sides.open(sample=1.0, apart=True) as (db, _):
+        assert len(db.verification_token.find_many()) == 1
+    text = (sides.folder / "cache/divergence.jsonl").read_text()
+    assert "sha256:" in text
+    assert "hush" not in text
+    healed(sides)
+
+
+def test_healing_copies_what_a_record_needs_and_who_is_in_its_way(sides: Sides) -> None:
+    behind(
+        sides,
+        "INSERT INTO users (id, email, \"updatedAt\") VALUES ('v', 'b@x', now())",
+        INSERT_TAG.replace("'u'", "'v'"),
+        """UPDATE tags SET name = 'swapped', "nameLower" = 'old' WHERE id = 't1'""",
+        """UPDATE tags SET "nameLower" = 't1' WHERE id = 't2'""",
+        "DELETE FROM chats WHERE id = 'k2'",
+    )
+    with sides.open(sample=1.0, apart=True) as (db, _):
+        db.tag.find_many(where={"id": {"in": ["t2", "t9"]}})
+        db.chat.find_many()
+    healed(sides)
+
+
+# Beginning
+
+
+def test_files_that_nobody_has_seeded_refuse_writes(sides: Sides, tmp_path: Path) -> None:
+    other = Sides(sides.url, tmp_path / "other")
+    with pytest.raises(UsageError, match="is no store") as refused:
+        octavo.connect("dual", database_url=sides.url, data_dir=other.folder)
+    assert "octavo export" in refused.value.hint
+    scaffold(other.folder, frozen_layout())
+    with other.open() as (db, _):
+        with pytest.raises(UsageError, match="are empty, and the database is not") as refused:
+            say(db, "m1")
+        assert "octavo export" in refused.value.hint
+        assert db.message.count() == 1
+
+
+def test_connect_takes_its_settings_from_the_environment(
+    sides: Sides, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATA_BACKEND", "dual")
+    monkeypatch.setenv("DATABASE_URL", sides.url)
+    monkeypatch.setenv("DATA_DIR", str(sides.folder))
+    monkeypatch.setenv("DUAL_SAMPLE", "1")
+    with octavo.connect() as db:
+        assert db.user.count() == 1
+    code, said = octavo_status(sides)
+    assert (code, said["good"], said["counters"]) == (0, True, {"compared": 1})
+    monkeypatch.setenv("DUAL_SAMPLE", "one")
+    with pytest.raises(UsageError, match="DUAL_SAMPLE"):
+        octavo.connect()
+
+
+def test_status_tells_which_side_is_missing(sides: Sides, tmp_path: Path) -> None:
+    gone = Sides("postgresql://nobody@127.0.0.1:1/none", tmp_path / "none")
+    code, said = octavo_status(gone)
+    assert code == 3
+    assert not said["database"]["reachable"]
+    assert not said["store"]["reachable"]
+    code, said = octavo_status(sides, backend="json")
+    assert (code, said["database"], said["store"]["reachable"]) == (0, None, True)
+    code, said = octavo_status(sides, "--heal", backend="json")
+    assert code == 2
