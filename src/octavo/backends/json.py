@@ -26,7 +26,7 @@ from octavo.layout.layout import layout_for
 from octavo.layout.record import Record
 from octavo.query.evaluate import Evaluator
 from octavo.query.plan import Change, Condition, Link, Query
-from octavo.query.protocol import Key, Reader
+from octavo.query.protocol import Key
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function
 from octavo.store.index import Spec
