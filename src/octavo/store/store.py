@@ -53,7 +53,7 @@ from octavo.store.shared import NAME as _STATE
 from octavo.store.system import FOLDER_MODE, SYSTEM, FileSystem
 from octavo.store.transaction import Begun, Prepare, unlocked
 from octavo.store.view import View
-from octavo.store.watch import Watch, watch
+from octavo.store.watch import Eventually, Watch
 from octavo.store.world import Behind, World
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class Store:
         folders = [f for f in self.layout.folders if f.partition("/")[0] not in RESERVED_FOLDERS]
         while True:
             identity = _identity(self._root)
-            state, watching = self._open_state(), watch(self._root, folders)
+            state, watching = self._open_state(), Eventually(self._root, folders)
             if _identity(self._root) == identity:
                 return identity, state, watching
             watching.close()

@@ -7,12 +7,12 @@ Elsewhere, and on file systems that other machines write to, every file that is 
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import struct
 import sys
 import termios
+from collections.abc import Callable
 from typing import Protocol
 
 _MODIFY, _ATTRIB, _CLOSE_WRITE = 0x2, 0x4, 0x8
@@ -27,6 +27,9 @@ _NOTHING = bytes(4)
 """an ``int`` of zero, as the kernel gives it"""
 _REMOTE = {0x6969, 0xFF534D42, 0xFE534D42, 0x517B, 0x65735546, 0x01021997, 0x786F4256}
 """the magic numbers of file systems that others write to: NFS, CIFS, SMB2, SMB, FUSE, 9P, vboxsf"""
+
+_WORTH_WATCHING = 32
+"""answers, before which each file is looked at"""
 
 
 class Watch(Protocol):
@@ -59,10 +62,13 @@ class Inotify:
 
     def __init__(self, root: str, folders: list[str]) -> None:
         """``folders`` are relative to ``root``, which is watched too; those that are not there are not."""
-        self._libc = ctypes.CDLL(None, use_errno=True)
+
+        import ctypes
+
+        self._libc, self._errno = ctypes.CDLL(None, use_errno=True), ctypes.get_errno
         self._descriptor = self._libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         if self._descriptor < 0:
-            raise OSError(ctypes.get_errno(), "inotify_init1")
+            raise OSError(self._errno(), "inotify_init1")
         self._folders: dict[int, str] = {}
         self._blind = False
         """whether a folder that was watched is no longer where it was"""
@@ -77,7 +83,7 @@ class Inotify:
         path = os.fsencode(os.path.join(root, folder))
         number = self._libc.inotify_add_watch(self._descriptor, path, _MASK | _ONLYDIR)
         if number < 0:
-            code = ctypes.get_errno()
+            code = self._errno()
             raise OSError(code, os.strerror(code), os.fsdecode(path))
         self._folders[number] = f"{folder}/" if folder else ""
 
@@ -111,6 +117,35 @@ class Inotify:
             self._descriptor = -1
 
 
+class Eventually:
+    """Looks at every file at first, and has the kernel tell once that is worth it.
+
+    For a process that asks a few things and ends it is not: to set up the kernel's queue and to take it down
+    again takes as long as hundreds of looks.
+    """
+
+    changed: Callable[[], bool]
+
+    def __init__(self, root: str, folders: list[str]) -> None:
+        self._root, self._folders = root, folders
+        self._watch: Watch = Always()
+        self.changed = self._watch.changed
+        self._looks = 0
+
+    def take(self) -> set[str] | None:
+        if self._looks < _WORTH_WATCHING:
+            self._looks += 1
+            if self._looks == _WORTH_WATCHING:
+                self._watch = watch(self._root, self._folders)
+                self.changed = self._watch.changed
+            # What changed before the kernel was asked has to be looked at once more.
+            return None
+        return self._watch.take()
+
+    def close(self) -> None:
+        self._watch.close()
+
+
 def watch(root: str, folders: list[str]) -> Watch:
     """The quickest watch that is sound for this folder."""
     if not sys.platform.startswith("linux") or _is_remote(root):
@@ -124,6 +159,9 @@ def watch(root: str, folders: list[str]) -> Watch:
 
 def _is_remote(path: str) -> bool:
     """Whether the file system may be written to by other machines, of which inotify does not tell."""
+
+    import ctypes
+
     buffer = ctypes.create_string_buffer(256)
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "statfs") or libc.statfs(os.fsencode(path), buffer) != 0:
