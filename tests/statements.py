@@ -139,17 +139,9 @@ class OnPostgres:
 
     def run(self, statement: Statement) -> Refusal | None:
         """Run a statement; why it was refused."""
-        model = self.datamodel.model(statement.model)
-        match statement:
-            case Insert():
-                query = self._insert(model, statement)
-            case Update():
-                query = self._update(model, statement)
-            case Delete():
-                query = self._delete(model, statement)
+        query = self._sql(statement)
         try:
-            with self.connection.transaction():
-                self.connection.execute(query.encode())
+            self.connection.execute(query.encode())
         except (refused.UniqueViolation, refused.ForeignKeyViolation, refused.RestrictViolation) as error:
             return self._constraints[error.diag.table_name or "", error.diag.constraint_name or ""]
         except refused.NotNullViolation as error:
@@ -157,6 +149,29 @@ class OnPostgres:
             field = next(f.name for f in child.scalars if f.column == error.diag.column_name)
             return "null", child.name, (field,)
         return None
+
+    def _sql(self, statement: Statement) -> str:
+        model = self.datamodel.model(statement.model)
+        match statement:
+            case Insert():
+                return self._insert(model, statement)
+            case Update():
+                return self._update(model, statement)
+            case Delete():
+                return self._delete(model, statement)
+
+    def reset(self, statements: Sequence[Statement]) -> None:
+        """Let the tables hold what these statements insert into empty ones, as a transaction of its own."""
+        deletes = [f"DELETE FROM {table_name(m)}" for m in self.datamodel.tables]
+        inserts = [self._sql(statement) for statement in statements]
+        # Nothing of a referential action, whatever the order.
+        script = [
+            "SET session_replication_role = replica",
+            *deletes,
+            *inserts,
+            "RESET session_replication_role",
+        ]
+        self.connection.execute(";\n".join(script).encode())
 
     def in_order(self, model: str, keys: Sequence[Any]) -> list[Any]:
         """Keys in the order in which a statement comes upon their rows."""

@@ -38,6 +38,8 @@ class _Triggers(deque[Callable[[], None]]):
         super().__init__()
         self.touched: set[tuple[str, Key]] = set()
         """the rows that the statement has changed, by model and key"""
+        self.orphans: list[Record] = []
+        """rows that nothing is there to embed in: they will be refused, once uniques have been looked at"""
 
     def fire(self) -> None:
         while self:
@@ -94,7 +96,11 @@ class Writable(View):
             model = model_of(before)
             self.rules.check_types(after)
             self._check_uniques(model, after, before, ())
-            check = self._check_current if self._put(model, before, after) else self._check_parent
+            self._check_among(model, after, triggers.orphans)
+            check = self._check_current
+            if not self._put(model, before, after):
+                triggers.orphans.append(after)
+                check = self._check_parent
             self._changed(before, after, triggers)
             key_of = self.rules.codecs[model.name].key_of
             again = (model.name, key_of(before)) in triggers.touched
@@ -173,7 +179,7 @@ class Writable(View):
         """Check the uniques of a row against those that nothing is there to embed in."""
         for fields in self.rules.uniques[model.name] if orphans else ():
             get = self.rules.values_of(Spec(model.name, fields))
-            if any(get(other) == get(row) for other in orphans):
+            if any(type(other) is type(row) and get(other) == get(row) for other in orphans):
                 raise UniqueViolation(model.name, fields)
 
     def _check_parent(self, relation: Relation, row: Record) -> None:
