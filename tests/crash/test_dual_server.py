@@ -12,7 +12,6 @@ import pytest
 
 from crash.both_sides import Sides, begin, cascade, say
 from octavo.backends.fate import Fates, Witness
-from octavo.backends.prisma import PrismaTransaction
 from octavo.errors import DatabaseError
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.scaffold import scaffold
@@ -133,8 +132,8 @@ def noted(durable: Restartable, sides: Sides) -> Callable[[], tuple[Fates, dict[
         notes: list[dict[str, str]] = []
         taken = Fates.note
 
-        def keep(self: Fates, transaction: PrismaTransaction, witnesses: list[Witness]) -> dict[str, str]:
-            notes.append(taken(self, transaction, witnesses))
+        def keep(self: Fates, xid: str, place: tuple[str, str], witness: Witness) -> dict[str, str]:
+            notes.append(taken(self, xid, place, witness))
             return notes[0]
 
         with sides.open() as (db, backend), pytest.MonkeyPatch.context() as patch:
@@ -166,7 +165,9 @@ def test_a_number_that_was_given_twice_is_known_by_its_witness(
     assert row is not None
     another = str(int(row[0]))
     # Its transaction has committed, and the witness is older.
-    assert not fates.committed({**note, "xid": another, "xmin": another})
+    assert not fates.committed({**note, "xid": another})
+    # Where the witness was to go, it is still there.
+    assert not fates.committed({**note, "xid": another, "is": "gone"})
     # Such a number was never given.
     assert not fates.committed({**note, "xid": str(int(another) + 1_000_000)})
 
@@ -189,7 +190,7 @@ def test_a_transaction_that_is_under_way_is_waited_for(
         connection.execute(b"BEGIN; UPDATE tags SET name = 'slowly' WHERE id = 't1'")
         row = connection.execute(b"SELECT pg_current_xact_id()::text").fetchone()
         assert row is not None
-        open_note = {**note, "xid": row[0], "xmin": row[0]}
+        open_note = {**note, "xid": row[0]}
         with pytest.raises(DatabaseError, match="still under way"):
             fates.committed(open_note)
         fates._patience = 30.0

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from octavo.backends import prisma
 from octavo.backends.comparing import Comparison, Listening
 from octavo.backends.divergence import LOG, Divergences, Keys, key_text
-from octavo.backends.fate import Fates, Witness
+from octavo.backends.fate import BEGINNING, Fates, Witness
 from octavo.backends.json import JsonBackend, changed_record
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
 from octavo.errors import (
@@ -283,10 +283,10 @@ class DualTransaction:
             self.primary.commit()
             return None
         note: dict[str, str] = {}
-        if self.view.layer.net:
-            written = [Witness(*place) for place, record in self._said.items() if record is not None]
-            deleted = [Witness(*place) for place, record in self._said.items() if record is None]
-            note = fates.note(self.primary, [*reversed(written), *reversed(deleted)])
+        if changed := list(self._changed()):
+            model, key, record = next((c for c in changed if c[2] is not None), changed[0])
+            witness = Witness(model, key, record is not None)
+            note = fates.note(self.primary.told[0], fates.place(self.primary.session), witness)
 
         def decide() -> OctavoError | None:
             try:
@@ -395,7 +395,7 @@ class DualBackend:
             ):
                 wait = None if end is None else max(end - time.monotonic(), 0)
                 session = afterwards.enter_context(self.primary.pool.session(wait))
-                primary = self.primary.on(session, timeout)
+                primary = self.primary.on(session, timeout, asking=BEGINNING)
                 afterwards.callback(primary.rollback)
                 self._require_seeded(view, primary)
                 begun.append(DualTransaction(self.vocabulary, primary, view, self.divergences))

@@ -10,14 +10,14 @@ is another with the same number.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from contextlib import closing
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
 
-from octavo.backends.prisma import PrismaTransaction, Row, Schema, execute
+from octavo.backends.prisma import Row, Schema, execute
 from octavo.backends.sql.columns import ROW
 from octavo.backends.sql.queries import Ready
 from octavo.errors import DatabaseError
@@ -30,18 +30,20 @@ PATIENCE = 30.0
 """seconds to wait for a database that cannot be reached, or a transaction that is still under way"""
 _PAUSE = 0.1
 _WHERE = "(SELECT system_identifier::text FROM pg_control_system()), current_database()"
-_DURABLY = (
-    "set_config('synchronous_commit', CASE current_setting('synchronous_commit')"
-    " WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, true)"
+BEGINNING = (
+    "SELECT pg_current_xact_id()::text, set_config('synchronous_commit',"
+    " replace(current_setting('synchronous_commit'), 'off', 'on'), true)"
 )
-"""A commit that a crash of the server could take back must not be followed by the files."""
+"""What a transaction asks at its beginning: its number.  And it is made durable when it commits, since the
+files must not follow what a crash of the server could take back."""
 
 
 class Witness(NamedTuple):
-    """A record that a transaction has written or deleted."""
+    """A record that a transaction has changed: whether it is there afterwards."""
 
     model: str
     key: Key
+    is_there: bool
 
 
 class Fates:
@@ -49,24 +51,28 @@ class Fates:
 
     def __init__(self, schema: Schema, url: DatabaseUrl, patience: float = PATIENCE) -> None:
         self._schema, self._url, self._patience = schema, url, patience
+        self._places: WeakKeyDictionary[Session, tuple[str, str]] = WeakKeyDictionary()
 
-    def note(self, transaction: PrismaTransaction, witnesses: Iterable[Witness]) -> dict[str, str]:
-        """What to ask about a transaction that is about to commit.
+    def place(self, session: Session) -> tuple[str, str]:
+        """What tells the database that a connection leads to: its cluster's number and its name."""
+        found = self._places.get(session)
+        if found is None:
+            system, database = _row(session, f"SELECT {_WHERE}", [])
+            found = self._places[session] = system.decode(), database.decode()
+        return found
 
-        The first of the witnesses that is there is taken, and if none is, the last.
-        """
-        note: dict[str, str] = {}
-        for witness in witnesses:
-            table = self._schema.tables[witness.model]
-            fields = table.terms.key
-            key = [table.columns[f].operand(v) for f, v in zip(fields, witness.key, strict=True)]
-            query = f"SELECT pg_current_xact_id()::text, {_DURABLY}, {_WHERE}, {self._written(witness.model)}"
-            xid, _, system, database, xmin = (value.decode() for value in transaction.ask(query, key))
-            note = {"xid": xid, "system": system, "database": database, "model": witness.model}
-            note |= {"key": msgspec.json.encode(key).decode(), "xmin": xmin}
-            if xmin:
-                break
-        return note
+    def note(self, xid: str, place: tuple[str, str], witness: Witness) -> dict[str, str]:
+        """What to ask about a transaction that is about to commit."""
+        table = self._schema.tables[witness.model]
+        key = [table.columns[f].operand(v) for f, v in zip(table.terms.key, witness.key, strict=True)]
+        return {
+            "xid": xid,
+            "system": place[0],
+            "database": place[1],
+            "model": witness.model,
+            "key": msgspec.json.encode(key).decode(),
+            "is": "there" if witness.is_there else "gone",
+        }
 
     def _written(self, model: str) -> str:
         """The expression of the number of the transaction that wrote a record, by its key."""
@@ -102,8 +108,7 @@ class Fates:
             time.sleep(_PAUSE)
 
     def _same_database(self, session: Session, note: dict[str, str]) -> None:
-        system, database = (value.decode() for value in _row(session, f"SELECT {_WHERE}", []))
-        if (system, database) != (note["system"], note["database"]):
+        if self.place(session) != (note["system"], note["database"]):
             raise _NeverKnown(
                 f"a change of the files is in doubt, and was made in another database: {note['database']} of"
                 f" the cluster {note['system']}",
@@ -133,8 +138,8 @@ class Fates:
         key = msgspec.json.decode(note["key"], type=list[str])
         [found] = _row(session, f"SELECT {self._written(note['model'])}", key)
         if not found:
-            return not note["xmin"]
-        return found.decode() == note["xmin"] or _is_later(int(found), int(note["xid"]))
+            return note["is"] == "gone"
+        return _is_as_late(int(found), int(note["xid"]))
 
 
 class _NeverKnown(DatabaseError):
@@ -152,6 +157,7 @@ def _row(session: Session, query: str, parameters: list[str]) -> Row:
     return execute(session, Ready(query, parameters))[0][0]
 
 
-def _is_later(one: int, other: int) -> bool:
-    """Whether a transaction's number, of 32 bits, was given after another."""
-    return 0 < (one - other) % 2**32 < 2**31
+def _is_as_late(one: int, other: int) -> bool:
+    """Whether a transaction's number, of 32 bits, is another's or was given after it: to a part of that
+    transaction, or to somebody who has written since."""
+    return (one - other) % 2**32 < 2**31

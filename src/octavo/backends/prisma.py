@@ -108,6 +108,8 @@ class PrismaTransaction(PrismaReader):
     ) -> None:
         super().__init__(schema)
         self.session, self._deadline, self._alone = session, deadline, alone
+        self.told: Any = None
+        """the row that was asked for at its beginning"""
         self._lock = threading.Lock()
         self._ended = False
 
@@ -137,15 +139,12 @@ class PrismaTransaction(PrismaReader):
             return None
         return TransactionFailed("the transaction ran out of time; nothing of it is kept")
 
-    def ask(self, query: str, parameters: Sequence[str]) -> Row:
-        """The only row of a statement's answer, which is about no model."""
-        return self._run("", Ready(query, parameters))[0][0]
-
-    def begin(self, mode: str, settings: Sequence[tuple[str, str]] = ()) -> None:
-        """Begin a transaction, with settings for it alone."""
+    def begin(self, mode: str, settings: Sequence[tuple[str, str]] = (), asking: str = "") -> Any:
+        """Begin a transaction, with settings for it alone; the row that a first query gives, if one is
+        asked."""
         self._alone = False
         try:
-            self.session.begin(mode, settings)
+            return self.session.begin(mode, settings, asking)
         except psycopg.Error as error:
             raise self.schema.violations.error(error, "") from None
 
@@ -295,15 +294,18 @@ class PrismaBackend(PrismaReader):
             finally:
                 transaction.rollback()
 
-    def on(self, session: Session, timeout: float | None, *, alone: bool = False) -> PrismaTransaction:
+    def on(
+        self, session: Session, timeout: float | None, *, alone: bool = False, asking: str = ""
+    ) -> PrismaTransaction:
         """A writing transaction that has begun on a connection, unless it needs none to be (``alone``).
 
-        Whoever asks for it commits it or rolls it back.
+        ``asking`` is a first query, whose row is its :attr:`PrismaTransaction.told`.  Whoever asks for it
+        commits it or rolls it back.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         transaction = PrismaTransaction(self.schema, session, deadline=deadline, alone=alone)
         if not alone:
-            transaction.begin(_WRITES, _timeouts(session, timeout))
+            transaction.told = transaction.begin(_WRITES, _timeouts(session, timeout), asking)
         return transaction
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ import os
 import select
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import pq
@@ -66,10 +67,15 @@ class Session:
         waiting.register(self.connection.fileno(), select.POLLIN)
         return not waiting.poll(0)
 
-    def begin(self, mode: str, settings: Sequence[tuple[str, str]] = ()) -> None:
-        """Begin a transaction of this mode, with further settings for it alone."""
+    def begin(self, mode: str, settings: Sequence[tuple[str, str]] = (), asking: str = "") -> Any:
+        """Begin a transaction of this mode, with further settings for it alone; the row that the query
+        ``asking`` gives, if there is one."""
         more = "".join(f"; SET LOCAL {name} = {literal(value)}" for name, value in settings)
-        self.connection.execute(f"BEGIN {mode}{more}{self._pin}".encode(), prepare=False)
+        last = f"; {asking}" if asking else ""
+        answer = self.connection.execute(f"BEGIN {mode}{more}{self._pin}{last}".encode(), prepare=False)
+        while answer.nextset():
+            pass
+        return answer.fetchone() if asking else None
 
     def commit(self) -> bool:
         """Commit; False where PostgreSQL rolled back, since a statement had failed."""
