@@ -37,6 +37,12 @@ def records(root: Path, path: str) -> list[Any]:
     return [json.loads(line) for line in (root / path).read_text("utf-8").splitlines()]
 
 
+def write_long_ago(path: Path, data: bytes) -> None:
+    """Write a file that looks as if it had been there for long."""
+    path.write_bytes(data)
+    os.utime(path, (0, 0))
+
+
 def parse(text: str | bytes) -> Any:
     """JSON decoded, but for fractions, which are kept as they are spelled."""
     return json.loads(text, parse_float=lambda fraction: f"\0{fraction}\0")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from folders import edit_json, edit_line, tree
+from folders import edit_json, edit_line, tree, write_long_ago
 from octavo.care.doctor import Diagnosis, examine
 from octavo.care.findings import MEANINGS, Finding, Kind
 from octavo.errors import BusyError, UsageError
@@ -201,7 +201,7 @@ FINDINGS: dict[str, tuple[Damage, dict[Kind, int]]] = {
         {Kind.LEFT_OVER: 1},
     ),
     "a payload that was being written": (
-        lambda d: (d / "binaries/.0123456789abcdef.incoming").write_bytes(b"half"),
+        lambda d: write_long_ago(d / "binaries/.0123456789abcdef.incoming", b"half"),
         {Kind.LEFT_OVER: 1},
     ),
     "an index of another boot": (

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from folders import beside, edit_json, edit_line, tree
+from folders import beside, edit_json, edit_line, tree, write_long_ago
 from octavo.care.doctor import Diagnosis, examine
 from octavo.care.findings import MEANINGS, Kind
 from octavo.care.repair import Action, Repair, carry_out, plan
@@ -58,7 +58,7 @@ def crash(data: Path) -> None:
     with open(log, "ab") as file:
         file.write(TORN)
     (data / "tags/.tags.json.01234567.new").write_bytes(b"{")
-    (data / "binaries/.0123456789abcdef.incoming").write_bytes(b"half")
+    write_long_ago(data / "binaries/.0123456789abcdef.incoming", b"half")
     for name in ("index", "index/0123456789abcdef"):
         (data / "cache" / name).mkdir(0o700)
     sessions = data / "auth/sessions.jsonl"

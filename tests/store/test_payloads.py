@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from folders import write_long_ago
 from octavo.errors import BusyError, DamagedError, DiskError, UsageError
 from octavo.layout.layout import frozen_layout
 from octavo.store.recovery import left_overs
@@ -139,7 +140,7 @@ def test_if_the_disk_refuses_nothing_is_left_of_it(data: Path) -> None:
 
 def test_what_a_crash_left_goes_and_what_is_on_its_way_stays(store: Store, data: Path) -> None:
     left = data / "binaries" / ".0123456789abcdef.incoming"
-    left.write_bytes(b"half a pict")
+    write_long_ago(left, b"half a pict")
 
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:

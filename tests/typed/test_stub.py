@@ -173,6 +173,7 @@ def test_a_type_checker_takes_what_is_right_and_refuses_the_rest(
 
 def test_records_have_their_types_at_run_time_and_arguments_have_none() -> None:
     schema = frozen_schema()
-    assert octavo.typed.Character is record_type(schema.model("Character"), schema)
+    kind: type = octavo.typed.Character
+    assert kind is record_type(schema.model("Character"), schema)
     with pytest.raises(AttributeError, match="for type checkers alone"):
         octavo.typed.__getattr__("CharacterWhere")

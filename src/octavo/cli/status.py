@@ -34,7 +34,7 @@ def status(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Which backend is used, whether its sides are there, and what is known to differ.
+    """Show where the data lives, and what is known to differ.
 
     Changes nothing unless told to heal. Ends with 1 if something is left to do, with 3 if one side cannot be
     reached.

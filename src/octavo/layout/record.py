@@ -23,13 +23,8 @@ _SHOWN = 120
 _MASK = "…"
 
 
-class Record(msgspec.Struct, frozen=True, gc=False):
-    """One row of a model.  Compares by its fields; shows no secret in its ``repr``."""
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            """The fields, which only the schema knows."""
+class BareRecord(msgspec.Struct, frozen=True, gc=False):
+    """What every record has beside its fields."""
 
     def to_dict(self) -> dict[str, Any]:
         """Its fields by name, as Python's values, secrets included."""
@@ -42,7 +37,16 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         return list(_shown(self))
 
 
-def _shown(record: Record) -> Iterator[tuple[str, str]]:
+class Record(BareRecord, frozen=True, gc=False):
+    """One row of a model.  Compares by its fields; shows no secret in its ``repr``."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """The fields, which only the schema knows."""
+
+
+def _shown(record: BareRecord) -> Iterator[tuple[str, str]]:
     for f in model_of(record).scalars:
         value = getattr(record, f.name)
         if f.secret is not None and value is not None:
@@ -52,7 +56,7 @@ def _shown(record: Record) -> Iterator[tuple[str, str]]:
         yield f.name, text if len(text) <= _SHOWN else text[:_SHOWN] + _MASK
 
 
-def model_of(record: Record | type[Record]) -> Model:
+def model_of(record: BareRecord | type[BareRecord]) -> Model:
     """The model that a record, or a type of records, belongs to."""
     found: Model = record.__octavo_model__  # type: ignore[union-attr]
     return found

@@ -181,6 +181,10 @@ def is_incoming(name: str) -> bool:
     return name.startswith(".") and name.endswith(".incoming")
 
 
+_JUST_MADE = 1.0
+"""seconds in which whoever makes a file has locked it"""
+
+
 def is_abandoned(path: str) -> bool:
     """Whether nobody alive is writing the payload on its way at ``path``."""
     try:
@@ -189,8 +193,10 @@ def is_abandoned(path: str) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
+        found = os.fstat(descriptor)
+        # Its writer may be about to lock it, or have been done with it just then and given it its name.
+        return os.path.samestat(found, os.lstat(path)) and time.time() - found.st_mtime > _JUST_MADE
+    except (BlockingIOError, FileNotFoundError):
         return False
     finally:
         os.close(descriptor)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, overload
 
-from octavo.layout.record import Record
+from octavo.layout.record import BareRecord
 from octavo.query.result import Counts
 from octavo.typed.shapes import (
     Actions,
@@ -231,7 +231,7 @@ ImageProviderFilter = TypedDict(
     total=False,
 )
 
-class User(Record, frozen=True, kw_only=True):
+class User(BareRecord, frozen=True, kw_only=True):
     """A person who signs in."""
 
     id: str
@@ -487,7 +487,7 @@ class UserActions(
     ],
 ): ...
 
-class ChatSettings(Record, frozen=True, kw_only=True):
+class ChatSettings(BareRecord, frozen=True, kw_only=True):
     """How a user's chats look."""
 
     id: str
@@ -615,7 +615,7 @@ class ChatSettingsActions(
     ],
 ): ...
 
-class Account(Record, frozen=True, kw_only=True):
+class Account(BareRecord, frozen=True, kw_only=True):
     """A sign-in through another service (OAuth)."""
 
     id: str
@@ -782,7 +782,7 @@ class AccountActions(
     ],
 ): ...
 
-class Session(Record, frozen=True, kw_only=True):
+class Session(BareRecord, frozen=True, kw_only=True):
     """A signed-in browser."""
 
     id: str
@@ -883,7 +883,7 @@ class SessionActions(
     ],
 ): ...
 
-class VerificationToken(Record, frozen=True, kw_only=True):
+class VerificationToken(BareRecord, frozen=True, kw_only=True):
     """A one-time token sent by mail."""
 
     identifier: str
@@ -952,7 +952,7 @@ class VerificationTokenActions(
     ],
 ): ...
 
-class ApiKey(Record, frozen=True, kw_only=True):
+class ApiKey(BareRecord, frozen=True, kw_only=True):
     """A key for a provider's API, encrypted for its user."""
 
     id: str
@@ -1155,7 +1155,7 @@ class ApiKeyActions(
     ],
 ): ...
 
-class ConnectionProfile(Record, frozen=True, kw_only=True):
+class ConnectionProfile(BareRecord, frozen=True, kw_only=True):
     """Which provider, model and key a chat talks to."""
 
     id: str
@@ -1371,7 +1371,7 @@ class ConnectionProfileActions(
     ],
 ): ...
 
-class Character(Record, frozen=True, kw_only=True):
+class Character(BareRecord, frozen=True, kw_only=True):
     """Somebody to chat with."""
 
     id: str
@@ -1629,7 +1629,7 @@ class CharacterActions(
     ],
 ): ...
 
-class Persona(Record, frozen=True, kw_only=True):
+class Persona(BareRecord, frozen=True, kw_only=True):
     """Somebody a user can be in a chat."""
 
     id: str
@@ -1854,7 +1854,7 @@ class PersonaActions(
     ],
 ): ...
 
-class CharacterPersona(Record, frozen=True, kw_only=True):
+class CharacterPersona(BareRecord, frozen=True, kw_only=True):
     """A persona that goes with a character."""
 
     characterId: str
@@ -1966,7 +1966,7 @@ class CharacterPersonaActions(
     ],
 ): ...
 
-class Chat(Record, frozen=True, kw_only=True):
+class Chat(BareRecord, frozen=True, kw_only=True):
     """A conversation of a user with a character."""
 
     id: str
@@ -2191,7 +2191,7 @@ class ChatActions(
     ],
 ): ...
 
-class Message(Record, frozen=True, kw_only=True):
+class Message(BareRecord, frozen=True, kw_only=True):
     """One message."""
 
     id: str
@@ -2373,7 +2373,7 @@ class MessageActions(
     ],
 ): ...
 
-class ChatFile(Record, frozen=True, kw_only=True):
+class ChatFile(BareRecord, frozen=True, kw_only=True):
     """A file attached to a chat."""
 
     id: str
@@ -2540,7 +2540,7 @@ class ChatFileActions(
     ],
 ): ...
 
-class Image(Record, frozen=True, kw_only=True):
+class Image(BareRecord, frozen=True, kw_only=True):
     """An image of a user."""
 
     id: str
@@ -2779,7 +2779,7 @@ class ImageActions(
     ],
 ): ...
 
-class ImageTag(Record, frozen=True, kw_only=True):
+class ImageTag(BareRecord, frozen=True, kw_only=True):
     """What an image shows."""
 
     id: str
@@ -2892,7 +2892,7 @@ class ImageTagActions(
     ],
 ): ...
 
-class ChatAvatarOverride(Record, frozen=True, kw_only=True):
+class ChatAvatarOverride(BareRecord, frozen=True, kw_only=True):
     """A character's avatar in one chat."""
 
     id: str
@@ -3029,7 +3029,7 @@ class ChatAvatarOverrideActions(
     ],
 ): ...
 
-class Tag(Record, frozen=True, kw_only=True):
+class Tag(BareRecord, frozen=True, kw_only=True):
     """A user's label."""
 
     id: str
@@ -3208,7 +3208,7 @@ class TagActions(
     ],
 ): ...
 
-class CharacterTag(Record, frozen=True, kw_only=True):
+class CharacterTag(BareRecord, frozen=True, kw_only=True):
     """A label on a character."""
 
     id: str
@@ -3327,7 +3327,7 @@ class CharacterTagActions(
     ],
 ): ...
 
-class PersonaTag(Record, frozen=True, kw_only=True):
+class PersonaTag(BareRecord, frozen=True, kw_only=True):
     """A label on a persona."""
 
     id: str
@@ -3446,7 +3446,7 @@ class PersonaTagActions(
     ],
 ): ...
 
-class ChatTag(Record, frozen=True, kw_only=True):
+class ChatTag(BareRecord, frozen=True, kw_only=True):
     """A label on a chat."""
 
     id: str
@@ -3558,7 +3558,7 @@ class ChatTagActions(
     ],
 ): ...
 
-class ConnectionProfileTag(Record, frozen=True, kw_only=True):
+class ConnectionProfileTag(BareRecord, frozen=True, kw_only=True):
     """A label on a connection profile."""
 
     id: str
@@ -3677,7 +3677,7 @@ class ConnectionProfileTagActions(
     ],
 ): ...
 
-class ImageProfile(Record, frozen=True, kw_only=True):
+class ImageProfile(BareRecord, frozen=True, kw_only=True):
     """Which provider, model and key make images."""
 
     id: str
@@ -3908,7 +3908,7 @@ class ImageProfileActions(
     ],
 ): ...
 
-class ImageProfileTag(Record, frozen=True, kw_only=True):
+class ImageProfileTag(BareRecord, frozen=True, kw_only=True):
     """A label on an image profile."""
 
     id: str

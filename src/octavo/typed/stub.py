@@ -143,7 +143,7 @@ def _record(terms: Terms) -> str:
     if any(link.is_list for link in terms.links.values()):
         lines["_count"] = "Counts"
     said = re.split(r"[.;]", terms.model.documentation or "")[0]
-    return _class(terms.name, ["Record", "frozen=True", "kw_only=True"], lines, said and f"{said}.")
+    return _class(terms.name, ["BareRecord", "frozen=True", "kw_only=True"], lines, said and f"{said}.")
 
 
 def _filters(terms: Terms, uses: _Uses) -> Iterator[str]:
@@ -291,7 +291,7 @@ def _imports(body: str) -> str:
         *(f"from decimal import {name}" for name in used(["Decimal"])),
         f"from typing import {', '.join(typing)}",
         "",
-        "from octavo.layout.record import Record",
+        "from octavo.layout.record import BareRecord",
         "from octavo.query.result import Counts",
         f"from octavo.typed.shapes import ({_each(used(sorted(shapes)))})",
     ]
