@@ -67,7 +67,7 @@ Durability = Literal["full", "batched"]
 
 LOG_BUDGET = 64 << 20
 """bytes of logs per parent held in memory, where the caller says nothing"""
-_PATIENT_TRIES = 50
+_PATIENT_TRIES = 8
 
 
 class Store:
