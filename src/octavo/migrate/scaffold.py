@@ -13,6 +13,7 @@ from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import Kind, Layout
 from octavo.store import disk
+from octavo.store.system import FOLDER_MODE
 
 
 @dataclass
@@ -93,10 +94,10 @@ def _look(data_dir: Path, layout: Layout, report: ScaffoldReport) -> dict[str, b
 def _make_folder(data_dir: Path, folder: str, report: ScaffoldReport) -> None:
     place = data_dir / folder
     try:
-        place.mkdir(mode=disk.FOLDER_MODE)
+        place.mkdir(mode=FOLDER_MODE)
     except FileExistsError:
         if stat.S_IMODE(place.stat().st_mode) & 0o077:
-            place.chmod(disk.FOLDER_MODE)
+            place.chmod(FOLDER_MODE)
             report.tightened.append(folder)
         return
     disk.sync_folder(place.parent)

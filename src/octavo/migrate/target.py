@@ -28,6 +28,7 @@ from octavo.layout.layout import FileFamily, Layout
 from octavo.store import disk
 from octavo.store.lock import TIMEOUT
 from octavo.store.rest import OWN, at_rest
+from octavo.store.system import FOLDER_MODE
 
 _CACHE = "cache"
 
@@ -171,7 +172,7 @@ def building(target: Path, layout: Layout, *, lock_timeout: float | None = TIMEO
             try:
                 with disk_errors("preparing the export"):
                     for folder in layout.folders:
-                        (path / folder).mkdir(mode=disk.FOLDER_MODE)
+                        (path / folder).mkdir(mode=FOLDER_MODE)
                     _bring_cache(target / _CACHE, path / _CACHE)
                 yield built
             finally:
@@ -206,7 +207,7 @@ def _new_folder(target: Path) -> Iterator[Path]:
     with disk_errors("making a folder beside the data folder"):
         while True:
             path = target.with_name(f"{_building(target)}{secrets.token_hex(4)}")
-            path.mkdir(mode=disk.FOLDER_MODE)
+            path.mkdir(mode=FOLDER_MODE)
             lock = disk.lock_folder(path)
             if lock is not None:
                 break

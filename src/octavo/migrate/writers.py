@@ -17,6 +17,7 @@ from octavo.layout.fold import BREAK, CUT, WHOLE, Slice, fold, heads, logs_of
 from octavo.layout.layout import VERSION, FileFamily, Kind, Layout, Place
 from octavo.migrate.payloads import PayloadKeeper
 from octavo.store import disk
+from octavo.store.system import FILE_MODE
 
 if TYPE_CHECKING:
     from psycopg import Copy
@@ -176,7 +177,7 @@ class Writer:
 
     def _opened(self, path: str) -> int:
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        return os.open(self.root / path, flags, disk.FILE_MODE)
+        return os.open(self.root / path, flags, FILE_MODE)
 
     def _with_payload(self, place: Place, values: list[str], key_length: int, line: bytes) -> bytes:
         key, payload = values[:key_length], values[key_length:]

@@ -17,8 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from octavo.errors import UsageError, disk_errors
+from octavo.store.system import FILE_MODE, FOLDER_MODE
 
-FOLDER_MODE, FILE_MODE = 0o700, 0o600
 _AT_FDCWD, _NOREPLACE, _EXCHANGE = -100, 1, 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
