@@ -1,0 +1,179 @@
+"""The state of a move: its phase, the backend of record, and how it came to be so.
+
+It is one small file, ``cache/migration.json``, which any command may read and each step of the move adds to.
+A data folder without one is no part of a move: whoever opens it is not asked where he comes from.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from octavo.backend import DataBackend
+from octavo.errors import DamagedError, UsageError, disk_errors
+from octavo.store import disk
+from octavo.store.lock import ProcessLock
+
+NAME = "cache/migration.json"
+_LOCK = "cache/migration.lock"
+_VERSION = 1
+_TIMEOUT = 30.0
+"""seconds to wait for another command that changes the state"""
+
+
+class Phase(StrEnum):
+    """The phases of a move, in their order."""
+
+    INVENTORY = "inventory"
+    """what there is has been counted"""
+    SCAFFOLD = "scaffold"
+    """the folders are there"""
+    DUAL_WRITE = "dual-write"
+    """the files have been seeded, and are kept in step by ``dual`` or by following"""
+    VERIFICATION = "verification"
+    """both sides were found equal, and nothing has been found since that differs"""
+    CUTOVER = "cutover"
+    """the files are the backend of record; PostgreSQL is kept for the way back"""
+    CLEANUP = "cleanup"
+    """the way back was given up: PostgreSQL is no longer needed"""
+
+
+_ORDER = list(Phase)
+_BACK = {
+    (Phase.VERIFICATION, Phase.DUAL_WRITE),
+    (Phase.CUTOVER, Phase.DUAL_WRITE),
+}
+"""the steps back that there are: something differs after all, and a rollback"""
+
+
+class Transition(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """One step from a phase to another, or from one backend of record to another."""
+
+    time: str
+    """in UTC, to the millisecond"""
+    who: str
+    """the user and host that it was done by"""
+    why: str
+    phase: Phase
+    backend: DataBackend
+
+
+class Verified(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """The last full verification."""
+
+    time: str
+    """when it was begun: what was written later it says nothing about"""
+    equal: bool
+    records: int
+    differences: int
+    seconds: float
+    report: str | None = None
+    """the file below the data folder that has the whole of it"""
+
+
+class Following(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """That the files follow PostgreSQL by logical replication."""
+
+    slot: str
+    publication: str
+    since: str
+
+
+class Migration(msgspec.Struct, rename="camel", kw_only=True):
+    """The state of the move of one data folder.  ``phase`` is None where no step was done yet."""
+
+    version: int = msgspec.field(default=_VERSION, name="_version")
+    phase: Phase | None = None
+    backend: DataBackend = DataBackend.PRISMA
+    """the backend of record: the one that is right where both differ; ``prisma`` or ``json``"""
+    since: str | None = None
+    """since when that is so; None: from the beginning"""
+    verified: Verified | None = None
+    following: Following | None = None
+    transitions: list[Transition] = msgspec.field(default_factory=list)
+
+    def has_reached(self, phase: Phase) -> bool:
+        """Whether the move is in this phase or in a later one."""
+        return self.phase is not None and _ORDER.index(self.phase) >= _ORDER.index(phase)
+
+    def go(self, phase: Phase, why: str, *, backend: DataBackend | None = None) -> None:
+        """Take a step: forward, or one of the steps back that there are.
+
+        Where nothing would change, nothing is written down.  Raises UsageError for any other step.
+        """
+        backend = backend or self.backend
+        if (phase, backend) == (self.phase, self.backend):
+            return
+        if self.has_reached(phase) and self.phase is not phase and (self.phase, phase) not in _BACK:
+            raise UsageError(f"the move is in the phase {self.phase}; it cannot go back to {phase}")
+        time = now()
+        if backend is not self.backend:
+            self.backend, self.since = backend, time
+        self.phase = phase
+        self.transitions.append(Transition(time=time, who=_who(), why=why, phase=phase, backend=backend))
+
+    def reach(self, phase: Phase, why: str) -> None:
+        """Go forward to a phase, if the move is not that far yet."""
+        if not self.has_reached(phase):
+            self.go(phase, why)
+
+
+def read(data_dir: Path | str) -> Migration:
+    """The state of a data folder; an empty one where there is none.
+
+    Raises DamagedError if the file cannot be understood, DiskError if it cannot be read.
+    """
+    with disk_errors("reading the state of the move"):
+        try:
+            raw = Path(data_dir, NAME).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return Migration()
+    try:
+        found = msgspec.json.decode(raw, type=Migration)
+    except msgspec.MsgspecError as error:
+        raise DamagedError(f"is not the state of a move: {error}", file=NAME) from error
+    if found.version > _VERSION:
+        raise DamagedError(f"was written by a newer Octavo (version {found.version})", file=NAME)
+    return found
+
+
+@contextmanager
+def changing(data_dir: Path | str) -> Iterator[Migration]:
+    """The state, to be changed in a block, and written durably at its end; by one command at a time.
+
+    The data folder is made if it is not there.  If the block raises, nothing is written.  Raises as
+    :func:`read`, BusyError, DiskError.
+    """
+    root = Path(data_dir)
+    with disk_errors("changing the state of the move"):
+        disk.make_folder(root / "cache")
+        lock = ProcessLock(os.fspath(root / _LOCK), lambda: "")
+        lock.acquire(_TIMEOUT)
+    with closing(lock):
+        state = read(root)
+        before = msgspec.json.encode(state)
+        yield state
+        after = msgspec.json.encode(state)
+        if after != before:
+            disk.write_file(root / NAME, msgspec.json.format(after, indent=2) + b"\n")
+
+
+def now() -> str:
+    """This moment, as the state writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _who() -> str:
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
