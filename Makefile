@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 BIN = .venv/bin
+# A process for each core, each with a server of its own.
+WORKERS = -n auto --maxprocesses 4
 WASM = @prisma/prisma-schema-wasm@7.1.1-3.c2990dca591cba766e3b7ef5d9e8a84796e47ab7
 
 .PHONY: demo test test-slow lint types bench frozen clean
@@ -10,10 +12,10 @@ demo: .venv/ready
 	$(BIN)/octavo demo
 
 test: .venv/ready node_modules/.ready
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest $(WORKERS) -m "not slow"
 
 test-slow: .venv/ready node_modules/.ready
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest $(WORKERS) -m slow
 
 lint: .venv/ready
 	$(BIN)/ruff check .
