@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from octavo.postgres.url import DatabaseUrl
 
 
+FENCED = "the data of this database live in files now; it takes no more writes"
+"""what a fence around the tables says (:mod:`octavo.postgres.fence`)"""
+
+
 @contextlib.contextmanager
 def database_errors(url: DatabaseUrl | None = None, doing: str = "") -> Iterator[None]:
     """Let nothing but DatabaseError out of what speaks to PostgreSQL.
@@ -82,6 +86,8 @@ def _of_server(error: psycopg.Error, state: str) -> tuple[str, str]:
     message = diagnosis.message_primary or _first_line(error)
     if state == "42501":
         return _denied(message)
+    if state == "25006" and message == FENCED:
+        return FENCED, "DATA_BACKEND=json has them; octavo rollback brings them back"
     if state[:2] in ("22", "23"):
         return _refused_value(error, message), ""
     if state in _BY_STATE:
