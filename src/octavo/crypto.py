@@ -26,7 +26,7 @@ _ITERATIONS: Final = 100_000
 _KEY_BYTES: Final = 32
 _IV_BYTES: Final = 16
 _TAG_BYTES: Final = 16
-_KEPT_KEYS: Final = 1024
+_KEPT_KEYS: Final = 16_384
 
 BCRYPT_LIMIT: Final = 72
 """How many bytes of a password bcrypt looks at."""
@@ -49,16 +49,18 @@ class Sealed:
     tag: str = field(repr=False)
 
 
-def pepper_from_env(environ: Mapping[str, str] | None = None) -> str | None:
+def pepper_from_env(
+    environ: Mapping[str, str] | None = None, variable: str = PEPPER_VARIABLE
+) -> str | None:
     """The application's pepper from ``ENCRYPTION_MASTER_PEPPER``; None where it is unset or empty.
 
     Raises UsageError if it is not UTF-8: the key would differ from the application's without a word.
     """
-    pepper = (os.environ if environ is None else environ).get(PEPPER_VARIABLE, "")
+    pepper = (os.environ if environ is None else environ).get(variable, "")
     try:
         pepper.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{PEPPER_VARIABLE} is not valid UTF-8") from None
+        raise UsageError(f"{variable} is not valid UTF-8") from None
     return pepper or None
 
 
@@ -193,34 +195,52 @@ def _bcrypt_base64(raw: bytes) -> str:
 def check_record(model: Model, record: Mapping[str, object], pepper: str) -> list[str]:
     """The secret fields of a record that do not decrypt or are not well-formed, in the schema's order.
 
+    Raises as :func:`troubles`.
+    """
+    return list(troubles(model, record, pepper))
+
+
+def troubles(model: Model, record: Mapping[str, object], pepper: str) -> dict[str, str]:
+    """Why secret fields of a record do not decrypt or are not well-formed, by field, in the schema's order.
+
     ``record`` maps field names to values; a field that is absent counts as NULL.  A secret that is NULL with
     its IV and tag is whole.  Raises UsageError for a scheme that has no check.
     """
-    return [f.name for f in model.scalars if f.secret is not None and not _whole(model, f, record, pepper)]
+    found = {}
+    for f in model.scalars:
+        if f.secret is not None and f.secret.is_checkable:
+            try:
+                _check(model, f, f.secret, record, pepper)
+            except SecretError as error:
+                found[f.name] = str(error)
+    return found
 
 
-def _whole(model: Model, f: ScalarField, record: Mapping[str, object], pepper: str) -> bool:
-    secret = f.secret
-    if secret is None or secret.part or secret.scheme == "token":
-        return True
-    value = record.get(f.name)
+def _check(
+    model: Model, f: ScalarField, secret: Secret, record: Mapping[str, object], pepper: str
+) -> None:
     if secret.scheme == "bcrypt":
-        return value is None or (isinstance(value, str) and is_bcrypt(value))
-    if secret.scheme == "aes-256-gcm":
-        return _opens(secret, value, record, pepper)
-    raise UsageError(f"{model.name}.{f.name}: no check for the scheme {secret.scheme!r}")
+        value = record.get(f.name)
+        if value is not None and not (isinstance(value, str) and is_bcrypt(value)):
+            raise SecretError("not a well-formed bcrypt hash")
+    elif secret.scheme == "aes-256-gcm":
+        found = sealed_in(f, record)
+        if found is not None:
+            decrypt(*found, pepper)
+    else:
+        raise UsageError(f"{model.name}.{f.name}: no check for the scheme {secret.scheme!r}")
 
 
-def _opens(secret: Secret, value: object, record: Mapping[str, object], pepper: str) -> bool:
-    iv, tag, owner = record.get(secret.iv), record.get(secret.tag), record.get(secret.owner)
-    if value is None and iv is None and tag is None:
-        return True
-    if not (
-        isinstance(value, str) and isinstance(iv, str) and isinstance(tag, str) and isinstance(owner, str)
-    ):
-        return False
-    try:
-        decrypt(Sealed(value, iv, tag), owner, pepper)
-    except SecretError:
-        return False
-    return True
+def sealed_in(field: ScalarField, record: Mapping[str, object]) -> tuple[Sealed, str] | None:
+    """The encrypted value that a record has in a field, and the id of the user whose key it takes; None if
+    it is NULL with its IV and tag.  Raises SecretError if only some of it is there."""
+    secret = field.secret
+    assert secret is not None
+    parts = [record.get(name) for name in (field.name, secret.iv, secret.tag)]
+    if all(part is None for part in parts):
+        return None
+    texts = [part for part in (*parts, record.get(secret.owner)) if isinstance(part, str)]
+    if len(texts) < 4:
+        raise SecretError("the ciphertext, its IV, its tag or its owner is missing")
+    *sealed, owner = texts
+    return Sealed(*sealed), owner

@@ -365,8 +365,8 @@ class _Verification:
         report.strays += self.there.strays
 
 
-def _checkable(secret: Any) -> bool:
-    return secret is not None and not secret.part and secret.scheme != "token"
+def _checkable(secret: Secret | None) -> bool:
+    return secret is not None and secret.is_checkable
 
 
 def _key_of(place: Place, error: DamagedError) -> Mapping[str, bytes | None]:

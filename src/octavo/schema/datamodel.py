@@ -109,6 +109,11 @@ class Secret(Struct, frozen=True, omit_defaults=True):
     owner: str = ""
     part: bool = False
 
+    @property
+    def is_checkable(self) -> bool:
+        """Whether it can be told if a value is whole: of a ciphertext or a hash, not of what is plain."""
+        return not self.part and self.scheme != "token"
+
 
 class ScalarField(Struct, frozen=True, tag="scalar", tag_field="field", kw_only=True, omit_defaults=True):
     """A field that is a column."""
