@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from octavo.errors import DifferenceError, UsageError
-from octavo.schema.datamodel import Model, ScalarField, Secret
+from octavo.schema.datamodel import Model, Secret
 
 PEPPER_VARIABLE: Final = "ENCRYPTION_MASTER_PEPPER"
 """The environment variable in which the application keeps its pepper."""
@@ -49,9 +49,7 @@ class Sealed:
     tag: str = field(repr=False)
 
 
-def pepper_from_env(
-    environ: Mapping[str, str] | None = None, variable: str = PEPPER_VARIABLE
-) -> str | None:
+def pepper_from_env(environ: Mapping[str, str] | None = None, variable: str = PEPPER_VARIABLE) -> str | None:
     """The application's pepper from ``ENCRYPTION_MASTER_PEPPER``; None where it is unset or empty.
 
     Raises UsageError if it is not UTF-8: the key would differ from the application's without a word.
@@ -210,37 +208,31 @@ def troubles(model: Model, record: Mapping[str, object], pepper: str) -> dict[st
     for f in model.scalars:
         if f.secret is not None and f.secret.is_checkable:
             try:
-                _check(model, f, f.secret, record, pepper)
+                _check(f"{model.name}.{f.name}", f.secret, record.get(f.name), record, pepper)
             except SecretError as error:
                 found[f.name] = str(error)
     return found
 
 
-def _check(
-    model: Model, f: ScalarField, secret: Secret, record: Mapping[str, object], pepper: str
-) -> None:
+def _check(name: str, secret: Secret, value: object, record: Mapping[str, object], pepper: str) -> None:
     if secret.scheme == "bcrypt":
-        value = record.get(f.name)
         if value is not None and not (isinstance(value, str) and is_bcrypt(value)):
             raise SecretError("not a well-formed bcrypt hash")
     elif secret.scheme == "aes-256-gcm":
-        found = sealed_in(f, record)
-        if found is not None:
+        if found := sealed_in(secret, value, record):
             decrypt(*found, pepper)
     else:
-        raise UsageError(f"{model.name}.{f.name}: no check for the scheme {secret.scheme!r}")
+        raise UsageError(f"{name}: no check for the scheme {secret.scheme!r}")
 
 
-def sealed_in(field: ScalarField, record: Mapping[str, object]) -> tuple[Sealed, str] | None:
-    """The encrypted value that a record has in a field, and the id of the user whose key it takes; None if
-    it is NULL with its IV and tag.  Raises SecretError if only some of it is there."""
-    secret = field.secret
-    assert secret is not None
-    parts = [record.get(name) for name in (field.name, secret.iv, secret.tag)]
+def sealed_in(secret: Secret, value: object, record: Mapping[str, object]) -> tuple[Sealed, str] | None:
+    """A record's encrypted value, and the id of the user whose key it takes; None if it is NULL with its IV
+    and tag.  ``value`` is that of the field itself.  Raises SecretError if only some of it is there."""
+    parts = [value, record.get(secret.iv), record.get(secret.tag)]
     if all(part is None for part in parts):
         return None
     texts = [part for part in (*parts, record.get(secret.owner)) if isinstance(part, str)]
     if len(texts) < 4:
-        raise SecretError("the ciphertext, its IV, its tag or its owner is missing")
-    *sealed, owner = texts
-    return Sealed(*sealed), owner
+        raise SecretError("its ciphertext, IV, tag or owner is missing")
+    ciphertext, iv, tag, owner = texts
+    return Sealed(ciphertext, iv, tag), owner

@@ -24,7 +24,7 @@ from octavo.query.paging import pages
 from octavo.query.plan import Condition, IsNull, Not, Or, Query
 from octavo.query.protocol import Backend, Reader
 from octavo.query.vocabulary import Terms, Vocabulary
-from octavo.schema.datamodel import ScalarField
+from octavo.schema.datamodel import Secret
 
 if TYPE_CHECKING:
     from octavo.client import Settings
@@ -43,6 +43,10 @@ class Unopened(NamedTuple):
     key: Mapping[str, Any]
     field: str
     reason: str
+
+    def __str__(self) -> str:
+        """The same in a line."""
+        return f"{self.side}: {self.model} {key_text(self.key)} {self.field}: {self.reason}"
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in a report."""
@@ -96,23 +100,26 @@ class SecretsReport:
 
 
 class Holder:
-    """A model that has secrets to look at, by default ciphertexts and hashes."""
+    """A model that has secrets to look at; ``secrets`` are those, by field."""
 
-    def __init__(self, terms: Terms, fields: tuple[ScalarField, ...]) -> None:
-        self.terms, self.fields = terms, fields
-        secrets = [f.secret for f in fields if f.secret is not None]
-        names = [(f.name, s.iv, s.tag, s.owner) for f, s in zip(fields, secrets, strict=True)]
-        # Of a hash, only the field itself.
-        self._columns = [terms.columns[n] for n in dict.fromkeys(n for group in names for n in group if n)]
-        held = dict.fromkeys(n for group in names for n in group[:3] if n)
-        self.where: Condition = Or(tuple(Not(IsNull(name)) for name in held))
+    def __init__(self, terms: Terms, secrets: Mapping[str, Secret]) -> None:
+        self.terms, self.secrets = terms, secrets
+        self.parts = {
+            name: tuple(part for part in (name, secret.iv, secret.tag) if part)
+            for name, secret in secrets.items()
+        }
+        """by each of these fields, it and those that belong to its value"""
+        self.held = tuple(part for parts in self.parts.values() for part in parts)
+        self.where: Condition = Or(tuple(Not(IsNull(name)) for name in self.held))
         """what records with a secret fulfil"""
-        owners = [s.owner for s in secrets if s.owner and not terms.columns[s.owner].field.nullable]
-        self.first = tuple(owners[:1])
+        owners = dict.fromkeys(secret.owner for secret in secrets.values() if secret.owner)
+        self._columns = [terms.columns[name] for name in dict.fromkeys((*self.held, *owners))]
+        required = [n for n in owners if not terms.columns[n].field.nullable and terms.columns[n].is_ordered]
+        self.first = tuple(required[:1])
         """the field that gives each key, so that records that take one follow each other"""
 
     def values(self, record: Record) -> dict[str, object]:
-        """A record's secrets, and what belongs to them, as PostgreSQL's text; None stands for NULL."""
+        """A record's secrets, and what belongs to them, as texts; None stands for NULL."""
         found = {column.name: column.stored(record) for column in self._columns}
         return {n: v if v is None or isinstance(v, str) else str(v) for n, v in found.items()}
 
@@ -127,17 +134,22 @@ class Holder:
 
 
 def holders(vocabulary: Vocabulary, scheme: str = "") -> list[Holder]:
-    """The models with secrets that can be looked at; with a ``scheme``, those of that scheme alone."""
+    """The models with ciphertexts and hashes; with a ``scheme``, with secrets of that scheme alone."""
     found = []
     for model in vocabulary.datamodel.tables:
-        fields = tuple(
-            f
+        secrets = {
+            f.name: f.secret
             for f in model.scalars
             if f.secret is not None and f.secret.is_checkable and scheme in ("", f.secret.scheme)
-        )
-        if fields:
-            found.append(Holder(vocabulary[model.name], fields))
+        }
+        if secrets:
+            found.append(Holder(vocabulary[model.name], secrets))
     return found
+
+
+def key_text(key: Mapping[str, Any]) -> str:
+    """A key that may be shown, as one text."""
+    return " ".join(f"{name}={value}" for name, value in key.items())
 
 
 @contextmanager
@@ -191,9 +203,9 @@ def check(
         report = SecretsReport(kind, {side: Counter() for side in sides})
         for side, holder, record in in_step(sides, holders(vocabulary), progress, "secrets"):
             values = holder.values(record)
-            for f in holder.fields:
-                if f.secret is not None and values[f.name] is not None:
-                    report.sides[side][f.secret.scheme] += 1
+            for name, secret in holder.secrets.items():
+                is_there = any(values[part] is not None for part in holder.parts[name])
+                report.sides[side][secret.scheme] += is_there
             for name, reason in troubles(holder.terms.model, values, pepper).items():
                 report.unopened.add(Unopened(side, holder.terms.name, holder.key(record), name, reason))
     report.seconds = time.monotonic() - started

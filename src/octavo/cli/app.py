@@ -18,6 +18,7 @@ from octavo.cli.inventory import inventory
 from octavo.cli.restore import restore
 from octavo.cli.scaffold import scaffold
 from octavo.cli.schema import app as schema
+from octavo.cli.secrets import app as secrets
 from octavo.cli.status import status
 from octavo.cli.verify import verify
 
@@ -60,6 +61,7 @@ def octavo(
 
 app.command()(demo)
 app.add_typer(schema, name="schema")
+app.add_typer(secrets, name="secrets")
 for command in (inventory, scaffold, export, verify, restore, status, doctor, compact, backup):
     app.command()(command)
 

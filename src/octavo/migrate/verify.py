@@ -32,6 +32,7 @@ from octavo.migrate.source import Source, open_source
 from octavo.migrate.tally import BUCKETS, Tally
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
+from octavo.schema.datamodel import Secret
 from octavo.store import disk
 from octavo.store.beneath import Outside
 

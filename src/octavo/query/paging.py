@@ -26,9 +26,7 @@ def pages(
     order, values_of = tuple(Order(name) for name in fields), terms.getter(fields)
     behind: Condition = TRUE
     while True:
-        page = reader.select(
-            Query(model=terms.name, where=And((where, behind)), order=order, take=size)
-        )
+        page = reader.select(Query(model=terms.name, where=And((where, behind)), order=order, take=size))
         if page:
             yield page
         if len(page) < size:

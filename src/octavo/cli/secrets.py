@@ -1,0 +1,183 @@
+"""``octavo secrets``: whether every secret opens, and a new pepper for all of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from octavo.cli import console
+from octavo.cli.options import (
+    DEFAULT_DATA_DIR,
+    DatabaseUrlOption,
+    DataDirOption,
+    JsonOption,
+    LayoutOption,
+    QuietOption,
+    SchemaOption,
+    chosen_schema,
+)
+from octavo.errors import UsageError
+
+if TYPE_CHECKING:
+    from octavo.care.pepper import NewPepper
+    from octavo.care.rotation import Rotation
+    from octavo.care.secrets import SecretsReport, Unopeneds
+
+app = typer.Typer(help="Whether every secret opens with the pepper; a new pepper for all of them.")
+
+
+def _pepper() -> str:
+    from octavo.crypto import PEPPER_VARIABLE, pepper_from_env
+
+    pepper = pepper_from_env()
+    if pepper is None:
+        raise UsageError(f"{PEPPER_VARIABLE} is not set", hint="it is what the application encrypts with")
+    return pepper
+
+
+@app.command()
+def check(
+    database_url: DatabaseUrlOption = None,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    schema: SchemaOption = None,
+    layout: LayoutOption = None,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Decrypt every encrypted value with ENCRYPTION_MASTER_PEPPER, and look at every hash.
+
+    Where DATA_BACKEND says; both sides in dual. Shows no value. Ends with 1 if one does not open.
+    """
+    from octavo.backend import get_data_backend
+    from octavo.care.secrets import check as run
+    from octavo.client import Settings
+    from octavo.query.vocabulary import Vocabulary
+
+    pepper = _pepper()
+    settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
+    vocabulary = Vocabulary(chosen_schema(schema))
+    with console.progress(quiet=quiet or as_json) as progress:
+        report = run(get_data_backend(), vocabulary, settings, pepper, progress)
+    if as_json:
+        console.answer(report.to_dict())
+    elif not quiet or not report.good:
+        show(report)
+    if not report.good:
+        raise typer.Exit(1)
+
+
+def show(report: SecretsReport) -> None:
+    """Print what a check found."""
+    for side, counts in report.sides.items():
+        told = ", ".join(f"{number:,} × {scheme}" for scheme, number in counts.items() if number)
+        typer.echo(f"{side:<10}{told or 'no secrets'}")
+    _unopened(report.unopened)
+    looked_at = f"{console.some(report.values, 'value')}, in {report.seconds:.1f} s"
+    if report.good:
+        console.verdict(True, "ALL OPEN", looked_at)
+    else:
+        console.verdict(False, "NOT ALL OPEN", f"{report.unopened.total:,} of {looked_at}")
+
+
+@app.command()
+def rotate(
+    database_url: DatabaseUrlOption = None,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    schema: SchemaOption = None,
+    layout: LayoutOption = None,
+    generate: Annotated[
+        Path | None,
+        typer.Option(
+            "--generate",
+            metavar="FILE",
+            show_default=False,
+            help="Make a new pepper and write it to FILE, for its owner alone.",
+        ),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at everything; change nothing.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Encrypt everything anew, from ENCRYPTION_MASTER_PEPPER to ENCRYPTION_NEW_PEPPER.
+
+    All of it or nothing, where DATA_BACKEND says; both sides in dual. Run again after an interruption, it
+    goes on. Ends with 1, having changed nothing, if a value opens with neither pepper.
+    """
+    from octavo.backend import get_data_backend
+    from octavo.care.rotation import rotate as run
+    from octavo.client import Settings
+    from octavo.query.vocabulary import Vocabulary
+
+    old, new = _pepper(), _new_pepper(generate, data_dir)
+    settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
+    vocabulary = Vocabulary(chosen_schema(schema))
+    with console.progress(quiet=quiet or as_json) as progress:
+        done = run(get_data_backend(), vocabulary, settings, old, new, dry_run=dry_run, progress=progress)
+    if as_json:
+        console.answer(done.to_dict())
+    elif not quiet or not done.good:
+        show_rotation(done)
+    if not done.good:
+        raise typer.Exit(1)
+
+
+def _new_pepper(generate: Path | None, data_dir: Path) -> NewPepper:
+    from octavo.care.pepper import NEW_VARIABLE, NewPepper
+    from octavo.crypto import pepper_from_env
+
+    if generate is None:
+        return NewPepper.from_env()
+    if pepper_from_env(variable=NEW_VARIABLE) is not None:
+        raise UsageError(f"{NEW_VARIABLE} is set, and --generate is to make another pepper")
+    return NewPepper.generated(generate, data_dir)
+
+
+def show_rotation(done: Rotation) -> None:
+    """Print what was found and done."""
+    from octavo.care.rotation import Opens
+
+    names = {Opens.OLD: "the old pepper", Opens.NEW: "the new one", Opens.NEITHER: "neither"}
+    for side, counts in done.before.sides.items():
+        told = ", ".join(f"{counts[o]:,} with {name}" for o, name in names.items() if counts[o])
+        typer.echo(f"{side:<10}{f'opened {told}' if told else 'no encrypted values'}")
+    _unopened(done.unopened)
+    console.verdict(done.good, *_verdict(done))
+    if done.good and not done.dry_run:
+        _show_next(done)
+
+
+def _verdict(done: Rotation) -> tuple[str, str]:
+    from octavo.care.rotation import Opens, State
+
+    if done.after is None:
+        if done.before.state is State.BROKEN:
+            broken = console.some(done.unopened.total, "value opens", "values open")
+            return "NOT ROTATED", f"{broken} with neither pepper; nothing was changed"
+        number = done.before.count(Opens.OLD)
+        if not number:
+            return "NOTHING TO DO", "nothing opens with the old pepper alone"
+        return "DRY RUN", f"{console.some(number, 'value')} would be encrypted anew; nothing was changed"
+    told = f"{console.some(done.changed, 'value')} encrypted anew, in {done.seconds:.1f} s"
+    if written := done.left + done.unopened.total:
+        late = console.some(written, "value that does", "values that do")
+        return "NOT ALL ROTATED", f"{told}; meanwhile somebody wrote {late} not open with the new pepper"
+    return "ROTATED", told
+
+
+def _show_next(done: Rotation) -> None:
+    from octavo.crypto import PEPPER_VARIABLE
+
+    typer.echo("passwords and tokens do not depend on the pepper; they are as they were")
+    if done.follows:
+        typer.echo("the files follow PostgreSQL: octavo follow brings over what was changed there")
+    where = f", which is in {console.plain(str(done.pepper_file))}," if done.pepper_file else ""
+    typer.echo(f"set {PEPPER_VARIABLE} to the new pepper{where} before the application starts again")
+
+
+def _unopened(unopened: Unopeneds) -> None:
+    shown = unopened.first[: console.SHOWN]
+    console.listed([str(one) for one in shown])
+    if (more := unopened.total - len(shown)) > 0:
+        typer.echo(f"  … and {more:,} more")
