@@ -17,10 +17,10 @@ _NULL = b"\\N"
 _BETWEEN, _ABSENT = b"\0", b"\x1a"
 
 
-def copy_in(model: Model) -> bytes:
-    """The statement that takes lines into the table, columns in the schema's order."""
+def copy_in(model: Model, table: str = "") -> bytes:
+    """The statement that takes lines into the table, or into one like it, columns in the schema's order."""
     columns = ", ".join(quote(f.column) for f in model.scalars)
-    return f"COPY {table_name(model)} ({columns}) FROM STDIN".encode()
+    return f"COPY {table or table_name(model)} ({columns}) FROM STDIN".encode()
 
 
 def line(values: Values) -> bytes:

@@ -6,42 +6,33 @@ quickest.  Tables that an application's own migrations have made are filled as t
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from octavo.errors import DamagedError, DifferenceError, UsageError, disk_errors
-from octavo.layout.fold import logs_of
-from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.live import live_records
-from octavo.layout.reader import Contents, File, Reader, contents, payload_path
-from octavo.layout.unfold import Unfolded
-from octavo.migrate.copytext import copy_in, line
-from octavo.migrate.differences import listed, shown_key
-from octavo.migrate.integrity import Integrity
-from octavo.migrate.payloads import CONFLICT, file_digest, payload_conflict, put_back
+from octavo.errors import UsageError, disk_errors
+from octavo.layout.layout import Layout
+from octavo.layout.reader import Reader
+from octavo.migrate.differences import listed
+from octavo.migrate.loading import Loading, advance_counters, whole_contents
 from octavo.migrate.progress import SILENT, Progress
+from octavo.migrate.putting_back import PutBack
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.catalog import introspect
 from octavo.schema.datamodel import Model, Relation
-from octavo.schema.ddl import Ddl, ddl, is_serial
+from octavo.schema.ddl import Ddl, ddl
 from octavo.schema.drift import compare
 from octavo.schema.sql import literal, quote, table_name
 
 if TYPE_CHECKING:
     from octavo.postgres.connection import Connection
-
-_BUFFER = 1 << 16
-_VIOLATIONS_SHOWN = 5
 
 
 @dataclass
@@ -76,21 +67,18 @@ def restore(
     if not data_dir.is_dir():
         raise UsageError(f"{data_dir} is not there: nothing to restore")
     started = time.monotonic()
-    with disk_errors("listing the data folder"):
-        there = contents(layout, data_dir)
-    if there.missing:
-        raise DamagedError("the file is missing", file=there.missing[0])
+    there = whole_contents(layout, data_dir)
     reader = Reader(layout, data_dir)
-    payloads = _Payloads(reader, there, files_root)
+    payloads = PutBack(reader, there, files_root)
     payloads.refuse_conflicts()
     report = RestoreReport(data_dir, {})
     with closing(connect(url)) as connection, transaction(connection, url.schema):
         filling = _Filling(connection, url, layout)
         report.created_tables = filling.prepare()
         progress.begin("restore", sum(f.size for f in there.files), "bytes")
-        loading = _Loading(reader, there, progress)
+        loading = Loading(reader, there, progress)
         for model in filling.order():
-            report.counts[model.name] = filling.load(model, loading)
+            report.counts[model.name] = loading.copy(connection, model)
         loading.check_logs()
         progress.begin("keys and indexes", 0)
         filling.finish(loading)
@@ -178,207 +166,11 @@ class _Filling:
         self._run([f"ALTER TABLE {table} DROP CONSTRAINT {name}"])
         self.dropped.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} {row[0]}")
 
-    def load(self, model: Model, loading: _Loading) -> int:
-        """Copy every row of a model out of the files into its table.  Gives their number."""
-        source = _Rows(loading, self.layout.place(model.name))
-        try:
-            with self.connection.cursor() as cursor, cursor.copy(copy_in(model)) as copy:
-                buffer = bytearray()
-                for values in source:
-                    buffer += line(values)
-                    if len(buffer) >= _BUFFER:
-                        copy.write(bytes(buffer))
-                        buffer.clear()
-                copy.write(bytes(buffer))
-        except (psycopg.errors.UniqueViolation, psycopg.errors.ForeignKeyViolation) as error:
-            raise loading.inconsistent(error) from error
-        except (psycopg.DataError, psycopg.IntegrityError) as error:
-            raise source.blame(error, model) from error
-        return source.count
-
-    def finish(self, loading: _Loading) -> None:
+    def finish(self, loading: Loading) -> None:
         """Make keys, indexes and foreign keys; let counters go on behind what is there."""
         for statement in (*(self.statements.after_rows if self.created else ()), *self.dropped):
             try:
                 self.connection.execute(statement.encode())
             except psycopg.IntegrityError as error:
                 raise loading.inconsistent(error) from error
-        for model in self.datamodel.tables:
-            for f in model.scalars:
-                if is_serial(f):
-                    column, table = quote(f.column), table_name(model)
-                    sequence = f"pg_get_serial_sequence({literal(table)}, {literal(f.column)})"
-                    highest = f"(SELECT max({column}) FROM {table})"
-                    self._run([f"SELECT setval({sequence}, {highest}) WHERE {highest} > 0"])
-
-
-class _Loading:
-    """The data folder that is being loaded, and what is learnt about it on the way."""
-
-    def __init__(self, reader: Reader, there: Contents, progress: Progress) -> None:
-        self.reader, self.there, self.progress = reader, there, progress
-        self.unknown: set[str] = set()
-        self._logs: set[str] = set()
-
-    def records(self, file: File, *, note: bool = False) -> Iterator[Unfolded]:
-        """The records of a file that count.  With ``note``, what they tell beside their rows is kept."""
-        if not note:
-            return live_records(self.reader, file)
-        return self._noting(file)
-
-    def _noting(self, file: File) -> Iterator[Unfolded]:
-        owned = {p.model.name: logs_of(self.reader.layout, p.model) for p in file.family.places}
-        for record in live_records(self.reader, file, unknown=lambda u: self._note(u.file, u.key)):
-            for place, key in record.unknown:
-                self._note(f"{file.path} ({place.model.name})", key)
-            if places := owned[record.place.model.name]:
-                key_values = [(v or b"").decode() for v in record.key]
-                self._logs.update(place.file_for(key_values) for place in places)
-            yield record
-
-    def _note(self, where: str, key: str) -> None:
-        self.unknown.add(f"{where}: the key {key!r}, which the schema does not know")
-
-    def check_logs(self) -> None:
-        """Raise DamagedError unless every parent has its logs, and every log its parent."""
-        there = {f.path for f in self.there.files if f.family.kind is Kind.LOG_PER_PARENT}
-        if missing := self._logs - there:
-            raise DamagedError("the log of a record that is there is missing", file=min(missing))
-        if lone := there - self._logs:
-            raise DamagedError("a log whose parent is not there", file=min(lone))
-
-    def inconsistent(self, error: psycopg.IntegrityError) -> DifferenceError:
-        """The error for records that break a rule of the schema.
-
-        PostgreSQL's detail holds values, and so is not repeated: the records are looked for here.
-        """
-        check = Integrity(self.reader).check(
-            self.there.files, self.reader.root / "cache", lambda _: None, keys=True
-        )
-        found = [str(violation) for violation in islice(check, _VIOLATIONS_SHOWN)]
-        table, constraint = error.diag.table_name or "?", error.diag.constraint_name or "?"
-        message = f"the files are not consistent: {_kind(error)} in table {table}, by {constraint}"
-        return DifferenceError("\n  ".join((message, *found)))
-
-
-class _Rows:
-    """The rows of one model, out of the files that hold them; knows afterwards which came from where."""
-
-    def __init__(self, loading: _Loading, place: Place) -> None:
-        self.loading, self.place = loading, place
-        path = loading.reader.layout.host(place.model.name).path
-        self.files = [f for f in loading.there.files if f.family.path == path]
-        self.count = 0
-        self.starts: list[tuple[int, File]] = []
-
-    def __iter__(self) -> Iterator[list[bytes | None]]:
-        embedded = self.place.kind is Kind.EMBEDDED
-        for file in self.files:
-            self.starts.append((self.count, file))
-            first = not embedded and self.place is file.family.places[0]
-            for _, values in self._of(self.loading.records(file, note=first)):
-                self.count += 1
-                yield values
-            if not embedded:
-                self.loading.progress.advance(file.size)
-
-    def _of(self, records: Iterator[Unfolded]) -> Iterator[tuple[Unfolded, list[bytes | None]]]:
-        for record in records:
-            if record.place is self.place:
-                yield record, record.values
-            elif self.place.kind is Kind.EMBEDDED:
-                yield from ((record, values) for place, values in record.embedded if place is self.place)
-
-    def blame(self, error: psycopg.Error, model: Model) -> DamagedError:
-        """The error with the line that the refused row came from; PostgreSQL tells the row's number."""
-        context = error.diag.context or ""
-        told = re.search(r"COPY .*?, line (\d+)(?:, column ([^:\n]+))?", context)
-        number = int(told[1]) if told else 0
-        column = error.diag.column_name or (told[2] if told else "") or ""
-        name = next((f.name for f in model.scalars if f.column == column), column)
-        reason = f"PostgreSQL refuses the value ({error.sqlstate}: {_kind(error)})"
-        for first, file in reversed(self.starts):
-            if first < number:
-                rows = self._of(self.loading.records(file))
-                record, values = next(islice(rows, number - first - 1, None))
-                row = dict(zip((f.name for f in model.scalars), values, strict=True))
-                key = ", ".join(str(v) for v in shown_key(model, row).values())
-                return DamagedError(
-                    reason, file=file.path, line=record.line, model=model.name, key=key, field=name
-                )
-        return DamagedError(reason, model=model.name, field=name)
-
-
-def _kind(error: psycopg.Error) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
-
-
-class _Payloads:
-    """The payloads that go back below the files root."""
-
-    def __init__(self, reader: Reader, there: Contents, files_root: Path) -> None:
-        self.reader, self.there, self.files_root = reader, there, files_root
-        self.layout = reader.layout
-        self.notes: list[str] = []
-
-    def _rows(self) -> Iterator[tuple[Place, str, str | None]]:
-        """Each row with a payload: its place, its path, its digest."""
-        places = [p for p in self.layout.places if p.payload]
-        for path in dict.fromkeys(p.path for p in places):
-            for file in self.there.files:
-                if file.family.path == path:
-                    for record in live_records(self.reader, file):
-                        if record.place.payload:
-                            names = [f.name for f in record.place.model.scalars]
-                            value = record.values[names.index(record.place.payload)]
-                            yield record.place, (value or b"").decode(), record.sha256
-
-    def refuse_conflicts(self) -> None:
-        """Raise before anything is written if a payload is not there, or would replace another file."""
-        conflicts: list[str] = []
-        sound: set[str] = set()
-        for place, path, digest in self._rows():
-            if digest is None:
-                self.notes.append(f"{place.model.name}: {path!r} has no payload in the data folder")
-                continue
-            if digest not in sound:
-                self._check(digest)
-                sound.add(digest)
-            with disk_errors("looking at the files root"):
-                if reason := payload_conflict(self.files_root, path, digest):
-                    conflicts.append(f"{path}: {reason}")
-        if conflicts:
-            shown = "; ".join(conflicts[:5]) + (
-                f"; and {len(conflicts) - 5} more" if len(conflicts) > 5 else ""
-            )
-            raise DifferenceError(
-                f"payloads would replace other files below {self.files_root}: {shown}",
-                hint="restore with another --files-root",
-            )
-
-    def _check(self, digest: str) -> None:
-        path = payload_path(self.layout, digest)
-        try:
-            found, _ = file_digest(self.reader.root / path)
-        except FileNotFoundError as error:
-            raise DamagedError("the payload is missing", file=path) from error
-        except OSError as error:
-            raise DamagedError(f"the payload cannot be read: {error.strerror}", file=path) from error
-        if found != digest:
-            raise DamagedError("the payload is not what its digest says", file=path)
-
-    def write(self) -> int:
-        """Write each payload to where its row says.  Gives the number of rows that have theirs now."""
-        written = 0
-        for place, path, digest in self._rows():
-            if digest is None:
-                continue
-            self.files_root.mkdir(parents=True, exist_ok=True)
-            reason = put_back(self.reader.root, self.layout, digest, self.files_root, path)
-            if reason is None:
-                written += 1
-            elif reason == CONFLICT:
-                raise DifferenceError(f"{path} below {self.files_root}: {reason}")
-            else:
-                self.notes.append(f"{place.model.name}: {path!r} was not written: {reason}")
-        return written
+        advance_counters(self.connection, self.datamodel)
