@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from octavo import migration
+from octavo import connect, migration
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, UsageError
+from octavo.layout.layout import frozen_layout
+from octavo.migrate.export import ExportOptions, export
 from octavo.migration import Phase
+from octavo.postgres.url import DatabaseUrl
+
+
+@pytest.fixture
+def exported_empty(tmp_path: Path, schema_database: str) -> Path:
+    """The data folder of a database without rows."""
+    options = ExportOptions(tmp_path / "public")
+    export(DatabaseUrl.parse(schema_database), tmp_path / "data", frozen_layout(), options)
+    return tmp_path / "data"
 
 
 def test_a_folder_that_is_not_there_is_in_no_phase(tmp_path: Path) -> None:
@@ -70,7 +82,7 @@ def test_what_raises_changes_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "{", '{"phase": "lunch"}', '{"_version": 2}', "[]"])
 def test_a_file_that_cannot_be_understood_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
     file = tmp_path / migration.NAME
-    file.parent.mkdir()
+    file.parent.mkdir(parents=True)
     file.write_text(text)
     with pytest.raises(DamagedError, match=migration.NAME):
         migration.read(tmp_path)
@@ -96,3 +108,58 @@ def test_commands_that_change_it_at_once_lose_no_step(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert len(migration.read(tmp_path).transitions) == 16
+
+
+# Who may write
+
+
+def _state(data: Path, **facts: object) -> None:
+    with migration.changing(data) as state:
+        for name, value in facts.items():
+            setattr(state, name, value)
+
+
+def _may_write(db: Any) -> bool:
+    try:
+        db.tag.create(data={"name": "x", "nameLower": "x", "user": {"create": {"email": "new@example.org"}}})
+    except UsageError as error:
+        return not error.hint
+    db.user.delete_many()
+    return True
+
+
+FOLLOWING = migration.Following(slot="s", publication="p", since=migration.now())
+
+
+@pytest.mark.parametrize(
+    ("facts", "allowed"),
+    [
+        ({}, {"prisma", "json", "dual"}),
+        ({"backend": DataBackend.JSON, "since": "2026"}, {"json"}),
+        ({"following": FOLLOWING}, {"prisma"}),
+        ({"rolled_back": True}, {"prisma", "dual"}),
+    ],
+)
+def test_who_may_write(
+    facts: dict[str, object], allowed: set[str], exported_empty: Path, schema_database: str
+) -> None:
+    clients = {
+        kind: connect(backend=kind, database_url=schema_database, data_dir=exported_empty)
+        for kind in DataBackend
+    }
+    _state(exported_empty, **facts)
+    assert {kind.value for kind, db in clients.items() if _may_write(db)} == allowed
+    assert all(db.user.count() == 0 for db in clients.values())
+    # And all of them again, as soon as nothing speaks against it.
+    (exported_empty / migration.NAME).unlink(missing_ok=True)
+    assert all(_may_write(db) for db in clients.values())
+    for db in clients.values():
+        db.close()
+
+
+def test_a_state_that_cannot_be_understood_lets_nobody_write(exported_empty: Path) -> None:
+    file = exported_empty / migration.NAME
+    file.parent.mkdir()
+    file.write_text("{")
+    with connect(backend="json", data_dir=exported_empty) as db, pytest.raises(DamagedError):
+        db.user.create(data={"email": "a@example.org"})

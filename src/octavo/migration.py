@@ -1,16 +1,18 @@
 """The state of a move: its phase, the backend of record, and how it came to be so.
 
-It is one small file, ``cache/migration.json``, which any command may read and each step of the move adds to.
-A data folder without one is no part of a move: whoever opens it is not asked where he comes from.
+It is one small file, ``cache/migration/state.json``, which any command may read and each step of the move
+adds to.  A data folder without one is no part of a move yet: whoever opens it is not asked where he comes
+from, and making folders or files in it begins none.
 """
 
 from __future__ import annotations
 
+import fcntl
 import getpass
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -18,15 +20,11 @@ from pathlib import Path
 import msgspec
 
 from octavo.backend import DataBackend
-from octavo.errors import DamagedError, UsageError, disk_errors
+from octavo.errors import DamagedError, DiskError, UsageError, disk_errors
 from octavo.store import disk
-from octavo.store.lock import ProcessLock
 
-NAME = "cache/migration.json"
-_LOCK = "cache/migration.lock"
+NAME = "cache/migration/state.json"
 _VERSION = 1
-_TIMEOUT = 30.0
-"""seconds to wait for another command that changes the state"""
 
 
 class Phase(StrEnum):
@@ -87,6 +85,14 @@ class Following(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     since: str
 
 
+class Backup(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """The last archive that was made of the store."""
+
+    time: str
+    archive: str
+    """its absolute path"""
+
+
 class Migration(msgspec.Struct, rename="camel", kw_only=True):
     """The state of the move of one data folder.  ``phase`` is None where no step was done yet."""
 
@@ -98,19 +104,23 @@ class Migration(msgspec.Struct, rename="camel", kw_only=True):
     """since when that is so; None: from the beginning"""
     verified: Verified | None = None
     following: Following | None = None
+    backup: Backup | None = None
+    rolled_back: bool = False
+    """the files were the backend of record and are it no more, until they are made anew or cut over to"""
     transitions: list[Transition] = msgspec.field(default_factory=list)
 
     def has_reached(self, phase: Phase) -> bool:
         """Whether the move is in this phase or in a later one."""
         return self.phase is not None and _ORDER.index(self.phase) >= _ORDER.index(phase)
 
-    def go(self, phase: Phase, why: str, *, backend: DataBackend | None = None) -> None:
+    def go(self, phase: Phase, why: str, *, backend: DataBackend | None = None, again: bool = False) -> None:
         """Take a step: forward, or one of the steps back that there are.
 
-        Where nothing would change, nothing is written down.  Raises UsageError for any other step.
+        Where nothing would change, nothing is written down, unless the step is one that was taken ``again``.
+        Raises UsageError for any other step.
         """
         backend = backend or self.backend
-        if (phase, backend) == (self.phase, self.backend):
+        if (phase, backend) == (self.phase, self.backend) and not again:
             return
         if self.has_reached(phase) and self.phase is not phase and (self.phase, phase) not in _BACK:
             raise UsageError(f"the move is in the phase {self.phase}; it cannot go back to {phase}")
@@ -119,6 +129,42 @@ class Migration(msgspec.Struct, rename="camel", kw_only=True):
             self.backend, self.since = backend, time
         self.phase = phase
         self.transitions.append(Transition(time=time, who=_who(), why=why, phase=phase, backend=backend))
+
+    def refusal(self, backend: DataBackend) -> UsageError | None:
+        """Why who uses a backend must not write to this store or beside it; None: nothing speaks against."""
+        if self.backend is DataBackend.JSON and backend is not DataBackend.JSON:
+            return UsageError(
+                f"the files are the backend of record since {self.since}; DATA_BACKEND is {backend}",
+                hint="DATA_BACKEND=json, or octavo rollback, which brings the data back to PostgreSQL",
+            )
+        if self.backend is DataBackend.PRISMA and backend is not DataBackend.PRISMA:
+            if self.following is not None:
+                return UsageError(
+                    "the files follow PostgreSQL: nobody else may write to them",
+                    hint="write to PostgreSQL until octavo cutover, or end it by octavo follow --stop",
+                )
+            if self.rolled_back and backend is DataBackend.JSON:
+                return UsageError(
+                    f"PostgreSQL is the backend of record again, since {self.since}; DATA_BACKEND is json",
+                    hint="DATA_BACKEND=dual or prisma",
+                )
+        return None
+
+    def seeded(self, why: str) -> None:
+        """The files were made from PostgreSQL: what was known of those before says nothing any more."""
+        self.verified = self.backup = self.following = None
+        self.rolled_back = False
+        self.go(Phase.DUAL_WRITE, why, again=True)
+
+    def verify(self, found: Verified) -> None:
+        """Both sides were compared: the phase follows, while the files are not yet the backend of record."""
+        self.verified = found
+        if self.has_reached(Phase.CUTOVER):
+            return
+        if found.equal:
+            self.reach(Phase.VERIFICATION, f"verify: {found.records} records, equal")
+        elif self.phase is Phase.VERIFICATION:
+            self.go(Phase.DUAL_WRITE, f"verify: {found.differences} differences")
 
     def reach(self, phase: Phase, why: str) -> None:
         """Go forward to a phase, if the move is not that far yet."""
@@ -145,25 +191,69 @@ def read(data_dir: Path | str) -> Migration:
     return found
 
 
+class Guard:
+    """Keeps who uses a backend from writing where the state of the move does not let him."""
+
+    def __init__(self, data_dir: Path | str, backend: DataBackend) -> None:
+        self._root, self._backend = os.fspath(data_dir), backend
+        self._path = os.path.join(self._root, NAME)
+        self._seen: tuple[int, ...] = ()
+        self._refusal: UsageError | None = None
+
+    def check(self) -> None:
+        """Raise UsageError if he must not.  Called under the write lock, it holds until that is given back.
+
+        Raises as :func:`read` too.  Costs one system call where nothing has changed.
+        """
+        seen: tuple[int, ...]
+        try:
+            found = os.stat(self._path)
+            seen = found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size
+        except FileNotFoundError:
+            seen = ()
+        except OSError as error:
+            raise DiskError.of(error, "looking at the state of the move") from error
+        if seen != self._seen:
+            self._refusal = read(self._root).refusal(self._backend)
+            self._seen = seen
+        if self._refusal is not None:
+            raise UsageError(self._refusal.message, hint=self._refusal.hint)
+
+
+def has_begun(data_dir: Path | str) -> bool:
+    """Whether there is a state.  Raises DiskError if that cannot be told."""
+    with disk_errors("looking for the state of the move"):
+        try:
+            os.stat(Path(data_dir, NAME))
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+    return True
+
+
 @contextmanager
 def changing(data_dir: Path | str) -> Iterator[Migration]:
     """The state, to be changed in a block, and written durably at its end; by one command at a time.
 
     The data folder is made if it is not there.  If the block raises, nothing is written.  Raises as
-    :func:`read`, BusyError, DiskError.
+    :func:`read`, DiskError.
     """
     root = Path(data_dir)
     with disk_errors("changing the state of the move"):
+        disk.make_folder(root)
         disk.make_folder(root / "cache")
-        lock = ProcessLock(os.fspath(root / _LOCK), lambda: "")
-        lock.acquire(_TIMEOUT)
-    with closing(lock):
+        home = (root / NAME).parent
+        disk.make_folder(home)
+        folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
         state = read(root)
         before = msgspec.json.encode(state)
         yield state
         after = msgspec.json.encode(state)
         if after != before:
             disk.write_file(root / NAME, msgspec.json.format(after, indent=2) + b"\n")
+    finally:
+        os.close(folder)
 
 
 def now() -> str:

@@ -188,7 +188,7 @@ def test_it_is_saved_with_a_report(metadata: Facts, tmp_path: Path) -> None:
     for path, mode in ((saved.json, 0o600), (saved.report, 0o600), (saved.json.parent, 0o700)):
         assert stat.S_IMODE(path.stat().st_mode) == mode
     assert stat.S_IMODE((tmp_path / "new" / "data").stat().st_mode) == 0o700
-    assert len(list(saved.json.parent.iterdir())) == 2
+    assert len(list(saved.json.parent.glob("prisma-metadata-*"))) == 2
 
 
 def test_the_report_holds_every_field_and_a_checklist_of_every_model(metadata: Facts, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from octavo.backend import DataBackend
 from octavo.backends import prisma
 from octavo.backends.comparing import Comparison, Listening
 from octavo.backends.divergence import LOG, Divergences, Keys, key_text
@@ -37,6 +38,7 @@ from octavo.errors import (
 )
 from octavo.layout.layout import Layout, layout_for
 from octavo.layout.record import Record
+from octavo.migration import Guard
 from octavo.query.plan import Change, Condition, Link, OneOf, Or, Query, equals
 from octavo.query.protocol import Key, Reader
 from octavo.query.vocabulary import Vocabulary
@@ -323,6 +325,7 @@ class DualBackend:
         self.fates = Fates(primary.schema, primary.pool.url)
         self._opening = threading.Lock()
         self.files = self._opened()
+        self._guard = Guard(data_dir, DataBackend.DUAL)
         self.divergences = Divergences(str(data_dir))
         self._comparison = Comparison(vocabulary, self.divergences)
         self._is_seeded = False
@@ -393,6 +396,7 @@ class DualBackend:
                 ExitStack() as afterwards,
                 store.transaction(timeout=max_wait, prepare=lambda: begun[0].decision(self.fates)) as view,
             ):
+                self._guard.check()
                 wait = None if end is None else max(end - time.monotonic(), 0)
                 session = afterwards.enter_context(self.primary.pool.session(wait))
                 primary = self.primary.on(session, timeout, asking=BEGINNING)

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec.structs import replace
 
+from octavo.backend import DataBackend
 from octavo.backends.candidates import Candidates, Indexes
 from octavo.backends.choice import Choice, test_of
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.arithmetic import changed
 from octavo.layout.layout import layout_for
 from octavo.layout.record import Record
+from octavo.migration import Guard
 from octavo.query.evaluate import Evaluator
 from octavo.query.plan import Change, Condition, Link, Query
 from octavo.query.protocol import Key
@@ -46,7 +48,8 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> JsonBackend:
     Raises UsageError if there is none, LayoutError, DamagedError, BusyError, DiskError.
     """
     layout = layout_for(vocabulary.datamodel, settings.layout)
-    return JsonBackend(vocabulary, Store.open(settings.data_dir, layout))
+    guard = Guard(settings.data_dir, DataBackend.JSON)
+    return JsonBackend(vocabulary, Store.open(settings.data_dir, layout), guard)
 
 
 class JsonReader:
@@ -285,8 +288,8 @@ class Counters:
 class JsonBackend:
     """A store, asked in the query's terms.  Safe to share among threads."""
 
-    def __init__(self, vocabulary: Vocabulary, store: Store) -> None:
-        self.store = store
+    def __init__(self, vocabulary: Vocabulary, store: Store, guard: Guard | None = None) -> None:
+        self.store, self._guard = store, guard
         self.indexes = Indexes(vocabulary, store.rules)
         self.counters = Counters(vocabulary, store)
         self._get = store.get
@@ -322,6 +325,8 @@ class JsonBackend:
         self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
     ) -> Iterator[JsonTransaction]:
         with self.store.transaction(timeout=max_wait) as view:
+            if self._guard is not None:
+                self._guard.check()
             transaction = JsonTransaction(self, view, timeout)
             yield transaction
             transaction.check()

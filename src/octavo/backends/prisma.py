@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import psycopg
 
+from octavo.backend import DataBackend
 from octavo.backends.sql.columns import Tables
 from octavo.backends.sql.lowering import Lowering
 from octavo.backends.sql.queries import Queries, Ready
@@ -20,6 +21,7 @@ from octavo.client import Settings
 from octavo.errors import TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.arithmetic import changed
 from octavo.layout.record import Record
+from octavo.migration import Guard
 from octavo.postgres.pool import Pool, Session
 from octavo.postgres.url import DatabaseUrl
 from octavo.query.plan import Change, ChangeKind, Condition, Link, OneOf, Or, Query, equals
@@ -242,9 +244,9 @@ class PrismaTransaction(PrismaReader):
 class PrismaBackend(PrismaReader):
     """A database, over a pool of connections."""
 
-    def __init__(self, vocabulary: Vocabulary, url: DatabaseUrl) -> None:
+    def __init__(self, vocabulary: Vocabulary, url: DatabaseUrl, guard: Guard | None = None) -> None:
         super().__init__(Schema(vocabulary, url, Lowering(self._ask)))
-        self.pool = Pool(url)
+        self.pool, self._guard = Pool(url), guard
 
     def _ask(self, query: str, parameters: Sequence[str]) -> Any:
         # Whoever asks may hold the only connection that the pool has.
@@ -285,6 +287,8 @@ class PrismaBackend(PrismaReader):
     def transaction(
         self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
     ) -> Iterator[PrismaTransaction]:
+        if self._guard is not None:
+            self._guard.check()
         with self.pool.session(max_wait) as session:
             alone = single and timeout is None and not session.pooled
             transaction = self.on(session, timeout, alone=alone)
@@ -344,4 +348,5 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> PrismaBackend:
         raise UsageError("DATABASE_URL is not set", hint="DATA_BACKEND=json needs none")
     if vocabulary.datamodel.datasource.relation_mode == "prisma":
         raise UsageError('relationMode = "prisma" leaves foreign keys unguarded; only "foreignKeys" works')
-    return PrismaBackend(vocabulary, DatabaseUrl.parse(settings.database_url))
+    guard = Guard(settings.data_dir, DataBackend.PRISMA)
+    return PrismaBackend(vocabulary, DatabaseUrl.parse(settings.database_url), guard)

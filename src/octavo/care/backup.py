@@ -30,6 +30,7 @@ from typing import Any
 
 import msgspec
 
+from octavo import migration
 from octavo.care.moment import Visitor, visit_all
 from octavo.care.survey import Survey, survey
 from octavo.errors import DamagedError, UsageError, disk_errors
@@ -130,6 +131,9 @@ def back_up(
         copying = _Copying(data_dir, layout, staging, progress)
         visit_all(copying, lambda: _alone(store))
         report = _Archiving(copying, archive, schema).write(progress)
+        if not store.read_only:
+            with migration.changing(data_dir) as state:
+                state.backup = migration.Backup(time=report.manifest.made_at, archive=str(archive.resolve()))
     report.seconds = time.monotonic() - started
     return report
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import psycopg
 
-from octavo.errors import DatabaseError, DifferenceError, disk_errors
+from octavo import migration
+from octavo.backend import DataBackend
+from octavo.errors import DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.layout.fold import Slice, unkeepable
 from octavo.layout.layout import Kind, Layout
 from octavo.migrate.payloads import PayloadKeeper, PayloadProblem
@@ -91,6 +93,7 @@ def export(
     state = state_of(data_dir, layout)
     if state is State.STORE and not options.replace:
         raise refusal(data_dir)
+    _refuse_after_cutover(data_dir)
     with open_source(url, layout) as source:
         source.drift.raise_if_any()
         counts = source.counts(layout.datamodel)
@@ -113,10 +116,23 @@ def export(
                 report.payloads, report.payload_bytes = keeper.kept, keeper.size
                 report.payload_problems = sorted(keeper.problems, key=lambda p: (p.model, p.key))
                 report.files_root_missing = keeper.root_missing
+                if migration.has_begun(built.path):
+                    with migration.changing(built.path) as kept:
+                        kept.seeded(f"export: {sum(counts.values())} rows")
                 progress.begin("sync", 0)
                 report.kept = built.put_in_place(replace=options.replace)
     report.seconds = time.monotonic() - started
     return report
+
+
+def _refuse_after_cutover(data_dir: Path) -> None:
+    state = migration.read(data_dir)
+    if state.backend is DataBackend.JSON:
+        raise UsageError(
+            f"the files in {data_dir} are the backend of record since {state.since}:"
+            " PostgreSQL has only what was there before",
+            hint="octavo rollback brings the data back to PostgreSQL first",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from octavo import migration
 from octavo.errors import DamagedError, DriftError, UsageError, disk_errors
 from octavo.migrate.inventory_report import report
 from octavo.migrate.structure import Facts, describe
+from octavo.migration import Phase
 from octavo.store import disk
 
 if TYPE_CHECKING:
@@ -127,14 +129,17 @@ def save_inventory(metadata: Facts, data_dir: Path | str | None = None) -> Saved
         disk.make_folder(home)
     disk.write_file(page, report(metadata, since, changes).encode())
     disk.write_file(target, text.encode())
+    with migration.changing(home) as state:
+        state.reach(Phase.INVENTORY, f"inventory: {metadata['totalRecords']} records")
     return SavedInventory(metadata, target, page, baseline, changes)
 
 
-def newest_baseline(folder: Path) -> Path | None:
-    """The newest inventory in a ``cache/`` folder, by date and number; None if there is none."""
+def newest_baseline(folder: Path, *, first: bool = False) -> Path | None:
+    """The newest inventory in a ``cache/`` folder, by date and number, or the ``first``; None if there is
+    none."""
     with disk_errors("looking for earlier inventories"):
         found = [(key, path) for path in folder.glob("prisma-metadata-*.json") if (key := _order(path))]
-    return max(found)[1] if found else None
+    return (min if first else max)(found)[1] if found else None
 
 
 def _order(path: Path) -> tuple[str, int] | None:

@@ -9,9 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from octavo import migration
 from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import Kind, Layout
+from octavo.migration import Phase
 from octavo.store import disk
 from octavo.store.system import FOLDER_MODE
 
@@ -61,6 +63,9 @@ def scaffold(data_dir: Path, layout: Layout) -> ScaffoldReport:
         for path, content in missing.items():
             _make_file(data_dir / path, content)
             report.files_made.append(path)
+    if migration.has_begun(data_dir):
+        with migration.changing(data_dir) as state:
+            state.reach(Phase.SCAFFOLD, "scaffold")
     return report
 
 

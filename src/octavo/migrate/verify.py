@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from octavo import migration
 from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
@@ -30,6 +31,7 @@ from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.scan import Scan, scanning
 from octavo.migrate.source import Source, open_source
 from octavo.migrate.tally import BUCKETS, Tally
+from octavo.migration import Verified
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Secret
@@ -120,7 +122,7 @@ def verify(
     """
     if not data_dir.is_dir():
         raise UsageError(f"{data_dir} is not there: nothing to verify", hint="octavo export makes it")
-    started = time.monotonic()
+    started, moment = time.monotonic(), migration.now()
     with open_source(url, layout) as source:
         source.drift.raise_if_any()
         with disk_errors("listing the data folder"):
@@ -134,7 +136,22 @@ def verify(
                 report.left_out.append("the full report: cache/ cannot be written")
             report.seconds = time.monotonic() - started
             found.finish(report.to_dict())
+    if report.report is not None:
+        with migration.changing(data_dir) as state:
+            state.verify(_verified(report, moment))
     return report
+
+
+def _verified(report: VerifyReport, moment: str) -> Verified:
+    """What the state of the move says of a verification."""
+    return Verified(
+        time=moment,
+        equal=report.equal,
+        records=sum(count["database"] for count in report.counts.values()),
+        differences=report.total + len(report.violations),
+        seconds=round(report.seconds, 3),
+        report=str(report.report.relative_to(report.data_dir)) if report.report else None,
+    )
 
 
 class _Verification:
