@@ -19,7 +19,10 @@ from octavo.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from octavo.migrate.checklist import Item
     from octavo.migrate.status import Status
+
+_MARKS = {"good": "[x]", "bad": "[!]", "unknown": "[?]"}
 
 
 def status(
@@ -31,21 +34,26 @@ def status(
         bool,
         typer.Option("--heal", help="Recover the files, and copy what differs to them from PostgreSQL."),
     ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Read no records: no counts, no checklist.")] = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show where the data lives, and what is known to differ.
+    """Show the phase of the move, where the data lives, what is known to differ, and the checklist.
 
-    Changes nothing unless told to heal. Ends with 1 if something is left to do, with 3 if one side cannot be
-    reached.
+    Every item of the checklist is looked at now. Changes nothing unless told to heal. Ends with 1 if
+    something is left to do, with 3 if one side cannot be reached.
     """
     from octavo.backend import get_data_backend
     from octavo.client import Settings
+    from octavo.crypto import pepper_from_env
+    from octavo.migrate.status import Looking
     from octavo.migrate.status import status as look
     from octavo.query.vocabulary import Vocabulary
 
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
-    found = look(get_data_backend(), Vocabulary(chosen_schema(schema)), settings, heal=heal)
+    looking = Looking(heal, quick, pepper_from_env())
+    with console.progress(quiet=quiet or as_json) as progress:
+        found = look(get_data_backend(), Vocabulary(chosen_schema(schema)), settings, looking, progress)
     if as_json:
         console.answer(found.to_dict())
     elif not quiet:
@@ -61,10 +69,11 @@ def status(
 
 def show(found: Status) -> None:
     """Print how things stand."""
-    typer.echo(f"backend      {found.backend.value}")
+    _show_move(found)
     for name, reason in (("PostgreSQL", found.database), ("files", found.store)):
         if reason is not None:
-            typer.echo(f"{name:<13}{console.plain(reason) or 'there'}")
+            fenced = ", takes no writes" if name == "PostgreSQL" and found.fenced else ""
+            typer.echo(f"{name:<13}{console.plain(reason) or 'there'}{fenced}")
     if found.store == "":
         doubt = f", {found.in_doubt:,} in doubt" if found.in_doubt else ""
         lag = ", to be recovered" if found.lagging else ""
@@ -74,13 +83,53 @@ def show(found: Status) -> None:
         typer.echo(
             f"compared     {console.some(compared, 'read')}, {different:,} different, {failed:,} failed"
         )
+    _show_divergences(found)
+    if any(count != (None, None, None) for count in found.counts.values()):
+        typer.echo()
+        rows = [
+            [name, *("–" if n is None else f"{n:,}" for n in count)] for name, count in found.counts.items()
+        ]
+        console.table(["model", "baseline", "database", "files"], rows)
+    if found.checklist:
+        typer.echo("\nchecklist")
+        show_checklist(found.checklist)
+    if not found.good and not found.healed and (found.divergences or found.lagging or found.in_doubt):
+        console.detail("octavo status --heal makes the files what PostgreSQL is")
+
+
+def _show_move(found: Status) -> None:
+    from octavo.migrate.status import age
+
+    move = found.migration
+    typer.echo(
+        f"phase        {move.phase.value if move.phase else 'not begun: octavo inventory is the first step'}"
+    )
+    typer.echo(f"backend      {found.backend.value}")
+    since = f", since {move.since}" if move.since else ""
+    typer.echo(f"of record    {move.backend.value}{since}")
+    if move.transitions:
+        last = move.transitions[-1]
+        typer.echo(f"last step    {last.time}, {console.plain(last.who)}: {console.plain(last.why)}")
+    if move.verified:
+        verdict = "equal" if move.verified.equal else f"{move.verified.differences:,} differences"
+        typer.echo(
+            f"verified     {ago(age(move.verified.time))} ago: {verdict}, {move.verified.records:,} records"
+        )
+    if move.following:
+        lag = (
+            "how far behind is not known" if found.lag is None else f"{console.size(found.lag)} of log behind"
+        )
+        typer.echo(f"following    since {move.following.since}, {lag}")
+
+
+def _show_divergences(found: Status) -> None:
     if found.healed:
         good = [h for h in found.healed if not h.error]
         copied = console.some(sum(h.copied for h in good), "record")
         typer.echo(f"healed       {len(good):,} of {len(found.healed):,}, {copied} copied")
     ages = found.ages
     if ages is not None:
-        oldest, newest = (f"{age / 60:,.0f} min" for age in ages)
+        oldest, newest = map(ago, ages)
         typer.echo(f"divergences  {len(found.divergences):,}, the oldest {oldest} old, the newest {newest}")
         console.listed(
             [
@@ -88,5 +137,17 @@ def show(found: Status) -> None:
                 for d in found.divergences
             ]
         )
-    if not found.good and not found.healed:
-        console.detail("octavo status --heal makes the files what PostgreSQL is")
+
+
+def show_checklist(items: list[Item]) -> None:
+    """Print the checklist, an item a line."""
+    for item in items:
+        typer.echo(f"  {_MARKS[item.verdict.value]} {item.title}: {console.plain(item.reason)}")
+
+
+def ago(seconds: float) -> str:
+    """A length of time, in the unit that fits it."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

@@ -5,14 +5,30 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
+
+from octavo import migration
 from octavo.backend import DataBackend
+from octavo.care.doctor import Diagnosis, examine
 from octavo.errors import BusyError, OctavoError, UsageError
 from octavo.layout.layout import Layout, layout_for
+from octavo.migrate.checklist import Evidence, Item, Verdict, checklist
+from octavo.migrate.inventory import newest_baseline, read_baseline
+from octavo.migrate.progress import SILENT, Progress
+from octavo.migrate.source import open_source
+from octavo.migrate.target import State, state_of
+from octavo.migration import Migration, Phase
+from octavo.postgres import fence
+from octavo.postgres.connection import connect
+from octavo.postgres.failures import database_errors
+from octavo.postgres.url import DatabaseUrl
+from octavo.schema.sql import table_name
 from octavo.store.journal import Journal, outcome
 from octavo.store.lock import NAME as LOCK
 from octavo.store.lock import ProcessLock
@@ -23,8 +39,18 @@ from octavo.store.system import SYSTEM
 if TYPE_CHECKING:
     from octavo.backends.divergence import Divergence
     from octavo.backends.healing import Healed
+    from octavo.care.secrets import SecretsReport
     from octavo.client import Settings
     from octavo.query.vocabulary import Vocabulary
+    from octavo.schema.drift import Drift
+
+
+class Count(NamedTuple):
+    """How many records of a model there are; None: it was not looked at."""
+
+    baseline: int | None
+    database: int | None
+    files: int | None
 
 
 @dataclass
@@ -34,8 +60,16 @@ class Status:
 
     backend: DataBackend
     data_dir: Path
+    migration: Migration = field(default_factory=Migration)
+    """the phase, the backend of record, and the way here"""
+    standing: State = State.NOTHING
+    """what stands at the data folder"""
     store: str | None = None
     database: str | None = None
+    fenced: bool = False
+    """PostgreSQL takes no writes, as the data were moved"""
+    lag: int | None = None
+    """bytes of PostgreSQL's log that are not in the files that follow it; None: it is not known"""
     writing: bool = False
     """somebody writes to the store just now, so that what follows may be over in a moment"""
     entries: int = 0
@@ -47,33 +81,52 @@ class Status:
     divergences: list[Divergence] = field(default_factory=list)
     counters: Mapping[str, int] = field(default_factory=dict)
     healed: list[Healed] = field(default_factory=list)
+    baseline: str | None = None
+    """when the inventory was taken that the counts are compared with"""
+    counts: dict[str, Count] = field(default_factory=dict)
+    checklist: list[Item] = field(default_factory=list)
+
+    @property
+    def phase(self) -> Phase | None:
+        """The phase of the move; where none was recorded, the one that what stands there belongs to."""
+        if self.migration.phase is None and self.standing is not State.NOTHING:
+            return Phase.DUAL_WRITE if self.standing is State.STORE else Phase.SCAFFOLD
+        return self.migration.phase
 
     @property
     def good(self) -> bool:
         """Whether nothing is left to do."""
         waiting = (self.lagging or self.in_doubt > 0) and not self.writing
-        return not (self.store or self.database or waiting or self.divergences)
+        broken = any(item.verdict is Verdict.BAD and item.of_data for item in self.checklist)
+        left_closed = self.fenced and self.migration.backend is DataBackend.PRISMA
+        return not (self.store or self.database or waiting or self.divergences or broken or left_closed)
 
     @property
     def ages(self) -> tuple[float, float] | None:
         """Seconds since the oldest and the newest divergence were seen."""
         if not self.divergences:
             return None
-        now = datetime.now(UTC)
-        ages = [(now - datetime.fromisoformat(d.time)).total_seconds() for d in self.divergences]
+        ages = [age(d.time) for d in self.divergences]
         return max(ages), min(ages)
 
     def to_dict(self) -> dict[str, Any]:
         """The machine's answer (``status --json``)."""
-        ages = self.ages
+        ages, move = self.ages, self.migration
         return {
             "good": self.good,
             "backend": self.backend.value,
             "dataDir": str(self.data_dir),
-            "store": None if self.store is None else {"reachable": not self.store, "reason": self.store},
-            "database": None
-            if self.database is None
-            else {"reachable": not self.database, "reason": self.database},
+            "phase": self.phase and self.phase.value,
+            "backendOfRecord": move.backend.value,
+            "since": move.since,
+            "transitions": msgspec.to_builtins(move.transitions),
+            "verified": msgspec.to_builtins(move.verified),
+            "verifiedSecondsAgo": move.verified and round(age(move.verified.time), 3),
+            "backup": msgspec.to_builtins(move.backup),
+            "following": move.following and {**msgspec.to_builtins(move.following), "behind": self.lag},
+            "fenced": self.fenced,
+            "store": _reachable(self.store),
+            "database": _reachable(self.database),
             "journal": {"entries": self.entries, "inDoubt": self.in_doubt, "lagging": self.lagging},
             "writing": self.writing,
             "divergences": {
@@ -87,52 +140,184 @@ class Status:
             "healed": [
                 {"model": h.divergence.model, "copied": h.copied, "error": h.error} for h in self.healed
             ],
+            "baseline": self.baseline,
+            "counts": {model: count._asdict() for model, count in self.counts.items()},
+            "checklist": [item.to_dict() for item in self.checklist],
         }
 
 
-def status(kind: DataBackend, vocabulary: Vocabulary, settings: Settings, *, heal: bool = False) -> Status:
-    """Look, without changing anything; with ``heal``, make the files what PostgreSQL is first.
+def _reachable(reason: str | None) -> dict[str, Any] | None:
+    return None if reason is None else {"reachable": not reason, "reason": reason}
+
+
+def age(time: str) -> float:
+    """Seconds since a moment, as the state of a move and divergences write it."""
+    return (datetime.now(UTC) - datetime.fromisoformat(time)).total_seconds()
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """How closely to look."""
+
+    heal: bool = False
+    """make the files what PostgreSQL is first"""
+    quick: bool = False
+    """read no records: no counts, no checklist"""
+    pepper: str | None = field(default=None, repr=False)
+    """for looking at secrets"""
+
+
+def status(
+    kind: DataBackend,
+    vocabulary: Vocabulary,
+    settings: Settings,
+    looking: Looking | None = None,
+    progress: Progress = SILENT,
+) -> Status:
+    """Look, without changing anything, unless told to heal.
 
     Healing recovers the store, which asks PostgreSQL about what is in doubt, and copies the records that were
-    seen to differ.  Raises UsageError if both sides are to be healed and ``kind`` is not ``dual``, and what
-    opening them raises.
+    seen to differ.  The side that the backend does not use is looked at where it is there.  Raises UsageError
+    if both sides are to be healed and ``kind`` is not ``dual``, and what opening them raises; DamagedError if
+    the state of the move cannot be understood.
     """
+    looking = looking or Looking()
     layout = layout_for(vocabulary.datamodel, settings.layout)
-    found = Status(kind, settings.data_dir)
-    if heal:
-        if kind is not DataBackend.DUAL:
-            raise UsageError(
-                f"DATA_BACKEND is {kind}: only with dual are the files to be what PostgreSQL is",
-                hint="DATA_BACKEND=dual octavo status --heal",
-            )
-        from octavo.backends.dual import open_backend
-        from octavo.backends.healing import heal as healing
-
-        backend = open_backend(vocabulary, settings)
-        try:
-            found.healed = list(healing(backend))
-        finally:
-            backend.close()
+    standing = _standing(settings.data_dir, layout)
+    found = Status(kind, settings.data_dir, migration.read(settings.data_dir), standing)
+    if looking.heal:
+        found.healed = _heal(kind, vocabulary, settings)
+    look = _Look(found, vocabulary, settings, layout, looking, progress)
     if kind is not DataBackend.JSON:
-        found.database = _database(settings)
-    if kind is not DataBackend.PRISMA:
-        _look_at_store(found, layout)
+        found.database = "" if settings.database_url else "DATABASE_URL is not set"
+    if kind is not DataBackend.PRISMA or standing is State.STORE:
+        look_at_store(found, layout)
+        if kind is DataBackend.PRISMA and found.store:
+            # It is not used, and need not be there.
+            found.store = None
+    look.at_records()
     return found
 
 
-def _database(settings: Settings) -> str:
-    from octavo.postgres.connection import connect
-
-    if not settings.database_url:
-        return "DATABASE_URL is not set"
-    try:
-        connect(settings.database_url).close()
-    except OctavoError as error:
-        return str(error)
-    return ""
+def _standing(data_dir: Path, layout: Layout) -> State:
+    """What stands there; a folder in which only ``cache/`` is, is none yet."""
+    if not data_dir.is_dir() or not set(os.listdir(data_dir)) - {"cache"}:
+        return State.NOTHING
+    return state_of(data_dir, layout)
 
 
-def _look_at_store(found: Status, layout: Layout) -> None:
+def _heal(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) -> list[Healed]:
+    if kind is not DataBackend.DUAL:
+        raise UsageError(
+            f"DATA_BACKEND is {kind}: only with dual are the files to be what PostgreSQL is",
+            hint="DATA_BACKEND=dual octavo status --heal",
+        )
+    from octavo.backends.dual import open_backend
+    from octavo.backends.healing import heal as healing
+
+    with closing(open_backend(vocabulary, settings)) as backend:
+        return list(healing(backend))
+
+
+class _Look:
+    """Looks at what is in the database and in the files."""
+
+    def __init__(
+        self,
+        found: Status,
+        vocabulary: Vocabulary,
+        settings: Settings,
+        layout: Layout,
+        looking: Looking,
+        progress: Progress,
+    ) -> None:
+        self.found, self.vocabulary, self.settings, self.layout = found, vocabulary, settings, layout
+        self.looking, self.progress = looking, progress
+        self.unseen: dict[str, str] = {}
+        self.drift: Drift | None = None
+        self.unchecked: list[str] | None = None
+        self.in_database: Mapping[str, int] = {}
+        self.diagnosis: Diagnosis | None = None
+
+    def at_records(self) -> None:
+        found, quick = self.found, self.looking.quick
+        if found.database or not self.settings.database_url:
+            self.unseen["database"] = found.database or "no database is named"
+        else:
+            self._at_database()
+        if found.store is None:
+            self.unseen["files"] = "the files have not been made yet"
+        elif found.store:
+            self.unseen["files"] = found.store
+        elif not quick:
+            self.diagnosis = examine(found.data_dir, self.layout, progress=self.progress)
+        if not quick:
+            self._count()
+            evidence = Evidence(
+                self.layout, self.diagnosis, self.drift, self.unchecked, self._secrets(), self.unseen
+            )
+            found.checklist = checklist(evidence)
+
+    def _at_database(self) -> None:
+        url = self.settings.database_url
+        try:
+            parsed = DatabaseUrl.parse(url)
+            if self.looking.quick:
+                connect(parsed).close()
+                return
+            with open_source(parsed, self.layout) as source:
+                self.drift = source.drift
+                connection, datamodel = source.snapshot.connection, self.layout.datamodel
+                if not any(f.what == "table" for f in source.drift.findings):
+                    self.in_database = source.counts(datamodel)
+                with database_errors(parsed, "looking at constraints"):
+                    self.found.fenced = bool(fence.fenced(connection, datamodel))
+                    rows = connection.execute(_UNCHECKED, [[table_name(m) for m in datamodel.tables]])
+                    self.unchecked = [str(row[0]) for row in rows]
+        except OctavoError as error:
+            self.unseen["database"] = str(error)
+            if self.found.database is not None:
+                self.found.database = str(error)
+
+    def _count(self) -> None:
+        """The counts of the baseline, beside those of now."""
+        path = newest_baseline(self.found.data_dir / "cache", first=True)
+        baseline: Mapping[str, Any] = {} if path is None else read_baseline(path)
+        self.found.baseline = baseline.get("generatedAt")
+        before = baseline.get("counts", {})
+        files = self.diagnosis.counts if self.diagnosis is not None else {}
+        self.found.counts = {
+            m.name: Count(before.get(m.name), self.in_database.get(m.name), files.get(m.name))
+            for m in self.layout.datamodel.tables
+        }
+
+    def _secrets(self) -> SecretsReport | None:
+        from octavo.care.secrets import check
+
+        kind, pepper = self.found.backend, self.looking.pepper
+        sides = {DataBackend.PRISMA: ("database",), DataBackend.JSON: ("files",)}.get(
+            kind, ("database", "files")
+        )
+        if reason := next((self.unseen[side] for side in sides if side in self.unseen), ""):
+            self.unseen["secrets"] = reason
+        elif pepper is None:
+            self.unseen["secrets"] = "ENCRYPTION_MASTER_PEPPER is not set"
+        else:
+            try:
+                return check(kind, self.vocabulary, self.settings, pepper, self.progress)
+            except OctavoError as error:
+                self.unseen["secrets"] = str(error)
+        return None
+
+
+_UNCHECKED = b"""
+    SELECT conrelid::regclass || '.' || quote_ident(conname) FROM pg_catalog.pg_constraint
+    WHERE contype = 'f' AND NOT convalidated AND conrelid = ANY(%s::regclass[]) ORDER BY 1
+"""
+
+
+def look_at_store(found: Status, layout: Layout) -> None:
+    """Look at the journal, the divergences and the lock, without opening the store."""
     from octavo.backends.divergence import Divergences
 
     root = str(found.data_dir)
