@@ -11,6 +11,7 @@ from octavo import __version__
 from octavo.cli import console, failures
 from octavo.cli.backup import backup
 from octavo.cli.compact import compact
+from octavo.cli.cutover import cleanup, cutover, rollback
 from octavo.cli.demo import demo
 from octavo.cli.doctor import doctor
 from octavo.cli.export import export
@@ -62,7 +63,20 @@ def octavo(
 app.command()(demo)
 app.add_typer(schema, name="schema")
 app.add_typer(secrets, name="secrets")
-for command in (inventory, scaffold, export, verify, restore, status, doctor, compact, backup):
+for command in (
+    inventory,
+    scaffold,
+    export,
+    verify,
+    restore,
+    status,
+    cutover,
+    rollback,
+    cleanup,
+    doctor,
+    compact,
+    backup,
+):
     app.command()(command)
 
 

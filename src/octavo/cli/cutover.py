@@ -1,0 +1,189 @@
+"""``octavo cutover``, ``octavo rollback`` and ``octavo cleanup``: where the move turns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from octavo.cli import console
+from octavo.cli.options import (
+    DEFAULT_DATA_DIR,
+    DEFAULT_FILES_ROOT,
+    DatabaseUrlOption,
+    DataDirOption,
+    FilesRootOption,
+    JobsOption,
+    JsonOption,
+    LayoutOption,
+    QuietOption,
+    SchemaOption,
+    chosen_schema,
+    chosen_url,
+)
+
+if TYPE_CHECKING:
+    from octavo.migrate.cutover import MoveReport, Sides, Step, Tell
+
+PatienceOption = Annotated[
+    float, typer.Option("--patience", min=0, help="Seconds to wait for those who are writing.")
+]
+
+
+def cutover(
+    database_url: DatabaseUrlOption = None,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    files_root: FilesRootOption = DEFAULT_FILES_ROOT,
+    schema: SchemaOption = None,
+    layout: LayoutOption = None,
+    jobs: JobsOption = 2,
+    waive: Annotated[
+        list[str] | None,
+        typer.Option("--waive", show_default=False, help="Pass this gate although it is closed."),
+    ] = None,
+    patience: PatienceOption = 30.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the gates; change nothing.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Make the files the backend of record.
+
+    Every gate is looked at and printed with its reason. If all are open: nobody can write for a moment, the
+    last changes are brought over, everything is verified, and the files are of record. Ends with 1 if a gate
+    is closed or both sides differ. Can be interrupted anywhere, and run again.
+    """
+    from octavo.crypto import pepper_from_env
+    from octavo.migrate.cutover import CutoverOptions
+    from octavo.migrate.cutover import cutover as run
+
+    sides = _sides(database_url, data_dir, schema, layout)
+    options = CutoverOptions(files_root, pepper_from_env(), jobs, waive or (), dry_run, patience)
+    with console.progress(quiet=quiet or as_json) as progress:
+        report = run(sides, options, progress=progress, tell=_tell(quiet or as_json))
+    if as_json:
+        console.answer(report.to_dict())
+    elif not quiet or report.closed:
+        _show_gates(report)
+        if report.done:
+            _show_end(report, "the files are the backend of record", "DATA_BACKEND=json")
+        elif report.closed:
+            typer.echo("nothing was changed")
+        else:
+            typer.echo("dry run: every gate is open; nothing was changed")
+    if report.closed:
+        raise typer.Exit(1)
+
+
+def rollback(
+    database_url: DatabaseUrlOption = None,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    files_root: FilesRootOption = DEFAULT_FILES_ROOT,
+    schema: SchemaOption = None,
+    layout: LayoutOption = None,
+    jobs: JobsOption = 2,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Give up what was written to PostgreSQL since the cutover."),
+    ] = False,
+    patience: PatienceOption = 30.0,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would change in PostgreSQL; keep nothing of it.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Back to PostgreSQL, with everything that was written to the files since the cutover.
+
+    Its tables become what the files are, in one transaction; payloads go back to the files root; everything
+    is verified. Can be interrupted anywhere, and run again.
+    """
+    from octavo.crypto import pepper_from_env
+    from octavo.migrate.rollback import RollbackOptions
+    from octavo.migrate.rollback import rollback as run
+
+    sides = _sides(database_url, data_dir, schema, layout)
+    options = RollbackOptions(files_root, pepper_from_env(), jobs, dry_run, overwrite, patience)
+    with console.progress(quiet=quiet or as_json) as progress:
+        report = run(sides, options, progress=progress, tell=_tell(quiet or as_json))
+    if as_json:
+        console.answer(report.to_dict())
+    elif not quiet:
+        if report.changes:
+            rows = [[name, *(f"{n:,}" for n in counts.values())] for name, counts in report.changes.items()]
+            console.table(["model", "inserted", "changed", "deleted"], rows)
+        if report.done:
+            _show_end(report, "PostgreSQL is the backend of record", "DATA_BACKEND=dual or prisma")
+        else:
+            typer.echo("dry run: PostgreSQL is as it was")
+
+
+def cleanup(
+    database_url: DatabaseUrlOption = None,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    schema: SchemaOption = None,
+    layout: LayoutOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Yes, there is to be no way back.")] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """End the move after a cutover: give up the way back to PostgreSQL.
+
+    What Octavo has made in the database is removed, if it is still there; its tables and rows stay as they
+    are.
+    """
+    from octavo.errors import UsageError
+    from octavo.migrate.cleanup import cleanup as run
+
+    if not yes:
+        raise UsageError("after this, octavo rollback is not possible any more", hint="octavo cleanup --yes")
+    sides = _sides(database_url, data_dir, schema, layout, url_needed=False)
+    report = run(sides, tell=_tell(quiet or as_json))
+    if as_json:
+        console.answer(report.to_dict())
+    elif not quiet:
+        _show_end(report, "the move is over", "DATA_BACKEND=json")
+
+
+def _sides(
+    database_url: str | None,
+    data_dir: Path,
+    schema: Path | None,
+    layout: Path | None,
+    *,
+    url_needed: bool = True,
+) -> Sides:
+    from octavo.client import Settings
+    from octavo.migrate.cutover import Sides
+    from octavo.query.vocabulary import Vocabulary
+
+    if url_needed:
+        chosen_url(database_url)
+    settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
+    return Sides(Vocabulary(chosen_schema(schema)), settings)
+
+
+def _tell(quiet: bool) -> Tell:
+    """Print each step when it is done."""
+
+    def tell(step: Step) -> None:
+        if not quiet:
+            typer.echo(f"{step.name:<12} {step.seconds:6.1f} s  {console.plain(step.outcome)}")
+
+    return tell
+
+
+def _show_gates(report: MoveReport) -> None:
+    for gate in report.gates:
+        state = "open" if gate.open else "WAIVED" if gate.waived else "CLOSED"
+        typer.echo(f"  {state:<7} {gate.name:<13} {console.plain(gate.reason)}")
+        if not gate.passed and gate.hint:
+            typer.echo(f"  {'':<21} → {gate.hint}")
+
+
+def _show_end(report: MoveReport, word: str, setting: str) -> None:
+    for note in report.notes:
+        typer.echo(f"note: {console.plain(note)}")
+    if report.report:
+        typer.echo(f"report: {console.plain(str(report.report))}")
+    console.verdict(True, "DONE", f"{word}: start the application with {setting}")

@@ -1,0 +1,43 @@
+"""The end of a move: the way back to PostgreSQL is given up, and what the move made there is removed."""
+
+from __future__ import annotations
+
+from octavo import migration
+from octavo.errors import OctavoError, UsageError
+from octavo.migrate.cutover import MoveReport, Sides, Tell, end_following
+from octavo.migration import Phase
+from octavo.postgres import fence
+
+
+def cleanup(sides: Sides, *, tell: Tell = lambda step: None) -> MoveReport:
+    """Say that the move is over.  The database's tables and rows stay as they are; it need not be there.
+
+    Raises UsageError before a cutover, DiskError.
+    """
+    report = MoveReport(sides.data_dir)
+    state = migration.read(sides.data_dir)
+    if not state.has_reached(Phase.CUTOVER):
+        raise UsageError(
+            "the files are not the backend of record yet: there is nothing to clean up",
+            hint="octavo cutover comes first",
+        )
+    with report.step("database", tell) as told:
+        if not sides.settings.database_url:
+            told("none is named: it stays as it is")
+        else:
+            try:
+                end_following(sides, report, tell)
+                there = fence.take_down(sides.url, sides.layout.datamodel)
+                told(
+                    "takes writes again; nothing of ours is left in it"
+                    if there
+                    else "nothing of ours is in it"
+                )
+            except OctavoError as error:
+                told(f"stays as it is: {error}")
+    with report.step("state", tell) as told:
+        with migration.changing(sides.data_dir) as state:
+            state.go(Phase.CLEANUP, "cleanup")
+        told("the files are the backend of record for good")
+    report.done = True
+    return report

@@ -1,0 +1,176 @@
+"""Back to PostgreSQL, with everything that was written to the files since.
+
+The database, which the cutover closed to writers, becomes what the files are, in one transaction
+(:mod:`octavo.migrate.carry`); payloads go back below the files root; every field is compared; the state of
+the move says that PostgreSQL is of record; and only then it takes writes again.  The files' writers are kept
+out until then.  Interrupted anywhere, it can simply be done again.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from octavo import migration
+from octavo.backend import DataBackend
+from octavo.errors import DifferenceError, UsageError, disk_errors
+from octavo.layout.reader import Reader
+from octavo.migrate.carry import carrying
+from octavo.migrate.cutover import MoveReport, Sides, Tell
+from octavo.migrate.loading import Loading, whole_contents
+from octavo.migrate.progress import SILENT, Progress
+from octavo.migrate.putting_back import PutBack
+from octavo.migrate.source import open_source
+from octavo.migrate.verify import VerifyOptions, verify
+from octavo.migration import Phase
+from octavo.postgres import fence
+from octavo.postgres.connection import connect
+from octavo.store.rest import at_rest
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackOptions:
+    """How to go back: ``overwrite`` what was written to PostgreSQL although the files were of record;
+    ``patience``: seconds to wait for those who are writing."""
+
+    files_root: Path
+    pepper: str | None = field(default=None, repr=False)
+    jobs: int = 2
+    dry_run: bool = False
+    overwrite: bool = False
+    patience: float = 30.0
+
+
+class _Undone(Exception):
+    """Ends a transaction that was only tried."""
+
+
+def rollback(
+    sides: Sides,
+    options: RollbackOptions,
+    *,
+    progress: Progress = SILENT,
+    tell: Tell = lambda step: None,
+) -> MoveReport:
+    """Make PostgreSQL the backend of record again, with all that the files have.
+
+    A dry run brings the rows over and takes all of it back: it tells what would change.  Where it was done
+    already, or was interrupted, only what is left to do is done.  Raises UsageError if the way back was given
+    up, DriftError, DamagedError, DifferenceError if PostgreSQL may have been written to meanwhile, or if both
+    sides differ in the end (then the files are still of record, and PostgreSQL closed), BusyError,
+    DatabaseError, DiskError.
+    """
+    report = MoveReport(sides.data_dir, dry_run=options.dry_run)
+    state = migration.read(sides.data_dir)
+    if state.phase is Phase.CLEANUP:
+        raise UsageError(
+            "the way back was given up: PostgreSQL is no longer part of the move",
+            hint="octavo restore puts the files into an empty database",
+        )
+    run = _Rollback(sides, options, report, progress, tell)
+    if state.backend is DataBackend.PRISMA:
+        report.notes.append("PostgreSQL is the backend of record; there is nothing to carry back")
+        if not options.dry_run:
+            run.open()
+        report.done = True
+        return report
+    run.require_closed()
+    if options.dry_run:
+        with at_rest(sides.data_dir, timeout=options.patience):
+            run.carry(keep=False)
+        return report
+    with at_rest(sides.data_dir, timeout=options.patience):
+        run.carry(keep=True)
+        run.verify()
+        run.switch()
+        run.open()
+    report.done = True
+    report.save("rollback")
+    return report
+
+
+class _Rollback:
+    def __init__(
+        self, sides: Sides, options: RollbackOptions, report: MoveReport, progress: Progress, tell: Tell
+    ) -> None:
+        self.sides, self.options, self.report = sides, options, report
+        self.progress, self.tell = progress, tell
+        self.url, self.layout = sides.url, sides.layout
+
+    def require_closed(self) -> None:
+        """Raise DifferenceError if somebody may have written to PostgreSQL since the cutover."""
+        with open_source(self.url, self.layout) as source:
+            source.drift.raise_if_any()
+            datamodel = self.layout.datamodel
+            closed = fence.fenced(source.snapshot.connection, datamodel)
+        open_tables = [m.table for m in datamodel.tables if m.name not in closed]
+        if open_tables and not self.options.overwrite:
+            raise DifferenceError(
+                f"PostgreSQL is not closed to writers ({', '.join(open_tables[:3])}): what was written to it"
+                " since the cutover, and is not in the files, would be lost",
+                hint="octavo verify shows what differs; octavo rollback --overwrite goes on nevertheless",
+            )
+        if open_tables and not self.options.dry_run:
+            fence.put_up(self.url, datamodel, patience=self.options.patience)
+
+    def carry(self, *, keep: bool) -> None:
+        """Make the database what the files are; without ``keep``, only try it."""
+        data_dir, options = self.sides.data_dir, self.options
+        with self.report.step("carry back", self.tell) as told:
+            there = whole_contents(self.layout, data_dir)
+            reader = Reader(self.layout, data_dir)
+            payloads = PutBack(reader, there, options.files_root)
+            payloads.refuse_conflicts()
+            self.progress.begin("carrying back", sum(f.size for f in there.files), "bytes")
+            loading = Loading(reader, there, self.progress)
+            with (
+                suppress(_Undone),
+                closing(connect(self.url)) as connection,
+                carrying(connection, self.url, loading, patience=options.patience) as done,
+            ):
+                self.report.changes = {
+                    name: {"inserted": c.inserted, "changed": c.changed, "deleted": c.deleted}
+                    for name, c in done.items()
+                    if c.touched
+                }
+                if not keep:
+                    raise _Undone
+                if any(place.payload for place in self.layout.places):
+                    with disk_errors("writing payloads"):
+                        payloads.write()
+            self.report.notes += payloads.notes
+            self.report.notes += [f"{text} (stays in the files alone)" for text in sorted(loading.unknown)]
+            totals = [sum(c[what] for c in self.report.changes.values()) for what in _CHANGES]
+            text = ", ".join(f"{n:,} {what}" for n, what in zip(totals, _CHANGES, strict=True))
+            told(text if keep else f"{text}: tried, and taken back")
+
+    def verify(self) -> None:
+        with self.report.step("verify", self.tell) as told:
+            options = VerifyOptions(self.options.files_root, self.options.pepper, self.options.jobs)
+            found = verify(self.url, self.sides.data_dir, self.layout, options, self.progress)
+            self.report.verified = found
+            if not found.equal:
+                raise DifferenceError(
+                    f"after the rows were brought back, verify found {found.total:,} differences and "
+                    f"{len(found.violations):,} broken rules: the files are still the backend of record",
+                    hint=f"they are named in {found.report}",
+                )
+            records = sum(count["database"] for count in found.counts.values())
+            told(f"{records:,} records, every field, both ways: equal")
+
+    def switch(self) -> None:
+        with self.report.step("switch", self.tell) as told:
+            with migration.changing(self.sides.data_dir) as state:
+                state.rolled_back = True
+                state.go(Phase.DUAL_WRITE, "rollback", backend=DataBackend.PRISMA)
+            told("PostgreSQL is the backend of record: DATA_BACKEND=dual or prisma")
+
+    def open(self) -> None:
+        """Let PostgreSQL take writes."""
+        with self.report.step("open", self.tell) as told:
+            was_closed = fence.take_down(self.url, self.layout.datamodel, patience=self.options.patience)
+            told("PostgreSQL takes writes again" if was_closed else "PostgreSQL takes writes")
+
+
+_CHANGES = ("inserted", "changed", "deleted")
