@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 
 import pytest
 
+import octavo
 from folders import edit_json, edit_line, parse, records, spell, tree
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DriftError, UsageError
@@ -862,3 +865,29 @@ def test_several_processes_find_the_same(check: Check, monkeypatch: pytest.Monke
             ("Tag", "different", ("name",)),
         ]
     )
+
+
+def test_a_store_that_is_written_to_meanwhile_is_not_taken_for_a_different_one(
+    sample_database: str, sample: tuple[str, Path], exported: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(exported, data, symlinks=True)
+    stop, written = threading.Event(), []
+    with octavo.connect(backend="dual", database_url=sample_database, data_dir=data) as db:
+        chat = db.chat.find_first_or_raise()
+
+        def talk() -> None:
+            while not stop.is_set():
+                written.append(db.message.create(data={"chatId": chat.id, "role": "USER", "content": "x"}))
+                time.sleep(0.002)
+
+        talker = threading.Thread(target=talk)
+        talker.start()
+        try:
+            for _ in range(3):
+                report = verify(DatabaseUrl.parse(sample_database), data, LAYOUT, VerifyOptions(sample[1]))
+                assert report.equal
+        finally:
+            stop.set()
+            talker.join()
+    assert written

@@ -37,6 +37,8 @@ from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Secret
 from octavo.store import disk
 from octavo.store.beneath import Outside
+from octavo.store.rest import at_rest
+from octavo.store.shared import commits_in
 
 _VIOLATIONS_SHOWN = 1000
 
@@ -117,12 +119,31 @@ def verify(
 ) -> VerifyReport:
     """Compare the database with a data folder.
 
+    Both may be in use.  Where something differs and somebody has written to the store meanwhile, it is done
+    again while its writers wait, so that what is found is never just a write under way.
+
     Raises UsageError if there is no data folder, DriftError if the database is not what the schema says,
-    DatabaseError if it cannot be read.  Damage in the files is among the differences.
+    DatabaseError if it cannot be read, BusyError.  Damage in the files is among the differences.
     """
     if not data_dir.is_dir():
         raise UsageError(f"{data_dir} is not there: nothing to verify", hint="octavo export makes it")
-    started, moment = time.monotonic(), migration.now()
+    started, moment, before = time.monotonic(), migration.now(), commits_in(os.fspath(data_dir))
+    report = _verify(url, data_dir, layout, options, progress)
+    if not report.equal and commits_in(os.fspath(data_dir)) != before:
+        with at_rest(data_dir):
+            moment = migration.now()
+            report = _verify(url, data_dir, layout, options, progress)
+    report.seconds = time.monotonic() - started
+    if report.report is not None:
+        with migration.changing(data_dir) as state:
+            state.verify(_verified(report, moment))
+    return report
+
+
+def _verify(
+    url: DatabaseUrl, data_dir: Path, layout: Layout, options: VerifyOptions, progress: Progress
+) -> VerifyReport:
+    started = time.monotonic()
     with open_source(url, layout) as source:
         source.drift.raise_if_any()
         with disk_errors("listing the data folder"):
@@ -136,9 +157,6 @@ def verify(
                 report.left_out.append("the full report: cache/ cannot be written")
             report.seconds = time.monotonic() - started
             found.finish(report.to_dict())
-    if report.report is not None:
-        with migration.changing(data_dir) as state:
-            state.verify(_verified(report, moment))
     return report
 
 

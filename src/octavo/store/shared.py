@@ -160,6 +160,19 @@ def holder_in(root: str) -> str:
         state.close()
 
 
+def commits_in(root: str) -> int | None:
+    """How often a commit has begun or ended in the store of a folder, as far as this boot knows; None where
+    nobody has opened it."""
+    try:
+        state = SharedState(os.path.join(root, NAME), create=False)
+    except OSError:
+        return None
+    try:
+        return state.commits
+    finally:
+        state.close()
+
+
 def process_name(pid: int) -> str:
     """What the system calls a process, without what it was started with; empty if it does not say."""
     try:
