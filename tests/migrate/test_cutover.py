@@ -21,9 +21,10 @@ from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageError
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.cleanup import cleanup
-from octavo.migrate.cutover import CutoverOptions, MoveReport, Sides, Step, cutover
+from octavo.migrate.cutover import CutoverOptions, MoveReport, Sides, cutover
 from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.rollback import RollbackOptions, rollback
+from octavo.migrate.steps import Step
 from octavo.migrate.verify import VerifyOptions, verify
 from octavo.migration import Phase
 from octavo.postgres import fence

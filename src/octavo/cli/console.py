@@ -10,13 +10,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import typer
 
 from octavo.migrate.progress import SILENT, Progress
+from octavo.migrate.steps import Step
 
 SHOWN = 20
 """how many of many things are named"""
@@ -121,3 +122,13 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
 
     with bar() as shown:
         yield shown
+
+
+def told(*, quiet: bool) -> Callable[[Step], None]:
+    """What prints each step of a move when it has been done."""
+
+    def tell(step: Step) -> None:
+        if not quiet:
+            typer.echo(f"{step.name:<12} {step.seconds:6.1f} s  {plain(step.outcome)}")
+
+    return tell

@@ -24,7 +24,7 @@ from octavo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from octavo.migrate.cutover import MoveReport, Sides, Step, Tell
+    from octavo.migrate.cutover import MoveReport, Sides
 
 PatienceOption = Annotated[
     float, typer.Option("--patience", min=0, help="Seconds to wait for those who are writing.")
@@ -60,7 +60,7 @@ def cutover(
     sides = _sides(database_url, data_dir, schema, layout)
     options = CutoverOptions(files_root, pepper_from_env(), jobs, waive or (), dry_run, patience)
     with console.progress(quiet=quiet or as_json) as progress:
-        report = run(sides, options, progress=progress, tell=_tell(quiet or as_json))
+        report = run(sides, options, progress=progress, tell=console.told(quiet=quiet or as_json))
     if as_json:
         console.answer(report.to_dict())
     elif not quiet or report.closed:
@@ -105,7 +105,7 @@ def rollback(
     sides = _sides(database_url, data_dir, schema, layout)
     options = RollbackOptions(files_root, pepper_from_env(), jobs, dry_run, overwrite, patience)
     with console.progress(quiet=quiet or as_json) as progress:
-        report = run(sides, options, progress=progress, tell=_tell(quiet or as_json))
+        report = run(sides, options, progress=progress, tell=console.told(quiet=quiet or as_json))
     if as_json:
         console.answer(report.to_dict())
     elif not quiet:
@@ -138,7 +138,7 @@ def cleanup(
     if not yes:
         raise UsageError("after this, octavo rollback is not possible any more", hint="octavo cleanup --yes")
     sides = _sides(database_url, data_dir, schema, layout, url_needed=False)
-    report = run(sides, tell=_tell(quiet or as_json))
+    report = run(sides, tell=console.told(quiet=quiet or as_json))
     if as_json:
         console.answer(report.to_dict())
     elif not quiet:
@@ -161,16 +161,6 @@ def _sides(
         chosen_url(database_url)
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
     return Sides(Vocabulary(chosen_schema(schema)), settings)
-
-
-def _tell(quiet: bool) -> Tell:
-    """Print each step when it is done."""
-
-    def tell(step: Step) -> None:
-        if not quiet:
-            typer.echo(f"{step.name:<12} {step.seconds:6.1f} s  {console.plain(step.outcome)}")
-
-    return tell
 
 
 def _show_gates(report: MoveReport) -> None:

@@ -22,6 +22,10 @@ def demo(
     messages: Annotated[
         int, typer.Option("--messages", min=1, help="How many chat messages to make.")
     ] = 5000,
+    live: Annotated[
+        bool,
+        typer.Option("--live", help="Move an application that goes on writing, there and back again."),
+    ] = False,
     keep: Annotated[
         Path | None,
         typer.Option("--keep", show_default=False, help="The folder to leave the result in [./octavo-demo]."),
@@ -37,6 +41,9 @@ def demo(
     from octavo.demo.run import run_demo
 
     folder = keep or _free(Path("octavo-demo"))
+    if live:
+        _live(folder, messages, as_json=as_json, quiet=quiet)
+        return
     with console.progress(quiet=quiet or as_json) as progress:
         report = run_demo(folder, messages, progress)
     if as_json:
@@ -46,16 +53,33 @@ def demo(
                 "dataDir": str(report.data_dir),
                 "filesRoot": str(report.files_root),
                 "restoredFilesRoot": str(report.restored_files),
-                "steps": [
-                    {"step": s.name, "outcome": s.outcome, "seconds": round(s.seconds, 3)}
-                    for s in report.steps
-                ],
+                "steps": [step.to_dict() for step in report.steps],
                 "seconds": round(report.seconds, 3),
                 "next": next_commands(report),
             }
         )
     elif not quiet:
         show(report)
+
+
+def _live(folder: Path, messages: int, *, as_json: bool, quiet: bool) -> None:
+    from octavo.demo.live import run_live
+    from octavo.demo.run import new_folder
+
+    with new_folder(folder) as made, console.progress(quiet=quiet or as_json) as progress:
+        report = run_live(made, messages, progress, console.told(quiet=quiet or as_json))
+    if as_json:
+        console.answer(
+            {
+                "folder": str(report.folder),
+                "steps": [step.to_dict() for step in report.steps],
+                "acknowledged": report.acknowledged,
+                "seconds": round(report.seconds, 3),
+            }
+        )
+    elif not quiet:
+        text = f"there and back in {report.seconds:.0f} s; {report.acknowledged:,} writes, none lost"
+        console.verdict(True, "EQUAL", text)
 
 
 def show(report: DemoReport) -> None:

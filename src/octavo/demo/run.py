@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from octavo.migrate.progress import Progress
 from octavo.migrate.proof import differing_files, prove
 from octavo.migrate.restore import restore
 from octavo.migrate.scaffold import scaffold
+from octavo.migrate.steps import Step, timed
 from octavo.migrate.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.embedded import embedded_server
@@ -30,15 +30,6 @@ from octavo.store.disk import make_folder
 
 if TYPE_CHECKING:
     from octavo.schema.datamodel import Model
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step that was done: its name, what came of it, how long it took in seconds."""
-
-    name: str
-    outcome: str
-    seconds: float
 
 
 @dataclass
@@ -67,16 +58,26 @@ def run_demo(folder: Path, messages: int, progress: Progress) -> DemoReport:
     Raises UsageError if the folder is there and not empty, and what the steps raise.  If it is interrupted,
     nothing is left behind.
     """
+    with new_folder(folder) as made:
+        return _done(_Demo(made, progress), messages)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """Make the folder; if what is done in it is interrupted, it is gone again.
+
+    Raises UsageError if it is there and not empty.
+    """
     with disk_errors("making the demo's folder"):
         if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
             hint = "name another folder with --keep, or remove it"
             raise UsageError(f"{folder} is there already", hint=hint)
         make_folder(folder)
-    demo = _Demo(folder.resolve(), progress)
+    made = folder.resolve()
     try:
-        return _done(demo, messages)
+        yield made
     except (KeyboardInterrupt, SystemExit):
-        shutil.rmtree(demo.report.folder, ignore_errors=True)
+        shutil.rmtree(made, ignore_errors=True)
         raise
 
 
@@ -101,11 +102,9 @@ class _Demo:
     @contextmanager
     def step(self, name: str, doing: str) -> Iterator[Callable[[str], None]]:
         """Time a step; what it is told becomes the step's outcome."""
-        outcome: list[str] = []
         self.progress.begin(doing, 0)
-        started = time.monotonic()
-        yield outcome.append
-        self.report.steps.append(Step(name, "".join(outcome), time.monotonic() - started))
+        with timed(self.report.steps, name) as told:
+            yield told
 
     def steps_on(self, first: DatabaseUrl, second: DatabaseUrl, programs: Path, messages: int) -> None:
         """Everything between the server's start and its end."""

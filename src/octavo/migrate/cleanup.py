@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from octavo import migration
 from octavo.errors import OctavoError, UsageError
-from octavo.migrate.cutover import MoveReport, Sides, Tell, end_following
+from octavo.migrate.cutover import MoveReport, Sides, end_following
+from octavo.migrate.steps import Tell, untold
 from octavo.migration import Phase
 from octavo.postgres import fence
 
 
-def cleanup(sides: Sides, *, tell: Tell = lambda step: None) -> MoveReport:
+def cleanup(sides: Sides, *, tell: Tell = untold) -> MoveReport:
     """Say that the move is over.  The database's tables and rows stay as they are; it need not be there.
 
     Raises UsageError before a cutover, DiskError.

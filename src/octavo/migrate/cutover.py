@@ -9,9 +9,8 @@ PostgreSQL is of record, from it on the files are.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,7 @@ from octavo.layout.layout import Layout, layout_for
 from octavo.migrate.gates import Gate, gates
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.status import Looking, Status, status
+from octavo.migrate.steps import Step, Tell, timed, untold
 from octavo.migrate.verify import VerifyOptions, VerifyReport, verify
 from octavo.migration import Phase
 from octavo.postgres import fence
@@ -49,22 +49,6 @@ class CutoverOptions:
     waive: Collection[str] = ()
     dry_run: bool = False
     patience: float = 30.0
-
-
-@dataclass
-class Step:
-    """One step that was done: what, what came of it, how long it took in seconds."""
-
-    name: str
-    outcome: str
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        return {"step": self.name, "outcome": self.outcome, "seconds": round(self.seconds, 3)}
-
-
-Tell = Callable[[Step], object]
-"""hears of each step when it is done"""
 
 
 @dataclass
@@ -103,14 +87,9 @@ class MoveReport:
             "report": str(self.report) if self.report else None,
         }
 
-    @contextmanager
-    def step(self, name: str, tell: Tell) -> Iterator[Callable[[str], None]]:
+    def step(self, name: str, tell: Tell) -> AbstractContextManager[Callable[[str], None]]:
         """Time a step; what it is told becomes its outcome."""
-        outcome: list[str] = []
-        started = time.monotonic()
-        yield outcome.append
-        self.steps.append(Step(name, "".join(outcome), time.monotonic() - started))
-        tell(self.steps[-1])
+        return timed(self.steps, name, tell)
 
     def save(self, kind: str) -> None:
         """Write it down below ``cache/migration/``.  Raises DiskError."""
@@ -148,7 +127,7 @@ def cutover(
     options: CutoverOptions,
     *,
     progress: Progress = SILENT,
-    tell: Tell = lambda step: None,
+    tell: Tell = untold,
 ) -> MoveReport:
     """Make the files the backend of record, if every gate is open; else do nothing (``done`` is false).
 

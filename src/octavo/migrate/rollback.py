@@ -17,11 +17,12 @@ from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, UsageError, disk_errors
 from octavo.layout.reader import Reader
 from octavo.migrate.carry import carrying
-from octavo.migrate.cutover import MoveReport, Sides, Tell
+from octavo.migrate.cutover import MoveReport, Sides
 from octavo.migrate.loading import Loading, whole_contents
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.putting_back import PutBack
 from octavo.migrate.source import open_source
+from octavo.migrate.steps import Tell, untold
 from octavo.migrate.verify import VerifyOptions, verify
 from octavo.migration import Phase
 from octavo.postgres import fence
@@ -51,7 +52,7 @@ def rollback(
     options: RollbackOptions,
     *,
     progress: Progress = SILENT,
-    tell: Tell = lambda step: None,
+    tell: Tell = untold,
 ) -> MoveReport:
     """Make PostgreSQL the backend of record again, with all that the files have.
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from octavo.postgres.url import DatabaseUrl
 
 
+FENCED_STATE = "25006"
+"""read_only_sql_transaction: the code that goes with it"""
 FENCED = "the data of this database live in files now; it takes no more writes"
 """what a fence around the tables says (:mod:`octavo.postgres.fence`)"""
 
@@ -86,7 +88,7 @@ def _of_server(error: psycopg.Error, state: str) -> tuple[str, str]:
     message = diagnosis.message_primary or _first_line(error)
     if state == "42501":
         return _denied(message)
-    if state == "25006" and message == FENCED:
+    if state == FENCED_STATE and message == FENCED:
         return FENCED, "DATA_BACKEND=json has them; octavo rollback brings them back"
     if state[:2] in ("22", "23"):
         return _refused_value(error, message), ""

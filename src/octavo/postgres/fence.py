@@ -15,15 +15,13 @@ import psycopg
 
 from octavo.errors import DatabaseError
 from octavo.postgres.connection import Connection, connect, transaction
-from octavo.postgres.failures import FENCED, database_errors
+from octavo.postgres.failures import FENCED, FENCED_STATE, database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.sql import literal, quote, table_name
 
 NAME = "octavo_fence"
 """of the trigger on each table, and of its function"""
-SQLSTATE = "25006"
-"""read_only_sql_transaction: what a statement is refused with"""
 PATIENCE = 30.0
 """seconds to wait for those who are writing, where the caller says nothing"""
 _WAIT = "800ms"
@@ -42,7 +40,9 @@ def put_up(url: DatabaseUrl, datamodel: Datamodel, *, patience: float = PATIENCE
         database_errors(url, "putting up the fence"),
         locked(connection, url, datamodel.tables, "SHARE ROW EXCLUSIVE", patience),
     ):
-        body = f"BEGIN RAISE EXCEPTION USING ERRCODE = {literal(SQLSTATE)}, MESSAGE = {literal(FENCED)}; END"
+        body = (
+            f"BEGIN RAISE EXCEPTION USING ERRCODE = {literal(FENCED_STATE)}, MESSAGE = {literal(FENCED)}; END"
+        )
         function = _function(url)
         connection.execute(
             f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql"

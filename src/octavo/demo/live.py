@@ -1,0 +1,234 @@
+"""The move of an application that goes on writing: there, and back again, and nothing it was told is lost.
+
+The application is real processes (:mod:`octavo.demo.application`), started with a flag as one would be, which
+note every write that was acknowledged.  At the end PostgreSQL is asked for each of them.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import octavo
+from octavo.backend import DataBackend
+from octavo.care.backup import back_up, schema_of
+from octavo.client import Settings
+from octavo.demo.application import SENT_AWAY, lost
+from octavo.demo.sample import DEMO_PEPPER, load_sample
+from octavo.errors import DifferenceError, OctavoError
+from octavo.layout.layout import frozen_layout
+from octavo.migrate.cutover import CutoverOptions, MoveReport, Sides, cutover
+from octavo.migrate.export import ExportOptions, export
+from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
+from octavo.migrate.progress import Progress
+from octavo.migrate.rollback import RollbackOptions, rollback
+from octavo.migrate.scaffold import scaffold
+from octavo.migrate.steps import Step, Tell, timed
+from octavo.migrate.verify import VerifyOptions, verify
+from octavo.postgres.connection import connect
+from octavo.postgres.embedded import embedded_server
+from octavo.postgres.url import DatabaseUrl
+from octavo.query.vocabulary import Vocabulary
+from octavo.schema.ddl import ddl
+
+WRITERS = 2
+"""processes of the application"""
+_WHILE = 1.5
+"""seconds in which the application writes by itself, between two steps"""
+_PATIENCE = 60.0
+
+
+@dataclass
+class LiveReport:
+    """What was done, and what became of the application's writes."""
+
+    folder: Path
+    steps: list[Step] = field(default_factory=list)
+    acknowledged: int = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long all of it took."""
+        return sum(step.seconds for step in self.steps)
+
+
+class Application:
+    """The processes that write, all with one flag."""
+
+    def __init__(self, folder: Path, url: str, data: Path) -> None:
+        self._folder, self._url, self._data = folder, url, data
+        self._running: list[subprocess.Popen[bytes]] = []
+        self.ledgers = [folder / f"acknowledged-{number}.jsonl" for number in range(1, WRITERS + 1)]
+        self.backend = DataBackend.PRISMA
+
+    def start(self, backend: DataBackend) -> None:
+        """Let them write, until :meth:`stop`."""
+        self.backend = backend
+        environment = {
+            **os.environ,
+            "DATA_BACKEND": backend,
+            "DATABASE_URL": self._url,
+            "DATA_DIR": str(self._data),
+            "DUAL_SAMPLE": "0.05",
+        }
+        program = [sys.executable, "-m", "octavo.demo.application"]
+        self._running = [
+            subprocess.Popen([*program, str(ledger), str(number)], env=environment)
+            for number, ledger in enumerate(self.ledgers, 1)
+        ]
+        # They are writing when this is over, not still importing.
+        before, end = self.written(), time.monotonic() + _PATIENCE
+        while any(now == old for now, old in zip(self.written(), before, strict=True)):
+            if time.monotonic() > end or any(p.poll() not in (None, 0) for p in self._running):
+                raise DifferenceError("the demo's application does not write")
+            time.sleep(0.02)
+
+    def stop(self) -> bool:
+        """End them, each after its last write; whether they were told to use another flag."""
+        for process in self._running:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        codes = {process.wait(_PATIENCE) for process in self._running}
+        self._running = []
+        if codes - {0, SENT_AWAY}:
+            raise DifferenceError(f"the demo's application failed (exit code {max(codes)})")
+        return SENT_AWAY in codes
+
+    def written(self) -> list[int]:
+        """How many writes of each were acknowledged."""
+        return [ledger.read_bytes().count(b"\n") if ledger.exists() else 0 for ledger in self.ledgers]
+
+
+def run_live(folder: Path, messages: int, progress: Progress, tell: Tell) -> LiveReport:
+    """Do all of it in an empty folder; ``tell`` hears of each step.  Raises what the steps raise."""
+    report = LiveReport(folder)
+    with embedded_server() as server:
+        url = server.create_database("application")
+        live = _Live(report, url, progress, tell)
+        try:
+            live.run(messages)
+        finally:
+            with suppress(OctavoError, subprocess.TimeoutExpired):
+                live.application.stop()
+    return report
+
+
+class _Live:
+    def __init__(self, report: LiveReport, url: str, progress: Progress, tell: Tell) -> None:
+        self.report, self.progress, self.tell = report, progress, tell
+        self.layout = frozen_layout()
+        self.data, self.files = report.folder / "data", report.folder / "public"
+        self.url, self.database = url, DatabaseUrl.parse(url)
+        settings = Settings(database_url=url, data_dir=self.data, layout=None)
+        self.sides = Sides(Vocabulary(self.layout.datamodel), settings)
+        self.application = Application(report.folder, url, self.data)
+
+    @contextmanager
+    def step(self, name: str, doing: str) -> Iterator[Callable[[str], None]]:
+        """Time a step; what it is told, and how much was written meanwhile, becomes its outcome."""
+        self.progress.begin(doing, 0)
+        with timed(self.report.steps, name, self.tell) as told:
+            before = sum(self.application.written())
+            yield told
+            if written := sum(self.application.written()) - before:
+                told(f"  ({written:,} writes meanwhile)")
+
+    def run(self, messages: int) -> None:
+        """From PostgreSQL to the files and back."""
+        with self.step("sample", "loading sample data") as told:
+            with closing(connect(self.database)) as connection:
+                connection.execute(ddl(self.layout.datamodel).script().encode())
+                summary = load_sample(connection, self.files, messages=messages)
+            told(f"{summary.rows:,} rows of {len(summary.counts)} models in PostgreSQL")
+        self._start(DataBackend.PRISMA)
+        self._prepare()
+        self._keep_in_step()
+        self._verify("verify")
+        with self.step("backup", "backing up") as told:
+            saved = back_up(self.data, self.layout, None, schema_of(None))
+            told(f"{len(saved.manifest.files):,} files, while it writes")
+        self._cut_over()
+        self._start(DataBackend.JSON)
+        self._roll_back()
+        self._start(DataBackend.DUAL)
+        with self.step("end", "ending the application") as told:
+            self.application.stop()
+            told("the application has ended")
+        self._verify("verify")
+        self._account()
+
+    def _start(self, backend: DataBackend) -> None:
+        with self.step("application", "starting the application") as told:
+            self.application.start(backend)
+            time.sleep(_WHILE)
+            told(f"writes with DATA_BACKEND={backend}, {WRITERS} processes")
+
+    def _prepare(self) -> None:
+        with self.step("inventory", "taking inventory") as told:
+            saved = save_inventory(generate_prisma_metadata(self.database, layout=self.layout), self.data)
+            told(f"{saved.metadata['totalRecords']:,} records counted")
+        with self.step("scaffold", "making folders") as told:
+            told(f"{len(scaffold(self.data, self.layout).folders_made)} folders")
+        with self.step("export", "exporting") as told:
+            done = export(self.database, self.data, self.layout, ExportOptions(self.files), self.progress)
+            told(f"{sum(done.counts.values()):,} rows, from one snapshot")
+
+    def _keep_in_step(self) -> None:
+        self.application.stop()
+        self._start(DataBackend.DUAL)
+        with self.step("seed", "exporting again") as told:
+            options = ExportOptions(self.files, replace=True)
+            done = export(self.database, self.data, self.layout, options, self.progress)
+            told(f"{sum(done.counts.values()):,} rows; each write since is in both")
+
+    def _verify(self, name: str) -> None:
+        with self.step(name, "verifying") as told:
+            options = VerifyOptions(self.files, DEMO_PEPPER)
+            found = verify(self.database, self.data, self.layout, options, self.progress)
+            if not found.equal:
+                raise DifferenceError(f"verify found {found.total} differences: {found.report}")
+            told(f"{sum(c['database'] for c in found.counts.values()):,} records, both ways: equal")
+
+    def _cut_over(self) -> None:
+        with self.step("cutover", "cutting over") as told:
+            done = cutover(self.sides, CutoverOptions(self.files, DEMO_PEPPER), progress=self.progress)
+            _require(done)
+            told(f"{len(done.gates)} gates open, frozen, verified: the files are of record")
+        with self.step("told", "waiting for the application") as told:
+            if not self.application.stop():
+                raise DifferenceError("the application was not told that the files are of record")
+            told("the application was told, and ended, to be started with DATA_BACKEND=json")
+
+    def _roll_back(self) -> None:
+        with self.step("rollback", "rolling back") as told:
+            done = rollback(self.sides, RollbackOptions(self.files, DEMO_PEPPER), progress=self.progress)
+            _require(done)
+            rows = sum(sum(counts.values()) for counts in done.changes.values())
+            told(f"{rows:,} rows carried back, verified: PostgreSQL is of record")
+        if not self.application.stop():
+            raise DifferenceError("the application was not told that PostgreSQL is of record")
+
+    def _account(self) -> None:
+        """Ask for everything that was acknowledged."""
+        with (
+            self.step("account", "asking for every write") as told,
+            octavo.connect(backend=DataBackend.PRISMA, database_url=self.url, data_dir=self.data) as db,
+        ):
+            number, gone = lost(db, self.application.ledgers)
+            if gone:
+                raise DifferenceError(f"{len(gone)} of {number} acknowledged writes are lost")
+            self.report.acknowledged = number
+            told(f"{number:,} writes were acknowledged on the way; every one is there")
+
+
+def _require(report: MoveReport) -> None:
+    if not report.done:
+        closed = "; ".join(f"{gate.name}: {gate.reason}" for gate in report.closed)
+        raise DifferenceError(f"a gate is closed: {closed}")
