@@ -153,7 +153,7 @@ class Rotation:
             "after": None if self.after is None else self.after.to_dict(),
             "changed": self.changed,
             "unopened": [unopened.to_dict() for unopened in self.unopened.first],
-            "total": self.unopened.total,
+            "unopenedTotal": self.unopened.total,
             "pepperFile": None if self.pepper_file is None else str(self.pepper_file),
             "seconds": round(self.seconds, 3),
         }
