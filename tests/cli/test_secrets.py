@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,13 +17,15 @@ import pytest
 
 import octavo as client
 from command import Done, octavo
+from folders import tree
 from octavo import migration
 from octavo.backend import DataBackend
 from octavo.migration import Following
 from octavo.postgres.connection import connect
-from vaults import NEW, OLD, Vault, new_vault
+from vaults import NEW, OLD, VOCABULARY, Vault, new_vault
 
 WRONG = "poivre de Sichuan"
+DOCS = Path(__file__).parents[2] / "docs" / "operations.md"
 
 
 @pytest.fixture(params=DataBackend, ids=str)
@@ -237,3 +242,63 @@ def test_nothing_secret_is_in_a_traceback(
     shown = done.stdout + done.stderr
     assert "rotation.py" in shown
     assert [value for value in vault.values() | {OLD, NEW} if value in shown] == []
+
+
+# What docs/operations.md says, as it stands there
+
+
+def told(heading: str, language: str = "sh") -> list[str]:
+    """The commands of a section."""
+    text = DOCS.read_text("utf-8")
+    section = re.split(r"^##", text[text.index(f"# {heading}\n") :], flags=re.MULTILINE)[0]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+
+
+def run(command: list[str], folder: Path, variables: dict[str, str]) -> str:
+    """Run it in a folder where ``octavo`` is this one; what it prints."""
+    tools = folder / "bin"
+    if not tools.exists():
+        tools.mkdir()
+        (tools / "octavo").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m octavo "$@"\n')
+        (tools / "octavo").chmod(0o700)
+    environment = {**os.environ, **variables, "PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(folder)}
+    environment["PYTHONPATH"] = str(Path(client.__file__).parents[1])
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_docs_rotate(files: Vault, tmp_path: Path) -> None:
+    plain = files.told(OLD)
+    commands = "".join(told("A new pepper"))
+    shown = run(["sh", "-euc", commands], tmp_path, {**files.variables, "ENCRYPTION_MASTER_PEPPER": OLD})
+    assert re.findall(r"^([A-Z ]+):", shown, re.MULTILINE) == ["DRY RUN", "ROTATED", "ALL OPEN"]
+    assert files.told((tmp_path / "pepper").read_text().strip()) == plain
+
+
+def test_the_docs_move_a_store(files: Vault, tmp_path: Path) -> None:
+    old, new = files.settings.data_dir.parent, tmp_path / "new machine"
+    new.mkdir()
+    (commands,) = told("On another machine")
+    there, *here = commands.splitlines()
+    variables = {"DATA_BACKEND": "json", "ENCRYPTION_MASTER_PEPPER": OLD}
+    run(["sh", "-euc", there], old, variables)
+    shutil.copy(old / "moving.tar.gz", new)
+    shown = run(["sh", "-euc", "\n".join(here)], new, variables)
+    assert "SOUND" in shown
+    assert "ALL OPEN" in shown
+    assert tree(new / "data") == tree(files.settings.data_dir)
+
+
+def test_the_docs_let_go_of_what_a_lost_pepper_has_left(vault: Vault, tmp_path: Path) -> None:
+    (script,) = told("When the pepper is lost", "python")
+    with client.connect(vault.kind, **vault.place) as db:
+        kept = {m: db[m].count() for m in (m.name for m in VOCABULARY.datamodel.models) if m != "ApiKey"}
+        hashes = [u.passwordHash for u in db.user.find_many(order_by={"id": "asc"})]
+    run([sys.executable, "-W", "error", "-c", script], tmp_path, vault.variables)
+    assert "ALL OPEN" in call(vault, "check", pepper=WRONG).out
+    with client.connect(vault.kind, **vault.place) as db:
+        assert {m: db[m].count() for m in kept} == kept
+        assert db.api_key.count() == 0
+        assert db.user.count(where={"totpEnabled": True}) == 0
+        assert [u.passwordHash for u in db.user.find_many(order_by={"id": "asc"})] == hashes
