@@ -14,7 +14,14 @@ from unittest.mock import patch
 from octavo.cli import failures
 from octavo.cli.app import app
 
-SETTINGS = ("DATABASE_URL", "DATA_DIR", "FILES_ROOT", "DATA_BACKEND", "ENCRYPTION_MASTER_PEPPER")
+SETTINGS = (
+    "DATABASE_URL",
+    "DATA_DIR",
+    "FILES_ROOT",
+    "DATA_BACKEND",
+    "ENCRYPTION_MASTER_PEPPER",
+    "ENCRYPTION_NEW_PEPPER",
+)
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,7 @@ class Rotation:
             "after": None if self.after is None else self.after.to_dict(),
             "changed": self.changed,
             "unopened": [unopened.to_dict() for unopened in self.unopened.first],
-            "total": self.unopened.total,
+            "unopenedTotal": self.unopened.total,
             "pepperFile": None if self.pepper_file is None else str(self.pepper_file),
             "seconds": round(self.seconds, 3),
         }
@@ -195,23 +195,21 @@ def rotate(
 def _check_move(kind: DataBackend, data_dir: Path) -> bool:
     """Whether the files follow PostgreSQL, so that they get what is changed there.
 
-    Raises UsageError if the data is on both sides, and only one, or the wrong one, would be changed.
+    Raises UsageError if the state of the move forbids to write so, or if one of two sides that are kept in
+    step would be left out.
     """
     state = migration.read(data_dir)
-    if state.following:
-        needed, why = DataBackend.PRISMA, "the files follow PostgreSQL"
-    elif state.has_reached(Phase.CUTOVER):
-        needed, why = DataBackend.JSON, "the files are the backend of record"
-    elif state.has_reached(Phase.DUAL_WRITE):
-        needed, why = DataBackend.DUAL, "PostgreSQL and the files are kept in step"
-    else:
-        return False
-    if kind is not needed:
+    if refusal := state.refusal(kind):
+        raise refusal
+    if state.following is not None:
+        return True
+    is_move = state.has_reached(Phase.DUAL_WRITE) and state.backend is DataBackend.PRISMA
+    if is_move and not state.rolled_back and kind is not DataBackend.DUAL:
         raise UsageError(
-            f"{why}, and DATA_BACKEND is {kind}: only a part would be rotated",
-            hint=f"DATA_BACKEND={needed} octavo secrets rotate",
+            f"PostgreSQL and the files are kept in step, and DATA_BACKEND is {kind}: one would be left out",
+            hint="DATA_BACKEND=dual; files that are an old copy are made anew first: octavo export --replace",
         )
-    return needed is DataBackend.PRISMA
+    return False
 
 
 def look(backend: Backend, vocabulary: Vocabulary, peppers: Peppers, progress: Progress = SILENT) -> Look:

@@ -94,7 +94,7 @@ class SecretsReport:
             "backend": self.backend.value,
             "sides": {side: dict(counts) for side, counts in self.sides.items()},
             "unopened": [unopened.to_dict() for unopened in self.unopened.first],
-            "total": self.unopened.total,
+            "unopenedTotal": self.unopened.total,
             "seconds": round(self.seconds, 3),
         }
 

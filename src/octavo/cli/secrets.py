@@ -172,8 +172,9 @@ def _show_next(done: Rotation) -> None:
     typer.echo("passwords and tokens do not depend on the pepper; they are as they were")
     if done.follows:
         typer.echo("the files follow PostgreSQL: octavo follow brings over what was changed there")
-    where = f", which is in {console.plain(str(done.pepper_file))}," if done.pepper_file else ""
-    typer.echo(f"set {PEPPER_VARIABLE} to the new pepper{where} before the application starts again")
+    if done.pepper_file:
+        typer.echo(f"the new pepper is in {console.plain(str(done.pepper_file))}")
+    typer.echo(f"start the application with it as {PEPPER_VARIABLE}")
 
 
 def _unopened(unopened: Unopeneds) -> None:
