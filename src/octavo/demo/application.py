@@ -1,9 +1,9 @@
 """An application that writes and writes: ``python -m octavo.demo.application LEDGER SEED``.
 
 It chats, edits, renames and deletes through the client, on the backend that ``DATA_BACKEND`` names, until it
-gets SIGTERM.  What was acknowledged it notes in the ledger, a line each, so that somebody else can ask whether
-all of it is there (:func:`lost`).  Told that the backend of record is another one, it ends with 75, to be
-started again with the right flag.
+gets SIGTERM.  What was acknowledged it notes in the ledger, a line each, so that one can ask whether all is
+there (:func:`lost`).  Told that the backend of record is another one, it ends with 75, to be started again
+with the right flag.
 """
 
 from __future__ import annotations
