@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from octavo.backend import DataBackend
 from octavo.backends import prisma
 from octavo.backends.comparing import Comparison, Listening
+from octavo.backends.copying import in_database
 from octavo.backends.divergence import LOG, Divergences, Keys, key_text
 from octavo.backends.fate import BEGINNING, Fates, Witness
 from octavo.backends.json import JsonBackend, changed_record
@@ -39,7 +40,7 @@ from octavo.errors import (
 from octavo.layout.layout import Layout, layout_for
 from octavo.layout.record import Record
 from octavo.migration import Guard
-from octavo.query.plan import Change, Condition, Link, OneOf, Or, Query, equals
+from octavo.query.plan import Change, Condition, Link, Query
 from octavo.query.protocol import Key, Reader
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.commit import Decision, Lagging
@@ -52,9 +53,6 @@ if TYPE_CHECKING:
     from octavo.client import Settings
 
 T = TypeVar("T")
-
-_AT_ONCE = 500
-"""records that PostgreSQL is asked for in one statement"""
 
 
 def open_backend(vocabulary: Vocabulary, settings: Settings) -> DualBackend:
@@ -241,7 +239,8 @@ class DualTransaction:
                 unsaid.setdefault(model, {})[key] = record
         for model, records in unsaid.items():
             key_of = self.vocabulary[model].key_of
-            there = {key_of(record): record for record in self._in_database(model, list(records))}
+            found = in_database(self.vocabulary, self.primary, model, list(records))
+            there = {key_of(record): record for record in found}
             for key, record in records.items():
                 if there.get(key) != record:
                     yield model, key, there.get(key), record
@@ -266,12 +265,6 @@ class DualTransaction:
                     for key in {**old, **new}:
                         if old.get(key) != new.get(key):
                             yield model, key, new.get(key)
-
-    def _in_database(self, model: str, keys: Sequence[Key]) -> Iterator[Record]:
-        for start in range(0, len(keys), _AT_ONCE):
-            yield from self.primary.select(
-                Query(model=model, where=one_of(self.vocabulary, model, keys[start : start + _AT_ONCE]))
-            )
 
     # The end
 
@@ -432,14 +425,6 @@ class DualBackend:
         self.divergences.flush()
         self.files.close()
         self.primary.close()
-
-
-def one_of(vocabulary: Vocabulary, model: str, keys: Sequence[Key]) -> Condition:
-    """The condition that the records with these keys fulfil."""
-    fields = vocabulary[model].key
-    if len(fields) == 1:
-        return OneOf(fields[0], tuple(key[0] for key in keys))
-    return Or(tuple(equals(fields, key) for key in keys))
 
 
 def _found_by(key: Key) -> Any:
