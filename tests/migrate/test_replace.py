@@ -215,8 +215,9 @@ def test_what_was_committed_while_the_export_was_made_is_kept(again: Again, data
 
 
 def test_what_is_in_doubt_refuses(sample_database: str, sample: tuple[str, Path], data: Path) -> None:
-    """A transaction of which only the database can tell whether it counts."""
-    (data / NAME).write_bytes(encode_entry(Entry(1, note={"xid": "7"})))
+    """A transaction of which only another database can tell whether it counts."""
+    note = {"xid": "7", "system": "1", "database": "elsewhere", "model": "Tag", "key": '["t"]', "is": "there"}
+    (data / NAME).write_bytes(encode_entry(Entry(1, note=note)))
     before = tree(data, cache=True)
     done = octavo(
         *("export", "--replace", "--data-dir", data, "--files-root", sample[1]), DATABASE_URL=sample_database

@@ -17,7 +17,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from octavo.backend import DataBackend
@@ -28,11 +28,13 @@ from octavo.backends.divergence import LOG, Divergences, Keys, key_text
 from octavo.backends.fate import BEGINNING, Fates, Witness
 from octavo.backends.json import JsonBackend, changed_record
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
+from octavo.backends.touched import Touching
 from octavo.errors import (
     ConstraintError,
     DatabaseError,
     DivergedError,
     OctavoError,
+    ReplacedError,
     TransactionFailed,
     UniqueViolation,
     UsageError,
@@ -48,6 +50,7 @@ from octavo.store.index import Spec
 from octavo.store.integrity import Writable
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
+from octavo.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from octavo.client import Settings
@@ -75,10 +78,15 @@ class DualTransaction:
     """Statements that are done on both sides.  Reads are PostgreSQL's."""
 
     def __init__(
-        self, vocabulary: Vocabulary, primary: PrismaTransaction, view: Writable, divergences: Divergences
+        self,
+        vocabulary: Vocabulary,
+        primary: PrismaTransaction,
+        view: Writable,
+        divergences: Divergences,
+        touching: Touching,
     ) -> None:
         self.vocabulary, self.primary, self.view = vocabulary, primary, view
-        self._divergences, self._keys = divergences, Keys(view.rules)
+        self._divergences, self._keys, self._touching = divergences, Keys(view.rules), touching
         self._said: dict[tuple[str, Key], Record | None] = {}
         """what PostgreSQL has said that each record is now; None: it is deleted"""
         self._failed = self._has_written = False
@@ -278,7 +286,11 @@ class DualTransaction:
             self.primary.commit()
             return None
         note: dict[str, str] = {}
-        if changed := list(self._changed()):
+        changed = list(self._changed())
+        if self._touching.is_wanted:
+            names = [*self._said, *((model, key) for model, key, _ in changed)]
+            self._touching.note(self.view.rules, dict.fromkeys(names))
+        if changed:
             model, key, record = next((c for c in changed if c[2] is not None), changed[0])
             witness = Witness(model, key, record is not None)
             note = fates.note(self.primary.told[0], fates.place(self.primary.session), witness)
@@ -319,13 +331,21 @@ class DualBackend:
         self._opening = threading.Lock()
         self.files = self._opened()
         self._guard = Guard(data_dir, DataBackend.DUAL)
+        self._retired: list[JsonBackend] = []
+        """stores that were replaced, and may be read from still"""
         self.divergences = Divergences(str(data_dir))
+        self._touching = Touching(str(data_dir))
         self._comparison = Comparison(vocabulary, self.divergences)
         self._is_seeded = False
 
     def _opened(self) -> JsonBackend:
-        store = Store.open(self._data_dir, self._layout, system=self._system, resolve=self.fates.committed)
-        return JsonBackend(self.vocabulary, store)
+        while True:
+            # It may be replaced in the very moment.
+            with suppress(ReplacedError):
+                store = Store.open(
+                    self._data_dir, self._layout, system=self._system, resolve=self.fates.committed
+                )
+                return JsonBackend(self.vocabulary, store)
 
     def _current_files(self) -> JsonBackend:
         """The store, opened again if the disk has failed it: that recovers it.  Raises DiskError."""
@@ -336,6 +356,26 @@ class DualBackend:
                 self.divergences.count("recovered")
                 LOG.warning("the files have been recovered")
             return self.files
+
+    def _reopen(self, replaced: JsonBackend) -> None:
+        """Open the store that stands in the place of one."""
+        with self._opening:
+            if self.files is not replaced:
+                return
+            self.files = self._opened()
+            for files in self._retired:
+                files.close()
+            self._retired = [replaced]
+        LOG.info("the files have been replaced, and opened again")
+
+    def on_files(self, work: Callable[[JsonBackend], T]) -> T:
+        """What a function makes of the store; it is called again if that was replaced."""
+        while True:
+            files = self.files
+            try:
+                return work(files)
+            except ReplacedError:
+                self._reopen(files)
 
     # Reading
 
@@ -351,7 +391,7 @@ class DualBackend:
             return work(heard[0])
 
         answer = self.primary.read(listen)
-        self._comparison.of(heard[0].calls, self.files, self.primary.read)
+        self._comparison.of(heard[0].calls, self.on_files, self.primary.read)
         return answer
 
     def _is_sampled(self) -> bool:
@@ -383,11 +423,11 @@ class DualBackend:
     ) -> Iterator[DualTransaction]:
         begun: list[DualTransaction] = []
         end = None if max_wait is None else time.monotonic() + max_wait
-        store = self._current_files().store
+        store = None
         try:
             with (
                 ExitStack() as afterwards,
-                store.transaction(timeout=max_wait, prepare=lambda: begun[0].decision(self.fates)) as view,
+                self._locked(max_wait, lambda: begun[0].decision(self.fates)) as (store, view),
             ):
                 self._guard.check()
                 wait = None if end is None else max(end - time.monotonic(), 0)
@@ -395,17 +435,36 @@ class DualBackend:
                 primary = self.primary.on(session, timeout, asking=BEGINNING)
                 afterwards.callback(primary.rollback)
                 self._require_seeded(view, primary)
-                begun.append(DualTransaction(self.vocabulary, primary, view, self.divergences))
+                begun.append(
+                    DualTransaction(self.vocabulary, primary, view, self.divergences, self._touching)
+                )
                 yield begun[0]
         except Lagging as error:
             # PostgreSQL has committed.
             self.divergences.count("lagging")
             LOG.error("%s; the next write does, or octavo status --heal", error)
         except DatabaseError as error:
-            if store.is_broken:
+            if store is not None and store.is_broken:
                 self.divergences.count("lagging")
                 LOG.error("%s", error)
             raise
+
+    @contextmanager
+    def _locked(
+        self, max_wait: float | None, prepare: Callable[[], Decision | None]
+    ) -> Iterator[tuple[Store, Transaction]]:
+        """A transaction of the store; of the one that has taken its place, if it was replaced."""
+        with ExitStack() as stack:
+            while True:
+                files = self._current_files()
+                try:
+                    begun = files.store.transaction(timeout=max_wait, prepare=prepare)
+                    view = stack.enter_context(begun)
+                    break
+                except ReplacedError:
+                    # Nobody has asked PostgreSQL for anything yet.
+                    self._reopen(files)
+            yield files.store, view
 
     def _require_seeded(self, view: Writable, primary: PrismaTransaction) -> None:
         """Raise UsageError if the files are empty and PostgreSQL is not: nobody has copied it yet."""
@@ -423,7 +482,8 @@ class DualBackend:
 
     def close(self) -> None:
         self.divergences.flush()
-        self.files.close()
+        for files in (self.files, *self._retired):
+            files.close()
         self.primary.close()
 
 

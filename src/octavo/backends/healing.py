@@ -32,7 +32,7 @@ def heal(backend: DualBackend) -> Iterator[Healed]:
         copied, error = 0, ""
         try:
             if not divergence.model:
-                backend.files.read(_read_all)
+                backend.on_files(lambda files: files.read(_read_all))
             elif divergence.about not in done:
                 copied = _heal(backend, divergence)
             done.add(divergence.about)
