@@ -111,6 +111,11 @@ class Application:
         assert self.process.communicate()[0] == "ended\n"
 
 
+def all_go_on(running: list[Application]) -> None:
+    for application in running:
+        application.goes_on()
+
+
 @contextmanager
 def applications(sides: Sides, number: int) -> Iterator[list[Application]]:
     """Some of them, each of which has written by now."""
@@ -154,10 +159,9 @@ def counters(sides: Sides) -> dict[str, int]:
 def test_writers_never_notice(sides: Sides) -> None:
     with applications(sides, 2) as running:
         for _ in range(2):
-            report = seeded(sides, lambda: [a.goes_on() for a in running])
+            report = seeded(sides, lambda: all_go_on(running))
             assert report.caught_up > 0
-            for application in running:
-                application.goes_on()
+            all_go_on(running)
         for application in running:
             application.stop()
     assert sides.differences() == []

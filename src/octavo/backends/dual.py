@@ -47,6 +47,7 @@ from octavo.query.protocol import Key, Reader
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.commit import Decision, Lagging
 from octavo.store.index import Spec
+from octavo.store.intake import FilesRoot, PayloadProblem
 from octavo.store.integrity import Writable
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
@@ -66,9 +67,12 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> DualBackend:
     from octavo.backend import dual_sample
 
     primary = prisma.open_backend(vocabulary, settings)
-    layout = layout_for(vocabulary.datamodel, settings.layout)
     try:
-        return DualBackend(vocabulary, primary, settings.data_dir, layout, sample=dual_sample())
+        layout = layout_for(vocabulary.datamodel, settings.layout)
+        files = None if settings.files_root is None else FilesRoot(settings.files_root, layout)
+        return DualBackend(
+            vocabulary, primary, settings.data_dir, layout, sample=dual_sample(), files_root=files
+        )
     except BaseException:
         primary.close()
         raise
@@ -321,12 +325,14 @@ class DualBackend:
         layout: Layout,
         *,
         sample: float,
+        files_root: FilesRoot | None = None,
         system: FileSystem = SYSTEM,
     ) -> None:
-        """``sample``: the share of reads that is compared, from 0 to 1."""
+        """``sample``: the share of reads that is compared, from 0 to 1; ``files_root``: from where the
+        payloads of new records are taken."""
         self.vocabulary, self.primary = vocabulary, primary
         self._data_dir, self._layout, self._system = data_dir, layout, system
-        self._sample = sample
+        self._sample, self._files_root = sample, files_root
         self.fates = Fates(primary.schema, primary.pool.url)
         self._opening = threading.Lock()
         self.files = self._opened()
@@ -345,7 +351,10 @@ class DualBackend:
                 store = Store.open(
                     self._data_dir, self._layout, system=self._system, resolve=self.fates.committed
                 )
-                return JsonBackend(self.vocabulary, store)
+                return JsonBackend(self.vocabulary, store, files=self._files_root, tell=self._no_payload)
+
+    def _no_payload(self, problem: PayloadProblem) -> None:
+        self.divergences.count("payloads" if problem.kept else "payloads not kept")
 
     def _current_files(self) -> JsonBackend:
         """The store, opened again if the disk has failed it: that recovers it.  Raises DiskError."""
@@ -423,11 +432,11 @@ class DualBackend:
     ) -> Iterator[DualTransaction]:
         begun: list[DualTransaction] = []
         end = None if max_wait is None else time.monotonic() + max_wait
-        store = None
+        files = None
         try:
             with (
                 ExitStack() as afterwards,
-                self._locked(max_wait, lambda: begun[0].decision(self.fates)) as (store, view),
+                self._locked(max_wait, lambda: begun[0].decision(self.fates)) as (files, view),
             ):
                 self._guard.check()
                 wait = None if end is None else max(end - time.monotonic(), 0)
@@ -439,12 +448,13 @@ class DualBackend:
                     DualTransaction(self.vocabulary, primary, view, self.divergences, self._touching)
                 )
                 yield begun[0]
+                files.take_payloads(view)
         except Lagging as error:
             # PostgreSQL has committed.
             self.divergences.count("lagging")
             LOG.error("%s; the next write does, or octavo status --heal", error)
         except DatabaseError as error:
-            if store is not None and store.is_broken:
+            if files is not None and files.store.is_broken:
                 self.divergences.count("lagging")
                 LOG.error("%s", error)
             raise
@@ -452,7 +462,7 @@ class DualBackend:
     @contextmanager
     def _locked(
         self, max_wait: float | None, prepare: Callable[[], Decision | None]
-    ) -> Iterator[tuple[Store, Transaction]]:
+    ) -> Iterator[tuple[JsonBackend, Transaction]]:
         """A transaction of the store; of the one that has taken its place, if it was replaced."""
         with ExitStack() as stack:
             while True:
@@ -464,7 +474,7 @@ class DualBackend:
                 except ReplacedError:
                     # Nobody has asked PostgreSQL for anything yet.
                     self._reopen(files)
-            yield files.store, view
+            yield files, view
 
     def _require_seeded(self, view: Writable, primary: PrismaTransaction) -> None:
         """Raise UsageError if the files are empty and PostgreSQL is not: nobody has copied it yet."""
@@ -479,6 +489,10 @@ class DualBackend:
                         hint="copy it there first: octavo export",
                     )
         self._is_seeded = True
+
+    def payload(self, record: Record) -> bytes | None:
+        found = self.primary.payload(record)
+        return self.on_files(lambda files: files.payload(record)) if found is None else found
 
     def close(self) -> None:
         self.divergences.flush()

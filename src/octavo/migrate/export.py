@@ -19,7 +19,7 @@ from octavo.backend import DataBackend
 from octavo.errors import DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.layout.fold import Slice, unkeepable
 from octavo.layout.layout import Kind, Layout
-from octavo.migrate.payloads import PayloadKeeper, PayloadProblem
+from octavo.migrate.payloads import PayloadKeeper
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.seeding import Seeding
 from octavo.migrate.source import Source, open_source
@@ -29,6 +29,7 @@ from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import quote, table_name
+from octavo.store.intake import PayloadProblem
 from octavo.store.lock import TIMEOUT
 
 _WORTH_SLICING = 20_000
@@ -102,7 +103,7 @@ def export(
     with ExitStack() as stack:
         seeding = None
         if options.replace and state is not State.NOTHING and not options.dry_run:
-            seeding = stack.enter_context(Seeding(url, data_dir, layout, options.lock_timeout))
+            seeding = stack.enter_context(Seeding(url, data_dir, layout, options))
         source = stack.enter_context(open_source(url, layout, seeding.cut() if seeding else None))
         source.drift.raise_if_any()
         counts = source.counts(layout.datamodel)
@@ -119,13 +120,7 @@ def export(
             resolve = seeding.resolve if seeding else None
             with building(data_dir, layout, lock_timeout=options.lock_timeout, resolve=resolve) as built:
                 keeper = PayloadKeeper(layout, options.files_root, built.path)
-                progress.begin("export", sum(_top_level(layout, counts).values()))
-                written = _write(source, layout, Writing(built.path, keeper, options.jobs, progress))
-                _compare_counts(layout, counts, written)
-                report.files = sum(w.files for w in written)
-                report.payloads, report.payload_bytes = keeper.kept, keeper.size
-                report.payload_problems = sorted(keeper.problems, key=lambda p: (p.model, p.key))
-                report.files_root_missing = keeper.root_missing
+                _fill(source, layout, Writing(built.path, keeper, options.jobs, progress), report)
                 progress.begin("sync", 0)
                 if seeding is not None:
                     seeding.catch_up(built.path)
@@ -151,6 +146,7 @@ def _finish(report: ExportReport, seeding: Seeding | None, built: Path) -> None:
     if seeding is not None:
         seeding.finish(built)
         report.caught_up = seeding.copied
+        report.payload_problems += seeding.problems
     if migration.has_begun(built):
         with migration.changing(built) as kept:
             kept.seeded(f"export: {sum(report.counts.values())} rows")
@@ -164,6 +160,18 @@ class Writing:
     keeper: PayloadKeeper
     jobs: int
     progress: Progress
+
+
+def _fill(source: Source, layout: Layout, writing: Writing, report: ExportReport) -> None:
+    """Write everything that the snapshot has."""
+    keeper = writing.keeper
+    writing.progress.begin("export", sum(_top_level(layout, report.counts).values()))
+    written = _write(source, layout, writing)
+    _compare_counts(layout, report.counts, written)
+    report.files = sum(w.files for w in written)
+    report.payloads, report.payload_bytes = keeper.kept, keeper.size
+    report.payload_problems = sorted(keeper.problems, key=lambda p: (p.model, p.key))
+    report.files_root_missing = keeper.root_missing
 
 
 def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
 from octavo.backends.copying import Copy
 from octavo.backends.fate import Fates
@@ -24,6 +25,7 @@ from octavo.layout.layout import Layout
 from octavo.postgres.url import DatabaseUrl
 from octavo.query.protocol import Reader
 from octavo.query.vocabulary import Vocabulary
+from octavo.store.intake import FilesRoot, Intake, PayloadProblem
 from octavo.store.rest import OWN, at_rest
 from octavo.store.rules import Rules
 from octavo.store.store import Store
@@ -34,11 +36,21 @@ _ROUNDS = 10
 """how often what has been noted is copied before that; writers may be quicker than this"""
 
 
+class Options(Protocol):
+    """What of an export's options is needed here."""
+
+    @property
+    def files_root(self) -> Path: ...
+    @property
+    def lock_timeout(self) -> float | None: ...
+
+
 class Seeding:
     """An export that is to replace the store at ``target``.  A context manager."""
 
-    def __init__(self, url: DatabaseUrl, target: Path, layout: Layout, lock_timeout: float | None) -> None:
-        self.target, self._layout, self._lock_timeout = target, layout, lock_timeout
+    def __init__(self, url: DatabaseUrl, target: Path, layout: Layout, options: Options) -> None:
+        self.target, self._layout, self._options = target, layout, options
+        self._files = FilesRoot(options.files_root, layout)
         self._vocabulary = Vocabulary(layout.datamodel)
         self._primary = PrismaBackend(self._vocabulary, url)
         self.resolve = Fates(self._primary.schema, url).committed
@@ -48,6 +60,8 @@ class Seeding:
         self._stack = ExitStack()
         self.copied = 0
         """records that were brought up to date behind the snapshot"""
+        self.problems: list[PayloadProblem] = []
+        """payloads of these that are not simply there"""
 
     def __enter__(self) -> Seeding:
         return self
@@ -62,7 +76,7 @@ class Seeding:
     def held(self) -> Iterator[None]:
         """Keep writers waiting inside the block; nothing of theirs is in doubt there.  Raises as
         :func:`octavo.store.rest.at_rest`."""
-        with at_rest(self.target, timeout=self._lock_timeout, resolve=self.resolve):
+        with at_rest(self.target, timeout=self._options.lock_timeout, resolve=self.resolve):
             yield
 
     @contextmanager
@@ -101,6 +115,7 @@ class Seeding:
                         if key is None:
                             copying.model(model)
                     copying.records((model, key) for model, key in names if key is not None)
+                    Intake(store, self._files, self.problems.append).take(view)
                     self.copied += len(copying.done)
 
             self._primary.read(copy)
