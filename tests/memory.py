@@ -268,6 +268,9 @@ class MemoryBackend(MemoryReader):
     def _copy(self) -> Rows:
         return {model: dict(rows) for model, rows in self.rows.items()}
 
+    def payload(self, record: Record) -> bytes | None:
+        return None
+
     def read(self, work: Callable[[MemoryReader], T]) -> T:
         return work(MemoryReader(self.vocabulary, self._copy(), self.counters))
 

@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 
 from octavo.errors import UsageError
 
@@ -66,6 +67,14 @@ def is_migration_mode(environ: Mapping[str, str] | None = None) -> bool:
 def data_dir(environ: Mapping[str, str] | None = None) -> str:
     """The folder that ``DATA_DIR`` names; ``data`` where it is unset or empty."""
     return (os.environ if environ is None else environ).get("DATA_DIR") or "data"
+
+
+def files_root(environ: Mapping[str, str] | None = None) -> Path | None:
+    """The folder from which records' paths lead to their files, as ``FILES_ROOT`` says; ``public`` where it
+    is unset or empty and there is such a folder, else None."""
+    named = (os.environ if environ is None else environ).get("FILES_ROOT")
+    root = Path(named or "public")
+    return root if named or root.is_dir() else None
 
 
 def dual_sample(environ: Mapping[str, str] | None = None) -> float:

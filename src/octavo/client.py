@@ -21,6 +21,7 @@ from msgspec import Struct
 
 from octavo.backend import DataBackend, get_data_backend
 from octavo.backend import data_dir as named_data_dir
+from octavo.backend import files_root as named_files_root
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation
 from octavo.query.arguments import At
 from octavo.query.defaults import Defaults
@@ -30,6 +31,7 @@ from octavo.query.nested import Writing
 from octavo.query.plan import TRUE, Condition, Find, Projection, Unique
 from octavo.query.protocol import Backend, Reader, Transaction
 from octavo.query.reads import Reads
+from octavo.query.result import record_of
 from octavo.query.vocabulary import Terms, Vocabulary
 from octavo.query.writes import Writes
 
@@ -67,6 +69,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     data_dir: Path
     layout: Path | None
     """None: the one that goes with the schema"""
+    files_root: Path | None = None
+    """where the files lie that records point at; None: nobody looks for them"""
 
 
 class _Session(Protocol):
@@ -400,6 +404,14 @@ class Client(Models):
             finally:
                 session.state = session.state or "has ended"
 
+    def payload(self, record: Shown) -> bytes | None:
+        """The content of the file that a record points at (``Image``, ``ChatFile``).
+
+        On PostgreSQL it is read from the files root, from ``json`` out of the store.  None if the record
+        points at none, or it cannot be had.
+        """
+        return self._backend.payload(record_of(record))
+
     def close(self) -> None:
         """Let go of the data.  May be called twice."""
         self._backend.close()
@@ -419,6 +431,7 @@ def connect(
     *,
     database_url: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    files_root: str | os.PathLike[str] | None = None,
     schema: None = None,
     layout: str | os.PathLike[str] | None = None,
 ) -> typed.Client: ...
@@ -428,6 +441,7 @@ def connect(
     *,
     database_url: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    files_root: str | os.PathLike[str] | None = None,
     schema: str | os.PathLike[str],
     layout: str | os.PathLike[str] | None = None,
 ) -> Client: ...
@@ -436,14 +450,16 @@ def connect(
     *,
     database_url: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
+    files_root: str | os.PathLike[str] | None = None,
     schema: str | os.PathLike[str] | None = None,
     layout: str | os.PathLike[str] | None = None,
 ) -> Client | typed.Client:
     """Open the data.
 
-    What is not given comes from ``DATA_BACKEND`` (``prisma``, ``json`` or ``dual``), ``DATABASE_URL`` and
-    ``DATA_DIR`` (``./data``); ``schema`` and ``layout`` are files, by default those that Octavo ships.  To a
-    type checker, a client of the schema that Octavo ships is :mod:`octavo.typed`'s.
+    What is not given comes from ``DATA_BACKEND`` (``prisma``, ``json`` or ``dual``), ``DATABASE_URL``,
+    ``DATA_DIR`` (``./data``) and ``FILES_ROOT`` (``./public``, if that is there); ``schema`` and ``layout``
+    are files, by default those that Octavo ships.  To a type checker, a client of the schema that Octavo
+    ships is :mod:`octavo.typed`'s.
     Raises UsageError, SchemaError, LayoutError, and what the backend raises when it is opened.
     """
     from octavo.schema.frozen import frozen_schema
@@ -455,6 +471,7 @@ def connect(
     settings = Settings(
         database_url=database_url or os.environ.get("DATABASE_URL", ""),
         data_dir=Path(data_dir or named_data_dir()),
+        files_root=Path(files_root) if files_root else named_files_root(),
         layout=None if layout is None else Path(layout),
     )
     return Client(open_backend(get_data_backend(environ), vocabulary, settings), vocabulary)

@@ -21,6 +21,7 @@
     ├── TransactionFailed      exit 3: P2028: out of time, or used after it failed or ended
     │   └── BusyError              somebody else held the write lock for too long (holder)
     ├── ConflictError          exit 3: P2034: what a transaction was built on is not there (any more)
+    │   └── ReplacedError          another store was put in the place of this one
     ├── DatabaseError          exit 3: PostgreSQL refused, failed or could not be reached
     └── DiskError              exit 3: the file system refused or failed
 
@@ -239,6 +240,10 @@ class ConflictError(OctavoError):
     """A transaction cannot be kept: what it was built on did not come about, or was replaced meanwhile."""
 
     code: ClassVar[str] = "P2034"
+
+
+class ReplacedError(ConflictError):
+    """Another store was put in the place of the one that is open."""
 
 
 class DatabaseError(OctavoError):

@@ -16,7 +16,7 @@ import pytest
 
 from command import octavo
 from folders import beside, records, tree
-from octavo.errors import BusyError, ConflictError
+from octavo.errors import BusyError, ReplacedError
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.export import ExportOptions, ExportReport, export
 from octavo.migrate.progress import SILENT, Progress
@@ -106,7 +106,7 @@ def replaced_under_way(url: str, files_root: Path, data: Path, durability: str) 
             DATABASE_URL=url,
         )
         assert done.code == 0, done.err
-        assert [application.end() for application in running] == ["ConflictError"] * 2
+        assert [application.end() for application in running] == ["ReplacedError"] * 2
     kept = Path(done.answer["replaced"])
     assert list(beside(data)) == [kept.name]
     acknowledged = running[0].acknowledged | running[1].acknowledged
@@ -161,9 +161,9 @@ def test_whoever_has_it_open_is_told(again: Again, data: Path) -> None:
     with Store.open(data, LAYOUT) as store:
         rename(store, "before")
         again()
-        with pytest.raises(ConflictError, match="was replaced by another one"):
+        with pytest.raises(ReplacedError, match="was replaced by another one"):
             store.read(lambda view: view.count("Tag"))
-        with pytest.raises(ConflictError, match="was replaced by another one"):
+        with pytest.raises(ReplacedError, match="was replaced by another one"):
             rename(store, "after")
     with Store.open(data, LAYOUT) as store:
         rename(store, "at last")
@@ -215,8 +215,9 @@ def test_what_was_committed_while_the_export_was_made_is_kept(again: Again, data
 
 
 def test_what_is_in_doubt_refuses(sample_database: str, sample: tuple[str, Path], data: Path) -> None:
-    """A transaction of which only the database can tell whether it counts."""
-    (data / NAME).write_bytes(encode_entry(Entry(1, note={"xid": "7"})))
+    """A transaction of which only another database can tell whether it counts."""
+    note = {"xid": "7", "system": "1", "database": "elsewhere", "model": "Tag", "key": '["t"]', "is": "there"}
+    (data / NAME).write_bytes(encode_entry(Entry(1, note=note)))
     before = tree(data, cache=True)
     done = octavo(
         *("export", "--replace", "--data-dir", data, "--files-root", sample[1]), DATABASE_URL=sample_database

@@ -71,11 +71,18 @@ class Comparison:
     def __init__(self, vocabulary: Vocabulary, divergences: Divergences) -> None:
         self._vocabulary, self._divergences = vocabulary, divergences
 
-    def of(self, calls: Sequence[Call], files: JsonBackend, primary: Callable[[Any], Any]) -> None:
-        """Compare; ``primary`` lets PostgreSQL read one state."""
+    def of(
+        self,
+        calls: Sequence[Call],
+        on_files: Callable[[Callable[[JsonBackend], bool]], bool],
+        primary: Callable[[Any], Any],
+    ) -> None:
+        """Compare; ``on_files`` lends the files to a function, ``primary`` one state of PostgreSQL."""
         try:
-            if not files.read(lambda reader: _alike(reader, calls)) and not self._still(
-                calls, files, primary
+            if not on_files(
+                lambda files: (
+                    files.read(lambda reader: _alike(reader, calls)) or self._still(calls, files, primary)
+                )
             ):
                 self._divergences.count("different")
             self._divergences.count("compared", now=False)

@@ -91,10 +91,14 @@ class Keys:
             shown[f.name] = msgspec.Raw(raw)
         return shown
 
+    def is_secret(self, model: str) -> bool:
+        """Whether a part of the model's key is a secret."""
+        return any(f.secret is not None for f in self.rules.model(model).key_fields)
+
     def key(self, model: str, shown: Mapping[str, msgspec.Raw]) -> Key | None:
         """The key again; None if it is a secret."""
         fields, datamodel = self.rules.model(model).key_fields, self.rules.layout.datamodel
-        if any(f.secret is not None for f in fields):
+        if self.is_secret(model):
             return None
         values = [value_of(f, column_type(f, datamodel), bytes(shown[f.name])) for f in fields]
         return values[0] if len(values) == 1 else tuple(values)

@@ -17,21 +17,24 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from octavo.backend import DataBackend
 from octavo.backends import prisma
 from octavo.backends.comparing import Comparison, Listening
+from octavo.backends.copying import in_database
 from octavo.backends.divergence import LOG, Divergences, Keys, key_text
 from octavo.backends.fate import BEGINNING, Fates, Witness
 from octavo.backends.json import JsonBackend, changed_record
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
+from octavo.backends.touched import Touching
 from octavo.errors import (
     ConstraintError,
     DatabaseError,
     DivergedError,
     OctavoError,
+    ReplacedError,
     TransactionFailed,
     UniqueViolation,
     UsageError,
@@ -39,22 +42,21 @@ from octavo.errors import (
 from octavo.layout.layout import Layout, layout_for
 from octavo.layout.record import Record
 from octavo.migration import Guard
-from octavo.query.plan import Change, Condition, Link, OneOf, Or, Query, equals
+from octavo.query.plan import Change, Condition, Link, Query
 from octavo.query.protocol import Key, Reader
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.commit import Decision, Lagging
 from octavo.store.index import Spec
+from octavo.store.intake import FilesRoot, PayloadProblem
 from octavo.store.integrity import Writable
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
+from octavo.store.transaction import Transaction
 
 if TYPE_CHECKING:
     from octavo.client import Settings
 
 T = TypeVar("T")
-
-_AT_ONCE = 500
-"""records that PostgreSQL is asked for in one statement"""
 
 
 def open_backend(vocabulary: Vocabulary, settings: Settings) -> DualBackend:
@@ -65,9 +67,12 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> DualBackend:
     from octavo.backend import dual_sample
 
     primary = prisma.open_backend(vocabulary, settings)
-    layout = layout_for(vocabulary.datamodel, settings.layout)
     try:
-        return DualBackend(vocabulary, primary, settings.data_dir, layout, sample=dual_sample())
+        layout = layout_for(vocabulary.datamodel, settings.layout)
+        files = None if settings.files_root is None else FilesRoot(settings.files_root, layout)
+        return DualBackend(
+            vocabulary, primary, settings.data_dir, layout, sample=dual_sample(), files_root=files
+        )
     except BaseException:
         primary.close()
         raise
@@ -77,10 +82,15 @@ class DualTransaction:
     """Statements that are done on both sides.  Reads are PostgreSQL's."""
 
     def __init__(
-        self, vocabulary: Vocabulary, primary: PrismaTransaction, view: Writable, divergences: Divergences
+        self,
+        vocabulary: Vocabulary,
+        primary: PrismaTransaction,
+        view: Writable,
+        divergences: Divergences,
+        touching: Touching,
     ) -> None:
         self.vocabulary, self.primary, self.view = vocabulary, primary, view
-        self._divergences, self._keys = divergences, Keys(view.rules)
+        self._divergences, self._keys, self._touching = divergences, Keys(view.rules), touching
         self._said: dict[tuple[str, Key], Record | None] = {}
         """what PostgreSQL has said that each record is now; None: it is deleted"""
         self._failed = self._has_written = False
@@ -241,7 +251,8 @@ class DualTransaction:
                 unsaid.setdefault(model, {})[key] = record
         for model, records in unsaid.items():
             key_of = self.vocabulary[model].key_of
-            there = {key_of(record): record for record in self._in_database(model, list(records))}
+            found = in_database(self.vocabulary, self.primary, model, list(records))
+            there = {key_of(record): record for record in found}
             for key, record in records.items():
                 if there.get(key) != record:
                     yield model, key, there.get(key), record
@@ -267,12 +278,6 @@ class DualTransaction:
                         if old.get(key) != new.get(key):
                             yield model, key, new.get(key)
 
-    def _in_database(self, model: str, keys: Sequence[Key]) -> Iterator[Record]:
-        for start in range(0, len(keys), _AT_ONCE):
-            yield from self.primary.select(
-                Query(model=model, where=one_of(self.vocabulary, model, keys[start : start + _AT_ONCE]))
-            )
-
     # The end
 
     def decision(self, fates: Fates) -> Decision | None:
@@ -285,7 +290,11 @@ class DualTransaction:
             self.primary.commit()
             return None
         note: dict[str, str] = {}
-        if changed := list(self._changed()):
+        changed = list(self._changed())
+        if self._touching.is_wanted:
+            names = [*self._said, *((model, key) for model, key, _ in changed)]
+            self._touching.note(self.view.rules, dict.fromkeys(names))
+        if changed:
             model, key, record = next((c for c in changed if c[2] is not None), changed[0])
             witness = Witness(model, key, record is not None)
             note = fates.note(self.primary.told[0], fates.place(self.primary.session), witness)
@@ -316,23 +325,36 @@ class DualBackend:
         layout: Layout,
         *,
         sample: float,
+        files_root: FilesRoot | None = None,
         system: FileSystem = SYSTEM,
     ) -> None:
-        """``sample``: the share of reads that is compared, from 0 to 1."""
+        """``sample``: the share of reads that is compared, from 0 to 1; ``files_root``: from where the
+        payloads of new records are taken."""
         self.vocabulary, self.primary = vocabulary, primary
         self._data_dir, self._layout, self._system = data_dir, layout, system
-        self._sample = sample
+        self._sample, self._files_root = sample, files_root
         self.fates = Fates(primary.schema, primary.pool.url)
         self._opening = threading.Lock()
         self.files = self._opened()
         self._guard = Guard(data_dir, DataBackend.DUAL)
+        self._retired: list[JsonBackend] = []
+        """stores that were replaced, and may be read from still"""
         self.divergences = Divergences(str(data_dir))
+        self._touching = Touching(str(data_dir))
         self._comparison = Comparison(vocabulary, self.divergences)
         self._is_seeded = False
 
     def _opened(self) -> JsonBackend:
-        store = Store.open(self._data_dir, self._layout, system=self._system, resolve=self.fates.committed)
-        return JsonBackend(self.vocabulary, store)
+        while True:
+            # It may be replaced in the very moment.
+            with suppress(ReplacedError):
+                store = Store.open(
+                    self._data_dir, self._layout, system=self._system, resolve=self.fates.committed
+                )
+                return JsonBackend(self.vocabulary, store, files=self._files_root, tell=self._no_payload)
+
+    def _no_payload(self, problem: PayloadProblem) -> None:
+        self.divergences.count("payloads" if problem.kept else "payloads not kept")
 
     def _current_files(self) -> JsonBackend:
         """The store, opened again if the disk has failed it: that recovers it.  Raises DiskError."""
@@ -343,6 +365,26 @@ class DualBackend:
                 self.divergences.count("recovered")
                 LOG.warning("the files have been recovered")
             return self.files
+
+    def _reopen(self, replaced: JsonBackend) -> None:
+        """Open the store that stands in the place of one."""
+        with self._opening:
+            if self.files is not replaced:
+                return
+            self.files = self._opened()
+            for files in self._retired:
+                files.close()
+            self._retired = [replaced]
+        LOG.info("the files have been replaced, and opened again")
+
+    def on_files(self, work: Callable[[JsonBackend], T]) -> T:
+        """What a function makes of the store; it is called again if that was replaced."""
+        while True:
+            files = self.files
+            try:
+                return work(files)
+            except ReplacedError:
+                self._reopen(files)
 
     # Reading
 
@@ -358,7 +400,7 @@ class DualBackend:
             return work(heard[0])
 
         answer = self.primary.read(listen)
-        self._comparison.of(heard[0].calls, self.files, self.primary.read)
+        self._comparison.of(heard[0].calls, self.on_files, self.primary.read)
         return answer
 
     def _is_sampled(self) -> bool:
@@ -390,11 +432,11 @@ class DualBackend:
     ) -> Iterator[DualTransaction]:
         begun: list[DualTransaction] = []
         end = None if max_wait is None else time.monotonic() + max_wait
-        store = self._current_files().store
+        files = None
         try:
             with (
                 ExitStack() as afterwards,
-                store.transaction(timeout=max_wait, prepare=lambda: begun[0].decision(self.fates)) as view,
+                self._locked(max_wait, lambda: begun[0].decision(self.fates)) as (files, view),
             ):
                 self._guard.check()
                 wait = None if end is None else max(end - time.monotonic(), 0)
@@ -402,17 +444,37 @@ class DualBackend:
                 primary = self.primary.on(session, timeout, asking=BEGINNING)
                 afterwards.callback(primary.rollback)
                 self._require_seeded(view, primary)
-                begun.append(DualTransaction(self.vocabulary, primary, view, self.divergences))
+                begun.append(
+                    DualTransaction(self.vocabulary, primary, view, self.divergences, self._touching)
+                )
                 yield begun[0]
+                files.take_payloads(view)
         except Lagging as error:
             # PostgreSQL has committed.
             self.divergences.count("lagging")
             LOG.error("%s; the next write does, or octavo status --heal", error)
         except DatabaseError as error:
-            if store.is_broken:
+            if files is not None and files.store.is_broken:
                 self.divergences.count("lagging")
                 LOG.error("%s", error)
             raise
+
+    @contextmanager
+    def _locked(
+        self, max_wait: float | None, prepare: Callable[[], Decision | None]
+    ) -> Iterator[tuple[JsonBackend, Transaction]]:
+        """A transaction of the store; of the one that has taken its place, if it was replaced."""
+        with ExitStack() as stack:
+            while True:
+                files = self._current_files()
+                try:
+                    begun = files.store.transaction(timeout=max_wait, prepare=prepare)
+                    view = stack.enter_context(begun)
+                    break
+                except ReplacedError:
+                    # Nobody has asked PostgreSQL for anything yet.
+                    self._reopen(files)
+            yield files, view
 
     def _require_seeded(self, view: Writable, primary: PrismaTransaction) -> None:
         """Raise UsageError if the files are empty and PostgreSQL is not: nobody has copied it yet."""
@@ -428,18 +490,15 @@ class DualBackend:
                     )
         self._is_seeded = True
 
+    def payload(self, record: Record) -> bytes | None:
+        found = self.primary.payload(record)
+        return self.on_files(lambda files: files.payload(record)) if found is None else found
+
     def close(self) -> None:
         self.divergences.flush()
-        self.files.close()
+        for files in (self.files, *self._retired):
+            files.close()
         self.primary.close()
-
-
-def one_of(vocabulary: Vocabulary, model: str, keys: Sequence[Key]) -> Condition:
-    """The condition that the records with these keys fulfil."""
-    fields = vocabulary[model].key
-    if len(fields) == 1:
-        return OneOf(fields[0], tuple(key[0] for key in keys))
-    return Or(tuple(equals(fields, key) for key in keys))
 
 
 def _found_by(key: Key) -> Any:

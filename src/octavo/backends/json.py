@@ -11,6 +11,7 @@ only PostgreSQL can evaluate it.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from octavo.backends.choice import Choice, test_of
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.arithmetic import changed
 from octavo.layout.layout import layout_for
-from octavo.layout.record import Record
+from octavo.layout.record import Record, model_of
 from octavo.migration import Guard
 from octavo.query.evaluate import Evaluator
 from octavo.query.plan import Change, Condition, Link, Query
@@ -32,6 +33,7 @@ from octavo.query.protocol import Key
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function
 from octavo.store.index import Spec
+from octavo.store.intake import FilesRoot, Intake, PayloadProblem
 from octavo.store.integrity import Writable
 from octavo.store.store import Store
 from octavo.store.view import View
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from octavo.client import Settings
 
 T = TypeVar("T")
+LOG = logging.getLogger("octavo.backends.json")
 
 
 def open_backend(vocabulary: Vocabulary, settings: Settings) -> JsonBackend:
@@ -49,7 +52,8 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> JsonBackend:
     """
     layout = layout_for(vocabulary.datamodel, settings.layout)
     guard = Guard(settings.data_dir, DataBackend.JSON)
-    return JsonBackend(vocabulary, Store.open(settings.data_dir, layout), guard)
+    files = None if settings.files_root is None else FilesRoot(settings.files_root, layout)
+    return JsonBackend(vocabulary, Store.open(settings.data_dir, layout), guard, files)
 
 
 class JsonReader:
@@ -288,8 +292,19 @@ class Counters:
 class JsonBackend:
     """A store, asked in the query's terms.  Safe to share among threads."""
 
-    def __init__(self, vocabulary: Vocabulary, store: Store, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        store: Store,
+        guard: Guard | None = None,
+        files: FilesRoot | None = None,
+        tell: Callable[[PayloadProblem], object] = lambda problem: None,
+    ) -> None:
+        """``files``: from where the payloads of new records are taken into the store; ``tell`` hears of those
+        that cannot be, as the log does."""
         self.store, self._guard = store, guard
+        self._files, self._tell = files, tell
+        self._intake = None if files is None else Intake(store, files, self._told)
         self.indexes = Indexes(vocabulary, store.rules)
         self.counters = Counters(vocabulary, store)
         self._get = store.get
@@ -330,6 +345,24 @@ class JsonBackend:
             transaction = JsonTransaction(self, view, timeout)
             yield transaction
             transaction.check()
+            self.take_payloads(view)
+
+    def take_payloads(self, view: Writable) -> None:
+        """Store what new records of a transaction point at, before it is committed.  Raises DiskError."""
+        if self._intake is not None:
+            self._intake.take(view)
+
+    def _told(self, problem: PayloadProblem) -> None:
+        LOG.warning("%s %s: the payload %r %s", problem.model, problem.key, problem.path, problem.reason)
+        self._tell(problem)
+
+    def payload(self, record: Record) -> bytes | None:
+        model = model_of(record).name
+        digest = self.store.read(lambda view: view.payload(model, view.rules.codecs[model].key_of(record)))
+        if digest is not None:
+            with self.store.open_payload(digest) as file:
+                return file.read()
+        return None if self._files is None else self._files.payload(record)
 
     def close(self) -> None:
         self.store.close()

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
@@ -28,6 +28,9 @@ from octavo.query.plan import Change, ChangeKind, Condition, Link, OneOf, Or, Qu
 from octavo.query.protocol import Key
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action
+
+if TYPE_CHECKING:
+    from octavo.store.intake import FilesRoot
 
 T = TypeVar("T")
 
@@ -244,9 +247,16 @@ class PrismaTransaction(PrismaReader):
 class PrismaBackend(PrismaReader):
     """A database, over a pool of connections."""
 
-    def __init__(self, vocabulary: Vocabulary, url: DatabaseUrl, guard: Guard | None = None) -> None:
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        url: DatabaseUrl,
+        guard: Guard | None = None,
+        files: Callable[[], FilesRoot | None] = lambda: None,
+    ) -> None:
+        """``files`` tells where the payloads lie that records point at."""
         super().__init__(Schema(vocabulary, url, Lowering(self._ask)))
-        self.pool, self._guard = Pool(url), guard
+        self.pool, self._guard, self._files = Pool(url), guard, files
 
     def _ask(self, query: str, parameters: Sequence[str]) -> Any:
         # Whoever asks may hold the only connection that the pool has.
@@ -312,6 +322,10 @@ class PrismaBackend(PrismaReader):
             transaction.told = transaction.begin(_WRITES, _timeouts(session, timeout), asking)
         return transaction
 
+    def payload(self, record: Record) -> bytes | None:
+        files = self._files()
+        return None if files is None else files.payload(record)
+
     def close(self) -> None:
         self.pool.close()
 
@@ -349,4 +363,12 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> PrismaBackend:
     if vocabulary.datamodel.datasource.relation_mode == "prisma":
         raise UsageError('relationMode = "prisma" leaves foreign keys unguarded; only "foreignKeys" works')
     guard = Guard(settings.data_dir, DataBackend.PRISMA)
-    return PrismaBackend(vocabulary, DatabaseUrl.parse(settings.database_url), guard)
+    root = settings.files_root
+
+    def files() -> FilesRoot | None:
+        from octavo.layout.layout import layout_for
+        from octavo.store.intake import FilesRoot
+
+        return None if root is None else FilesRoot(root, layout_for(vocabulary.datamodel, settings.layout))
+
+    return PrismaBackend(vocabulary, DatabaseUrl.parse(settings.database_url), guard, files)

@@ -27,7 +27,7 @@ from octavo.cli.options import (
 if TYPE_CHECKING:
     from octavo.layout.layout import Layout
     from octavo.migrate.export import ExportReport
-    from octavo.migrate.payloads import PayloadProblem
+    from octavo.store.intake import PayloadProblem
 
 _PROBLEMS_ANSWERED = 1000
 """how many payloads a machine's answer names; it counts them all"""

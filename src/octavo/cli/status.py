@@ -43,14 +43,16 @@ def status(
     Every item of the checklist is looked at now. Changes nothing unless told to heal. Ends with 1 if
     something is left to do, with 3 if one side cannot be reached.
     """
-    from octavo.backend import get_data_backend
+    from octavo.backend import files_root, get_data_backend
     from octavo.client import Settings
     from octavo.crypto import pepper_from_env
     from octavo.migrate.status import Looking
     from octavo.migrate.status import status as look
     from octavo.query.vocabulary import Vocabulary
 
-    settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
+    settings = Settings(
+        database_url=database_url or "", data_dir=data_dir, layout=layout, files_root=files_root()
+    )
     looking = Looking(heal, quick, pepper_from_env())
     with console.progress(quiet=quiet or as_json) as progress:
         found = look(get_data_backend(), Vocabulary(chosen_schema(schema)), settings, looking, progress)

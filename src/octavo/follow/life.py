@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from octavo.migrate.payloads import PayloadProblem
+from octavo.store.intake import PayloadProblem
 
 if TYPE_CHECKING:
     from octavo.layout.layout import Layout

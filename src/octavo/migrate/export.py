@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -18,8 +19,9 @@ from octavo.backend import DataBackend
 from octavo.errors import DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.layout.fold import Slice, unkeepable
 from octavo.layout.layout import Kind, Layout
-from octavo.migrate.payloads import PayloadKeeper, PayloadProblem
+from octavo.migrate.payloads import PayloadKeeper
 from octavo.migrate.progress import SILENT, Progress
+from octavo.migrate.seeding import Seeding
 from octavo.migrate.source import Source, open_source
 from octavo.migrate.target import State, building, refusal, state_of
 from octavo.migrate.writers import Stopped, Task, Writer, Written
@@ -27,6 +29,7 @@ from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import quote, table_name
+from octavo.store.intake import PayloadProblem
 from octavo.store.lock import TIMEOUT
 
 _WORTH_SLICING = 20_000
@@ -59,6 +62,8 @@ class ExportReport:
     kept: Path | None = None
     """where the store that was replaced is now"""
     files: int = 0
+    caught_up: int = 0
+    """records that were written while the snapshot was copied, and were copied again"""
     payloads: int = 0
     """rows whose payload was kept"""
     payload_bytes: int = 0
@@ -82,8 +87,9 @@ def export(
     hidden by row-level security and values that cannot be kept refuse the export.  A payload that cannot be
     had does not: it is reported.
 
-    A store that is replaced may be in use: what is committed to it until then is in the folder that is kept,
-    and whoever has it open is told at the next commit.
+    A store that is replaced may be in use.  What ``dual`` transactions commit meanwhile is in the new one,
+    and their writers go on with that.  What ``json`` transactions commit is in the folder that is kept, and
+    whoever has it open is told at the next commit.
 
     Raises UsageError (a store is there already), DriftError, DifferenceError (that store's journal cannot be
     emptied, too), BusyError (it is being written to), DatabaseError, DiskError.
@@ -94,7 +100,11 @@ def export(
     if state is State.STORE and not options.replace:
         raise refusal(data_dir)
     _refuse_after_cutover(data_dir)
-    with open_source(url, layout) as source:
+    with ExitStack() as stack:
+        seeding = None
+        if options.replace and state is not State.NOTHING and not options.dry_run:
+            seeding = stack.enter_context(Seeding(url, data_dir, layout, options))
+        source = stack.enter_context(open_source(url, layout, seeding.cut() if seeding else None))
         source.drift.raise_if_any()
         counts = source.counts(layout.datamodel)
         _refuse_unkeepable(source, layout)
@@ -107,20 +117,16 @@ def export(
             notes=tuple(str(note) for note in source.drift.notes),
         )
         if not options.dry_run:
-            with building(data_dir, layout, lock_timeout=options.lock_timeout) as built:
+            resolve = seeding.resolve if seeding else None
+            with building(data_dir, layout, lock_timeout=options.lock_timeout, resolve=resolve) as built:
                 keeper = PayloadKeeper(layout, options.files_root, built.path)
-                progress.begin("export", sum(_top_level(layout, counts).values()))
-                written = _write(source, layout, Writing(built.path, keeper, options.jobs, progress))
-                _compare_counts(layout, counts, written)
-                report.files = sum(w.files for w in written)
-                report.payloads, report.payload_bytes = keeper.kept, keeper.size
-                report.payload_problems = sorted(keeper.problems, key=lambda p: (p.model, p.key))
-                report.files_root_missing = keeper.root_missing
-                if migration.has_begun(built.path):
-                    with migration.changing(built.path) as kept:
-                        kept.seeded(f"export: {sum(counts.values())} rows")
+                _fill(source, layout, Writing(built.path, keeper, options.jobs, progress), report)
                 progress.begin("sync", 0)
-                report.kept = built.put_in_place(replace=options.replace)
+                if seeding is not None:
+                    seeding.catch_up(built.path)
+                report.kept = built.put_in_place(
+                    replace=options.replace, last=partial(_finish, report, seeding)
+                )
     report.seconds = time.monotonic() - started
     return report
 
@@ -135,6 +141,17 @@ def _refuse_after_cutover(data_dir: Path) -> None:
         )
 
 
+def _finish(report: ExportReport, seeding: Seeding | None, built: Path) -> None:
+    """What is left to do when nobody can write any more to the store that is to be replaced."""
+    if seeding is not None:
+        seeding.finish(built)
+        report.caught_up = seeding.copied
+        report.payload_problems += seeding.problems
+    if migration.has_begun(built):
+        with migration.changing(built) as kept:
+            kept.seeded(f"export: {sum(report.counts.values())} rows")
+
+
 @dataclass(frozen=True, slots=True)
 class Writing:
     """Where to write, with how many workers, telling whom."""
@@ -143,6 +160,18 @@ class Writing:
     keeper: PayloadKeeper
     jobs: int
     progress: Progress
+
+
+def _fill(source: Source, layout: Layout, writing: Writing, report: ExportReport) -> None:
+    """Write everything that the snapshot has."""
+    keeper = writing.keeper
+    writing.progress.begin("export", sum(_top_level(layout, report.counts).values()))
+    written = _write(source, layout, writing)
+    _compare_counts(layout, report.counts, written)
+    report.files = sum(w.files for w in written)
+    report.payloads, report.payload_bytes = keeper.kept, keeper.size
+    report.payload_problems = sorted(keeper.problems, key=lambda p: (p.model, p.key))
+    report.files_root_missing = keeper.root_missing
 
 
 def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:

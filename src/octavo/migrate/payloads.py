@@ -10,42 +10,17 @@ import hashlib
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 
 from octavo.layout.layout import Layout
 from octavo.layout.reader import payload_path
 from octavo.store import disk
-from octavo.store.beneath import Outside, folder_beneath, open_beneath, parts_of
+from octavo.store.beneath import Outside, folder_beneath, parts_of
+from octavo.store.intake import PayloadProblem, Unreadable, other_size, read_payload, readable
 
 _CHUNK = 1 << 20
 CONFLICT = "another file stands there"
-
-
-@dataclass(frozen=True, slots=True)
-class PayloadProblem:
-    """A row whose payload is not simply there.  The row itself is kept all the same."""
-
-    model: str
-    key: str
-    path: str
-    reason: str
-    kept: bool
-    """whether a payload was kept for the row"""
-
-
-def read_payload(root: Path, path: str) -> Iterator[bytes]:
-    """The bytes of a file below the files root, in pieces.
-
-    Raises Outside for a path that leads elsewhere, OSError as the system does.
-    """
-    descriptor = open_beneath(root, path)
-    try:
-        while piece := os.read(descriptor, _CHUNK):
-            yield piece
-    finally:
-        os.close(descriptor)
 
 
 def digest_of(pieces: Iterator[bytes]) -> tuple[str, int]:
@@ -92,19 +67,18 @@ class PayloadKeeper:
         incoming = self.built / self.layout.payload_folder / f".incoming-{threading.get_ident()}"
         digest, found = hashlib.sha256(), 0
         try:
-            with _reading(read_payload(self.files_root, path)) as pieces:
-                first = next(pieces, b"")
-                descriptor = disk.create(incoming)
-                try:
-                    piece = first
-                    while piece:
-                        digest.update(piece)
-                        found += len(piece)
-                        disk.write_all(descriptor, piece)
-                        piece = next(pieces, b"")
-                finally:
-                    os.close(descriptor)
-        except _Unreadable as error:
+            pieces = readable(self.files_root, path)
+            piece = next(pieces, b"")
+            descriptor = disk.create(incoming)
+            try:
+                while piece:
+                    digest.update(piece)
+                    found += len(piece)
+                    disk.write_all(descriptor, piece)
+                    piece = next(pieces, b"")
+            finally:
+                os.close(descriptor)
+        except Unreadable as error:
             with suppress(FileNotFoundError):
                 incoming.unlink()
             self._note(PayloadProblem(model, key, path, error.reason, kept=False))
@@ -112,8 +86,7 @@ class PayloadKeeper:
         name = digest.hexdigest()
         self._shelve(incoming, name, found)
         if size is not None and size != found:
-            reason = f"is {found} bytes, the row says {size}"
-            self._note(PayloadProblem(model, key, path, reason, kept=True))
+            self._note(other_size(model, key, path, size, found))
         return name
 
     def _shelve(self, incoming: Path, digest: str, size: int) -> None:
@@ -130,30 +103,6 @@ class PayloadKeeper:
     def _note(self, problem: PayloadProblem) -> None:
         with self._lock:
             self.problems.append(problem)
-
-
-class _Unreadable(Exception):
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@contextmanager
-def _reading(pieces: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
-    """Tell what fails in reading the payload from what fails in writing its copy."""
-
-    def guarded() -> Iterator[bytes]:
-        try:
-            yield from pieces
-        except Outside as error:
-            raise _Unreadable(f"is refused: the path {error.reason}") from error
-        except FileNotFoundError as error:
-            raise _Unreadable("is missing") from error
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise _Unreadable(f"cannot be read: {reason}") from error
-
-    yield guarded()
 
 
 def payload_conflict(files_root: Path, path: str, digest: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 
 from octavo.layout.layout import Layout
@@ -35,13 +35,18 @@ class Source:
 
 
 @contextmanager
-def open_source(url: DatabaseUrl, layout: Layout) -> Iterator[Source]:
+def open_source(
+    url: DatabaseUrl, layout: Layout, cut: AbstractContextManager[object] | None = None
+) -> Iterator[Source]:
     """Open a snapshot of the database and compare its structure with the schema.
 
-    Raises DatabaseError if it cannot be read.  Drift is not raised here: see :attr:`Source.drift`.
+    ``cut`` is entered for as long as it takes to open the snapshot.  Raises DatabaseError if it cannot be
+    read.  Drift is not raised here: see :attr:`Source.drift`.
     """
     schemas = layout.datamodel.datasource.schemas or (url.schema,)
-    with read_snapshot(url, schemas=schemas) as snapshot:
+    with ExitStack() as stack:
+        with cut or nullcontext():
+            snapshot = stack.enter_context(read_snapshot(url, schemas=schemas))
         with database_errors(url, "reading the catalog"):
             catalog = introspect(snapshot.connection, schemas)
         yield Source(snapshot, compare(layout.datamodel, catalog))

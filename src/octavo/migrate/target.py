@@ -17,20 +17,28 @@ import secrets
 import shutil
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
+from octavo.backends import divergence, touched
 from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import FileFamily, Layout
 from octavo.store import disk
 from octavo.store.lock import TIMEOUT
+from octavo.store.recovery import Resolve
 from octavo.store.rest import OWN, at_rest
 from octavo.store.system import FOLDER_MODE
 
 _CACHE = "cache"
+_OWN = OWN | {divergence.NAME, touched.NAME}
+"""what of ``cache/`` a store does not get from the one that it replaces"""
+Held: TypeAlias = "Callable[[], AbstractContextManager[None]]"
+"""Holds the store that is to be replaced at rest"""
 
 
 class State(StrEnum):
@@ -85,12 +93,13 @@ def _raise(error: OSError) -> None:
 class Building:
     """A data folder under construction, at ``path``."""
 
-    def __init__(self, target: Path, path: Path, layout: Layout, lock_timeout: float | None) -> None:
-        self.target, self.path, self.layout, self.lock_timeout = target, path, layout, lock_timeout
+    def __init__(self, target: Path, path: Path, layout: Layout, held: Held) -> None:
+        self.target, self.path, self.layout, self._held = target, path, layout, held
 
-    def put_in_place(self, *, replace: bool) -> Path | None:
+    def put_in_place(self, *, replace: bool, last: Callable[[Path], None] | None = None) -> Path | None:
         """Sync what was built and give it its name.  Gives where the store that it replaced is kept now.
 
+        ``last`` may change what was built once more, durably, when nobody can write to that store any more.
         Raises UsageError if a store stands there by now and ``replace`` is not wanted, or if what stands
         there cannot be exchanged; BusyError if an application goes on writing to it, DifferenceError if its
         journal cannot be emptied; DiskError.  Then what stands there is as it was.
@@ -106,9 +115,12 @@ class Building:
                         f"{self.target} has come into being meanwhile", hint="run again"
                     ) from error
                 return None
-            with at_rest(self.target, timeout=self.lock_timeout):
+            with self._held():
                 if not replace and state_of(self.target, self.layout) is State.STORE:
                     raise refusal(self.target)
+                _bring_cache(self.target / _CACHE, self.path / _CACHE, durably=True)
+                if last is not None:
+                    last(self.path)
                 self._exchange()
                 return _settle(self.path, self.target, self.layout)
 
@@ -150,11 +162,18 @@ def refusal(target: Path) -> UsageError:
 
 
 @contextmanager
-def building(target: Path, layout: Layout, *, lock_timeout: float | None = TIMEOUT) -> Iterator[Building]:
+def building(
+    target: Path,
+    layout: Layout,
+    *,
+    lock_timeout: float | None = TIMEOUT,
+    resolve: Resolve | None = None,
+) -> Iterator[Building]:
     """Make a folder beside the target to build in; whatever is left of it at the end is removed.
 
     Leftovers of a builder that was killed are removed too.  ``lock_timeout``: seconds to wait for the write
-    lock of a store that is there, None for ever.  Raises DiskError if nothing can be written there, and what
+    lock of a store that is there, None for ever.  ``resolve`` tells the fate of what is in doubt there.
+    Raises DiskError if nothing can be written there, and what
     :meth:`Building.put_in_place` raises of a store that could not be replaced.
     """
     if target.is_symlink():
@@ -162,13 +181,14 @@ def building(target: Path, layout: Layout, *, lock_timeout: float | None = TIMEO
     with disk_errors("making a folder beside the data folder"):
         made = _make_parents(target)
         _sweep(target, layout)
+    held = partial(at_rest, target, timeout=lock_timeout, resolve=resolve)
     if target.is_dir():
         # What would refuse the exchange is better known before the work than after it.
-        with at_rest(target, timeout=lock_timeout):
+        with held():
             pass
     try:
         with _new_folder(target) as path:
-            built = Building(target, path, layout, lock_timeout)
+            built = Building(target, path, layout, held)
             try:
                 with disk_errors("preparing the export"):
                     for folder in layout.folders:
@@ -239,12 +259,29 @@ def _sweep(target: Path, layout: Layout) -> None:
                     _settle(left, target, layout)
 
 
-def _bring_cache(old: Path, new: Path) -> None:
-    """The baseline and the reports of earlier runs stay with the store."""
+def _bring_cache(old: Path, new: Path, *, durably: bool = False) -> None:
+    """The baseline, the reports of earlier runs and the state of the move stay with the store: as they are
+    at the beginning, and once more, ``durably``, what has changed by the end."""
 
     def own(folder: str, names: list[str]) -> list[str]:
         below = os.path.relpath(folder, old.parent)
-        return [name for name in names if os.path.join(below, name) in OWN]
+        return [name for name in names if os.path.join(below, name) in _OWN]
+
+    def copy(source: str, target: str) -> None:
+        if durably and _is_same(source, target):
+            return
+        shutil.copy2(source, target)
+        if durably:
+            with open(target, "rb") as file:
+                disk.sync_file(file.fileno())
 
     if old.is_dir():
-        shutil.copytree(old, new, dirs_exist_ok=True, symlinks=True, ignore=own)
+        shutil.copytree(old, new, dirs_exist_ok=True, symlinks=True, ignore=own, copy_function=copy)
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether a file is the copy that was made of another, as far as size and time tell."""
+    with suppress(FileNotFoundError):
+        a, b = os.stat(one), os.stat(other)
+        return (a.st_size, a.st_mtime_ns) == (b.st_size, b.st_mtime_ns)
+    return False

@@ -26,7 +26,7 @@ from octavo.migrate.closer import CloseLook, Unread
 from octavo.migrate.copybinary import CopyBinary, frames
 from octavo.migrate.differences import Difference, DifferenceKind, Differences, shown_key
 from octavo.migrate.integrity import Integrity, Violation
-from octavo.migrate.payloads import digest_of, file_digest, read_payload
+from octavo.migrate.payloads import digest_of, file_digest
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.scan import Scan, scanning
 from octavo.migrate.source import Source, open_source
@@ -37,6 +37,7 @@ from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Secret
 from octavo.store import disk
 from octavo.store.beneath import Outside
+from octavo.store.intake import read_payload
 from octavo.store.rest import at_rest
 from octavo.store.shared import commits_in
 

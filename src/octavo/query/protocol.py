@@ -108,5 +108,8 @@ class Backend(Reader, Protocol):
         transaction is kept.  Transactions are not nested: a thread that holds one asks it, not the backend.
         """
 
+    def payload(self, record: Record) -> bytes | None:
+        """The content of the file that a record points at; None if there is none, or it cannot be had."""
+
     def close(self) -> None:
         """Let go of everything.  May be called twice."""

@@ -78,16 +78,19 @@ class Result:
         return [*super().__dir__(), *(name for name, _ in _items(self))]
 
     def __repr__(self) -> str:
-        return f"{model_of(_record(self)).name}({', '.join(f'{n}={t}' for n, t in _texts(self))})"
+        return f"{model_of(record_of(self)).name}({', '.join(f'{n}={t}' for n, t in _texts(self))})"
 
 
-def _record(result: Result) -> Record:
-    found: Record = object.__getattribute__(result, "_0record")
+def record_of(shown: Record | Result) -> Record:
+    """The whole record, of which a result may show a part."""
+    if isinstance(shown, Record):
+        return shown
+    found: Record = object.__getattribute__(shown, "_0record")
     return found
 
 
 def _items(result: Result) -> Iterator[tuple[str, Any]]:
-    record = _record(result)
+    record = record_of(result)
     for name in object.__getattribute__(result, "_0fields"):
         yield name, getattr(record, name)
     yield from object.__getattribute__(result, "_0related").items()
@@ -96,14 +99,14 @@ def _items(result: Result) -> Iterator[tuple[str, Any]]:
 def _compared(result: Result) -> tuple[Any, ...]:
     """What results are equal by: as records, by stored values, which unlike Python's are equal to themselves
     (NaN)."""
-    record = _record(result)
+    record = record_of(result)
     fields = object.__getattribute__(result, "_0fields")
     shown = {name: stored_value(record, model_of(record).scalar(name)) for name in fields}
     return type(record), shown, object.__getattribute__(result, "_0related")
 
 
 def _texts(result: Result) -> Iterator[tuple[str, str]]:
-    secret = {f.name for f in model_of(_record(result)).scalars if f.secret is not None}
+    secret = {f.name for f in model_of(record_of(result)).scalars if f.secret is not None}
     for name, value in _items(result):
         text = repr(value)
         if name in secret and value is not None:

@@ -15,7 +15,7 @@ import re
 import secrets
 import stat
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeAlias
@@ -26,7 +26,7 @@ from octavo.layout.reader import payload_files, payload_path
 from octavo.store.changes import discard
 from octavo.store.system import FileSystem, open_to_read, sync, sync_folder, write_all
 
-Source: TypeAlias = "bytes | Path | BinaryIO"
+Source: TypeAlias = "bytes | Path | BinaryIO | Generator[bytes, None, None]"
 
 _PIECE = 1 << 20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -208,6 +208,8 @@ def _pieces(source: Source) -> Iterator[bytes]:
     elif isinstance(source, Path):
         with open(source, "rb") as file:
             yield from _pieces(file)
+    elif isinstance(source, Generator):
+        yield from source
     else:
         while piece := source.read(_PIECE):
             yield piece

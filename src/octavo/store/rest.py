@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from octavo.errors import DamagedError, DifferenceError, disk_errors
+from octavo.errors import DamagedError, DatabaseError, DifferenceError, disk_errors
 from octavo.store import journal, locations, lock, shared, world
+from octavo.store.recovery import Resolve
 from octavo.store.system import FOLDER_MODE, SYSTEM
 
 OWN = frozenset({lock.NAME, shared.NAME, locations.FOLDER, world.TORN})
@@ -20,11 +21,14 @@ OWN = frozenset({lock.NAME, shared.NAME, locations.FOLDER, world.TORN})
 
 
 @contextmanager
-def at_rest(root: Path, *, timeout: float | None = lock.TIMEOUT) -> Iterator[None]:
+def at_rest(
+    root: Path, *, timeout: float | None = lock.TIMEOUT, resolve: Resolve | None = None
+) -> Iterator[None]:
     """Hold the write lock of the store in a folder, its journal empty, for the length of a block.
 
     Whoever wants to write waits meanwhile.  If the block puts another folder in the place of this one, they
-    are told then, and whatever was committed until now is in the folder that was there.
+    are told then, and whatever was committed until now is in the folder that was there.  ``resolve`` tells
+    the fate of a prepared change from its note; without it there must be none.
 
     Raises BusyError, with the holder, if the lock is not to be had within ``timeout`` seconds (None: for
     ever); DifferenceError if the journal holds what cannot be brought into the files; DiskError.
@@ -38,11 +42,11 @@ def at_rest(root: Path, *, timeout: float | None = lock.TIMEOUT) -> Iterator[Non
         with disk_errors("taking the write lock"), _page(os.fspath(root)) as state:
             if state is not None:
                 state.sign()
-        _empty_journal(os.fspath(root))
+        _empty_journal(os.fspath(root), resolve)
         yield
 
 
-def _empty_journal(root: str) -> None:
+def _empty_journal(root: str, resolve: Resolve | None) -> None:
     """Bring what the journal holds into the files.  The write lock is held."""
     folder = os.path.join(root, journal.FOLDER)
     if not _listed(folder):
@@ -60,9 +64,9 @@ def _empty_journal(root: str) -> None:
             else:
                 # Whoever opens the store recovers what else there is; it is not told that this was done.
                 found.catch_up(None)
-                found.replay(None)
+                found.replay(resolve)
                 found.checkpoint()
-    except DamagedError as error:
+    except (DamagedError, DatabaseError) as error:
         raise _not_at_rest(root, str(error)) from error
     if left := _listed(folder):
         raise _not_at_rest(root, f"what is {journal.FOLDER}/{left[0]}?")

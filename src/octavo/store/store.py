@@ -29,10 +29,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
 
 from octavo.errors import (
     BusyError,
-    ConflictError,
     DamagedError,
     DiskError,
     OctavoError,
+    ReplacedError,
     UsageError,
     disk_errors,
 )
@@ -446,7 +446,8 @@ class Store:
             if not self._committer.is_broken:
                 self._committer.flush()
                 if self._journal.end:
-                    with suppress(BusyError):
+                    # Whoever has put another store in the place of this one has emptied its journal.
+                    with suppress(BusyError, ReplacedError):
                         self.checkpoint()
         finally:
             self._closed = True
@@ -529,8 +530,8 @@ def _reading() -> Iterator[None]:
         raise unlocked() from None
 
 
-def _replaced() -> ConflictError:
-    return ConflictError("the data folder was replaced by another one; close the store and open it again")
+def _replaced() -> ReplacedError:
+    return ReplacedError("the data folder was replaced by another one; close the store and open it again")
 
 
 def _is_there(path: str, inode: int) -> bool:

@@ -12,6 +12,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, overload
 
+from octavo.layout.record import BareRecord
 from octavo.layout.special import Null
 
 Change = TypeVar("Change")
@@ -421,6 +422,9 @@ class Connection(Generic[Tx]):
 
     def tx(self, *, max_wait: float = ..., timeout: float = ...) -> AbstractContextManager[Tx]:
         """A transaction: what is done with the client that this gives happens whole or not at all."""
+
+    def payload(self, record: BareRecord) -> bytes | None:
+        """The content of the file that a record points at; None if there is none."""
 
     def close(self) -> None:
         """Let go of the data.  May be called twice."""
