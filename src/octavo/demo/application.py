@@ -118,6 +118,9 @@ def main(ledger: str, seed: str) -> int:
             if isinstance(error, DatabaseError) and error.sqlstate != FENCED_STATE:
                 raise
             return SENT_AWAY
+        finally:
+            # One that comes while the interpreter ends would be its death.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
     return 0
 
 

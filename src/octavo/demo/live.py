@@ -1,4 +1,4 @@
-"""The move of an application that goes on writing: there, and back again, and nothing it was told is lost.
+"""The move of an application that goes on writing: there and back again, and nothing acknowledged is lost.
 
 The application is real processes (:mod:`octavo.demo.application`), started with a flag as one would be, which
 note every write that was acknowledged.  At the end PostgreSQL is asked for each of them.
@@ -66,11 +66,10 @@ class Application:
         self._folder, self._url, self._data = folder, url, data
         self._running: list[subprocess.Popen[bytes]] = []
         self.ledgers = [folder / f"acknowledged-{number}.jsonl" for number in range(1, WRITERS + 1)]
-        self.backend = DataBackend.PRISMA
+        self.log = folder / "application.log"
 
     def start(self, backend: DataBackend) -> None:
         """Let them write, until :meth:`stop`."""
-        self.backend = backend
         environment = {
             **os.environ,
             "DATA_BACKEND": backend,
@@ -79,15 +78,16 @@ class Application:
             "DUAL_SAMPLE": "0.05",
         }
         program = [sys.executable, "-m", "octavo.demo.application"]
-        self._running = [
-            subprocess.Popen([*program, str(ledger), str(number)], env=environment)
-            for number, ledger in enumerate(self.ledgers, 1)
-        ]
+        with open(self.log, "ab") as log:
+            self._running = [
+                subprocess.Popen([*program, str(ledger), str(number)], env=environment, stderr=log)
+                for number, ledger in enumerate(self.ledgers, 1)
+            ]
         # They are writing when this is over, not still importing.
         before, end = self.written(), time.monotonic() + _PATIENCE
         while any(now == old for now, old in zip(self.written(), before, strict=True)):
             if time.monotonic() > end or any(p.poll() not in (None, 0) for p in self._running):
-                raise DifferenceError("the demo's application does not write")
+                raise DifferenceError("the application does not write", hint=f"see {self.log}")
             time.sleep(0.02)
 
     def stop(self) -> bool:
@@ -98,8 +98,15 @@ class Application:
         codes = {process.wait(_PATIENCE) for process in self._running}
         self._running = []
         if codes - {0, SENT_AWAY}:
-            raise DifferenceError(f"the demo's application failed (exit code {max(codes)})")
+            raise DifferenceError(f"the application failed (exit codes {codes})", hint=f"see {self.log}")
         return SENT_AWAY in codes
+
+    def kill(self) -> None:
+        """End them as ``kill -9`` does, in the middle of whatever they do."""
+        for process in self._running:
+            process.kill()
+            process.wait(_PATIENCE)
+        self._running = []
 
     def written(self) -> list[int]:
         """How many writes of each were acknowledged."""
@@ -155,6 +162,10 @@ class _Live:
             saved = back_up(self.data, self.layout, None, schema_of(None))
             told(f"{len(saved.manifest.files):,} files, while it writes")
         self._cut_over()
+        self._start(DataBackend.JSON)
+        with self.step("kill -9", "killing the application") as told:
+            self.application.kill()
+            told("every process of the application, in the middle of its writes")
         self._start(DataBackend.JSON)
         self._roll_back()
         self._start(DataBackend.DUAL)
