@@ -109,6 +109,8 @@ def _show_move(found: Status) -> None:
     typer.echo(f"backend      {found.backend.value}")
     since = f", since {move.since}" if move.since else ""
     typer.echo(f"of record    {move.backend.value}{since}")
+    if refusal := move.refusal(found.backend):
+        typer.echo(f"             {refusal.message}")
     if move.transitions:
         last = move.transitions[-1]
         typer.echo(f"last step    {last.time}, {console.plain(last.who)}: {console.plain(last.why)}")
