@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,20 @@ import pytest
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
 
 _numbers = itertools.count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--part 3/40``: of the tests that would run, every fortieth, the third of its kind."""
+    parser.addoption("--part", metavar="K/N", help="run one of N parts of the tests, the Kth (from 0)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the other parts.  A test is always in the same one, wherever else tests come and go."""
+    if part := config.getoption("--part"):
+        chosen, parts = map(int, part.split("/"))
+        mine = [item for item in items if zlib.crc32(item.nodeid.encode()) % parts == chosen % parts]
+        config.hook.pytest_deselected(items=[item for item in items if item not in set(mine)])
+        items[:] = mine
 
 
 @pytest.fixture(scope="session")
