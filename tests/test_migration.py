@@ -157,6 +157,17 @@ def test_who_may_write(
         db.close()
 
 
+def test_who_opens_what_is_not_of_record_is_told_at_once(
+    exported_empty: Path, schema_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    _state(exported_empty, backend=DataBackend.JSON, since="2026")
+    connect(backend="json", data_dir=exported_empty).close()
+    assert not caplog.records
+    connect(backend="prisma", database_url=schema_database, data_dir=exported_empty).close()
+    [record] = caplog.records
+    assert "the files are the backend of record" in record.getMessage()
+
+
 def test_a_state_that_cannot_be_understood_lets_nobody_write(exported_empty: Path) -> None:
     file = exported_empty / migration.NAME
     file.parent.mkdir()

@@ -23,6 +23,7 @@ from octavo.backend import DataBackend, get_data_backend
 from octavo.backend import data_dir as named_data_dir
 from octavo.backend import files_root as named_files_root
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation
+from octavo.migration import Guard
 from octavo.query.arguments import At
 from octavo.query.defaults import Defaults
 from octavo.query.execute import Execution, Shown
@@ -474,7 +475,10 @@ def connect(
         files_root=Path(files_root) if files_root else named_files_root(),
         layout=None if layout is None else Path(layout),
     )
-    return Client(open_backend(get_data_backend(environ), vocabulary, settings), vocabulary)
+    kind = get_data_backend(environ)
+    opened = open_backend(kind, vocabulary, settings)
+    Guard(settings.data_dir, kind).warn()
+    return Client(opened, vocabulary)
 
 
 def open_backend(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) -> Backend:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import getpass
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ from pathlib import Path
 import msgspec
 
 from octavo.backend import DataBackend
-from octavo.errors import DamagedError, DiskError, UsageError, disk_errors
+from octavo.errors import DamagedError, DiskError, OctavoError, UsageError, disk_errors
 from octavo.store import disk
+
+_log = logging.getLogger(__name__)
 
 NAME = "cache/migration/state.json"
 _VERSION = 1
@@ -199,6 +202,13 @@ class Guard:
         self._path = os.path.join(self._root, NAME)
         self._seen: tuple[int, ...] = ()
         self._refusal: UsageError | None = None
+
+    def warn(self) -> None:
+        """Tell the log (``octavo.migration``) if he must not write: what he reads may be out of date."""
+        try:
+            self.check()
+        except OctavoError as error:
+            _log.warning("%s; %s", error, error.hint or "nothing can be written")
 
     def check(self) -> None:
         """Raise UsageError if he must not.  Called under the write lock, it holds until that is given back.
