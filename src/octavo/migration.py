@@ -7,11 +7,8 @@ from, and making folders or files in it begins none.
 
 from __future__ import annotations
 
-import fcntl
-import getpass
 import logging
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -22,7 +19,6 @@ import msgspec
 
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, DiskError, OctavoError, UsageError, disk_errors
-from octavo.store import disk
 
 _log = logging.getLogger(__name__)
 
@@ -247,6 +243,11 @@ def changing(data_dir: Path | str) -> Iterator[Migration]:
     The data folder is made if it is not there.  If the block raises, nothing is written.  Raises as
     :func:`read`, DiskError.
     """
+    # Whoever only opens the data need not load these.
+    import fcntl
+
+    from octavo.store import disk
+
     root = Path(data_dir)
     with disk_errors("changing the state of the move"):
         disk.make_folder(root)
@@ -272,6 +273,9 @@ def now() -> str:
 
 
 def _who() -> str:
+    import getpass
+    import socket
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
