@@ -21,8 +21,9 @@ from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageError
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.cleanup import cleanup
-from octavo.migrate.cutover import CutoverOptions, MoveReport, Sides, cutover
+from octavo.migrate.cutover import CutoverOptions, cutover
 from octavo.migrate.export import ExportOptions, export
+from octavo.migrate.move import MoveReport, Sides
 from octavo.migrate.rollback import RollbackOptions, rollback
 from octavo.migrate.steps import Step
 from octavo.migrate.verify import VerifyOptions, verify
@@ -61,11 +62,11 @@ class Move:
 
     def cutover(self, **options: Any) -> MoveReport:
         given = {"pepper": DEMO_PEPPER, "jobs": 1, **options}
-        return cutover(self.sides, CutoverOptions(self.files_root, **given))
+        return cutover(self.sides, CutoverOptions(files_root=self.files_root, **given))
 
     def rollback(self, **options: Any) -> MoveReport:
         given = {"pepper": DEMO_PEPPER, "jobs": 1, **options}
-        return rollback(self.sides, RollbackOptions(self.files_root, **given))
+        return rollback(self.sides, RollbackOptions(files_root=self.files_root, **given))
 
     @property
     def state(self) -> migration.Migration:
@@ -345,7 +346,8 @@ import os, signal, sys
 from pathlib import Path
 from octavo.client import Settings
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.cutover import CutoverOptions, Sides, cutover
+from octavo.migrate.cutover import CutoverOptions, cutover
+from octavo.migrate.move import Sides
 from octavo.migrate.rollback import RollbackOptions, rollback
 from octavo.query.vocabulary import Vocabulary
 
@@ -358,7 +360,7 @@ def tell(step):
     if step.name == at:
         os.kill(os.getpid(), signal.SIGKILL)
 
-run(sides, options(Path(files), pepper, 1), tell=tell)
+run(sides, options(files_root=Path(files), pepper=pepper, jobs=1), tell=tell)
 """
 
 
@@ -404,7 +406,9 @@ def test_what_interrupts_a_cutover_leaves_postgresql_open(ready: Move) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cutover(ready.sides, CutoverOptions(ready.files_root, DEMO_PEPPER, 1), tell=tell)
+        cutover(
+            ready.sides, CutoverOptions(files_root=ready.files_root, pepper=DEMO_PEPPER, jobs=1), tell=tell
+        )
     assert not ready.is_fenced
 
 
@@ -437,6 +441,6 @@ def test_cleanup_before_a_cutover_is_refused(ready: Move) -> None:
 def test_a_database_that_is_gone_does_not_hinder_the_files(over: Move) -> None:
     nowhere = Settings(database_url="postgresql://u@127.0.0.1:1/x", data_dir=over.data, layout=None)
     with pytest.raises(DatabaseError):
-        rollback(Sides(Vocabulary(DATAMODEL), nowhere), RollbackOptions(over.files_root))
+        rollback(Sides(Vocabulary(DATAMODEL), nowhere), RollbackOptions(files_root=over.files_root))
     with over.client("json") as db:
         assert db.user.count()

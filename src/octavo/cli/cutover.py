@@ -24,7 +24,7 @@ from octavo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from octavo.migrate.cutover import MoveReport, Sides
+    from octavo.migrate.move import MoveReport, Sides
 
 PatienceOption = Annotated[
     float, typer.Option("--patience", min=0, help="Seconds to wait for those who are writing.")
@@ -58,7 +58,14 @@ def cutover(
     from octavo.migrate.cutover import cutover as run
 
     sides = _sides(database_url, data_dir, schema, layout)
-    options = CutoverOptions(files_root, pepper_from_env(), jobs, waive or (), dry_run, patience)
+    options = CutoverOptions(
+        files_root=files_root,
+        pepper=pepper_from_env(),
+        jobs=jobs,
+        waive=waive or (),
+        dry_run=dry_run,
+        patience=patience,
+    )
     with console.progress(quiet=quiet or as_json) as progress:
         report = run(sides, options, progress=progress, tell=console.told(quiet=quiet or as_json))
     if as_json:
@@ -103,7 +110,14 @@ def rollback(
     from octavo.migrate.rollback import rollback as run
 
     sides = _sides(database_url, data_dir, schema, layout)
-    options = RollbackOptions(files_root, pepper_from_env(), jobs, dry_run, overwrite, patience)
+    options = RollbackOptions(
+        files_root=files_root,
+        pepper=pepper_from_env(),
+        jobs=jobs,
+        overwrite=overwrite,
+        dry_run=dry_run,
+        patience=patience,
+    )
     with console.progress(quiet=quiet or as_json) as progress:
         report = run(sides, options, progress=progress, tell=console.told(quiet=quiet or as_json))
     if as_json:
@@ -154,7 +168,7 @@ def _sides(
     url_needed: bool = True,
 ) -> Sides:
     from octavo.client import Settings
-    from octavo.migrate.cutover import Sides
+    from octavo.migrate.move import Sides
     from octavo.query.vocabulary import Vocabulary
 
     if url_needed:

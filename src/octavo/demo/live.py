@@ -24,9 +24,10 @@ from octavo.demo.application import SENT_AWAY, lost
 from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.errors import DifferenceError, OctavoError
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.cutover import CutoverOptions, MoveReport, Sides, cutover
+from octavo.migrate.cutover import CutoverOptions, cutover
 from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
+from octavo.migrate.move import MoveReport, Sides
 from octavo.migrate.progress import Progress
 from octavo.migrate.rollback import RollbackOptions, rollback
 from octavo.migrate.scaffold import scaffold
@@ -209,7 +210,9 @@ class _Live:
 
     def _cut_over(self) -> None:
         with self.step("cutover", "cutting over") as told:
-            done = cutover(self.sides, CutoverOptions(self.files, DEMO_PEPPER), progress=self.progress)
+            done = cutover(
+                self.sides, CutoverOptions(files_root=self.files, pepper=DEMO_PEPPER), progress=self.progress
+            )
             _require(done)
             told(f"{len(done.gates)} gates open, frozen, verified: the files are of record")
         with self.step("told", "waiting for the application") as told:
@@ -219,7 +222,9 @@ class _Live:
 
     def _roll_back(self) -> None:
         with self.step("rollback", "rolling back") as told:
-            done = rollback(self.sides, RollbackOptions(self.files, DEMO_PEPPER), progress=self.progress)
+            done = rollback(
+                self.sides, RollbackOptions(files_root=self.files, pepper=DEMO_PEPPER), progress=self.progress
+            )
             _require(done)
             rows = sum(sum(counts.values()) for counts in done.changes.values())
             told(f"{rows:,} rows carried back, verified: PostgreSQL is of record")

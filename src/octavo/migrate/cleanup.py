@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from octavo import migration
 from octavo.errors import OctavoError, UsageError
-from octavo.migrate.cutover import MoveReport, Sides, end_following
+from octavo.migrate.cutover import end_following
+from octavo.migrate.move import MoveReport, Sides
 from octavo.migrate.steps import Tell, untold
 from octavo.migration import Phase
 from octavo.postgres import fence

@@ -9,38 +9,31 @@ out until then.  Interrupted anywhere, it can simply be done again.
 from __future__ import annotations
 
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 
 from octavo import migration
 from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, UsageError, disk_errors
 from octavo.layout.reader import Reader
 from octavo.migrate.carry import carrying
-from octavo.migrate.cutover import MoveReport, Sides
 from octavo.migrate.loading import Loading, whole_contents
+from octavo.migrate.move import Move, MoveOptions, MoveReport, Sides
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.putting_back import PutBack
 from octavo.migrate.source import open_source
 from octavo.migrate.steps import Tell, untold
-from octavo.migrate.verify import VerifyOptions, verify
 from octavo.migration import Phase
 from octavo.postgres import fence
 from octavo.postgres.connection import connect
 from octavo.store.rest import at_rest
 
 
-@dataclass(frozen=True, slots=True)
-class RollbackOptions:
-    """How to go back: ``overwrite`` what was written to PostgreSQL although the files were of record;
-    ``patience``: seconds to wait for those who are writing."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RollbackOptions(MoveOptions):
+    """How to go back: ``overwrite`` gives up what was written to PostgreSQL although the files were of
+    record."""
 
-    files_root: Path
-    pepper: str | None = field(default=None, repr=False)
-    jobs: int = 2
-    dry_run: bool = False
     overwrite: bool = False
-    patience: float = 30.0
 
 
 class _Undone(Exception):
@@ -83,7 +76,7 @@ def rollback(
         return report
     with at_rest(sides.data_dir, timeout=options.patience):
         run.carry(keep=True)
-        run.verify()
+        run.verify("the files are still the backend of record")
         run.switch()
         run.open()
     report.done = True
@@ -91,13 +84,8 @@ def rollback(
     return report
 
 
-class _Rollback:
-    def __init__(
-        self, sides: Sides, options: RollbackOptions, report: MoveReport, progress: Progress, tell: Tell
-    ) -> None:
-        self.sides, self.options, self.report = sides, options, report
-        self.progress, self.tell = progress, tell
-        self.url, self.layout = sides.url, sides.layout
+class _Rollback(Move):
+    options: RollbackOptions
 
     def require_closed(self) -> None:
         """Raise DifferenceError if somebody may have written to PostgreSQL since the cutover."""
@@ -118,7 +106,7 @@ class _Rollback:
     def carry(self, *, keep: bool) -> None:
         """Make the database what the files are; without ``keep``, only try it."""
         data_dir, options = self.sides.data_dir, self.options
-        with self.report.step("carry back", self.tell) as told:
+        with self.step("carry back") as told:
             there = whole_contents(self.layout, data_dir)
             reader = Reader(self.layout, data_dir)
             payloads = PutBack(reader, there, options.files_root)
@@ -146,22 +134,8 @@ class _Rollback:
             text = ", ".join(f"{n:,} {what}" for n, what in zip(totals, _CHANGES, strict=True))
             told(text if keep else f"{text}: tried, and taken back")
 
-    def verify(self) -> None:
-        with self.report.step("verify", self.tell) as told:
-            options = VerifyOptions(self.options.files_root, self.options.pepper, self.options.jobs)
-            found = verify(self.url, self.sides.data_dir, self.layout, options, self.progress)
-            self.report.verified = found
-            if not found.equal:
-                raise DifferenceError(
-                    f"after the rows were brought back, verify found {found.total:,} differences and "
-                    f"{len(found.violations):,} broken rules: the files are still the backend of record",
-                    hint=f"they are named in {found.report}",
-                )
-            records = sum(count["database"] for count in found.counts.values())
-            told(f"{records:,} records, every field, both ways: equal")
-
     def switch(self) -> None:
-        with self.report.step("switch", self.tell) as told:
+        with self.step("switch") as told:
             with migration.changing(self.sides.data_dir) as state:
                 state.rolled_back = True
                 state.go(Phase.DUAL_WRITE, "rollback", backend=DataBackend.PRISMA)
@@ -169,7 +143,7 @@ class _Rollback:
 
     def open(self) -> None:
         """Let PostgreSQL take writes."""
-        with self.report.step("open", self.tell) as told:
+        with self.step("open") as told:
             was_closed = fence.take_down(self.url, self.layout.datamodel, patience=self.options.patience)
             told("PostgreSQL takes writes again" if was_closed else "PostgreSQL takes writes")
 

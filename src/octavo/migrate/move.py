@@ -1,0 +1,143 @@
+"""What a cutover and a rollback have in common: the two sides, how to go about it, and what to report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from octavo import migration
+from octavo.errors import DifferenceError, UsageError
+from octavo.layout.layout import Layout, layout_for
+from octavo.migrate.progress import SILENT, Progress
+from octavo.migrate.steps import Step, Tell, timed, untold
+from octavo.migrate.verify import VerifyOptions, VerifyReport, verify
+from octavo.postgres.url import DatabaseUrl
+from octavo.store import disk
+
+if TYPE_CHECKING:
+    from octavo.client import Settings
+    from octavo.migrate.gates import Gate
+    from octavo.query.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveOptions:
+    """How to go about it: payloads lie below ``files_root``; with a ``pepper`` secrets are opened; ``jobs``
+    processes read the files; for those who are writing, ``patience`` seconds are waited."""
+
+    files_root: Path
+    pepper: str | None = field(default=None, repr=False)
+    jobs: int = 2
+    dry_run: bool = False
+    patience: float = 30.0
+
+
+@dataclass
+class MoveReport:
+    """What a cutover or a rollback found and did."""
+
+    data_dir: Path
+    gates: list[Gate] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    dry_run: bool = False
+    done: bool = False
+    """whether the backend of record is now the one that was wanted"""
+    verified: VerifyReport | None = None
+    changes: dict[str, dict[str, int]] = field(default_factory=dict)
+    """by model, the rows that PostgreSQL was given, changed in and rid of; of a rollback"""
+    notes: list[str] = field(default_factory=list)
+    report: Path | None = None
+
+    @property
+    def closed(self) -> list[Gate]:
+        """The gates that stand in the way."""
+        return [gate for gate in self.gates if not gate.passed]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The machine's answer."""
+        return {
+            "done": self.done,
+            "dryRun": self.dry_run,
+            "dataDir": str(self.data_dir),
+            "gates": [gate.to_dict() for gate in self.gates],
+            "waived": [gate.name for gate in self.gates if gate.waived],
+            "steps": [step.to_dict() for step in self.steps],
+            "verified": self.verified and self.verified.to_dict(),
+            "changes": self.changes,
+            "notes": self.notes,
+            "report": str(self.report) if self.report else None,
+        }
+
+    def step(self, name: str, tell: Tell) -> AbstractContextManager[Callable[[str], None]]:
+        """Time a step; what it is told becomes its outcome."""
+        return timed(self.steps, name, tell)
+
+    def save(self, kind: str) -> None:
+        """Write it down below ``cache/migration/``.  Raises DiskError."""
+        stamp = migration.now().replace(":", "")
+        self.report = self.data_dir / "cache" / "migration" / f"{kind}-{stamp}.json"
+        text = msgspec.json.format(msgspec.json.encode(self.to_dict()), indent=2)
+        disk.write_file(self.report, text + b"\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What is moved: the schema, the database and the data folder."""
+
+    vocabulary: Vocabulary
+    settings: Settings
+
+    @property
+    def layout(self) -> Layout:
+        return layout_for(self.vocabulary.datamodel, self.settings.layout)
+
+    @property
+    def url(self) -> DatabaseUrl:
+        """Raises UsageError if no database is named."""
+        if not self.settings.database_url:
+            raise UsageError("no database is named: DATABASE_URL is not set")
+        return DatabaseUrl.parse(self.settings.database_url)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.settings.data_dir
+
+
+class Move:
+    """A cutover or a rollback while it is done."""
+
+    def __init__(
+        self,
+        sides: Sides,
+        options: MoveOptions,
+        report: MoveReport,
+        progress: Progress = SILENT,
+        tell: Tell = untold,
+    ) -> None:
+        self.sides, self.options, self.report = sides, options, report
+        self.progress, self.tell = progress, tell
+        self.url, self.layout = sides.url, sides.layout
+
+    def step(self, name: str) -> AbstractContextManager[Callable[[str], None]]:
+        """Time a step; what it is told becomes its outcome."""
+        return self.report.step(name, self.tell)
+
+    def verify(self, consequence: str) -> None:
+        """Compare every field.  Raises DifferenceError, which tells the ``consequence``, if they differ."""
+        with self.step("verify") as told:
+            options = VerifyOptions(self.options.files_root, self.options.pepper, self.options.jobs)
+            found = verify(self.url, self.sides.data_dir, self.layout, options, self.progress)
+            self.report.verified = found
+            if not found.equal:
+                raise DifferenceError(
+                    f"with nobody writing, verify found {found.total:,} differences and "
+                    f"{len(found.violations):,} broken rules: {consequence}",
+                    hint=f"they are named in {found.report}",
+                )
+            records = sum(count["database"] for count in found.counts.values())
+            told(f"{records:,} records, every field, both ways: equal")
