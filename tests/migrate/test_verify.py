@@ -843,12 +843,12 @@ def test_a_folder_that_cannot_be_written_is_verified(check: Check, monkeypatch: 
     assert any("full report" in note for note in report.left_out)
 
 
-def test_nothing_is_left_in_the_cache_but_the_report(check: Check) -> None:
+def test_nothing_is_left_in_the_cache_but_the_report_and_the_state(check: Check) -> None:
     edit_json(check.data / "tags/tags.json", lambda d: d["tags"][0].update(name="x"))
     before = set(os.listdir(check.data / "cache"))
     report = check.report()
     assert report.report is not None
-    assert set(os.listdir(check.data / "cache")) - before == {report.report.name}
+    assert set(os.listdir(check.data / "cache")) - before == {report.report.name, "migration"}
 
 
 def test_several_processes_find_the_same(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,7 +100,7 @@ def rollback(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Back to PostgreSQL, with everything that was written to the files since the cutover.
+    """Back to PostgreSQL, with everything written since.
 
     Its tables become what the files are, in one transaction; payloads go back to the files root; everything
     is verified. Can be interrupted anywhere, and run again.
@@ -141,7 +141,7 @@ def cleanup(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """End the move after a cutover: give up the way back to PostgreSQL.
+    """End the move: give up the way back.
 
     What Octavo has made in the database is removed, if it is still there; its tables and rows stay as they
     are.
