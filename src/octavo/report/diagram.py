@@ -1,0 +1,254 @@
+"""The entity-relationship diagram: a box for each table, a line for each foreign key, in its action's colour."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from octavo.report.boxes import HEAD, LABEL, PADDING, ROW, Box, boxes, sentence
+from octavo.report.layers import Link
+from octavo.report.markup import Element, el, number
+from octavo.report.routes import Geometry, Placed, Point, arrange
+from octavo.schema.datamodel import Action, Datamodel, Relation, RelationKind
+
+_ROUND = 6
+_FOOT = 10
+"""length of the signs at a line's ends"""
+
+MEANINGS = {
+    Action.CASCADE: "is deleted with it",
+    Action.SET_NULL: "stays, and points at nothing",
+    Action.SET_DEFAULT: "stays, and points at the default",
+    Action.RESTRICT: "keeps it from being deleted",
+    Action.NO_ACTION: "keeps it from being deleted, at the end of the statement",
+}
+"""what becomes of a record when the one that it points at is deleted"""
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """A schema's boxes and foreign keys, placed."""
+
+    datamodel: Datamodel
+    boxes: tuple[Box, ...]
+    keys: tuple[Relation, ...]
+    geometry: Geometry
+
+
+def diagram(datamodel: Datamodel) -> Diagram:
+    """Place a schema's tables."""
+    made = boxes(datamodel)
+    place = {box.name: n for n, box in enumerate(made)}
+    keys, links = [], []
+    for child in datamodel.tables:
+        for key, port in zip(datamodel.parents(child.name), made[place[child.name]].ports, strict=True):
+            if key.parent in place:
+                keys.append(key)
+                meaning = (key.on_delete, key.required)
+                links.append(Link(place[child.name], place[key.parent], port, meaning))
+    geometry = arrange([(box.width, box.height) for box in made], links)
+    return Diagram(datamodel, tuple(made), tuple(keys), geometry)
+
+
+def drawn(made: Diagram, groups: Mapping[str, int]) -> Element:
+    """The diagram as an SVG; ``groups`` gives models their colours, by number."""
+    g = made.geometry
+    near = _neighbours(made)
+    return el(
+        "svg",
+        el("title", "Entity-relationship diagram", id="er-title"),
+        el("desc", _described(made), id="er-desc"),
+        el("g", *_lines(made), class_="lines"),
+        el(
+            "g",
+            *(
+                _box(box, placed, f"g{groups.get(box.name, 'x')} m{n} {near[n]}")
+                for n, (box, placed) in enumerate(zip(made.boxes, g.boxes, strict=True))
+            ),
+        ),
+        xmlns="http://www.w3.org/2000/svg",
+        class_="er",
+        role="img",
+        aria_labelledby="er-title er-desc",
+        viewBox=f"0 0 {g.width} {g.height}",
+        width=g.width,
+        height=g.height,
+    )
+
+
+def highlighting(made: Diagram) -> str:
+    """The style rule by which a box that is pointed at shows its own lines alone."""
+    if not made.keys:
+        return ""
+    chosen = (f".er:has(.m{n}:hover) :is(.key,.end,.box):not(.t{n})" for n in range(len(made.boxes)))
+    return f"@media (hover: hover) {{ {', '.join(chosen)} {{ opacity: 0.15 }} }}\n"
+
+
+def legend(made: Diagram) -> Element:
+    """What the lines and the signs at their ends mean: as far as they occur."""
+    used = {key.on_delete for key in made.keys}
+    actions = [
+        el(
+            "li",
+            _sample(el("path", d="M2 8 H46", class_="line"), action),
+            el("span", el("b", str(action)), f": {meaning}"),
+        )
+        for action, meaning in MEANINGS.items()
+        if action in used
+    ]
+    ends = {
+        "exactly one": _one(Point(34, 8), -1, required=True),
+        "none or one": _one(Point(34, 8), -1, required=False),
+        "any number": _many(Point(34, 8), -1),
+    }
+    signs = [
+        el("li", _sample(el("g", el("path", d="M2 8 H34", class_="line"), *marks), None), el("span", text))
+        for text, marks in ends.items()
+    ]
+    return el(
+        "div",
+        el("p", "When a record is deleted, one that points at it …"),
+        el("ul", *actions),
+        el("p", "Records at this end of a line:"),
+        el("ul", *signs),
+        class_="legend",
+    )
+
+
+def _sample(drawing: Element, action: Action | None) -> Element:
+    kind = "plain" if action is None else action.lower()
+    return el(
+        "svg", el("g", drawing, class_=kind), viewBox="0 0 48 16", width=48, height=16, aria_hidden="true"
+    )
+
+
+def _described(made: Diagram) -> str:
+    return (
+        f"{len(made.boxes)} tables and {len(made.keys)} foreign keys; "
+        "each line leads from a foreign key, on its left end the table that it points at. "
+        "The same is listed below the diagram."
+    )
+
+
+def _neighbours(made: Diagram) -> list[str]:
+    """Of each box, the classes that say whose boxes it is to be seen with: its own and its neighbours'."""
+    place = {box.name: n for n, box in enumerate(made.boxes)}
+    near: dict[int, set[int]] = defaultdict(set)
+    for key in made.keys:
+        near[place[key.child]].add(place[key.parent])
+        near[place[key.parent]].add(place[key.child])
+    return [" ".join(f"t{other}" for other in sorted({n, *near[n]})) for n in range(len(made.boxes))]
+
+
+def _box(box: Box, placed: Placed, classes: str) -> Element:
+    x, y, width, height = placed
+    rows = [
+        el(
+            "g",
+            el("title", row.title),
+            el("rect", x=x + 1, y=top, width=width - 2, height=ROW, class_="row"),
+            el("text", row.kind.value, x=x + PADDING, y=top + 13, class_="label"),
+            el(
+                "text",
+                row.text,
+                x=x + (LABEL if row.kind.value else PADDING),
+                y=top + 13,
+                class_="field" if row.kind.value else "rest",
+            ),
+        )
+        for row, top in zip(box.rows, range(y + HEAD, y + height, ROW), strict=False)
+    ]
+    head = f"M{x} {y + HEAD} V{y + 4} q0 -4 4 -4 H{x + width - 4} q4 0 4 4 V{y + HEAD} z"
+    return el(
+        "g",
+        el("title", box.title),
+        el("rect", x=x, y=y, width=width, height=height, rx=4, class_="body"),
+        el("path", d=head, class_="head"),
+        el("text", box.shown, x=x + PADDING, y=y + 16, class_="name"),
+        *rows,
+        class_=f"box {classes}",
+    )
+
+
+def _lines(made: Diagram) -> Iterator[Element]:
+    place = {box.name: n for n, box in enumerate(made.boxes)}
+    for bundle in made.geometry.bundles:
+        keys = [made.keys[n] for n in bundle.links]
+        routes = [made.geometry.routes[n] for n in bundle.links]
+        touched = " ".join(f"t{n}" for n in sorted({place[k.child] for k in keys} | {bundle.parent}))
+        start = routes[0][0]
+        outward = -1 if bundle.backward else 1
+        yield el(
+            "g",
+            el("title", _together(keys)),
+            *(el("path", d=_path(route), class_="hit") for route in routes),
+            *(_key(key, route, place) for key, route in zip(keys, routes, strict=True)),
+            el("g", *_one(start, outward, required=keys[0].required), class_=f"end {touched}"),
+            class_=keys[0].on_delete.lower(),
+        )
+
+
+def _together(keys: Sequence[Relation]) -> str:
+    if len(keys) == 1:
+        return sentence(keys[0])
+    children = ", ".join(dict.fromkeys(key.child for key in keys))
+    return f"{children} → {keys[0].parent}; on delete: {keys[0].on_delete}"
+
+
+def _key(key: Relation, route: tuple[Point, ...], place: Mapping[str, int]) -> Element:
+    end, before = route[-1], route[-2]
+    outward = 1 if before.x > end.x else -1
+    signs = _one(end, outward, required=False) if key.kind is RelationKind.ONE_TO_ONE else _many(end, outward)
+    return el(
+        "g",
+        el("title", sentence(key)),
+        el("path", d=_path(route), class_="line"),
+        *signs,
+        # Where it runs alone, or nearly so, it is found by its own name.
+        el("path", d=_path(route[-3:]), class_="hit"),
+        class_=f"key t{place[key.child]} t{place[key.parent]}",
+    )
+
+
+def _many(at: Point, outward: int) -> tuple[Element, ...]:
+    tip = at.x + outward * _FOOT
+    return (
+        el(
+            "path",
+            d=f"M{number(at.x)} {number(at.y - 5)} L{number(tip)} {number(at.y)} "
+            f"L{number(at.x)} {number(at.y + 5)}",
+            class_="sign",
+        ),
+    )
+
+
+def _one(at: Point, outward: int, *, required: bool) -> tuple[Element, ...]:
+    def bar(distance: int) -> Element:
+        x = number(at.x + outward * distance)
+        return el("path", d=f"M{x} {number(at.y - 4)} V{number(at.y + 4)}", class_="sign")
+
+    if required:
+        return bar(5), bar(9)
+    return bar(5), el("circle", cx=at.x + outward * 11, cy=at.y, r=3, class_="sign")
+
+
+def _path(points: Sequence[Point]) -> str:
+    """A line with its corners rounded."""
+    parts = [f"M{number(points[0].x)} {number(points[0].y)}"]
+    for before, corner, after in zip(points, points[1:], points[2:], strict=False):
+        by = min(_ROUND, _distance(before, corner) / 2, _distance(corner, after) / 2)
+        start, end = _towards(corner, before, by), _towards(corner, after, by)
+        parts.append(f"L{number(start.x)} {number(start.y)}")
+        parts.append(f"Q{number(corner.x)} {number(corner.y)} {number(end.x)} {number(end.y)}")
+    parts.append(f"L{number(points[-1].x)} {number(points[-1].y)}")
+    return " ".join(parts)
+
+
+def _distance(a: Point, b: Point) -> float:
+    return abs(a.x - b.x) + abs(a.y - b.y)
+
+
+def _towards(start: Point, aim: Point, by: float) -> Point:
+    whole = _distance(start, aim)
+    return Point(start.x + (aim.x - start.x) * by / whole, start.y + (aim.y - start.y) * by / whole)

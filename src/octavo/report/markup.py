@@ -1,0 +1,65 @@
+"""Elements of HTML and SVG, built as a tree: text is escaped by whoever writes the tree, never by hand."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from typing import TypeAlias
+from xml.etree.ElementTree import Element, tostring
+
+Child: TypeAlias = "Element | str | int | None | Iterable[Element | str | int | None]"
+Attribute: TypeAlias = "str | float | bool | None"
+
+__all__ = ["Child", "Element", "data", "el", "number", "document"]
+
+
+def el(tag: str, *children: Child, **attributes: Attribute) -> Element:
+    """An element with its children; None is no child.
+
+    An attribute's ``_`` stands for ``-``, one at its end for nothing (``class_``); one that is None or False
+    is left out, one that is True is empty.
+    """
+    made = Element(tag)
+    for name, value in attributes.items():
+        if value is None or value is False:
+            continue
+        shown = "" if value is True else value if isinstance(value, str) else number(value)
+        made.set(name.rstrip("_").replace("_", "-"), clean(shown))
+    for child in children:
+        if isinstance(child, Element | str | int) or child is None:
+            _add(made, child)
+        else:
+            for part in child:
+                _add(made, part)
+    return made
+
+
+def _add(parent: Element, child: Element | str | int | None) -> None:
+    if isinstance(child, Element):
+        parent.append(child)
+    elif child is not None:
+        text = clean(str(child))
+        if len(parent):
+            parent[-1].tail = (parent[-1].tail or "") + text
+        else:
+            parent.text = (parent.text or "") + text
+
+
+def data(text: str, tag: str = "bdi", **attributes: Attribute) -> Element:
+    """Text that comes from data, set apart so that its direction of writing ends where it ends."""
+    return el(tag, text, **attributes)
+
+
+def clean(text: str) -> str:
+    """Text with what no page can hold (control characters, halves of characters) as a replacement."""
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in text)
+
+
+def number(value: float) -> str:
+    """A coordinate with at most two digits behind the point."""
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def document(root: Element) -> str:
+    """The page's text."""
+    return "<!doctype html>\n" + tostring(root, encoding="unicode", method="html") + "\n"
