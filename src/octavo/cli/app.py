@@ -16,6 +16,7 @@ from octavo.cli.demo import demo
 from octavo.cli.doctor import doctor
 from octavo.cli.export import export
 from octavo.cli.inventory import inventory
+from octavo.cli.report import report
 from octavo.cli.restore import restore
 from octavo.cli.scaffold import scaffold
 from octavo.cli.schema import app as schema
@@ -70,6 +71,7 @@ for command in (
     verify,
     restore,
     status,
+    report,
     cutover,
     rollback,
     cleanup,

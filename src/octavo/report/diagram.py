@@ -77,6 +77,11 @@ def drawn(made: Diagram, groups: Mapping[str, int]) -> Element:
     )
 
 
+def fitting(made: Diagram) -> str:
+    """The style rule by which the diagram is drawn as wide as the page, as long as it can be read."""
+    return f"@media screen {{ .er {{ min-width: {made.geometry.width * 4 // 5}px }} }}\n"
+
+
 def highlighting(made: Diagram) -> str:
     """The style rule by which a box that is pointed at shows its own lines alone."""
     if not made.keys:
@@ -98,20 +103,18 @@ def legend(made: Diagram) -> Element:
         if action in used
     ]
     ends = {
-        "exactly one": _one(Point(34, 8), -1, required=True),
-        "none or one": _one(Point(34, 8), -1, required=False),
-        "any number": _many(Point(34, 8), -1),
+        "exactly one record": _one(Point(40, 8), -1, required=True),
+        "none or one": _one(Point(40, 8), -1, required=False),
+        "any number": _many(Point(40, 8), -1),
     }
     signs = [
-        el("li", _sample(el("g", el("path", d="M2 8 H34", class_="line"), *marks), None), el("span", text))
+        el("li", _sample(el("g", el("path", d="M2 8 H40", class_="line"), *marks), None), el("span", text))
         for text, marks in ends.items()
     ]
     return el(
         "div",
-        el("p", "When a record is deleted, one that points at it …"),
-        el("ul", *actions),
-        el("p", "Records at this end of a line:"),
-        el("ul", *signs),
+        el("div", el("p", "When a record is deleted, one that points at it …"), el("ul", *actions)),
+        el("div", el("p", "At this end of a line there is …"), el("ul", *signs)),
         class_="legend",
     )
 

@@ -1,0 +1,257 @@
+"""The sections about the move: where it stands, whether both sides are equal, what is left, how it went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from octavo.backend import DataBackend
+from octavo.migration import Phase
+from octavo.report.charts import Stretch, bands
+from octavo.report.facts import Facts, Verification
+from octavo.report.markup import Child, Element, data, el
+from octavo.report.tables import folded, mark, table
+from octavo.report.words import age, moment, size, some
+
+if TYPE_CHECKING:
+    from octavo.report.page import Item
+
+_SIDES = {DataBackend.PRISMA: "PostgreSQL", DataBackend.JSON: "the files", DataBackend.DUAL: "both"}
+_PHASES = {
+    Phase.INVENTORY: "what there is has been counted",
+    Phase.SCAFFOLD: "the folders are there",
+    Phase.DUAL_WRITE: "the files are seeded and kept in step",
+    Phase.VERIFICATION: "both sides were found equal",
+    Phase.CUTOVER: "the files are the database",
+    Phase.CLEANUP: "the way back was given up",
+}
+_KINDS = {
+    "missing": "not in the files",
+    "extra": "only in the files",
+    "different": "different",
+    "damaged": "damaged",
+}
+
+
+def overview(facts: Facts) -> Iterator[Element]:
+    """The state at a glance: four figures, and the phases."""
+    yield el(
+        "div",
+        _figure("Backend of record", *_backend(facts)),
+        _figure("Last full verification", *_verdict(facts)),
+        _figure("Records", *_records(facts)),
+        _figure("On disk", *_disk(facts)),
+        class_="figures",
+    )
+    state = facts.state
+    steps = []
+    for phase, meaning in _PHASES.items():
+        now = phase is state.phase
+        steps.append(
+            el(
+                "li",
+                el("b", phase.value),
+                el("span", meaning),
+                class_="now" if now else "done" if state.has_reached(phase) else "ahead",
+                aria_current="step" if now else None,
+            )
+        )
+    yield el("ol", *steps, class_="phases", aria_label="Phases of the move")
+    if state.phase is None:
+        yield el("p", "No step of a move has been recorded for this folder.", class_="soft")
+
+
+def _figure(title: str, value: Child, *notes: Child) -> Element:
+    return el("div", el("h3", title), el("p", value, class_="value"), el("p", *notes, class_="soft"))
+
+
+def _backend(facts: Facts) -> tuple[Child, ...]:
+    state = facts.state
+    name = _SIDES[state.backend]
+    since: tuple[Child, ...] = ("from the beginning",)
+    if state.since is not None:
+        since = ("since ", moment(_time(state.since)))
+    following = (" · the files follow it",) if state.following is not None else ()
+    return (name[0].upper() + name[1:], *since, *following)
+
+
+def _verdict(facts: Facts) -> tuple[Child, ...]:
+    found = facts.verification
+    if found is None:
+        return mark("unknown", "never"), "octavo verify has left no report here"
+    words = "equal" if found.equal else some(found.total, "difference")
+    return mark("good" if found.equal else "bad", words), age(facts.made - found.time)
+
+
+def _records(facts: Facts) -> tuple[Child, ...]:
+    models = some(len(facts.layout.places), "model")
+    if facts.store is None:
+        if facts.database is None:
+            return "–", f"of {models}; there is no data folder yet"
+        return f"{sum(facts.database.values()):,}", f"in PostgreSQL, of {models}"
+    notes = f"in the files, of {models}"
+    if facts.database is not None:
+        notes += f"; {sum(facts.database.values()):,} in PostgreSQL"
+    return f"{facts.store.records:,}", notes
+
+
+def _disk(facts: Facts) -> tuple[Child, ...]:
+    if facts.store is None:
+        return "–", "nothing yet"
+    return size(facts.store.size), f"in {some(facts.store.files, 'file')}"
+
+
+def verification(facts: Facts) -> Iterator[Element]:
+    """The last full verification: its verdict, and each model on both sides."""
+    found = facts.verification
+    if found is None:
+        yield el("p", "The files have not been held against PostgreSQL yet: ", el("code", "octavo verify"), " does.")
+        return
+    yield el("p", *_sentence(facts, found), class_="lead")
+    if found.left_out:
+        yield el("p", mark("unknown", "left out:"), class_="gap")
+        yield el("ul", *(el("li", data(reason)) for reason in found.left_out))
+    if found.by_model:
+        kinds = [k for k in _KINDS if any(k in by for by in found.by_model.values())]
+        yield el("h3", "Differences by model")
+        yield table(
+            ("model", *(_KINDS[k] for k in kinds), "all"),
+            (
+                (data(model), *(_count(by.get(k, 0)) for k in kinds), f"{sum(by.values()):,}")
+                for model, by in found.by_model.items()
+            ),
+            "Differences by model and kind",
+            numbers=range(1, len(kinds) + 2),
+        )
+    if found.broken:
+        yield el("p", f"Uniques and foreign keys that the files break: {found.broken:,}.")
+    if found.differences:
+        more = found.total - found.broken - len(found.differences)
+        last = [el("li", f"… and {more:,} more, in the report")] if more > 0 else []
+        yield folded(
+            f"{some(len(found.differences), 'difference')}, one by one",
+            el("ul", *(el("li", data(text)) for text in found.differences), *last, class_="plain"),
+        )
+    if found.counts:
+        counts = table(
+            ("model", "PostgreSQL", "files", ""),
+            (_sides(found, model) for model in found.counts),
+            "Records of each model on both sides",
+            numbers=(1, 2),
+        )
+        title = f"{some(found.records, 'record')} of {some(len(found.counts), 'model')}, on both sides"
+        yield folded(title, counts) if found.equal else counts
+
+
+def _sentence(facts: Facts, found: Verification) -> Iterator[Child]:
+    if found.equal:
+        yield mark("good", "Equal.")
+        yield " Every field of every record was the same on both sides, "
+    else:
+        yield mark("bad", "Not equal.")
+        yield f" {some(found.total, 'difference')} between PostgreSQL and the files, "
+    yield moment(found.time)
+    yield f" ({age(facts.made - found.time)}), in {found.seconds:,.1f} s."
+    if found.secrets is not None:
+        yield f" {some(found.secrets, 'secret')} decrypted."
+    if found.payloads:
+        yield f" {some(found.payloads, 'payload')} held against their digests."
+    if found.report:
+        yield " All of it: "
+        yield data(found.report, "code")
+
+
+def _sides(found: Verification, model: str) -> tuple[Child, ...]:
+    there = found.counts[model]
+    database, in_files = there.get("database", 0), there.get("files", 0)
+    differs = sum(found.by_model.get(model, {}).values())
+    good = database == in_files and not differs
+    words = "equal" if good else some(differs, "difference") if differs else "not as many"
+    return data(model), f"{database:,}", f"{in_files:,}", mark("good" if good else "bad", words)
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else "–"
+
+
+def checklist(items: Sequence[Item]) -> Iterator[Element]:
+    """Each item with its verdict and reason."""
+    if not items:
+        yield el("p", "There is nothing to check yet.", class_="soft")
+        return
+    numbers = {verdict: sum(item.verdict == verdict for item in items) for verdict in ("good", "bad", "unknown")}
+    yield el("p", *(mark(v, f"{n:,} {v}") for v, n in numbers.items() if n), class_="tally")
+    yield el(
+        "ul",
+        *(
+            el(
+                "li",
+                mark(item.verdict),
+                el("div", data(item.title, "b"), data(item.reason, "p") if item.reason else None),
+            )
+            for item in items
+        ),
+        class_="checklist",
+    )
+
+
+def timeline(facts: Facts) -> Iterator[Element]:
+    """Every step of the move: when, by whom, why."""
+    steps = facts.state.transitions
+    if not steps:
+        yield el("p", "No step has been recorded yet.", class_="soft")
+        return
+    times = [_time(step.time) for step in steps]
+    ends = [*times[1:], max(facts.made, times[-1])]
+    phases = [Stretch(s.phase, a, b, f"p{_number(s.phase)}") for s, a, b in zip(steps, times, ends, strict=True)]
+    sides = [
+        Stretch(_SIDES[s.backend], a, b, f"side-{s.backend}") for s, a, b in zip(steps, times, ends, strict=True)
+    ]
+    if ends[-1] > times[0]:
+        yield el(
+            "div",
+            bands(
+                {"phase": phases, "of record": _joined(sides)},
+                1100,
+                "How long each phase was, and which backend was of record",
+            ),
+            class_="wide",
+        )
+    yield el(
+        "ol",
+        *(
+            el(
+                "li",
+                moment(time),
+                el(
+                    "div",
+                    el("b", step.phase.value),
+                    el("span", f"of record: {_SIDES[step.backend]}", class_="chip"),
+                    el("p", data(step.why)),
+                    el("p", "by ", data(step.who), class_="soft"),
+                ),
+            )
+            for step, time in zip(steps, times, strict=True)
+        ),
+        class_="timeline",
+    )
+
+
+def _joined(stretches: Sequence[Stretch]) -> list[Stretch]:
+    """Stretches of the same name that follow each other, as one."""
+    joined: list[Stretch] = []
+    for s in stretches:
+        if joined and joined[-1].name == s.name:
+            joined[-1] = Stretch(s.name, joined[-1].begin, s.end, s.colour)
+        else:
+            joined.append(s)
+    return joined
+
+
+def _number(phase: Phase) -> int:
+    return list(Phase).index(phase)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

@@ -1,0 +1,134 @@
+"""The page: what was gathered and drawn, put together, with nothing that would have to be fetched.
+
+The policy that the page carries (Content-Security-Policy) allows its own style sheet, by its digest, and
+nothing else: no script, no image, no font, no connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator, Sequence
+from importlib.resources import files
+from typing import Protocol
+
+from octavo.report import move, schema, store
+from octavo.report.diagram import diagram, fitting, highlighting
+from octavo.report.facts import Facts
+from octavo.report.markup import Element, data, document, el
+from octavo.report.words import moment
+
+GENERATOR = "octavo report"
+
+
+class Item(Protocol):
+    """An item of the checklist; ``verdict`` is ``good``, ``bad`` or ``unknown``."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def verdict(self) -> str: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+def render(facts: Facts, checklist: Sequence[Item] = ()) -> str:
+    """The page as HTML.  The same facts and checklist give the same text."""
+    made = diagram(facts.layout.datamodel)
+    sheet = files("octavo.report").joinpath("style.css").read_text("utf-8")
+    style = f"{sheet}{fitting(made)}{highlighting(made)}"
+    sections = {
+        "verification": ("Verification", move.verification(facts)),
+        "checklist": ("Checklist", move.checklist(checklist)),
+        "schema": ("Schema", schema.section(facts, made)),
+        "files": ("Files", store.section(facts)),
+        "growth": ("Growth", store.growth(facts)),
+        "timeline": ("Timeline", move.timeline(facts)),
+    }
+    page = el(
+        "html",
+        _head(facts, style),
+        el(
+            "body",
+            el(
+                "header",
+                el("p", "Octavo report", class_="kicker"),
+                el("h1", data(_name(facts))),
+                el("p", "As of ", moment(facts.made), class_="soft"),
+            ),
+            el(
+                "main",
+                *_problems(facts),
+                *move.overview(facts),
+                el(
+                    "nav",
+                    el("ul", *(el("li", el("a", t, href=f"#{name}")) for name, (t, _) in sections.items())),
+                    aria_label="Contents",
+                ),
+                *(
+                    el(
+                        "section",
+                        el("h2", title, id=f"{name}-title"),
+                        *parts,
+                        id=name,
+                        aria_labelledby=f"{name}-title",
+                    )
+                    for name, (title, parts) in sections.items()
+                ),
+            ),
+            _foot(facts),
+        ),
+        lang="en",
+    )
+    return document(page)
+
+
+def _head(facts: Facts, style: str) -> Element:
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", http_equiv="Content-Security-Policy", content=policy),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="generator", content=GENERATOR),
+        el("meta", name="referrer", content="no-referrer"),
+        el("meta", name="robots", content="noindex"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("title", f"Octavo report: {_name(facts)}, {facts.made:%Y-%m-%d}"),
+        el("style", style),
+    )
+
+
+def _name(facts: Facts) -> str:
+    return facts.data_dir.rstrip("/").rpartition("/")[2] or facts.data_dir
+
+
+def _problems(facts: Facts) -> Iterator[Element]:
+    if facts.problems:
+        yield el(
+            "section",
+            el("h2", "What could not be read"),
+            el("ul", *(el("li", data(problem)) for problem in facts.problems)),
+            class_="problems",
+            role="alert",
+        )
+
+
+def _foot(facts: Facts) -> Element:
+    version = facts.schema.get("version")
+    return el(
+        "footer",
+        el(
+            "p",
+            f"Made by Octavo {facts.version} from ",
+            data(facts.data_dir, "code"),
+            f"; schema {version}" if version else "; schema",
+            " ",
+            data(str(facts.schema.get("fingerprint", "")), "code"),
+            ".",
+        ),
+        el("p", "No value of a record is part of this page."),
+    )
