@@ -30,9 +30,7 @@ def treemap(parts: Iterable[Part], width: int, height: int, label: str, *, class
     """Rectangles whose areas are as the parts' sizes, each as near to a square as they allow."""
     ordered = sorted((p for p in parts if p.size > 0), key=lambda p: -p.size)
     cells = []
-    for part, (x, y, w, h) in zip(
-        ordered, squarified([p.size for p in ordered], width, height), strict=True
-    ):
+    for part, (x, y, w, h) in zip(ordered, squarified([p.size for p in ordered], width, height), strict=True):
         room = int((w - 16) / _CELL)
         texts = []
         if room >= 6 and h >= 24:

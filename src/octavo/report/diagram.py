@@ -1,4 +1,4 @@
-"""The entity-relationship diagram: a box for each table, a line for each foreign key, in its action's colour."""
+"""The entity-relationship diagram: a box for each table, and for each foreign key a line that shows its action."""
 
 from __future__ import annotations
 
@@ -78,8 +78,12 @@ def drawn(made: Diagram, groups: Mapping[str, int]) -> Element:
 
 
 def fitting(made: Diagram) -> str:
-    """The style rule by which the diagram is drawn as wide as the page, as long as it can be read."""
-    return f"@media screen {{ .er {{ min-width: {made.geometry.width * 4 // 5}px }} }}\n"
+    """The style rule by which the diagram is as wide as the page, neither tiny nor blown up."""
+    width = made.geometry.width
+    return (
+        f".er {{ max-width: {width * 11 // 10}px }}\n"
+        f"@media screen {{ .er {{ min-width: {width * 4 // 5}px }} }}\n"
+    )
 
 
 def highlighting(made: Diagram) -> str:

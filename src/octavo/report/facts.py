@@ -1,7 +1,8 @@
-"""What a report shows, gathered: the files, the counts, the last verification, the inventories, the move's state.
+"""What a report shows, gathered: files, counts, the last verification, the inventories, the state of the move.
 
-Nothing of a record's values is read into it: names, numbers, sizes, times, and of a verification's differences
-the keys and fields.  What cannot be read is a problem that the report shows, and never keeps it from being made.
+Nothing of a record's values is read into it: names, numbers, sizes, times, and of a verification's
+differences the keys and fields.  What cannot be read is a problem that the report shows; it never keeps the
+report from being made.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which column each box of a diagram stands in, and in which order: what is pointed at is left of what points.
+"""Which column each box of a diagram stands in, and where in it: what is pointed at is left of what points.
 
 Links that point at one box and mean the same share a line, a *bundle*; where it has to get past a column, it
 takes a place in it like a box (a *pass*).  So no line ever leads through a box.

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import TypeAlias
 from xml.etree.ElementTree import Element, tostring
 
-Child: TypeAlias = "Element | str | int | None | Iterable[Element | str | int | None]"
+Child: TypeAlias = "Element | str | int | Iterable[Element | str | int | None] | None"
 Attribute: TypeAlias = "str | float | bool | None"
 
-__all__ = ["Child", "Element", "data", "el", "number", "document"]
+__all__ = ["Child", "Element", "data", "document", "el", "number"]
 
 
 def el(tag: str, *children: Child, **attributes: Attribute) -> Element:
@@ -52,7 +52,9 @@ def data(text: str, tag: str = "bdi", **attributes: Attribute) -> Element:
 
 def clean(text: str) -> str:
     """Text with what no page can hold (control characters, halves of characters) as a replacement."""
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in text)
+    return "".join(
+        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in text
+    )
 
 
 def number(value: float) -> str:

@@ -106,7 +106,12 @@ def verification(facts: Facts) -> Iterator[Element]:
     """The last full verification: its verdict, and each model on both sides."""
     found = facts.verification
     if found is None:
-        yield el("p", "The files have not been held against PostgreSQL yet: ", el("code", "octavo verify"), " does.")
+        yield el(
+            "p",
+            "The files have not been held against PostgreSQL yet: ",
+            el("code", "octavo verify"),
+            " does.",
+        )
         return
     yield el("p", *_sentence(facts, found), class_="lead")
     if found.left_out:
@@ -180,7 +185,9 @@ def checklist(items: Sequence[Item]) -> Iterator[Element]:
     if not items:
         yield el("p", "There is nothing to check yet.", class_="soft")
         return
-    numbers = {verdict: sum(item.verdict == verdict for item in items) for verdict in ("good", "bad", "unknown")}
+    numbers = {
+        verdict: sum(item.verdict == verdict for item in items) for verdict in ("good", "bad", "unknown")
+    }
     yield el("p", *(mark(v, f"{n:,} {v}") for v, n in numbers.items() if n), class_="tally")
     yield el(
         "ul",
@@ -204,9 +211,12 @@ def timeline(facts: Facts) -> Iterator[Element]:
         return
     times = [_time(step.time) for step in steps]
     ends = [*times[1:], max(facts.made, times[-1])]
-    phases = [Stretch(s.phase, a, b, f"p{_number(s.phase)}") for s, a, b in zip(steps, times, ends, strict=True)]
+    phases = [
+        Stretch(s.phase, a, b, f"p{_number(s.phase)}") for s, a, b in zip(steps, times, ends, strict=True)
+    ]
     sides = [
-        Stretch(_SIDES[s.backend], a, b, f"side-{s.backend}") for s, a, b in zip(steps, times, ends, strict=True)
+        Stretch(_SIDES[s.backend], a, b, f"side-{s.backend}")
+        for s, a, b in zip(steps, times, ends, strict=True)
     ]
     if ends[-1] > times[0]:
         yield el(

@@ -54,9 +54,8 @@ def render(facts: Facts, checklist: Sequence[Item] = ()) -> str:
             "body",
             el(
                 "header",
-                el("p", "Octavo report", class_="kicker"),
-                el("h1", data(_name(facts))),
-                el("p", "As of ", moment(facts.made), class_="soft"),
+                el("h1", "Octavo report"),
+                el("p", data(facts.data_dir, "code"), ", ", moment(facts.made), class_="soft"),
             ),
             el(
                 "main",

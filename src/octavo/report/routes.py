@@ -1,8 +1,8 @@
 """Where exactly boxes stand and lines run, once columns and orders are known.
 
-Heights first: each item as near to its neighbours as the order allows.  Then each gap between two columns is a
-channel, in which every bundle that has to climb gets a lane of its own.  What is promised: no two boxes overlap,
-no line touches a box that it does not end at, and no two bundles lie upon each other.
+Heights first: each item as near to its neighbours as the order allows.  Then each gap between two columns is
+a channel, in which every bundle that has to climb gets a lane of its own.  What is promised: no two boxes
+overlap, no line touches a box that it does not end at, and no two bundles lie upon each other.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Geometry:
 
 
 def arrange(sizes: Sequence[tuple[int, int]], links: Sequence[Link]) -> Geometry:
-    """Place boxes of these widths and heights, and route the links: tried wide and tall, the clearest is kept."""
+    """Place boxes of these widths and heights, and route the links: the clearest of several ways."""
     area = sum((width + 70) * (height + GAP) for width, height in sizes)
     heights = [height + GAP for _, height in sizes]
     tried: list[Geometry] = []
@@ -113,7 +113,7 @@ class _Arranger:
         self.sizes, self.links, self.made = sizes, links, made
         self.heights = [h for _, h in sizes] + [PASS] * (len(made.rank) - made.boxes)
         self.roots: dict[Bundle, int] = {}
-        self.top: list[float] = [0] * len(made.rank)
+        self.top = [0] * len(made.rank)
         self.lines: dict[int, int] = {}
 
     def run(self) -> Geometry:
@@ -159,40 +159,41 @@ class _Arranger:
     def _choose_heights(self) -> None:
         """To and fro over the columns: each item towards where its lines run straight."""
         columns = range(len(self.made.order))
+        rough: list[float] = [0.0] * len(self.top)
         for column in columns:
-            self._settle(column, ())
+            self._settle(rough, column, ())
         for number in range(_ROUNDS):
             last = number >= _ROUNDS // 2
             for column in columns if number % 2 == 0 else reversed(columns):
                 left = self.made.segments[column - 1] if column and (last or number % 2 == 0) else ()
                 right = self.made.segments[column] if last or number % 2 else ()
-                self._settle(column, [*((s, True) for s in left), *((s, False) for s in right)])
-        above = min(self.top, default=0)
-        for item, top in enumerate(self.top):
+                self._settle(rough, column, [*((s, True) for s in left), *((s, False) for s in right)])
+        above = min(rough, default=0)
+        for item, top in enumerate(rough):
             # Boxes on the grid, so that no end of a line on their left faces one on their right.
             step = GRID if item < self.made.boxes else 1
             self.top[item] = round((top - above) / step) * step
 
-    def _settle(self, column: int, pulls: Iterable[tuple[Segment, bool]]) -> None:
+    def _settle(self, rough: list[float], column: int, pulls: Iterable[tuple[Segment, bool]]) -> None:
         """Place a column's items in their order, as near as can be to where they are pulled (in squares)."""
         wanted: dict[int, list[tuple[float, float]]] = defaultdict(list)
         for segment, to_left in pulls:
             ends = (segment.right, segment.right_link), (segment.left, segment.left_link)
             (here, link), (there, other) = ends if to_left else ends[::-1]
-            target = self.top[there] + self._offset(there, segment.bundle, other)
+            target = rough[there] + self._offset(there, segment.bundle, other)
             passes = (here >= self.made.boxes) + (there >= self.made.boxes)
             wanted[here].append((target - self._offset(here, segment.bundle, link), (1, 2, 40)[passes]))
         order = self.made.order[column]
         aims, weights, shifts, shift = [], [], [], 0
         for n, item in enumerate(order):
             shift += self._between(order[n - 1], item) if n else 0
-            pulled = wanted.get(item) or [(self.top[item], 0.05)]
+            pulled = wanted.get(item) or [(rough[item], 0.05)]
             weight = sum(w for _, w in pulled)
             aims.append(sum(t * w for t, w in pulled) / weight - shift)
             weights.append(weight)
             shifts.append(shift)
         for item, place, by in zip(order, _rising(aims, weights), shifts, strict=True):
-            self.top[item] = place + by
+            rough[item] = place + by
 
     def _between(self, above: int, item: int) -> int:
         """From one item's top to the next one's, at least."""
@@ -221,10 +222,7 @@ class _Arranger:
         choices = [y for y in own if abs(y - middle) <= _SHIFT]
         choices += sorted(range(middle - _SHIFT, middle + _SHIFT + 1), key=lambda y: abs(y - middle))
 
-        def room(y: int) -> int:
-            return min(_CLEAR, *(abs(y - other) for other in others), _CLEAR)
-
-        return max(choices, key=room)
+        return max(choices, key=lambda y: min([_CLEAR, *(abs(y - other) for other in others)]))
 
     def _height(self, item: int, bundle: Bundle, link: int | None) -> int:
         return self.lines.get(item, self.top[item] + self._offset(item, bundle, link))
@@ -352,9 +350,7 @@ def _plain(points: list[Point]) -> tuple[Point, ...]:
     for point in points:
         if kept and kept[-1] == point:
             continue
-        if len(kept) >= 2 and (
-            kept[-2].x == kept[-1].x == point.x or kept[-2].y == kept[-1].y == point.y
-        ):
+        if len(kept) >= 2 and (kept[-2].x == kept[-1].x == point.x or kept[-2].y == kept[-1].y == point.y):
             kept.pop()
         kept.append(point)
     return tuple(kept)

@@ -22,7 +22,7 @@ _KINDS = {
 
 
 def colours(layout: Layout) -> dict[str, int]:
-    """A number for each model's colour: that of its folder.  Empty where there are too many folders, or one."""
+    """A number for each model's colour: that of its folder.  Empty where there are too many, or one."""
     folders = {p.model.name: layout.host(p.model.name).path.rpartition("/")[0] for p in layout.places}
     distinct = list(dict.fromkeys(folders.values()))
     if not 1 < len(distinct) <= _COLOURS:
@@ -39,15 +39,15 @@ def section(facts: Facts) -> Iterator[Element]:
         stray = f" {some(store.strays, 'file')} among them belong to nothing." if store.strays else ""
         yield el(
             "p",
-            f"{some(store.records, 'record')} in {some(store.files, 'file')}, {size(store.size)} in all.{stray}",
+            f"{some(store.records, 'record')} in {some(store.files, 'file')}, {size(store.size)}.{stray}",
         )
         if store.size:
             parts = list(_parts(layout, store))
             label = f"The shares of {size(store.size)}"
             yield el(
                 "div",
-                treemap(parts, 1100, 320, label, class_="broad"),
-                treemap(parts, 340, 420, label, class_="narrow"),
+                treemap(parts, 1100, 260, label, class_="broad"),
+                treemap(parts, 340, 320, label, class_="narrow"),
                 class_="figure",
             )
     most = max([1, *(h.size for h in _all(store))])
@@ -128,7 +128,9 @@ def _bar(holding: Holding | None, most: int, colour: str) -> Element | None:
 def _models(facts: Facts, names: list[str], *, inside: str = "") -> Iterator[Element]:
     """The models of a file with their counts, each followed by what is embedded in its records."""
     for name in names:
-        count = None if facts.store is None else el("span", f"{facts.store.counts.get(name, 0):,}", class_="soft")
+        count = (
+            None if facts.store is None else el("span", f"{facts.store.counts.get(name, 0):,}", class_="soft")
+        )
         array = facts.layout.place(name).array
         where = el("span", f" in {inside}.", data(array), class_="soft") if inside else None
         yield el("li", data(name), " ", count, where, class_="inner" if inside else None)
@@ -141,7 +143,11 @@ def growth(facts: Facts) -> Iterator[Element]:
     points = facts.snapshots
     if not points:
         yield el(
-            "p", "There are no counts yet: ", el("code", "octavo inventory"), " takes the first ones.", class_="soft"
+            "p",
+            "There are no counts yet: ",
+            el("code", "octavo inventory"),
+            " takes the first ones.",
+            class_="soft",
         )
         return
     first, last = points[0], points[-1]
@@ -159,7 +165,7 @@ def growth(facts: Facts) -> Iterator[Element]:
                 data(model.name, "b"),
                 sparkline(numbers, f"{model.name}: {said}"),
                 el("span", f"{numbers[-1][1]:,}", class_="value"),
-                el("span", f"{change:+,}" if change else "±0", class_="soft"),
+                el("span", f"{change:+,}".replace("-", "−") if change else "±0", class_="soft"),
             )
         )
     yield el("ul", *cards, class_="growth")

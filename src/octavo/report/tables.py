@@ -24,8 +24,10 @@ def mark(verdict: str, words: str = "") -> Element:
     )
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Child]], label: str, *, numbers: Sequence[int] = ()) -> Element:
-    """A table that scrolls by itself where the page is too narrow; columns of ``numbers`` stand to the right."""
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[Child]], label: str, *, numbers: Sequence[int] = ()
+) -> Element:
+    """A table that scrolls by itself where the page is too narrow; ``numbers`` stand to the right."""
 
     def cell(column: int, child: Child, tag: str) -> Element:
         return el(tag, child, class_="number" if column in numbers else None)
