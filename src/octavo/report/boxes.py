@@ -16,6 +16,8 @@ GRID = 6
 """heights and places of boxes are multiples of this"""
 LABEL = 30
 """where a row's text begins, behind its label"""
+END = 12
+"""between the ends of two lines at the same box"""
 PADDING = 10
 CELL = 6.7
 """width of one character of a row: 0.61 of the size that the style sheet sets"""
@@ -72,7 +74,8 @@ def _box(datamodel: Datamodel, model: Model) -> Box:
         rows.append(Row(RowKind.REST, f"{len(rest)} other {fields}", ", ".join(rest)))
     ports = tuple(_middle(len(above) + n) for n in range(len(keys)))
     width = max([PADDING * 2 + _cells(cut(model.name)) * HEAD_CELL, *(_row_width(row) for row in rows)])
-    height = HEAD + ROW * len(rows) + GRID
+    meanings = {meaning(key) for key in datamodel.children(model.name)}
+    height = max(HEAD + ROW * len(rows) + GRID, END * len(meanings))
     return Box(
         name=model.name,
         shown=cut(model.name),
@@ -108,6 +111,11 @@ def _constraints(model: Model) -> Iterator[Row]:
 def _reference(model: Model, key: Relation) -> Row:
     names = ", ".join(key.fields)
     return Row(RowKind.REFERENCE, cut(names + ("" if key.required else "?")), sentence(key))
+
+
+def meaning(key: Relation) -> tuple[str, bool]:
+    """What foreign keys that share a line have in common, beside the table that they point at."""
+    return key.on_delete.value, key.required
 
 
 def sentence(key: Relation) -> str:

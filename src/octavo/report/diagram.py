@@ -1,4 +1,4 @@
-"""The entity-relationship diagram: a box for each table, and for each foreign key a line that shows its action."""
+"""The entity-relationship diagram: a box for each table, a line for each foreign key that shows its action."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from octavo.report.boxes import HEAD, LABEL, PADDING, ROW, Box, boxes, sentence
+from octavo.report.boxes import HEAD, LABEL, PADDING, ROW, Box, boxes, meaning, sentence
 from octavo.report.layers import Link
 from octavo.report.markup import Element, el, number
 from octavo.report.routes import Geometry, Placed, Point, arrange
@@ -45,8 +45,7 @@ def diagram(datamodel: Datamodel) -> Diagram:
         for key, port in zip(datamodel.parents(child.name), made[place[child.name]].ports, strict=True):
             if key.parent in place:
                 keys.append(key)
-                meaning = (key.on_delete, key.required)
-                links.append(Link(place[child.name], place[key.parent], port, meaning))
+                links.append(Link(place[child.name], place[key.parent], port, meaning(key)))
     geometry = arrange([(box.width, box.height) for box in made], links)
     return Diagram(datamodel, tuple(made), tuple(keys), geometry)
 
@@ -101,9 +100,9 @@ def legend(made: Diagram) -> Element:
         el(
             "li",
             _sample(el("path", d="M2 8 H46", class_="line"), action),
-            el("span", el("b", str(action)), f": {meaning}"),
+            el("span", el("b", str(action)), f": {fate}"),
         )
-        for action, meaning in MEANINGS.items()
+        for action, fate in MEANINGS.items()
         if action in used
     ]
     ends = {

@@ -1,4 +1,4 @@
-"""What a report shows, gathered: files, counts, the last verification, the inventories, the state of the move.
+"""What a report shows, gathered: files, counts, the last verification, the inventories, the state of a move.
 
 Nothing of a record's values is read into it: names, numbers, sizes, times, and of a verification's
 differences the keys and fields.  What cannot be read is a problem that the report shows; it never keeps the

@@ -222,7 +222,8 @@ class _Arranger:
         choices = [y for y in own if abs(y - middle) <= _SHIFT]
         choices += sorted(range(middle - _SHIFT, middle + _SHIFT + 1), key=lambda y: abs(y - middle))
 
-        return max(choices, key=lambda y: min([_CLEAR, *(abs(y - other) for other in others)]))
+        clear: dict[int, int] = {y: min([_CLEAR, *(abs(y - other) for other in others)]) for y in choices}
+        return max(choices, key=clear.__getitem__)
 
     def _height(self, item: int, bundle: Bundle, link: int | None) -> int:
         return self.lines.get(item, self.top[item] + self._offset(item, bundle, link))
