@@ -1,4 +1,4 @@
-"""A diagram shows every table and foreign key of any schema, and can be read: nothing lies upon anything else."""
+"""A diagram shows every table and foreign key of any schema, and nothing in it lies upon anything else."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,22 +44,29 @@ def report(
 ) -> None:
     """Write a page to look at: the schema as a diagram, the files, the verification, the move.
 
-    One HTML file that needs no network. The database is counted if it is named. Ends with 1 if something in
-    the data folder is damaged: the page tells it.
+    One HTML file that needs no network. It looks at all that octavo status looks at; ends with 1 only if an
+    earlier report or inventory is damaged, which the page tells.
     """
-    from octavo.postgres.url import DatabaseUrl
+    from octavo.backend import get_data_backend
+    from octavo.client import Settings
+    from octavo.crypto import pepper_from_env
+    from octavo.migrate.status import Looking, status
+    from octavo.query.vocabulary import Vocabulary
     from octavo.report.facts import gather
     from octavo.report.page import render
     from octavo.store import disk
 
-    chosen = chosen_layout(layout, chosen_schema(schema))
+    datamodel = chosen_schema(schema)
+    chosen = chosen_layout(layout, datamodel)
     text = schema.read_bytes().decode() if schema is not None and schema.is_file() else None
-    url = DatabaseUrl.parse(database_url) if database_url else None
+    settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
+    looking = Looking(pepper=pepper_from_env())
     target = out or data_dir / "cache" / f"report-{datetime.now(UTC):%Y-%m-%d}.html"
     _require_ours(target)
     with console.progress(quiet=quiet or as_json) as progress:
-        facts = gather(data_dir, chosen, url=url, schema_text=text, progress=progress)
-    page = render(facts)
+        found = status(get_data_backend(), Vocabulary(datamodel), settings, looking, progress)
+    facts = gather(found, chosen, schema_text=text)
+    page = render(facts, found.checklist)
     disk.write_file(target, page.encode())
     if as_json:
         console.answer({"path": str(target), "bytes": os.path.getsize(target), **_held(facts)})
@@ -87,20 +95,20 @@ def _require_ours(target: Path) -> None:
 
 def _held(facts: Facts) -> dict[str, Any]:
     """What the page shows, for a machine."""
-    found, store = facts.verification, facts.store
+    found, store = facts.verification, facts.files
+    records = {side: facts.counted(side) for side in ("database", "files")}
     return {
         "made": facts.made.isoformat(),
         "models": len(facts.layout.places),
         "foreignKeys": len(facts.layout.datamodel.foreign_keys),
-        "files": None
-        if store is None
-        else {"files": store.files, "bytes": store.size, "records": store.records},
-        "database": None if facts.database is None else {"records": sum(facts.database.values())},
+        "files": None if store is None else {"files": store.files, "bytes": store.size},
+        "records": {side: None if n is None else sum(n.values()) for side, n in records.items()},
         "verification": None
         if found is None
         else {"time": found.time.isoformat(), "equal": found.equal, "differences": found.total},
         "counts": len(facts.snapshots),
-        "phase": facts.state.phase,
+        "checklist": dict(Counter(item.verdict.value for item in facts.status.checklist)),
+        "phase": facts.status.phase,
         "backend": facts.state.backend,
         "transitions": len(facts.state.transitions),
         "problems": list(facts.problems),

@@ -1,4 +1,4 @@
-"""The entity-relationship diagram: a box for each table, a line for each foreign key that shows its action."""
+"""The entity-relationship diagram: each table a box, each foreign key a line, coloured by its action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report shows, gathered: files, counts, the last verification, the inventories, the state of a move.
+"""What a report shows, gathered: how the move stands, the files, the last verification, the inventories.
 
 Nothing of a record's values is read into it: names, numbers, sizes, times, and of a verification's
 differences the keys and fields.  What cannot be read is a problem that the report shows; it never keeps the
@@ -9,25 +9,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from octavo import __version__, migration
+from octavo import __version__
+from octavo.backend import DataBackend
 from octavo.errors import DamagedError, OctavoError, disk_errors
 from octavo.layout.layout import Layout
-from octavo.layout.live import live_records
-from octavo.layout.reader import Contents, Reader, contents, payload_files
+from octavo.layout.reader import contents, payload_files
 from octavo.migrate.inventory import read_baseline, schema_facts
-from octavo.migrate.progress import SILENT, Progress
+from octavo.migrate.status import Status
 from octavo.migration import Migration
-from octavo.postgres.url import DatabaseUrl
 
 _CACHE = "cache"
 _VERIFICATIONS = "verification-*.jsonl"
@@ -47,12 +45,11 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The files of a data folder, and how many records of each model they hold."""
+    """The files of a data folder."""
 
     holdings: tuple[Holding, ...]
     """in the layout's order"""
     payloads: Holding | None
-    counts: Mapping[str, int]
     strays: int = 0
     """files that belong to nothing"""
 
@@ -64,10 +61,6 @@ class Store:
     @property
     def files(self) -> int:
         return sum(h.files for h in self.holdings) + (self.payloads.files if self.payloads else 0)
-
-    @property
-    def records(self) -> int:
-        return sum(self.counts.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +107,9 @@ class Facts:
     layout: Layout
     schema: Mapping[str, Any]
     """``version`` (None: it has none) and ``fingerprint``"""
-    state: Migration
-    store: Store | None = None
+    status: Status
+    files: Store | None = None
     """None: there is no data folder"""
-    database: Mapping[str, int] | None = None
-    """records by model; None: the database was not asked, or did not answer"""
     verification: Verification | None = None
     snapshots: tuple[Snapshot, ...] = ()
     """the inventories, and what there is now, the oldest first"""
@@ -128,49 +119,51 @@ class Facts:
     """whether one of these is damage"""
     version: str = __version__
 
+    @property
+    def state(self) -> Migration:
+        """The state of the move."""
+        return self.status.migration
+
+    def counted(self, side: str) -> dict[str, int] | None:
+        """Records by model in ``database`` or ``files``, as they are now; None: they were not counted."""
+        counts = {name: getattr(count, side) for name, count in self.status.counts.items()}
+        found = {name: count for name, count in counts.items() if count is not None}
+        return found or None
+
 
 def gather(
-    data_dir: Path,
-    layout: Layout,
-    *,
-    url: DatabaseUrl | None = None,
-    schema_text: str | None = None,
-    now: datetime | None = None,
-    progress: Progress = SILENT,
+    status: Status, layout: Layout, *, schema_text: str | None = None, now: datetime | None = None
 ) -> Facts:
-    """Look at a data folder and, if ``url`` is given, count what the database holds.
+    """Look at what else there is beside how the move stands.  Changes nothing.
 
-    ``schema_text`` is the schema's, if it is not the frozen one.  Changes nothing.
+    ``schema_text`` is the schema's, if it is not the frozen one.
     """
     made = (now or datetime.now(UTC)).replace(microsecond=0)
-    return _Gatherer(data_dir, layout, made).run(url, schema_text, progress)
+    return _Gatherer(status, layout, made).run(schema_text)
 
 
 class _Gatherer:
-    def __init__(self, data_dir: Path, layout: Layout, made: datetime) -> None:
-        self.data_dir, self.layout, self.made = data_dir, layout, made
+    def __init__(self, status: Status, layout: Layout, made: datetime) -> None:
+        self.status, self.layout, self.made = status, layout, made
+        self.data_dir = status.data_dir
         self.problems: list[str] = []
         self.damaged = False
 
-    def run(self, url: DatabaseUrl | None, schema_text: str | None, progress: Progress) -> Facts:
-        state = Migration()
-        with self._noted():
-            state = migration.read(self.data_dir)
-        store = self._store(progress) if self.data_dir.is_dir() else None
-        database = self._database(url) if url is not None else None
-        return Facts(
+    def run(self, schema_text: str | None) -> Facts:
+        files = self._files() if self.data_dir.is_dir() else None
+        verification, inventories = self._verification(self.status.migration), self._inventories()
+        facts = Facts(
             made=self.made,
             data_dir=str(self.data_dir),
             layout=self.layout,
             schema=schema_facts(schema_text),
-            state=state,
-            store=store,
-            database=database,
-            verification=self._verification(state),
-            snapshots=(*self._inventories(), *self._present(state, store, database)),
+            status=self.status,
+            files=files,
+            verification=verification,
             problems=tuple(self.problems),
             damaged=self.damaged,
         )
+        return replace(facts, snapshots=(*inventories, *_present(facts)))
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
@@ -178,20 +171,17 @@ class _Gatherer:
         try:
             yield
         except OctavoError as error:
-            self._note(error)
+            self.problems.append(str(error))
+            self.damaged = self.damaged or isinstance(error, DamagedError)
 
-    def _note(self, error: OctavoError) -> None:
-        self.problems.append(str(error))
-        self.damaged = self.damaged or isinstance(error, DamagedError)
-
-    def _store(self, progress: Progress) -> Store | None:
+    def _files(self) -> Store | None:
         with self._noted(), disk_errors("listing the data folder"):
             there = contents(self.layout, self.data_dir)
             sizes: dict[str, list[int]] = {family.path: [] for family in self.layout.families}
             for file in there.files:
                 sizes[file.family.path].append(file.size)
             holdings = tuple(Holding(path, len(found), sum(found)) for path, found in sizes.items())
-            return Store(holdings, self._payloads(), self._counts(there, progress), len(there.strays))
+            return Store(holdings, self._payloads(), len(there.strays))
         return None
 
     def _payloads(self) -> Holding | None:
@@ -203,32 +193,6 @@ class _Gatherer:
             if digest
         ]
         return Holding(f"{self.layout.payload_folder}/<2 hex>/<sha256>", len(found), sum(found))
-
-    def _counts(self, there: Contents, progress: Progress) -> dict[str, int]:
-        """The records that the files hold; those that cannot be read are problems, one for each file."""
-        counted: Counter[str] = Counter()
-        reader = Reader(self.layout, self.data_dir)
-        progress.begin("counting records", sum(f.size for f in there.files), "bytes")
-        for file in there.files:
-            damage: list[DamagedError] = []
-            with self._noted(), disk_errors(f"reading {file.path}"):
-                for record in live_records(reader, file, damage.append):
-                    counted[record.place.model.name] += 1
-                    for place, _ in record.embedded:
-                        counted[place.model.name] += 1
-            if damage:
-                self._note(damage[0])
-            if len(damage) > 1:
-                self.problems.append(f"{file.path}: {len(damage) - 1:,} more that cannot be read")
-            progress.advance(file.size)
-        return {model.name: counted[model.name] for model in self.layout.datamodel.tables}
-
-    def _database(self, url: DatabaseUrl) -> dict[str, int] | None:
-        from octavo.migrate.source import open_source
-
-        with self._noted(), open_source(url, self.layout) as source:
-            return source.counts(self.layout.datamodel)
-        return None
 
     def _inventories(self) -> list[Snapshot]:
         found = []
@@ -242,17 +206,6 @@ class _Gatherer:
                     raise DamagedError("is no inventory", file=f"{_CACHE}/{path.name}") from error
                 found.append(Snapshot(time, counts, path.name))
         return sorted(found, key=lambda s: (s.time, s.source))
-
-    def _present(
-        self, state: Migration, store: Store | None, database: Mapping[str, int] | None
-    ) -> list[Snapshot]:
-        """What there is now: on the side that counts, or on the only one that could be asked."""
-        files = None if store is None or not store.records else store.counts
-        sides = [(database, "PostgreSQL, now"), (files, "the files, now")]
-        for counts, source in sides if state.backend == "prisma" else sides[::-1]:
-            if counts is not None:
-                return [Snapshot(self.made, counts, source)]
-        return []
 
     def _verification(self, state: Migration) -> Verification | None:
         last = state.verified
@@ -274,6 +227,15 @@ class _Gatherer:
         with self._noted(), disk_errors("looking into cache/"):
             return sorted((self.data_dir / _CACHE).glob(pattern))
         return []
+
+
+def _present(facts: Facts) -> list[Snapshot]:
+    """What there is now: on the side that counts, or on the only one that could be looked at."""
+    sides = {"database": "PostgreSQL, now", "files": "the files, now"}
+    for side in sides if facts.state.backend is DataBackend.PRISMA else reversed(sides):
+        if (counts := facts.counted(side)) is not None and any(counts.values()):
+            return [Snapshot(facts.made, counts, sides[side])]
+    return []
 
 
 class _Shown(msgspec.Struct, rename="camel"):

@@ -15,7 +15,11 @@ from octavo.report.tables import folded, mark, table
 from octavo.report.words import age, moment, size, some
 
 if TYPE_CHECKING:
+    from octavo.migrate.status import Status
     from octavo.report.page import Item
+
+_MOST = 20
+"""divergences that are named"""
 
 _SIDES = {DataBackend.PRISMA: "PostgreSQL", DataBackend.JSON: "the files", DataBackend.DUAL: "both"}
 _PHASES = {
@@ -44,22 +48,77 @@ def overview(facts: Facts) -> Iterator[Element]:
         _figure("On disk", *_disk(facts)),
         class_="figures",
     )
-    state = facts.state
-    steps = []
-    for phase, meaning in _PHASES.items():
-        now = phase is state.phase
-        steps.append(
-            el(
-                "li",
-                el("b", phase.value),
-                el("span", meaning),
-                class_="now" if now else "done" if state.has_reached(phase) else "ahead",
-                aria_current="step" if now else None,
-            )
+    now = facts.status.phase
+    reached = list(Phase).index(now) if now is not None else -1
+    steps = [
+        el(
+            "li",
+            el("b", phase.value),
+            el("span", meaning),
+            class_="done" if n < reached else "now" if n == reached else "ahead",
+            aria_current="step" if n == reached else None,
         )
+        for n, (phase, meaning) in enumerate(_PHASES.items())
+    ]
     yield el("ol", *steps, class_="phases", aria_label="Phases of the move")
-    if state.phase is None:
+    if facts.state.phase is None:
         yield el("p", "No step of a move has been recorded for this folder.", class_="soft")
+    if rows := list(_standing(facts)):
+        yield el("dl", *(part for row in rows for part in row), class_="standing")
+
+
+def _standing(facts: Facts) -> Iterator[tuple[Element, Element]]:
+    """What is to be known of both sides just now: a term, and what is to be said about it."""
+
+    def told(term: str, verdict: str, words: str, *more: Child) -> tuple[Element, Element]:
+        return el("dt", term), el("dd", mark(verdict, words), *more)
+
+    found = facts.status
+    if found.database is not None or found.fenced:
+        reason = found.database or ""
+        fenced = ", takes no writes" if found.fenced else ""
+        yield told(
+            "PostgreSQL",
+            "bad" if reason else "good",
+            "not there" if reason else f"there{fenced}",
+            *_why(reason),
+        )
+    if found.store is not None:
+        yield told(
+            "Files",
+            "bad" if found.store else "good",
+            "not there" if found.store else "there",
+            *_why(found.store),
+        )
+    if found.store == "":
+        waits = (found.in_doubt or found.lagging) and not found.writing
+        words = some(found.entries, "entry", "entries") if found.entries else "empty"
+        doubt = f", {found.in_doubt:,} in doubt" if found.in_doubt else ""
+        lag = ", to be recovered" if found.lagging else ""
+        yield told("Journal", "bad" if waits else "good", f"{words}{doubt}{lag}")
+        yield _divergences(found)
+    if facts.state.following is not None:
+        lag = "how far behind is not known" if found.lag is None else f"{size(found.lag)} of log behind"
+        yield el("dt", "Following"), el("dd", f"since {facts.state.following.since}: {lag}")
+    if (backup := facts.state.backup) is not None:
+        yield el("dt", "Last backup"), el("dd", moment(_time(backup.time)), " ", data(backup.archive, "code"))
+
+
+def _why(reason: str) -> tuple[Child, ...]:
+    return (" ", data(reason)) if reason else ()
+
+
+def _divergences(found: Status) -> tuple[Element, Element]:
+    if not found.divergences:
+        return el("dt", "Divergences"), el("dd", mark("good", "none open"))
+    listed = [
+        el("li", data(" ".join(filter(None, (d.kind, *d.about, ", ".join(d.fields), d.reason)))))
+        for d in found.divergences[:_MOST]
+    ]
+    if len(found.divergences) > _MOST:
+        listed.append(el("li", f"… and {len(found.divergences) - _MOST:,} more"))
+    words = f"{len(found.divergences):,} open"
+    return el("dt", "Divergences"), el("dd", mark("bad", words), el("ul", *listed, class_="plain"))
 
 
 def _figure(title: str, value: Child, *notes: Child) -> Element:
@@ -86,20 +145,20 @@ def _verdict(facts: Facts) -> tuple[Child, ...]:
 
 def _records(facts: Facts) -> tuple[Child, ...]:
     models = some(len(facts.layout.places), "model")
-    if facts.store is None:
-        if facts.database is None:
-            return "–", f"of {models}; there is no data folder yet"
-        return f"{sum(facts.database.values()):,}", f"in PostgreSQL, of {models}"
-    notes = f"in the files, of {models}"
-    if facts.database is not None:
-        notes += f"; {sum(facts.database.values()):,} in PostgreSQL"
-    return f"{facts.store.records:,}", notes
+    files, database = (facts.counted(side) for side in ("files", "database"))
+    if files is None and database is None:
+        return "–", f"of {models}; neither side could be counted"
+    first, second = (files, database) if files is not None else (database, None)
+    notes = f"in {'the files' if files is not None else 'PostgreSQL'}, of {models}"
+    if second is not None:
+        notes += f"; {sum(second.values()):,} in PostgreSQL"
+    return f"{sum((first or {}).values()):,}", notes
 
 
 def _disk(facts: Facts) -> tuple[Child, ...]:
-    if facts.store is None:
-        return "–", "nothing yet"
-    return size(facts.store.size), f"in {some(facts.store.files, 'file')}"
+    if facts.files is None:
+        return "–", "there is no data folder yet"
+    return size(facts.files.size), f"in {some(facts.files.files, 'file')}"
 
 
 def verification(facts: Facts) -> Iterator[Element]:

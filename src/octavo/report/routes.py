@@ -217,9 +217,9 @@ class _Arranger:
         after: dict[Bundle, set[int]],
     ) -> int:
         middle = self.top[item] + PASS // 2
-        own = [*before.get(bundle, ()), *after.get(bundle, ())]
+        own: list[int] = [*before.get(bundle, ()), *after.get(bundle, ())]
         others = {y for side in (before, after) for b, ys in side.items() if b is not bundle for y in ys}
-        choices = [y for y in own if abs(y - middle) <= _SHIFT]
+        choices: list[int] = [y for y in own if abs(y - middle) <= _SHIFT]
         choices += sorted(range(middle - _SHIFT, middle + _SHIFT + 1), key=lambda y: abs(y - middle))
 
         clear: dict[int, int] = {y: min([_CLEAR, *(abs(y - other) for other in others)]) for y in choices}

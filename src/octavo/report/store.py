@@ -32,15 +32,12 @@ def colours(layout: Layout) -> dict[str, int]:
 
 def section(facts: Facts) -> Iterator[Element]:
     """The map from models to files: a picture of the bytes, and a table of everything."""
-    store, layout = facts.store, facts.layout
+    store, layout = facts.files, facts.layout
     if store is None:
         yield el("p", "There is no data folder yet; this is where each model will live.", class_="soft")
     else:
         stray = f" {some(store.strays, 'file')} among them belong to nothing." if store.strays else ""
-        yield el(
-            "p",
-            f"{some(store.records, 'record')} in {some(store.files, 'file')}, {size(store.size)}.{stray}",
-        )
+        yield el("p", f"{some(store.files, 'file')}, {size(store.size)}.{stray}")
         if store.size:
             parts = list(_parts(layout, store))
             label = f"The shares of {size(store.size)}"
@@ -80,7 +77,7 @@ def _colour(chosen: dict[str, int], model: str) -> str:
 
 
 def _rows(facts: Facts, most: int) -> Iterator[tuple[Child, ...]]:
-    layout, store = facts.layout, facts.store
+    layout, store = facts.layout, facts.files
     chosen = colours(layout)
     sizes = {} if store is None else {h.path: h for h in store.holdings}
     for family in layout.families:
@@ -127,10 +124,9 @@ def _bar(holding: Holding | None, most: int, colour: str) -> Element | None:
 
 def _models(facts: Facts, names: list[str], *, inside: str = "") -> Iterator[Element]:
     """The models of a file with their counts, each followed by what is embedded in its records."""
+    counts = facts.counted("files")
     for name in names:
-        count = (
-            None if facts.store is None else el("span", f"{facts.store.counts.get(name, 0):,}", class_="soft")
-        )
+        count = None if counts is None else el("span", f"{counts.get(name, 0):,}", class_="soft")
         array = facts.layout.place(name).array
         where = el("span", f" in {inside}.", data(array), class_="soft") if inside else None
         yield el("li", data(name), " ", count, where, class_="inner" if inside else None)
