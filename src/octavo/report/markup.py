@@ -47,7 +47,7 @@ def _add(parent: Element, child: Element | str | int | None) -> None:
 
 def data(text: str, tag: str = "bdi", **attributes: Attribute) -> Element:
     """Text that comes from data, set apart so that its direction of writing ends where it ends."""
-    return el(tag, text, **attributes)
+    return el(tag, text, dir=None if tag == "bdi" else "auto", **attributes)
 
 
 def clean(text: str) -> str:
