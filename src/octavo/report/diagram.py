@@ -90,7 +90,7 @@ def highlighting(made: Diagram) -> str:
     if not made.keys:
         return ""
     chosen = (f".er:has(.m{n}:hover) :is(.key,.end,.box):not(.t{n})" for n in range(len(made.boxes)))
-    return f"@media (hover: hover) {{ {', '.join(chosen)} {{ opacity: 0.15 }} }}\n"
+    return f"@media screen {{ {', '.join(chosen)} {{ opacity: 0.15 }} }}\n"
 
 
 def legend(made: Diagram) -> Element:
