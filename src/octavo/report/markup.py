@@ -10,6 +10,8 @@ from xml.etree.ElementTree import Element, tostring
 Child: TypeAlias = "Element | str | int | Iterable[Element | str | int | None] | None"
 Attribute: TypeAlias = "str | float | bool | None"
 
+_TURNS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
 __all__ = ["Child", "Element", "data", "document", "el", "number"]
 
 
@@ -51,10 +53,13 @@ def data(text: str, tag: str = "bdi", **attributes: Attribute) -> Element:
 
 
 def clean(text: str) -> str:
-    """Text with what no page can hold (control characters, halves of characters) as a replacement."""
-    return "".join(
-        "\ufffd" if unicodedata.category(c) in ("Cc", "Cs") and c not in "\n\t" else c for c in text
-    )
+    """Text with control characters as escapes: those that no page can hold, and those that turn the direction
+    of writing, which an element around them cannot contain."""
+    return "".join(ascii(c)[1:-1] if _is_control(c) and c not in "\n\t" else c for c in text)
+
+
+def _is_control(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs") or unicodedata.bidirectional(character) in _TURNS
 
 
 def number(value: float) -> str:
