@@ -42,10 +42,11 @@ def report(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a page to look at: the schema as a diagram, the files, the verification, the move.
+    """Write a page to look at, as one HTML file.
 
-    One HTML file that needs no network. It looks at all that octavo status looks at; ends with 1 only if an
-    earlier report or inventory is damaged, which the page tells.
+    The schema as a diagram, the files, the last verification, the checklist, growth, and the steps of the
+    move. It needs no network, and looks at all that octavo status looks at. Ends with 1 only if an earlier
+    inventory or verification cannot be read, which the page tells.
     """
     from octavo.backend import get_data_backend
     from octavo.client import Settings
