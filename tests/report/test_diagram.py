@@ -215,6 +215,35 @@ def test_any_boxes_and_links(graph: tuple[list[tuple[int, int]], list[Link]]) ->
     assert (again.boxes, again.routes) == (geometry.boxes, geometry.routes)
 
 
+def dense(seed: int) -> tuple[list[tuple[int, int]], list[Link]]:
+    """Many boxes with many links, few of which lead back."""
+    rng = random.Random(seed)
+    count = rng.randint(8, 24)
+    rows = [rng.randint(0, 3) for _ in range(count)]
+    links = []
+    for _ in range(rng.randint(count, 3 * count)):
+        child = rng.randrange(count)
+        parent = max(0, child - rng.randint(1, 8)) if rng.random() < 0.95 else rng.randrange(count)
+        links.append(Link(child, parent, HEAD + rows[child] * ROW + ROW // 2, rng.randint(0, 4)))
+        rows[child] += 1
+    return [(6 * rng.randint(10, 30), max(HEAD + ROW * row + 6, 60)) for row in rows], links
+
+
+@pytest.mark.parametrize("seed", [7, 41, 201, 281])
+def test_where_lines_would_lie_upon_each_other_they_step_aside(seed: int) -> None:
+    """With these, they would, if a pass could not leave its middle or lanes were in any order."""
+    sizes, links = dense(seed)
+    check(arrange(sizes, links), links)
+
+
+@pytest.mark.slow
+@given(st.integers(0, 2**32))
+@settings(max_examples=300, deadline=None)
+def test_many_dense_diagrams(seed: int) -> None:
+    sizes, links = dense(seed)
+    check(arrange(sizes, links), links)
+
+
 @pytest.mark.slow
 @settings(max_examples=3000, deadline=None)
 @given(graphs())
