@@ -205,7 +205,7 @@ def verification(facts: Facts) -> Iterator[Element]:
             numbers=(1, 2),
         )
         title = f"{some(found.records, 'record')} of {some(len(found.counts), 'model')}, on both sides"
-        yield folded(title, counts) if found.equal else counts
+        yield folded(title, counts, printed=True)
 
 
 def _sentence(facts: Facts, found: Verification) -> Iterator[Child]:

@@ -129,5 +129,5 @@ def _foot(facts: Facts) -> Element:
             data(str(facts.schema.get("fingerprint", "")), "code"),
             ".",
         ),
-        el("p", "No value of a record is part of this page."),
+        el("p", "Of the records it holds numbers and, where some differ, their keys; no other value."),
     )

@@ -46,6 +46,6 @@ def table(
     )
 
 
-def folded(title: str, *children: Child) -> Element:
-    """Details that are opened on demand."""
-    return el("details", el("summary", title), *children)
+def folded(title: str, *children: Child, printed: bool = False) -> Element:
+    """Details that are opened on demand; on paper they are there if they are to be ``printed``."""
+    return el("details", el("summary", title), *children, class_="printed" if printed else None)
