@@ -100,7 +100,7 @@ def rollback(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Back to PostgreSQL, with everything written since.
+    """Go back to PostgreSQL, with all that was written since.
 
     Its tables become what the files are, in one transaction; payloads go back to the files root; everything
     is verified. Can be interrupted anywhere, and run again.

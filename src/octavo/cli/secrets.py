@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from octavo.care.rotation import Rotation
     from octavo.care.secrets import SecretsReport, Unopeneds
 
-app = typer.Typer(help="Whether every secret opens with the pepper; a new pepper for all of them.")
+app = typer.Typer(help="Whether every secret opens; a new pepper for all.")
 
 
 def _pepper() -> str:

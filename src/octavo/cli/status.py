@@ -38,7 +38,9 @@ def status(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Show the phase of the move, where the data lives, what is known to differ, and the checklist.
+    """Show how the move stands, and its checklist.
+
+    The phase, where the data lives, what both sides have, and what is known to differ.
 
     Every item of the checklist is looked at now. Changes nothing unless told to heal. Ends with 1 if
     something is left to do, with 3 if one side cannot be reached.
