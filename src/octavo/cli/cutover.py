@@ -188,6 +188,6 @@ def _show_gates(report: MoveReport) -> None:
 def _show_end(report: MoveReport, word: str, setting: str) -> None:
     for note in report.notes:
         typer.echo(f"note: {console.plain(note)}")
-    if report.report:
-        typer.echo(f"report: {console.plain(str(report.report))}")
+    for path in filter(None, (report.report, report.page)):
+        typer.echo(f"report: {console.plain(str(path))}")
     console.verdict(True, "DONE", f"{word}: start the application with {setting}")

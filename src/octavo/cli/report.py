@@ -53,9 +53,7 @@ def report(
     from octavo.crypto import pepper_from_env
     from octavo.migrate.status import Looking, status
     from octavo.query.vocabulary import Vocabulary
-    from octavo.report.facts import gather
-    from octavo.report.page import render
-    from octavo.store import disk
+    from octavo.report.page import write_page
 
     datamodel = chosen_schema(schema)
     chosen = chosen_layout(layout, datamodel)
@@ -66,9 +64,7 @@ def report(
     _require_ours(target)
     with console.progress(quiet=quiet or as_json) as progress:
         found = status(get_data_backend(), Vocabulary(datamodel), settings, looking, progress)
-    facts = gather(found, chosen, schema_text=text)
-    page = render(facts, found.checklist)
-    disk.write_file(target, page.encode())
+    facts = write_page(found, chosen, target, text)
     if as_json:
         console.answer({"path": str(target), "bytes": os.path.getsize(target), **_held(facts)})
     elif not quiet:

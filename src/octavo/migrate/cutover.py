@@ -108,8 +108,7 @@ class _Cutover(Move):
                 fence.take_down(self.url, self.layout.datamodel)
             raise
         end_following(self.sides, self.report, self.tell)
-        self.report.done = True
-        self.report.save("cutover")
+        self.conclude("cutover")
 
     @contextmanager
     def _writers_kept_out(self) -> Iterator[None]:

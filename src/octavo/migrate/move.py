@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from octavo import migration
+from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, UsageError
 from octavo.layout.layout import Layout, layout_for
 from octavo.migrate.progress import SILENT, Progress
@@ -52,6 +53,8 @@ class MoveReport:
     """by model, the rows that PostgreSQL was given, changed in and rid of; of a rollback"""
     notes: list[str] = field(default_factory=list)
     report: Path | None = None
+    page: Path | None = None
+    """the same, and how everything stands, to look at"""
 
     @property
     def closed(self) -> list[Gate]:
@@ -71,18 +74,12 @@ class MoveReport:
             "changes": self.changes,
             "notes": self.notes,
             "report": str(self.report) if self.report else None,
+            "page": str(self.page) if self.page else None,
         }
 
     def step(self, name: str, tell: Tell) -> AbstractContextManager[Callable[[str], None]]:
         """Time a step; what it is told becomes its outcome."""
         return timed(self.steps, name, tell)
-
-    def save(self, kind: str) -> None:
-        """Write it down below ``cache/migration/``.  Raises DiskError."""
-        stamp = migration.now().replace(":", "")
-        self.report = self.data_dir / "cache" / "migration" / f"{kind}-{stamp}.json"
-        text = msgspec.json.format(msgspec.json.encode(self.to_dict()), indent=2)
-        disk.write_file(self.report, text + b"\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +138,26 @@ class Move:
                 )
             records = sum(count["database"] for count in found.counts.values())
             told(f"{records:,} records, every field, both ways: equal")
+
+    def conclude(self, kind: str) -> None:
+        """It is done: write it down, as ``cache/migration/<kind>-<time>.json`` and as a page to look at.
+
+        Raises what looking at both sides and writing raises.
+        """
+        from octavo.migrate.status import Looking, status
+        from octavo.report.page import write_page
+
+        report, sides = self.report, self.sides
+        report.done = True
+        with self.step("report") as told:
+            looking = Looking(pepper=self.options.pepper)
+            of_record = migration.read(sides.data_dir).backend
+            kind_now = DataBackend.DUAL if of_record is DataBackend.PRISMA else of_record
+            found = status(kind_now, sides.vocabulary, sides.settings, looking, self.progress)
+            report.page = sides.data_dir / "cache" / f"report-{migration.now()[:10]}.html"
+            write_page(found, self.layout, report.page)
+            told(str(report.page))
+        stamp = migration.now().replace(":", "")
+        report.report = sides.data_dir / "cache" / "migration" / f"{kind}-{stamp}.json"
+        text = msgspec.json.format(msgspec.json.encode(report.to_dict()), indent=2)
+        disk.write_file(report.report, text + b"\n")

@@ -79,8 +79,7 @@ def rollback(
         run.verify("the files are still the backend of record")
         run.switch()
         run.open()
-    report.done = True
-    report.save("rollback")
+    run.conclude("rollback")
     return report
 
 

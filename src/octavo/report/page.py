@@ -10,13 +10,20 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from octavo.report import move, schema, store
 from octavo.report.diagram import diagram, fitting, highlighting
-from octavo.report.facts import Facts
+from octavo.report.facts import Facts, gather
 from octavo.report.markup import Element, data, document, el
 from octavo.report.words import moment
+from octavo.store import disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from octavo.layout.layout import Layout
+    from octavo.migrate.status import Status
 
 GENERATOR = "octavo report"
 
@@ -82,6 +89,13 @@ def render(facts: Facts, checklist: Sequence[Item] = ()) -> str:
         lang="en",
     )
     return document(page)
+
+
+def write_page(found: Status, layout: Layout, target: Path, schema_text: str | None = None) -> Facts:
+    """Write the page of what was found into a file, and give what it shows.  Raises DiskError."""
+    facts = gather(found, layout, schema_text=schema_text)
+    disk.write_file(target, render(facts, found.checklist).encode())
+    return facts
 
 
 def _head(facts: Facts, style: str) -> Element:
