@@ -93,6 +93,8 @@ class Seeding:
 
     def catch_up(self, built: Path) -> None:
         """Copy what has been noted so far, as long as that is much."""
+        # Opened now, it need not be while writers wait.
+        self._opened(built)
         for _ in range(_ROUNDS):
             with self.held():
                 end = self._touched.size if self._touched else 0
