@@ -260,6 +260,16 @@ class DualTransaction:
 
     def _changed(self) -> Iterator[tuple[str, Key, Record | None]]:
         """All that has changed in the files: each record by its key, as it is now."""
+        now: dict[tuple[str, Key], Record | None] = {}
+        for model, key, record in self._changed_by_host():
+            # One that is embedded may have gone from one host and come to another.
+            if record is not None or (model, key) not in now:
+                now[model, key] = record
+        for (model, key), record in now.items():
+            yield model, key, record
+
+    def _changed_by_host(self) -> Iterator[tuple[str, Key, Record | None]]:
+        """The same, as each host shows it."""
         codecs = self.view.rules.codecs
         for host, changed in self.view.layer.net.items():
             codec = codecs[host]
