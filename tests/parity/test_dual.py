@@ -269,6 +269,16 @@ def test_what_a_trigger_of_the_database_sets_is_in_the_files(sides: Sides) -> No
     assert sides.differences() == []
 
 
+def test_an_embedded_record_moves_to_another_parent(sides: Sides) -> None:
+    with sides.open() as (db, _):
+        character = {"userId": "u", "name": "Nora", "description": "", "personality": ""}
+        character |= {"scenario": "", "firstMessage": ""}
+        db.character.create(data={**character, "id": "c2"})
+        moved = db.character_tag.update(where={"id": "ct1"}, data={"characterId": "c2"})
+        assert moved.characterId == "c2"
+    assert sides.differences() == []
+
+
 def test_a_key_that_is_a_secret_is_not_written_down(sides: Sides) -> None:
     behind(
         sides,

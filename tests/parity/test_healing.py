@@ -78,6 +78,23 @@ def test_a_record_that_is_kept_from_going_by_one_that_went_too(sides: Sides) -> 
     assert sides.differences() == []
 
 
+def test_an_embedded_record_that_moved(sides: Sides) -> None:
+    """One host was seen; the other, where the record is to be, came later than it."""
+    with connect(sides.url) as connection:
+        connection.execute(
+            b"""INSERT INTO characters (id, "userId", name, description, personality, scenario,
+                "firstMessage", "updatedAt") VALUES ('c2', 'u', 'Nora', '', '', '', '', now());
+            UPDATE character_tags SET "characterId" = 'c2'; DELETE FROM chats;
+            DELETE FROM characters WHERE id = 'c'"""
+        )
+    with sides.open(apart=True, sample=1.0) as (db, backend):
+        assert db.character_tag.find_first().characterId == "c2"
+        assert [h.error for h in heal(backend)] == [""]
+        db.character.find_many()
+        assert [h.error for h in heal(backend)] == [""]
+    assert sides.differences() == []
+
+
 @pytest.fixture(scope="module")
 def place(server: EmbeddedServer, schema_template: str) -> Iterator[tuple[str, Path]]:
     """A database with the schema's tables, and a folder."""

@@ -21,7 +21,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from octavo.backend import DataBackend
-from octavo.backends import prisma
+from octavo.backends import prisma, seed
 from octavo.backends.comparing import Comparison, Listening
 from octavo.backends.copying import in_database
 from octavo.backends.divergence import LOG, Divergences, Keys, key_text
@@ -52,6 +52,7 @@ from octavo.store.integrity import Writable
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
 from octavo.store.transaction import Transaction
+from octavo.store.view import View
 
 if TYPE_CHECKING:
     from octavo.client import Settings
@@ -259,6 +260,16 @@ class DualTransaction:
 
     def _changed(self) -> Iterator[tuple[str, Key, Record | None]]:
         """All that has changed in the files: each record by its key, as it is now."""
+        now: dict[tuple[str, Key], Record | None] = {}
+        for model, key, record in self._changed_by_host():
+            # One that is embedded may have gone from one host and come to another.
+            if record is not None or (model, key) not in now:
+                now[model, key] = record
+        for (model, key), record in now.items():
+            yield model, key, record
+
+    def _changed_by_host(self) -> Iterator[tuple[str, Key, Record | None]]:
+        """The same, as each host shows it."""
         codecs = self.view.rules.codecs
         for host, changed in self.view.layer.net.items():
             codec = codecs[host]
@@ -375,6 +386,7 @@ class DualBackend:
             for files in self._retired:
                 files.close()
             self._retired = [replaced]
+            self._is_seeded = False
         LOG.info("the files have been replaced, and opened again")
 
     def on_files(self, work: Callable[[JsonBackend], T]) -> T:
@@ -439,6 +451,8 @@ class DualBackend:
                 self._locked(max_wait, lambda: begun[0].decision(self.fates)) as (files, view),
             ):
                 self._guard.check()
+                if not self._is_seeded:
+                    self._look_for_gap(view)
                 wait = None if end is None else max(end - time.monotonic(), 0)
                 session = afterwards.enter_context(self.primary.pool.session(wait))
                 primary = self.primary.on(session, timeout, asking=BEGINNING)
@@ -475,6 +489,18 @@ class DualBackend:
                     # Nobody has asked PostgreSQL for anything yet.
                     self._reopen(files)
             yield files, view
+
+    def _look_for_gap(self, view: View) -> None:
+        """If nobody has written in ``dual`` since an export, tell what was written to PostgreSQL alone."""
+        if (left := seed.left(str(self._data_dir))) is None:
+            return
+        try:
+            for model in seed.gaps(left, self.primary.schema, self.primary.pool.url, view):
+                self.divergences.add("answer", model, reason="PostgreSQL was written to since the export")
+                self.divergences.count("different")
+        except (seed.Unlooked, OctavoError) as error:
+            LOG.warning("not looked for writes since the export: %s; octavo verify compares all", error)
+        seed.spend(str(self._data_dir))
 
     def _require_seeded(self, view: Writable, primary: PrismaTransaction) -> None:
         """Raise UsageError if the files are empty and PostgreSQL is not: nobody has copied it yet."""

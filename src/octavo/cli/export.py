@@ -79,6 +79,9 @@ def show(report: ExportReport, layout: Layout) -> None:
     else:
         typer.echo(f"{total} in {console.some(report.files, 'file')}, in {report.seconds:.1f} s")
         typer.echo(f"data: {where}")
+        if report.caught_up:
+            again = console.some(report.caught_up, "record")
+            typer.echo(f"written meanwhile: {again}, which were copied again")
         kept = console.some(report.payloads, "record")
         typer.echo(f"payloads: of {kept}, {console.size(report.payload_bytes)}")
     if report.kept:
@@ -120,6 +123,7 @@ def _as_json(report: ExportReport) -> dict[str, Any]:
         "dryRun": report.dry_run,
         "replaces": report.replaces,
         "counts": report.counts,
+        "caughtUp": report.caught_up,
         "files": report.files,
         "replaced": str(report.kept) if report.kept else None,
         "payloads": {

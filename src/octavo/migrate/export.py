@@ -13,9 +13,11 @@ from functools import partial
 from pathlib import Path
 
 import psycopg
+from msgspec.structs import replace
 
 from octavo import migration
 from octavo.backend import DataBackend
+from octavo.backends.seed import Seed, leave, seed_of
 from octavo.errors import DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.layout.fold import Slice, unkeepable
 from octavo.layout.layout import Kind, Layout
@@ -122,10 +124,13 @@ def export(
                 keeper = PayloadKeeper(layout, options.files_root, built.path)
                 _fill(source, layout, Writing(built.path, keeper, options.jobs, progress), report)
                 progress.begin("sync", 0)
+                left = seed_of(source.snapshot.connection, counts)
+                if left is not None:
+                    leave(built.path, left)
                 if seeding is not None:
                     seeding.catch_up(built.path)
                 report.kept = built.put_in_place(
-                    replace=options.replace, last=partial(_finish, report, seeding)
+                    replace=options.replace, last=partial(_finish, report, seeding, left)
                 )
     report.seconds = time.monotonic() - started
     return report
@@ -141,10 +146,13 @@ def _refuse_after_cutover(data_dir: Path) -> None:
         )
 
 
-def _finish(report: ExportReport, seeding: Seeding | None, built: Path) -> None:
+def _finish(report: ExportReport, seeding: Seeding | None, left: Seed | None, built: Path) -> None:
     """What is left to do when nobody can write any more to the store that is to be replaced."""
     if seeding is not None:
         seeding.finish(built)
+        report.counts = {model: n + seeding.more[model] for model, n in report.counts.items()}
+        if left is not None and seeding.copied:
+            leave(built, replace(left, counts=report.counts))
         report.caught_up = seeding.copied
         report.payload_problems += seeding.problems
     if migration.has_begun(built):

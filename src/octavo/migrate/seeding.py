@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,7 @@ from octavo.postgres.url import DatabaseUrl
 from octavo.query.protocol import Reader
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.intake import FilesRoot, Intake, PayloadProblem
+from octavo.store.integrity import Writable
 from octavo.store.rest import OWN, at_rest
 from octavo.store.rules import Rules
 from octavo.store.store import Store
@@ -60,6 +62,8 @@ class Seeding:
         self._stack = ExitStack()
         self.copied = 0
         """records that were brought up to date behind the snapshot"""
+        self.more: Counter[str] = Counter()
+        """by model, how many records there are more than the snapshot had"""
         self.problems: list[PayloadProblem] = []
         """payloads of these that are not simply there"""
 
@@ -89,6 +93,8 @@ class Seeding:
 
     def catch_up(self, built: Path) -> None:
         """Copy what has been noted so far, as long as that is much."""
+        # Opened now, it need not be while writers wait.
+        self._opened(built)
         for _ in range(_ROUNDS):
             with self.held():
                 end = self._touched.size if self._touched else 0
@@ -117,6 +123,8 @@ class Seeding:
                     copying.records((model, key) for model, key in names if key is not None)
                     Intake(store, self._files, self.problems.append).take(view)
                     self.copied += len(copying.done)
+                    for model, number in _more(view):
+                        self.more[model] += number
 
             self._primary.read(copy)
         return len(names)
@@ -138,3 +146,15 @@ class Seeding:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _more(view: Writable) -> Iterator[tuple[str, int]]:
+    """How many records of each model a transaction adds."""
+    for model, changed in view.layer.net.items():
+        codec = view.rules.codecs[model]
+        for change in changed.values():
+            for sign, stored in ((-1, change.before), (1, change.after)):
+                if stored is not None:
+                    yield model, sign
+                    for child in codec.children:
+                        yield child.place.model.name, sign * len(codec.embedded(stored, child))

@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from octavo.backends import divergence, touched
+from octavo.backends import divergence, seed, touched
 from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import FileFamily, Layout
@@ -35,7 +35,7 @@ from octavo.store.rest import OWN, at_rest
 from octavo.store.system import FOLDER_MODE
 
 _CACHE = "cache"
-_OWN = OWN | {divergence.NAME, touched.NAME}
+_OWN = OWN | {divergence.NAME, seed.NAME, touched.NAME}
 """what of ``cache/`` a store does not get from the one that it replaces"""
 Held: TypeAlias = "Callable[[], AbstractContextManager[None]]"
 """Holds the store that is to be replaced at rest"""
