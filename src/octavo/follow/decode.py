@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import psycopg
 
 from octavo.backends.sql.columns import ROW, SqlColumn, Table, Tables, array
-from octavo.errors import DifferenceError
+from octavo.errors import DatabaseError, DifferenceError, DriftError
 from octavo.layout.codec import value_of
 from octavo.layout.fold import concat, member, unkeepable
 from octavo.layout.layout import Layout
@@ -90,6 +90,17 @@ class Decoder:
 
     def _ask(self, query: str, rows: Sequence[Texts]) -> list[Any]:
         parameters = [array(column) for column in zip(*rows, strict=True)]
+        try:
+            return self._answer(query, parameters)
+        except DatabaseError as error:
+            if error.sqlstate[:2] not in ("22", "42"):
+                raise
+            raise DriftError(
+                f"the schema has changed under way: the tables do not take any more what they had: {error}",
+                hint="compare the database with the schema: octavo schema check",
+            ) from error
+
+    def _answer(self, query: str, parameters: list[str]) -> list[Any]:
         with database_errors(doing="reading what was sent"):
             return psycopg.RawCursor(self._connection).execute(query.encode(), parameters).fetchall()
 

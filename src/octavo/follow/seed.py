@@ -1,0 +1,100 @@
+"""The beginning: the files are made of the very snapshot from which on the slot sends what is committed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from octavo import migration
+from octavo.backend import DataBackend
+from octavo.errors import OctavoError, UsageError
+from octavo.follow import slot
+from octavo.follow.protocol import position_text
+from octavo.follow.standing import Plan, Position, forget_plan, read_plan, write_plan
+from octavo.follow.stream import Slot, Stream
+from octavo.follow.tables import Tables
+from octavo.follow.watcher import Watcher
+from octavo.layout.layout import Layout
+from octavo.migrate.export import ExportOptions, ExportReport, export
+from octavo.migration import Following, Phase
+from octavo.postgres.connection import connect, tables_locked
+from octavo.postgres.url import DatabaseUrl
+from octavo.store import disk, position
+
+
+def seed(
+    url: DatabaseUrl, data_dir: Path, layout: Layout, options: ExportOptions, watcher: Watcher
+) -> ExportReport:
+    """Make the files, and what following needs in the database.
+
+    Either both are there afterwards, or neither; what a kill leaves in the database is in the plan, and goes
+    when this is run again.  Raises UsageError (the server's settings; the files are the backend of record),
+    Stopped, and what an export raises.
+    """
+    refuse_of_record(data_dir)
+    with closing(Stream(url, watcher.is_over)) as stream, closing(connect(url)) as connection:
+        if (left := read_plan(data_dir)) is not None:
+            slot.remove(url, left)
+            forget_following(data_dir)
+        slot.require(connection, url)
+        Tables(connection, url, layout)
+        plan = slot.plan(connection, url, layout, stream.identify())
+        write_plan(data_dir, plan)
+        try:
+            slot.make(connection, url, layout, plan)
+            schemas = layout.datamodel.datasource.schemas or (url.schema,)
+            with tables_locked(url, schemas):
+                watcher.says("waiting for the transactions that are under way")
+                made = stream.create_slot(plan.slot)
+                chosen = dataclasses.replace(options, snapshot=made.snapshot, finish=_finisher(plan, made))
+                report = export(url, data_dir, layout, chosen, watcher.progress)
+        except BaseException:
+            _take_back(url, data_dir, plan, stream)
+            raise
+    if report.kept is not None:
+        # The old files are no part of this any more.
+        forget_plan(report.kept)
+    return report
+
+
+def _finisher(plan: Plan, made: Slot) -> Callable[[Path], None]:
+    def finish(built: Path) -> None:
+        """Let the folder say what it follows, before it is anybody's."""
+        start = Position(slot=plan.slot, position=position_text(made.position))
+        disk.write_file(built / position.NAME, start.encode().encode())
+        write_plan(built, replace(plan, seeded=True))
+        with migration.changing(built) as state:
+            state.verified = None
+            state.following = Following(slot=plan.slot, publication=plan.publication, since=migration.now())
+            state.go(Phase.DUAL_WRITE, "the files were made, and follow PostgreSQL")
+
+    return finish
+
+
+def _take_back(url: DatabaseUrl, data_dir: Path, plan: Plan, stream: Stream) -> None:
+    """Remove what was made, if the database lets us; what it does not is in the plan, for the next time."""
+    stream.close()
+    with suppress(OctavoError):
+        slot.remove(url, plan)
+        forget_following(data_dir)
+
+
+def forget_following(data_dir: Path) -> None:
+    """Let a folder follow nothing.  Raises DiskError, DamagedError."""
+    if migration.read(data_dir).following is not None:
+        with migration.changing(data_dir) as state:
+            state.following = None
+    forget_plan(data_dir)
+
+
+def refuse_of_record(data_dir: Path) -> None:
+    state = migration.read(data_dir)
+    if state.backend is DataBackend.JSON:
+        raise UsageError(
+            f"the files in {data_dir} are the backend of record: they are not made anew from PostgreSQL",
+            hint="octavo rollback goes back to PostgreSQL first",
+        )
