@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from octavo import migration
-from octavo.errors import disk_errors
+from octavo.errors import BusyError, UsageError, disk_errors
 from octavo.follow import slot
 from octavo.follow.follower import Follower, Place
 from octavo.follow.seed import forget_following, refuse_of_record, seed
@@ -55,8 +55,8 @@ def follow(
     """Make the files if there are none that follow, then keep them in step until the watcher says that it is
     over, or they have caught up.
 
-    Raises UsageError (a store is there that does not follow; the server's settings), BusyError (somebody
-    follows already), DriftError, DivergedError, DifferenceError, DatabaseError, DiskError.  Run again it goes
+    Raises UsageError (a store is there that does not follow; somebody follows already; the server's
+    settings), DriftError, DivergedError, DifferenceError, DatabaseError, DiskError.  Run again it goes
     on where it was.
     """
     started, watcher = time.monotonic(), watcher or Watcher()
@@ -106,8 +106,8 @@ def catch_up(
 ) -> FollowReport:
     """Carry over all that was committed until now, and end.  The files follow already, and go on to.
 
-    Raises UsageError if they do not follow, and what :func:`follow` raises; BusyError if ``octavo follow``
-    runs on them just now.
+    Raises UsageError if they do not follow, or if ``octavo follow`` runs on them just now, and what
+    :func:`follow` raises.
     """
     require_plan(data_dir.resolve())
     chosen = FollowOptions(options.files_root, options.jobs, until_caught_up=True)
@@ -118,7 +118,7 @@ def stop(url: DatabaseUrl, data_dir: Path) -> bool:
     """Follow no more: remove from the database what following has made there.  The files stay as they are.
 
     Whether there was anything to remove; stopping again does nothing.  Not to be called while the state of
-    the move is being changed.  Raises BusyError if ``octavo follow`` runs on them, DatabaseError.
+    the move is being changed.  Raises UsageError if ``octavo follow`` runs on them, DatabaseError.
     """
     data_dir = data_dir.resolve()
     plan = _plan(data_dir)
@@ -160,16 +160,19 @@ def lag(url: DatabaseUrl, data_dir: Path) -> int:
 @contextmanager
 def _alone(data_dir: Path) -> Iterator[Callable[[], None]]:
     """Be the only one who follows, or stops to, on a data folder; the function that is given takes the lock
-    of a folder that has been put in its place.  Raises BusyError."""
+    of a folder that has been put in its place.  Raises UsageError."""
     with disk_errors("taking the lock of who follows"):
         disk.make_folder((data_dir / LOCK).parent)
     held: list[ProcessLock] = []
 
     def take() -> None:
-        lock = ProcessLock(os.fspath(data_dir / LOCK), lambda: "another octavo follow")
+        lock = ProcessLock(os.fspath(data_dir / LOCK), lambda: "")
         held.append(lock)
-        with disk_errors("taking the lock of who follows"):
-            lock.acquire(0)
+        try:
+            with disk_errors("taking the lock of who follows"):
+                lock.acquire(0)
+        except BusyError as error:
+            raise UsageError(f"octavo follow runs on {data_dir} already", hint="end it first") from error
 
     try:
         take()

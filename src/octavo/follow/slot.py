@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import NamedTuple
 
-from octavo.errors import BusyError, DatabaseError, DriftError, UsageError
+from octavo.errors import DatabaseError, DriftError, UsageError
 from octavo.follow import protocol
 from octavo.follow.net import RESEED
 from octavo.follow.standing import Identity, Plan
@@ -175,7 +175,7 @@ def _usable_index(connection: Connection, url: DatabaseUrl, model: Model) -> str
 def remove(url: DatabaseUrl, made: Plan) -> bool:
     """Remove all that was made, as far as it is there; whether there was anything.
 
-    Raises BusyError if somebody reads the slot, DatabaseError.
+    Raises UsageError if somebody reads the slot, DatabaseError.
     """
     with closing(connect(url)) as connection, database_errors(url, "removing what following has made"):
         dropped = _drop_slot(connection, made.slot)
@@ -216,7 +216,7 @@ def _drop_slot(connection: Connection, name: str) -> bool:
             connection.execute("SELECT pg_catalog.pg_drop_replication_slot(%s)", [name])
             return True
         if time.monotonic() > end:
-            raise BusyError(_GONE, f"octavo follow, which reads the slot {name}")
+            raise UsageError(f"somebody reads the slot {name}", hint="end octavo follow first")
         time.sleep(_PAUSE)
 
 
