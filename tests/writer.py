@@ -1,4 +1,4 @@
-"""A plain SQL client that writes random transactions over all models of a schema, and knows nothing of Octavo.
+"""A plain SQL client that writes random transactions over all models, and knows nothing of Octavo.
 
 Rows are inserted, changed, given other keys and parents, deleted and truncated, as the schema allows;
 statements that it refuses are taken back to a savepoint, and some transactions as a whole.

@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import psycopg
+from msgspec import Raw, structs
 
 from octavo.backends.sql.columns import ROW, SqlColumn, Table, Tables, array
 from octavo.errors import DatabaseError, DifferenceError, DriftError
@@ -18,8 +19,8 @@ from octavo.layout.codec import value_of
 from octavo.layout.fold import concat, member, unkeepable
 from octavo.layout.layout import Layout
 from octavo.layout.rawjson import Members
-from octavo.layout.record import Record
-from octavo.layout.stored import Key
+from octavo.layout.record import Record, attribute
+from octavo.layout.stored import Key, is_json_text
 from octavo.layout.types import column_type, string_text
 from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
@@ -57,7 +58,7 @@ class Decoder:
                     f"{model}: values that no file here can keep: {'; '.join(sorted(refused))}"
                 )
             found += table.decode([text.encode() for text, _ in answer])
-        return found
+        return self._exact(model, found, rows)
 
     def keys(self, model: str, keys: Sequence[Texts]) -> list[Key]:
         """The stored form of keys."""
@@ -68,6 +69,17 @@ class Decoder:
         columns = self._tables[type(record).__name__].columns.values()
         texts = [column.parameter(column.column.stored(record)) for column in columns]
         return [None if text is None else text.encode() for text in texts]
+
+    def _exact(self, model: str, records: list[Record], rows: Sequence[Texts]) -> list[Record]:
+        """With the exact text of ``json`` columns, which a line of JSON need not be able to hold."""
+        scalars = self._layout.place(model).model.scalars
+        exact = [(n, attribute(f)) for n, f in enumerate(scalars) if is_json_text(f) and not f.is_list]
+        if not exact:
+            return records
+        return [
+            structs.replace(record, **{name: Raw(text) for n, name in exact if (text := row[n]) is not None})
+            for record, row in zip(records, rows, strict=True)
+        ]
 
     def _records_sql(self, table: Table) -> str:
         place = self._layout.place(table.model.name)
