@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import psycopg
 
-from octavo.errors import BusyError, DatabaseError
+from octavo.errors import BusyError, DatabaseError, DriftError
 from octavo.follow import slot
 from octavo.follow.apply import Applier
 from octavo.follow.decode import Decoder
@@ -28,7 +28,6 @@ from octavo.follow.protocol import (
     Insert,
     Keepalive,
     Message,
-    Other,
     Relation,
     Truncate,
     Update,
@@ -41,7 +40,6 @@ from octavo.follow.tables import Table, Tables
 from octavo.follow.watcher import FollowReport, Watcher
 from octavo.layout.layout import Layout
 from octavo.postgres.connection import Connection, connect, transaction
-from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.store.store import Store
 
@@ -60,6 +58,9 @@ _PAYLOADS = 5.0
 _LONGEST_PAUSE = 10.0
 _PATIENCE = 60.0
 """seconds to try to connect again, where the end is to be reached soon"""
+
+
+Change: TypeAlias = Insert | Update | Delete | Truncate
 
 
 class Place(NamedTuple):
@@ -176,10 +177,14 @@ class _Session:
         """all that was committed before is in the files"""
         self._seen = position.at
         """all that was committed before has been received"""
-        self._net, self._relations = Net(), dict[int, Table]()
-        self._in_transaction = self._skipping = False
+        self._relations: dict[int, Table] = {}
+        self._current: list[Change] | None = None
+        """what has come of a transaction whose commit has not; None: there is none"""
+        self._skipping = False
+        self._net = Net()
+        """what was committed, and is not in the files"""
         self._commit: Commit | None = None
-        """the last commit that is in ``net``"""
+        """the last commit of that"""
         self._written = self._shown = self._looked = time.monotonic()
         self._transactions = 0
 
@@ -204,12 +209,10 @@ class _Session:
         self._applier.find_missing()
         reached = False
         while not reached and not self._watcher.is_over():
-            message = self._stream.next(0 if self._is_ready else _TURN)
-            if isinstance(message, Keepalive):
-                self._kept_alive(message)
-            elif message is not None:
+            message = self._stream.next(0 if self._commit else _TURN)
+            if message is not None:
                 self._take(message)
-            if self._is_ready and (message is None or self._net.changes >= _BATCH):
+            if message is None or self._net.changes >= _BATCH:
                 self._apply()
             if message is None and target is not None:
                 # A server that has nothing to send says how far it is only when it is asked.
@@ -219,13 +222,8 @@ class _Session:
         self._finish()
         return reached
 
-    @property
-    def _is_ready(self) -> bool:
-        """Whether there is something to apply, and nothing but whole transactions."""
-        return self._commit is not None and not self._in_transaction
-
     def _is_reached(self, target: int) -> bool:
-        if self._in_transaction or self._commit or self._seen < target:
+        if self._current is not None or self._commit or self._seen < target:
             return False
         # What has changed since the last look, and sent nothing, shows in the catalog.
         tables = Tables(self._connection, self._follower.url, self._follower.layout)
@@ -235,59 +233,66 @@ class _Session:
     def _finish(self) -> None:
         """Write down how far all is received, if nothing of it is left to apply."""
         self._applier.carry_missing()
-        if not self._in_transaction and not self._commit and self._seen > self._applied:
+        self._apply()
+        if self._seen > self._applied:
             self._advance()
         self._show()
 
     # Messages
 
-    def _take(self, message: Message) -> None:
+    def _take(self, message: Keepalive | Message) -> None:
         match message:
+            case Keepalive():
+                if self._current is None:
+                    self._seen = max(self._seen, message.end)
+                if message.reply:
+                    self._stream.confirm(self._applied)
             case Begin():
-                self._in_transaction = True
                 # A commit before the position is in the files; the server sends none, as it was told.
-                self._skipping = message.commit < self._applied
+                self._current, self._skipping = [], message.commit < self._applied
             case Commit():
-                self._in_transaction = False
-                if not self._skipping:
-                    self._commit = message
-                    self._transactions += 1
-                self._skipping, self._seen = False, max(self._seen, message.end)
+                self._end_of_transaction(message)
             case Relation():
-                self._relations[message.oid] = self._tables.table(message)
-            case Other():
-                pass
-            case _ if not self._skipping:
-                self._change(message)
+                try:
+                    self._relations[message.oid] = self._tables.table(message)
+                except DriftError:
+                    # What was committed before the change is good.
+                    self._apply()
+                    raise
+            case Insert() | Update() | Delete() | Truncate():
+                if self._current is not None and not self._skipping:
+                    self._current.append(message)
 
-    def _change(self, message: Message) -> None:
-        match message:
+    def _end_of_transaction(self, commit: Commit) -> None:
+        for change in self._current or ():
+            self._change(change)
+        if not self._skipping:
+            self._commit = commit
+            self._transactions += 1
+        self._current, self._seen = None, max(self._seen, commit.end)
+
+    def _change(self, change: Change) -> None:
+        match change:
             case Insert():
-                table = self._relations[message.relation]
-                self._net.insert(table, table.row(message.row))
+                table = self._relations[change.relation]
+                self._net.insert(table, table.row(change.row))
             case Update():
-                table = self._relations[message.relation]
-                old = None if message.old is None else table.row(message.old)
-                self._net.update(table, old, table.row(message.row))
+                table = self._relations[change.relation]
+                old = None if change.old is None else table.row(change.old)
+                self._net.update(table, old, table.row(change.row))
             case Delete():
-                table = self._relations[message.relation]
-                self._net.delete(table, table.row(message.old))
+                table = self._relations[change.relation]
+                self._net.delete(table, table.row(change.old))
             case Truncate():
-                for oid in message.relations:
+                for oid in change.relations:
                     self._net.truncate(self._relations[oid])
-
-    def _kept_alive(self, message: Keepalive) -> None:
-        if not self._in_transaction:
-            self._seen = max(self._seen, message.end)
-        if message.reply:
-            self._stream.confirm(self._applied)
 
     # Positions
 
     def _apply(self) -> None:
         """Make what was committed durable in the files, and let the server know."""
         if self._commit is None:
-            raise AssertionError("nothing is committed")
+            return
         committed = self._commit.time.astimezone(UTC).isoformat(timespec="milliseconds")
         position = Position(
             slot=self._plan.slot,
@@ -304,7 +309,7 @@ class _Session:
         self._note()
 
     def _advance(self) -> None:
-        """Write down a position that no row goes with."""
+        """Write down a position that no row goes with: all that was committed before it is in the files."""
         position = Position(
             slot=self._plan.slot, position=position_text(self._seen), committed=self._position.committed
         )
@@ -316,12 +321,12 @@ class _Session:
     def _rest(self) -> None:
         """Do what has to be done now and then."""
         now = time.monotonic()
-        if not self._in_transaction and self._commit is None and self._seen > self._applied:
-            if now - self._written > _IDLE or self._seen - self._applied > _FAR:
-                self._advance()
-            if self._applier.missing and now - self._looked > _PAYLOADS:
-                self._applier.carry_missing()
-                self._looked = time.monotonic()
+        far = self._seen - self._applied
+        if self._commit is None and far > 0 and (far > _FAR or now - self._written > _IDLE):
+            self._advance()
+        if self._applier.missing and now - self._looked > _PAYLOADS:
+            self._applier.carry_missing()
+            self._looked = time.monotonic()
         if now - self._shown > _SHOWN:
             self._show()
 
@@ -336,12 +341,8 @@ class _Session:
         self._note()
         self._shown = time.monotonic()
         if self._watcher.wants_lag:
-            with database_errors(self._follower.url, "asking for the lag"):
-                row = self._connection.execute(
-                    "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), %s::pg_lsn)::bigint",
-                    [position_text(max(self._applied, self._seen if self._commit is None else 0))],
-                ).fetchone()
-            self._report.behind = max(int(row[0]), 0) if row else None
+            there = position_text(self._applied if self._commit else max(self._applied, self._seen))
+            self._report.behind = slot.behind(self._connection, there)
         self._watcher.stands(self._report)
 
 

@@ -27,7 +27,6 @@ from octavo.layout.layout import Layout
 from octavo.migrate.export import ExportOptions
 from octavo.migrate.target import State, refusal, state_of
 from octavo.postgres.connection import connect
-from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk
 from octavo.store.lock import ProcessLock
@@ -148,13 +147,9 @@ def lag(url: DatabaseUrl, data_dir: Path) -> int:
     data_dir = data_dir.resolve()
     plan = require_plan(data_dir)
     position = read_position(data_dir, plan)
-    with closing(connect(url)) as connection, database_errors(url, "asking for the lag"):
+    with closing(connect(url)) as connection:
         slot.state(connection, plan)
-        row = connection.execute(
-            "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), %s::pg_lsn)::bigint",
-            [position.position],
-        ).fetchone()
-    return max(int(row[0]), 0) if row else 0
+        return slot.behind(connection, position.position)
 
 
 @contextmanager

@@ -45,8 +45,6 @@ class SlotState(NamedTuple):
     """the process that serves whoever reads it"""
     confirmed: int
     """what is before this position will never be sent again"""
-    behind: int
-    """bytes of the log that have been written since"""
 
 
 def require(connection: Connection, url: DatabaseUrl) -> None:
@@ -237,22 +235,28 @@ def _give_back(connection: Connection, identity: Identity) -> None:
 
 def state(connection: Connection, made: Plan) -> SlotState:
     """How the slot stands.  Raises DatabaseError if it is lost."""
+    status = "wal_status" if connection.info.server_version >= 130000 else "'reserved'"
     with database_errors(doing="looking at the slot"):
         row = connection.execute(
-            "SELECT active_pid, confirmed_flush_lsn::text, wal_status,"
-            " pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn)::bigint"
-            " FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND database = current_database()"
-            if connection.info.server_version >= 130000
-            else "SELECT active_pid, confirmed_flush_lsn::text, 'reserved',"
-            " pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), confirmed_flush_lsn)::bigint"
-            " FROM pg_catalog.pg_replication_slots WHERE slot_name = %s AND database = current_database()",
-            [made.slot],
+            f"SELECT active_pid, confirmed_flush_lsn::text, {status} FROM pg_catalog.pg_replication_slots"
+            f" WHERE slot_name = {literal(made.slot)} AND database = current_database()".encode()
         ).fetchone()
     if row is None or row[1] is None:
         raise lost(made, "is not there")
     if row[2] == "lost":
         raise lost(made, "is lost: the server has thrown away what was not read yet")
-    return SlotState(row[0], protocol.position(row[1]), max(int(row[3]), 0))
+    return SlotState(row[0], protocol.position(row[1]))
+
+
+def behind(connection: Connection, position: str) -> int:
+    """How many bytes of log the server has written since a position.  Raises DatabaseError."""
+    with database_errors(doing="asking for the lag"):
+        row = connection.execute(
+            # What a commit that does not wait for the disk has written counts, too.
+            "SELECT pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), %s::pg_lsn)::bigint",
+            [position],
+        ).fetchone()
+    return max(int(row[0]), 0) if row else 0
 
 
 def lost(made: Plan, reason: str) -> DatabaseError:
