@@ -57,9 +57,10 @@ class Followed:
 
     @contextmanager
     def running(self) -> Iterator[Running]:
-        """``octavo follow`` in a thread, until the block ends."""
+        """``octavo follow`` in a thread, connected already, until the block ends."""
         running = Running(self)
         try:
+            running.wait(lambda r: bool(r.report.position))
             yield running
         finally:
             running.end()
@@ -105,6 +106,14 @@ class Running(Watcher):
         if self.error is not None:
             raise self.error
         assert came
+
+    def wait_for_words(self, number: int) -> None:
+        """Wait until something was said so often."""
+        self.wait(lambda r: len(r.said) >= number)
+
+    def wait_for_transactions(self, number: int) -> None:
+        """Wait until so many transactions were carried over."""
+        self.wait(lambda r: r.report.transactions >= number)
 
     def end(self) -> None:
         self._over.set()

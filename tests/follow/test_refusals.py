@@ -128,8 +128,7 @@ def test_files_that_follow_nothing_cannot_catch_up(followed: Followed) -> None:
 
 def test_only_one_follows(followed: Followed) -> None:
     followed.seed()
-    with followed.running() as running:
-        running.wait(lambda r: bool(r.report.position))
+    with followed.running():
         with pytest.raises(UsageError, match=r"runs on .* already"):
             followed.catch_up()
         with pytest.raises(UsageError, match=r"runs on .* already"):
@@ -228,7 +227,6 @@ def test_a_schema_that_was_changed_before_going_on(followed: Followed, change: s
 def test_a_schema_that_is_changed_under_way(followed: Followed) -> None:
     followed.seed()
     with followed.running() as running:
-        running.wait(lambda r: bool(r.report.position))
         followed.sql("UPDATE users SET name = 'before'")
         followed.sql("ALTER TABLE users ADD COLUMN age integer DEFAULT 7", "UPDATE users SET name = 'behind'")
         with pytest.raises(DriftError) as raised:
@@ -245,7 +243,6 @@ def test_a_schema_that_is_changed_under_way(followed: Followed) -> None:
 def test_a_label_that_the_schema_does_not_know(followed: Followed) -> None:
     followed.seed()
     with followed.running() as running:
-        running.wait(lambda r: bool(r.report.position))
         followed.sql("ALTER TYPE \"Role\" ADD VALUE 'NOBODY'")
         followed.sql("UPDATE messages SET role = 'NOBODY'")
         with pytest.raises(DriftError):
@@ -262,7 +259,6 @@ def test_a_publication_that_lacks_a_table(followed: Followed) -> None:
 def test_a_table_whose_replica_identity_was_taken(followed: Followed) -> None:
     followed.seed()
     with followed.running() as running:
-        running.wait(lambda r: bool(r.report.position))
         followed.sql("ALTER TABLE users REPLICA IDENTITY USING INDEX users_email_key")
         followed.sql("UPDATE users SET name = 'x'")
         with pytest.raises(DriftError, match="replica identity"):

@@ -205,8 +205,8 @@ class _Session:
         """Follow; whether the target was reached, if there is one."""
         self._stream.start(self._plan.slot, self._plan.publication, self._applied)
         self.is_streaming = True
-        self._note()
         self._applier.find_missing()
+        self._show()
         reached = False
         while not reached and not self._watcher.is_over():
             message = self._stream.next(0 if self._commit else _TURN)

@@ -225,7 +225,10 @@ class _Reading:
         end = self.data.find(b"\0", self.at)
         if end < 0:
             raise ProtocolError("a message that is cut")
-        found = self.data[self.at : end].decode()
+        try:
+            found = self.data[self.at : end].decode()
+        except UnicodeError as error:
+            raise ProtocolError("a name that is not UTF-8") from error
         self.at = end + 1
         return found
 

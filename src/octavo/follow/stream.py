@@ -65,7 +65,9 @@ class Stream:
         try:
             self._connection = connect(url, replication=True)
         except DatabaseError as error:
-            raise _unconnected(error) from error
+            if not _is_unprivileged(error):
+                raise
+            raise DatabaseError(error.message, sqlstate=error.sqlstate, hint=_PRIVILEGE) from error
         self._pg = self._connection.pgconn
 
     def close(self) -> None:
@@ -155,12 +157,11 @@ class Stream:
         return psycopg.errors.error_from_result(result, encoding="utf-8")
 
 
-def _unconnected(error: DatabaseError) -> DatabaseError:
-    if "replication" not in error.message and "WAL sender" not in error.message:
-        return error
-    return DatabaseError(
-        error.message,
-        sqlstate=error.sqlstate,
-        hint='the user needs the attribute REPLICATION: ALTER ROLE "…" REPLICATION (or the role that your'
-        " provider has for it)",
-    )
+_PRIVILEGE = (
+    'the user needs the attribute REPLICATION: ALTER ROLE "…" REPLICATION (or the role that your provider has'
+    " for it)"
+)
+
+
+def _is_unprivileged(error: DatabaseError) -> bool:
+    return "replication" in error.message or "WAL sender" in error.message
