@@ -286,10 +286,16 @@ def test_files_that_have_something_more(followed: Followed) -> None:
     refuses(followed, DivergedError, r"Tag: they refuse what PostgreSQL accepts: not unique")
 
 
-def test_files_that_others_were_put_in_the_place_of(followed: Followed) -> None:
+def test_an_export_over_files_that_follow(followed: Followed) -> None:
     followed.seed()
     options = ExportOptions(followed.files_root, replace=True)
-    export(followed.url, followed.data_dir, followed.layout, options)
+    with pytest.raises(UsageError, match="follow PostgreSQL"):
+        export(followed.url, followed.data_dir, followed.layout, options)
+
+
+def test_files_of_which_nobody_knows_how_far_they_are(followed: Followed) -> None:
+    followed.seed()
+    (followed.data_dir / position.NAME).unlink()
     with pytest.raises(DatabaseError, match="nobody knows how far"):
         followed.catch_up()
     assert followed.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,9 +12,9 @@ from octavo.follow.net import RESEED, Net, NetModel, Row, diverged
 from octavo.follow.protocol import Tuple
 from octavo.follow.standing import Position
 from octavo.layout.layout import Layout
-from octavo.layout.record import Record, attribute
+from octavo.layout.record import Record
 from octavo.layout.stored import Key
-from octavo.migrate.payloads import PayloadProblem, carry
+from octavo.store.intake import FilesRoot, PayloadProblem, Unreadable, other_size, readable
 from octavo.store.replay import ModelChanges, Put, Replay
 from octavo.store.store import Store
 from octavo.store.transaction import Transaction
@@ -36,7 +36,7 @@ class Applier:
     """Applies changes to one store."""
 
     def __init__(self, store: Store, layout: Layout, decoder: Decoder, files_root: Path) -> None:
-        self.store, self._layout, self._decoder, self._files_root = store, layout, decoder, files_root
+        self.store, self._decoder, self._files = store, decoder, FilesRoot(files_root, layout)
         self.missing: dict[tuple[str, Key], PayloadProblem] = {}
         """the rows whose payload could not be had, or is not as the row says"""
 
@@ -120,14 +120,10 @@ class Applier:
 
     def _payload(self, model: str, record: Record, origin: Key | None) -> str | None:
         """The digest of a row's payload: the one that it had, unless the row says that it is another now."""
-        place = self._layout.place(model)
-        if not place.payload:
+        if model not in self._files.places:
             return None
         before = None if origin is None else self._row(model, origin)
-        named = [place.model.scalar(n) for n in (place.payload, place.payload_size) if n]
-        if before is not None and all(
-            getattr(before, attribute(f)) == getattr(record, attribute(f)) for f in named
-        ):
+        if before is not None and self._files.pointed_at(before) == self._files.pointed_at(record):
             kept = self.store.read(lambda view: view.payload(model, origin))
             if kept is not None:
                 return kept
@@ -135,21 +131,27 @@ class Applier:
 
     def _carry(self, model: str, record: Record) -> str | None:
         """Copy a row's payload from the files root; its digest, if it can be had."""
-        place = self._layout.place(model)
         key = self.store.rules.codecs[model].key_of(record)
         self.missing.pop((model, key), None)
-        path = getattr(record, place.payload)
+        path, size = self._files.pointed_at(record)
         if path is None:
             return None
-        size = getattr(record, place.payload_size) if place.payload_size else None
-        found = carry(self._files_root, path, self.store.put_payload)
-        reason = found.reason
-        if found.digest is not None and size is not None and size != found.size:
-            reason = f"is {found.size} bytes, the row says {size}"
-        if reason:
-            kept = found.digest is not None
-            self.missing[model, key] = PayloadProblem(model, _shown(key), path, reason, kept=kept)
-        return found.digest
+        found = 0
+
+        def counted() -> Generator[bytes, None, None]:
+            nonlocal found
+            for piece in readable(self._files.root, path):
+                found += len(piece)
+                yield piece
+
+        try:
+            digest = self.store.put_payload(counted())
+        except Unreadable as error:
+            self.missing[model, key] = PayloadProblem(model, _shown(key), path, error.reason, kept=False)
+            return None
+        if size is not None and size != found:
+            self.missing[model, key] = other_size(model, _shown(key), path, size, found)
+        return digest
 
     def carry_missing(self) -> None:
         """Look again for payloads that were not there when their rows came: an application may write the row
@@ -168,9 +170,8 @@ class Applier:
 
     def find_missing(self) -> None:
         """Note the rows that have no payload, of all that the files have."""
-        for place in self._layout.places:
-            if place.payload:
-                self._find_missing(place.model.name, place.payload)
+        for model, place in self._files.places.items():
+            self._find_missing(model, place.payload)
 
     def _find_missing(self, model: str, payload: str) -> None:
         key_of = self.store.rules.codecs[model].key_of

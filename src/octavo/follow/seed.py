@@ -20,7 +20,7 @@ from octavo.follow.tables import Tables
 from octavo.follow.watcher import Watcher
 from octavo.layout.layout import Layout
 from octavo.migrate.export import ExportOptions, ExportReport, export
-from octavo.migration import Following, Phase
+from octavo.migration import Following
 from octavo.postgres.connection import connect, tables_locked
 from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk, position
@@ -68,9 +68,8 @@ def _finisher(plan: Plan, made: Slot) -> Callable[[Path], None]:
         disk.write_file(built / position.NAME, start.encode().encode())
         write_plan(built, replace(plan, seeded=True))
         with migration.changing(built) as state:
-            state.verified = None
+            state.seeded("the files were made, and follow PostgreSQL")
             state.following = Following(slot=plan.slot, publication=plan.publication, since=migration.now())
-            state.go(Phase.DUAL_WRITE, "the files were made, and follow PostgreSQL")
 
     return finish
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from octavo.migrate.payloads import PayloadProblem
 from octavo.migrate.progress import SILENT, Progress
+from octavo.store.intake import PayloadProblem
 
 
 @dataclass
