@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -15,6 +19,8 @@ from octavo.layout.layout import Layout
 from octavo.migrate.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.url import DatabaseUrl
+from octavo.store import position
+from writer import Writer
 
 PATIENCE = 120.0
 """seconds after which something that has to come is given up"""
@@ -119,3 +125,47 @@ class Running(Watcher):
         self._over.set()
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
+
+
+@contextmanager
+def writing(followed: Followed, seed: int) -> Iterator[Writer]:
+    """Somebody writes by plain SQL until the block ends."""
+    over = threading.Event()
+    with closing(connect(followed.url)) as connection:
+        writer = Writer(connection, followed.layout.datamodel, seed)
+
+        def write() -> None:
+            while not over.is_set():
+                writer.transaction()
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        try:
+            yield writer
+        finally:
+            over.set()
+            thread.join(PATIENCE)
+            assert not thread.is_alive()
+
+
+def wait_for_progress(followed: Followed, process: subprocess.Popen[Any]) -> None:
+    """Wait until a follower has carried something over."""
+    before, end = position.read(followed.data_dir), time.monotonic() + PATIENCE
+    while position.read(followed.data_dir) == before:
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def command(followed: Followed) -> list[str]:
+    """``octavo follow`` as a process of its own."""
+    where = ["--database-url", followed.address, "--data-dir", str(followed.data_dir)]
+    return [
+        *(sys.executable, "-m", "octavo", "follow"),
+        *where,
+        *("--files-root", str(followed.files_root)),
+    ]
+
+
+def environment() -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}

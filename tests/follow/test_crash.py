@@ -5,21 +5,16 @@ A row that came twice would be refused, as the files must have what a change was
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from following import PATIENCE, Followed
+from following import Followed, command, environment, wait_for_progress, writing
 from octavo.postgres.connection import connect
-from octavo.store import position
 from strike import Moment, Struck, every, some
 from writer import Writer
 
@@ -35,51 +30,15 @@ catch_up(DatabaseUrl.parse(url), Path(data_dir), frozen_layout(), FollowOptions(
 CALLS = ("pwrite64", "fdatasync", "fsync", "rename", "unlink", "sendto")
 
 
-@contextmanager
-def writing(followed: Followed, seed: int) -> Iterator[Writer]:
-    """Somebody writes by plain SQL until the block ends."""
-    over = threading.Event()
-    with closing(connect(followed.url)) as connection:
-        writer = Writer(connection, followed.layout.datamodel, seed)
-
-        def write() -> None:
-            while not over.is_set():
-                writer.transaction()
-
-        thread = threading.Thread(target=write)
-        thread.start()
-        try:
-            yield writer
-        finally:
-            over.set()
-            thread.join(PATIENCE)
-            assert not thread.is_alive()
-
-
-def wait_for_progress(followed: Followed, process: subprocess.Popen[bytes]) -> None:
-    """Wait until a follower has carried something over."""
-    before, end = position.read(followed.data_dir), time.monotonic() + PATIENCE
-    while position.read(followed.data_dir) == before:
-        assert process.poll() is None
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def kill_again_and_again(followed: Followed, times: int, chance: random.Random) -> None:
-    command = [sys.executable, "-m", "octavo", "follow", "--quiet", "--database-url", followed.address]
-    command += ["--data-dir", str(followed.data_dir), "--files-root", str(followed.files_root)]
     for _ in range(times):
-        process = subprocess.Popen(command, env=environment())
+        process = subprocess.Popen([*command(followed), "--quiet"], env=environment())
         try:
             wait_for_progress(followed, process)
             time.sleep(chance.random() * 0.3)
         finally:
             process.kill()
             process.wait()
-
-
-def environment() -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 import every_type
 from following import Followed
 from octavo.layout.layout import Layout
@@ -38,8 +40,24 @@ def contents(data_dir: Path, layout: Layout) -> dict[str, bytes]:
     return {str(p.relative_to(data_dir)): p.read_bytes() for p in files}
 
 
-def test_every_type_comes_to_the_very_bytes_of_an_export(new_followed: Follow, tmp_path: Path) -> None:
+SETTINGS = (
+    "DateStyle = 'SQL, DMY'",
+    "TimeZone = 'Asia/Kathmandu'",
+    "IntervalStyle = 'iso_8601'",
+    "extra_float_digits = -5",
+    "bytea_output = 'escape'",
+    "array_nulls = off",
+)
+
+
+@pytest.mark.parametrize("settings", [(), SETTINGS], ids=["as it is", "otherwise"])
+def test_every_type_comes_to_the_very_bytes_of_an_export(
+    new_followed: Follow, tmp_path: Path, settings: tuple[str, ...]
+) -> None:
+    """However the database's settings would have values printed."""
     followed = with_every_type(new_followed)
+    for setting in settings:
+        followed.sql(f"ALTER DATABASE {followed.url.database} SET {setting}")
     with closing(connect(followed.url)) as connection:
         every_type.load(connection)
     followed.catch_up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from command import octavo
-from following import Followed
+from following import PATIENCE, Followed, Running, command, environment, wait_for_progress, writing
 from octavo import migration
 from octavo.backend import DataBackend
 from octavo.follow import life
@@ -121,6 +122,39 @@ def test_an_idle_follower_lets_the_server_throw_away_its_log(
         query = f"SELECT confirmed_flush_lsn > '{at}' {OWN}"
         while followed.sql(query) != [(True,)]:
             running.wait(lambda r: True)
+
+
+def test_what_is_under_way_when_following_begins_comes_once(followed: Followed) -> None:
+    put = "INSERT INTO users (id, email, \"updatedAt\") VALUES ('{0}', '{0}', now())"
+    followed.sql(put.format("before"))
+    running = Running(followed)
+    try:
+        with closing(connect(followed.url)) as connection, connection.transaction():
+            connection.execute(put.format("under way").encode())
+            running.wait_for_words(1)
+            followed.sql(put.format("meanwhile"))
+        running.wait(lambda r: bool(r.report.position))
+    finally:
+        running.end()
+    followed.catch_up()
+    assert followed.differences() == []
+
+
+def test_others_write_while_the_files_are_made(followed: Followed) -> None:
+    for number in range(3):
+        with writing(followed, seed=number) as writer:
+            followed.seed(replace=number > 0)
+        assert writer.committed
+        followed.catch_up()
+        assert followed.differences() == []
+
+
+def test_whether_it_runs(followed: Followed) -> None:
+    assert not life.is_running(followed.data_dir)
+    followed.seed()
+    assert not life.is_running(followed.data_dir)
+    with followed.running():
+        assert life.is_running(followed.data_dir)
 
 
 # Payloads
@@ -247,6 +281,17 @@ def test_a_server_that_crashes_and_comes_back(durable: Restartable, tmp_path: Pa
 
 
 # The command
+
+
+def test_a_signal_ends_the_command_in_order(followed: Followed) -> None:
+    followed.seed()
+    process = subprocess.Popen(command(followed), env=environment(), stdout=subprocess.PIPE, text=True)
+    followed.sql("UPDATE users SET name = 'x'")
+    wait_for_progress(followed, process)
+    process.terminate()
+    said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert "1 transaction carried over" in said
 
 
 def test_the_command(followed: Followed) -> None:

@@ -302,6 +302,16 @@ def test_files_of_which_nobody_knows_how_far_they_are(followed: Followed) -> Non
     assert made(followed) == NOTHING
 
 
+def test_what_somebody_has_left_who_was_killed_while_he_began(followed: Followed) -> None:
+    followed.seed()
+    plan = read_plan(followed.data_dir)
+    assert plan is not None
+    write_plan(followed.data_dir, msgspec.structs.replace(plan, seeded=False))
+    with pytest.raises(UsageError, match="already holds a store"):
+        followed.seed()
+    assert made(followed) == NOTHING
+
+
 def test_a_cache_that_was_deleted(followed: Followed) -> None:
     followed.seed()
     shutil.rmtree(followed.data_dir / "cache")

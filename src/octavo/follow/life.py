@@ -65,7 +65,12 @@ def follow(
     try:
         with _alone(data_dir) as take:
             plan = read_plan(data_dir)
-            if options.replace or plan is None or not plan.seeded:
+            if plan is not None and not plan.seeded:
+                # Somebody who has begun was killed.
+                slot.remove(url, plan)
+                forget_following(data_dir)
+                plan = None
+            if options.replace or plan is None:
                 if state_of(data_dir, layout) is State.STORE and not options.replace:
                     raise refusal(data_dir)
                 chosen = ExportOptions(options.files_root, options.jobs, options.replace)
@@ -139,6 +144,19 @@ def _plan(data_dir: Path) -> Plan | None:
     return plan
 
 
+def is_running(data_dir: Path) -> bool:
+    """Whether ``octavo follow`` runs on a data folder just now.  Raises DiskError."""
+    lock = ProcessLock(os.fspath(data_dir.resolve() / LOCK), lambda: "")
+    if not os.path.exists(lock.path):
+        return False
+    try:
+        with closing(lock), disk_errors("taking the lock of who follows"):
+            lock.acquire(0)
+    except BusyError:
+        return True
+    return False
+
+
 def lag(url: DatabaseUrl, data_dir: Path) -> int:
     """Bytes of PostgreSQL's log that are not in the files yet, as far as is known.
 
@@ -177,4 +195,4 @@ def _alone(data_dir: Path) -> Iterator[Callable[[], None]]:
             lock.close()
 
 
-__all__ = ["FollowOptions", "FollowReport", "Watcher", "catch_up", "follow", "lag", "stop"]
+__all__ = ["FollowOptions", "FollowReport", "Watcher", "catch_up", "follow", "is_running", "lag", "stop"]

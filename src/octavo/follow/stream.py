@@ -83,6 +83,10 @@ class Stream:
         [[_name, position, snapshot, _plugin]] = self._command(command)
         return Slot(protocol.position(position), snapshot)
 
+    def drop_slot(self, name: str) -> None:
+        """Remove a slot that nobody reads."""
+        self._command(f"DROP_REPLICATION_SLOT {quote(name)}")
+
     def start(self, slot: str, publication: str, at: int) -> None:
         """Let everything be sent that was committed from a position on."""
         options = f"proto_version '{protocol.VERSION}', publication_names {literal(quote(publication))}"
@@ -134,7 +138,7 @@ class Stream:
             self._wait_for_result()
             rows: list[list[str]] = []
             while (result := self._pg.get_result()) is not None:
-                if result.status != ExecStatus.TUPLES_OK:
+                if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK):
                     raise self._refused(result)
                 rows += [
                     [(result.get_value(n, m) or b"").decode() for m in range(result.nfields)]

@@ -185,16 +185,17 @@ def read_snapshot(
 
 
 @contextlib.contextmanager
-def tables_locked(url: DatabaseUrl, schemas: Sequence[str] = ()) -> Iterator[None]:
+def tables_locked(url: DatabaseUrl, schemas: Sequence[str] = ()) -> Iterator[Connection]:
     """Keep the structure of every readable table, and its rows from ``TRUNCATE``, for the length of a block.
 
-    Raises DatabaseError.
+    The connection that is given holds the locks, and sees what was committed meanwhile.  Raises
+    DatabaseError.
     """
     with contextlib.closing(connect(url)) as connection:
         with database_errors(url, "locking the tables"):
             tables = _readable_tables(connection, tuple(schemas) or (url.schema,))
             _begin(connection, url.schema, isolation="READ COMMITTED", read_only=True, lock=tables)
-        yield
+        yield connection
 
 
 def join_snapshot(url: DatabaseUrl | str, identifier: str) -> Connection:
