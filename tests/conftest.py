@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from octavo.postgres.embedded import EmbeddedServer, embedded_server
+from octavo.postgres.embedded import LOGICAL, EmbeddedServer, embedded_server
 
 _numbers = itertools.count(1)
 
@@ -32,6 +32,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def server() -> Iterator[EmbeddedServer]:
     """One server for the run, without durability."""
     with embedded_server(throwaway=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def logical_server() -> Iterator[EmbeddedServer]:
+    """One server for the run whose log can be followed, without durability."""
+    with embedded_server(throwaway=True, settings=LOGICAL) as running:
         yield running
 
 

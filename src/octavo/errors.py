@@ -118,13 +118,17 @@ class DivergedError(DifferenceError):
     ``model`` and ``key`` tell the record; of a key that is a secret, a digest stands there.
     """
 
-    def __init__(self, model: str, key: str, reason: str) -> None:
+    def __init__(
+        self,
+        model: str,
+        key: str,
+        reason: str,
+        *,
+        hint: str = "octavo status --heal copies what differs from PostgreSQL to the files",
+    ) -> None:
         self.model, self.key, self.reason = model, key, reason
         where = " ".join(part for part in (model, key) if part)
-        super().__init__(
-            f"{where}: {reason}; nothing was written",
-            hint="octavo status --heal copies what differs from PostgreSQL to the files",
-        )
+        super().__init__(f"{where}: {reason}; nothing was written", hint=hint)
 
 
 class DamagedError(DifferenceError):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,45 +14,15 @@ from octavo.errors import DatabaseError
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import connect
-from octavo.postgres.embedded import EmbeddedServer, start_server
 from octavo.postgres.pool import Session
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
-
-
-class Restartable:
-    """A durable server at an address that stays."""
-
-    def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self._folder = folder
-        self._settings = (("listen_addresses", "127.0.0.1"), ("port", str(port)))
-        self.url = f"postgresql://postgres@127.0.0.1:{port}/app?schema=public"
-        self.server = self._start()
-        self.server.create_database("app")
-
-    def _start(self) -> EmbeddedServer:
-        return start_server(self._folder, settings=self._settings)
-
-    def crash(self) -> None:
-        """End the server as a crash does: it has to recover when it starts again."""
-        self.server._process.send_signal(signal.SIGQUIT)
-        self.server._process.wait()
-        self.server.stop()
-
-    def restart(self) -> None:
-        self.server = self._start()
+from restartable import Restartable, open_folder
 
 
 @pytest.fixture(scope="module")
 def durable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Restartable]:
-    folder = Path(tmp_path_factory.mktemp("pg", numbered=True))
-    for part in (folder, *folder.parents):
-        if part.owner() == folder.owner() and part != Path("/"):
-            part.chmod(part.stat().st_mode | 0o011)
-    made = Restartable(folder / "data")
+    made = Restartable(open_folder(tmp_path_factory) / "data")
     yield made
     made.server.stop()
 

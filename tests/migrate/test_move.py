@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,7 +31,7 @@ from octavo.schema.parser import parse_schema
 LAYOUT = frozen_layout()
 
 
-def exported(url: str, data: Path, files: Path, layout: Layout = LAYOUT, **options: bool) -> ExportReport:
+def exported(url: str, data: Path, files: Path, layout: Layout = LAYOUT, **options: Any) -> ExportReport:
     return export(DatabaseUrl.parse(url), data, layout, ExportOptions(files, **options))
 
 

@@ -15,6 +15,7 @@ from octavo.cli.cutover import cleanup, cutover, rollback
 from octavo.cli.demo import demo
 from octavo.cli.doctor import doctor
 from octavo.cli.export import export
+from octavo.cli.follow import follow
 from octavo.cli.inventory import inventory
 from octavo.cli.report import report
 from octavo.cli.restore import restore
@@ -68,6 +69,7 @@ for command in (
     inventory,
     scaffold,
     export,
+    follow,
     verify,
     restore,
     status,

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from octavo.store.intake import PayloadProblem
-
-if TYPE_CHECKING:
-    from octavo.layout.layout import Layout
-    from octavo.postgres.url import DatabaseUrl
+from octavo import migration
+from octavo.errors import BusyError, UsageError, disk_errors
+from octavo.follow import slot
+from octavo.follow.follower import Follower, Place
+from octavo.follow.seed import forget_following, refuse_of_record, seed
+from octavo.follow.standing import (
+    LOCK,
+    Plan,
+    read_plan,
+    read_position,
+    require_plan,
+)
+from octavo.follow.stream import Stopped
+from octavo.follow.watcher import FollowReport, Watcher
+from octavo.layout.layout import Layout
+from octavo.migrate.export import ExportOptions
+from octavo.migrate.target import State, refusal, state_of
+from octavo.postgres.connection import connect
+from octavo.postgres.url import DatabaseUrl
+from octavo.store import disk
+from octavo.store.lock import ProcessLock
+from octavo.store.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,50 +44,117 @@ class FollowOptions:
     until_caught_up: bool = False
 
 
-@dataclass
-class FollowReport:
-    """What following has done, and how it stands."""
+def follow(
+    url: DatabaseUrl,
+    data_dir: Path,
+    layout: Layout,
+    options: FollowOptions,
+    watcher: Watcher | None = None,
+) -> FollowReport:
+    """Make the files if there are none that follow, then keep them in step until the watcher says that it is
+    over, or they have caught up.
 
-    data_dir: Path
-    slot: str = ""
-    position: str = ""
-    """PostgreSQL's log is in the files up to here"""
-    seeded: bool = False
-    """whether the files were made in this run"""
-    caught_up: bool = False
-    """whether all that was committed before the start is in the files"""
-    behind: int = 0
-    """bytes of PostgreSQL's log that were not in the files at the end"""
-    transactions: int = 0
-    """of PostgreSQL, that were carried over in this run"""
-    rows: int = 0
-    last_commit: str | None = None
-    """when the last of them was committed, in UTC"""
-    reconnected: int = 0
-    payload_problems: list[PayloadProblem] = field(default_factory=list)
-    """rows of this run whose payload is still not there"""
-    seconds: float = 0.0
+    Raises UsageError (a store is there that does not follow; somebody follows already; the server's
+    settings), DriftError, DivergedError, DifferenceError, DatabaseError, DiskError.  Run again it goes
+    on where it was.
+    """
+    started, watcher = time.monotonic(), watcher or Watcher()
+    data_dir = data_dir.resolve()
+    report = FollowReport(data_dir)
+    refuse_of_record(data_dir)
+    try:
+        with _alone(data_dir) as take:
+            plan = read_plan(data_dir)
+            if plan is not None and not plan.seeded:
+                # Somebody who has begun was killed.
+                slot.remove(url, plan)
+                forget_following(data_dir)
+                plan = None
+            if options.replace or plan is None:
+                if state_of(data_dir, layout) is State.STORE and not options.replace:
+                    raise refusal(data_dir)
+                chosen = ExportOptions(options.files_root, options.jobs, options.replace)
+                report.replaced = seed(url, data_dir, layout, chosen, watcher).kept
+                report.seeded = True
+                # Another folder stands there now.
+                take()
+            _follow(url, layout, Place(data_dir, options.files_root), options, (watcher, report))
+    except Stopped:
+        pass
+    report.seconds = time.monotonic() - started
+    return report
 
-    def to_dict(self) -> dict[str, Any]:
-        """The machine's answer (``follow --json``)."""
-        raise NotImplementedError
+
+def _follow(
+    url: DatabaseUrl,
+    layout: Layout,
+    place: Place,
+    options: FollowOptions,
+    told: tuple[Watcher, FollowReport],
+) -> None:
+    watcher, report = told
+    plan = require_plan(place.data_dir)
+    report.slot = plan.slot
+    watcher.following()
+    with Store.open(place.data_dir, layout) as store:
+        follower = Follower(url, layout, store, place, watcher)
+        follower.run(plan, report, until_caught_up=options.until_caught_up)
 
 
-def catch_up(url: DatabaseUrl, data_dir: Path, layout: Layout, options: FollowOptions) -> FollowReport:
+def catch_up(
+    url: DatabaseUrl,
+    data_dir: Path,
+    layout: Layout,
+    options: FollowOptions,
+    watcher: Watcher | None = None,
+) -> FollowReport:
     """Carry over all that was committed until now, and end.  The files follow already, and go on to.
 
-    Raises UsageError if they do not follow, BusyError if ``octavo follow`` runs on them just now, and what
-    following raises: DriftError, DivergedError, DatabaseError, DiskError.
+    Raises UsageError if they do not follow, or if ``octavo follow`` runs on them just now, and what
+    :func:`follow` raises.
     """
-    raise NotImplementedError
+    require_plan(data_dir.resolve())
+    chosen = FollowOptions(options.files_root, options.jobs, until_caught_up=True)
+    return follow(url, data_dir, layout, chosen, watcher)
 
 
 def stop(url: DatabaseUrl, data_dir: Path) -> bool:
     """Follow no more: remove from the database what following has made there.  The files stay as they are.
 
-    Whether there was anything to remove; stopping again does nothing.  Raises BusyError, DatabaseError.
+    Whether there was anything to remove; stopping again does nothing.  Not to be called while the state of
+    the move is being changed.  Raises UsageError if ``octavo follow`` runs on them, DatabaseError.
     """
-    raise NotImplementedError
+    data_dir = data_dir.resolve()
+    plan = _plan(data_dir)
+    if plan is None:
+        return False
+    with _alone(data_dir):
+        removed = slot.remove(url, plan)
+        forget_following(data_dir)
+    return removed
+
+
+def _plan(data_dir: Path) -> Plan | None:
+    """The plan; if it was lost with the cache, what the state of the move remembers of it."""
+    plan, following = read_plan(data_dir), migration.read(data_dir).following
+    if plan is None and following is not None:
+        return Plan(
+            slot=following.slot, publication=following.publication, system="", timeline=0, database=""
+        )
+    return plan
+
+
+def is_running(data_dir: Path) -> bool:
+    """Whether ``octavo follow`` runs on a data folder just now.  Raises DiskError."""
+    lock = ProcessLock(os.fspath(data_dir.resolve() / LOCK), lambda: "")
+    if not os.path.exists(lock.path):
+        return False
+    try:
+        with closing(lock), disk_errors("taking the lock of who follows"):
+            lock.acquire(0)
+    except BusyError:
+        return True
+    return False
 
 
 def lag(url: DatabaseUrl, data_dir: Path) -> int:
@@ -75,4 +162,37 @@ def lag(url: DatabaseUrl, data_dir: Path) -> int:
 
     Raises UsageError if the files follow nothing, DatabaseError if the slot is lost or cannot be asked for.
     """
-    raise NotImplementedError
+    data_dir = data_dir.resolve()
+    plan = require_plan(data_dir)
+    position = read_position(data_dir, plan)
+    with closing(connect(url)) as connection:
+        slot.state(connection, plan)
+        return slot.behind(connection, position.position)
+
+
+@contextmanager
+def _alone(data_dir: Path) -> Iterator[Callable[[], None]]:
+    """Be the only one who follows, or stops to, on a data folder; the function that is given takes the lock
+    of a folder that has been put in its place.  Raises UsageError."""
+    with disk_errors("taking the lock of who follows"):
+        disk.make_folder((data_dir / LOCK).parent)
+    held: list[ProcessLock] = []
+
+    def take() -> None:
+        lock = ProcessLock(os.fspath(data_dir / LOCK), lambda: "")
+        held.append(lock)
+        try:
+            with disk_errors("taking the lock of who follows"):
+                lock.acquire(0)
+        except BusyError as error:
+            raise UsageError(f"octavo follow runs on {data_dir} already", hint="end it first") from error
+
+    try:
+        take()
+        yield take
+    finally:
+        for lock in held:
+            lock.close()
+
+
+__all__ = ["FollowOptions", "FollowReport", "Watcher", "catch_up", "follow", "is_running", "lag", "stop"]

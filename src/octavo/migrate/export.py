@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
@@ -43,13 +43,19 @@ _CANCEL_AGAIN = 0.1
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
     """How to export: payloads are looked for below ``files_root``; ``jobs`` connections read at once; for the
-    write lock of a store that is to be replaced, ``lock_timeout`` seconds are waited (None: for ever)."""
+    write lock of a store that is to be replaced, ``lock_timeout`` seconds are waited (None: for ever).
+
+    ``snapshot`` is the id of one to read, where it is not to be a new one: who gives it takes care of what is
+    written meanwhile.  ``finish`` is given the folder that was built, just before it is put in place.
+    """
 
     files_root: Path
     jobs: int = 2
     replace: bool = False
     dry_run: bool = False
     lock_timeout: float | None = TIMEOUT
+    snapshot: str | None = None
+    finish: Callable[[Path], None] | None = None
 
 
 @dataclass
@@ -101,12 +107,14 @@ def export(
     state = state_of(data_dir, layout)
     if state is State.STORE and not options.replace:
         raise refusal(data_dir)
-    _refuse_after_cutover(data_dir)
+    _refuse_by_state(data_dir)
     with ExitStack() as stack:
         seeding = None
-        if options.replace and state is not State.NOTHING and not options.dry_run:
+        is_followed = options.snapshot is not None
+        if options.replace and state is not State.NOTHING and not options.dry_run and not is_followed:
             seeding = stack.enter_context(Seeding(url, data_dir, layout, options))
-        source = stack.enter_context(open_source(url, layout, seeding.cut() if seeding else None))
+        cut = seeding.cut() if seeding else None
+        source = stack.enter_context(open_source(url, layout, cut, snapshot=options.snapshot))
         source.drift.raise_if_any()
         counts = source.counts(layout.datamodel)
         _refuse_unkeepable(source, layout)
@@ -130,13 +138,14 @@ def export(
                 if seeding is not None:
                     seeding.catch_up(built.path)
                 report.kept = built.put_in_place(
-                    replace=options.replace, last=partial(_finish, report, seeding, left)
+                    replace=options.replace,
+                    last=partial(_finish, report, (seeding, left), options.finish),
                 )
     report.seconds = time.monotonic() - started
     return report
 
 
-def _refuse_after_cutover(data_dir: Path) -> None:
+def _refuse_by_state(data_dir: Path) -> None:
     state = migration.read(data_dir)
     if state.backend is DataBackend.JSON:
         raise UsageError(
@@ -144,10 +153,21 @@ def _refuse_after_cutover(data_dir: Path) -> None:
             " PostgreSQL has only what was there before",
             hint="octavo rollback brings the data back to PostgreSQL first",
         )
+    if state.following is not None:
+        raise UsageError(
+            f"the files in {data_dir} follow PostgreSQL",
+            hint="octavo follow --replace makes them anew; octavo follow --stop ends it first",
+        )
 
 
-def _finish(report: ExportReport, seeding: Seeding | None, left: Seed | None, built: Path) -> None:
+def _finish(
+    report: ExportReport,
+    under_way: tuple[Seeding | None, Seed | None],
+    finish: Callable[[Path], None] | None,
+    built: Path,
+) -> None:
     """What is left to do when nobody can write any more to the store that is to be replaced."""
+    seeding, left = under_way
     if seeding is not None:
         seeding.finish(built)
         report.counts = {model: n + seeding.more[model] for model, n in report.counts.items()}
@@ -158,6 +178,8 @@ def _finish(report: ExportReport, seeding: Seeding | None, left: Seed | None, bu
     if migration.has_begun(built):
         with migration.changing(built) as kept:
             kept.seeded(f"export: {sum(report.counts.values())} rows")
+    if finish is not None:
+        finish(built)
 
 
 @dataclass(frozen=True, slots=True)

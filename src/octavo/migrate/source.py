@@ -36,17 +36,22 @@ class Source:
 
 @contextmanager
 def open_source(
-    url: DatabaseUrl, layout: Layout, cut: AbstractContextManager[object] | None = None
+    url: DatabaseUrl,
+    layout: Layout,
+    cut: AbstractContextManager[object] | None = None,
+    *,
+    snapshot: str | None = None,
 ) -> Iterator[Source]:
     """Open a snapshot of the database and compare its structure with the schema.
 
-    ``cut`` is entered for as long as it takes to open the snapshot.  Raises DatabaseError if it cannot be
-    read.  Drift is not raised here: see :attr:`Source.drift`.
+    ``cut`` is entered for as long as it takes to open the snapshot.  ``snapshot`` is the id of one that is
+    open already, and is to be read.  Raises DatabaseError if it cannot be read.  Drift is not raised here:
+    see :attr:`Source.drift`.
     """
     schemas = layout.datamodel.datasource.schemas or (url.schema,)
     with ExitStack() as stack:
         with cut or nullcontext():
-            snapshot = stack.enter_context(read_snapshot(url, schemas=schemas))
+            opened = stack.enter_context(read_snapshot(url, schemas=schemas, snapshot=snapshot))
         with database_errors(url, "reading the catalog"):
-            catalog = introspect(snapshot.connection, schemas)
-        yield Source(snapshot, compare(layout.datamodel, catalog))
+            catalog = introspect(opened.connection, schemas)
+        yield Source(opened, compare(layout.datamodel, catalog))

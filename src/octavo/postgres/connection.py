@@ -78,16 +78,19 @@ def settings_for(connection: Connection, schema: str) -> dict[str, str]:
     return {**SETTINGS, **newer, "search_path": path}
 
 
-def connect(url: DatabaseUrl | str) -> Connection:
+def connect(url: DatabaseUrl | str, *, replication: bool = False) -> Connection:
     """Open a connection, in autocommit, with the settings pinned for the session where it is ours alone.
 
     Behind a pooler nothing is pinned for the session, as that would leak to others: use :func:`transaction`,
-    which pins everywhere.  Raises DatabaseError if the server cannot be reached or refuses, or if its
-    database has no encoding; UsageError if the URL is none of PostgreSQL's.
+    which pins everywhere.  ``replication``: it takes the commands of the replication protocol too.
+
+    Raises DatabaseError if the server cannot be reached or refuses, or if its database has no encoding;
+    UsageError if the URL is none of PostgreSQL's.
     """
     url = DatabaseUrl.parse(url) if isinstance(url, str) else url
     with database_errors(url), tls_identity(url) as identity:
-        connection = _open({**url.conninfo(), **identity}, url)
+        extra = {"replication": "database"} if replication else {}
+        connection = _open({**url.conninfo(), **identity, **extra}, url)
     try:
         with database_errors(url):
             _require_encoding(connection)
@@ -158,24 +161,41 @@ class Snapshot:
 
 
 @contextlib.contextmanager
-def read_snapshot(url: DatabaseUrl | str, *, schemas: Sequence[str] = ()) -> Iterator[Snapshot]:
+def read_snapshot(
+    url: DatabaseUrl | str, *, schemas: Sequence[str] = (), snapshot: str | None = None
+) -> Iterator[Snapshot]:
     """Open one state of the database for reading (``REPEATABLE READ READ ONLY``) until the block ends.
 
     Every readable table of ``schemas`` (none: the URL's) is locked against changes of its structure before
     the state is fixed: ``TRUNCATE`` and rewriting ``ALTER TABLE`` would show through a snapshot as empty
-    tables.
+    tables.  ``snapshot`` is the id of one that somebody else holds open, whose state is to be read (he has to
+    have locked the tables himself).
     """
     url = DatabaseUrl.parse(url) if isinstance(url, str) else url
     with contextlib.closing(connect(url)) as connection:
         with database_errors(url):
             tables = _readable_tables(connection, tuple(schemas) or (url.schema,))
-            _begin(connection, url.schema, isolation="REPEATABLE READ", read_only=True, lock=tables)
+            _begin_reading(connection, url.schema, snapshot, tables)
             identifier = _export(connection)
             if identifier is None:
-                _begin(connection, url.schema, isolation="REPEATABLE READ", read_only=True, lock=tables)
+                _begin_reading(connection, url.schema, snapshot, tables)
         yield Snapshot(url, connection, identifier)
         with contextlib.suppress(psycopg.Error):
             connection.execute("ROLLBACK")
+
+
+@contextlib.contextmanager
+def tables_locked(url: DatabaseUrl, schemas: Sequence[str] = ()) -> Iterator[Connection]:
+    """Keep the structure of every readable table, and its rows from ``TRUNCATE``, for the length of a block.
+
+    The connection that is given holds the locks, and sees what was committed meanwhile.  Raises
+    DatabaseError.
+    """
+    with contextlib.closing(connect(url)) as connection:
+        with database_errors(url, "locking the tables"):
+            tables = _readable_tables(connection, tuple(schemas) or (url.schema,))
+            _begin(connection, url.schema, isolation="READ COMMITTED", read_only=True, lock=tables)
+        yield connection
 
 
 def join_snapshot(url: DatabaseUrl | str, identifier: str) -> Connection:
@@ -188,7 +208,7 @@ def join_snapshot(url: DatabaseUrl | str, identifier: str) -> Connection:
     connection = connect(url)
     try:
         with database_errors(url, "joining the snapshot"):
-            _begin(connection, url.schema, isolation="REPEATABLE READ", read_only=True, snapshot=identifier)
+            _begin_reading(connection, url.schema, identifier)
     except BaseException:
         connection.close()
         raise
@@ -254,6 +274,12 @@ def _begin(
         names = sql.SQL(", ").join(sql.Identifier(*name) for name in lock)
         connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
     _pin(connection, settings_for(connection, schema), session=False)
+
+
+def _begin_reading(
+    connection: Connection, schema: str, snapshot: str | None, lock: Sequence[tuple[str, str]] = ()
+) -> None:
+    _begin(connection, schema, isolation="REPEATABLE READ", read_only=True, snapshot=snapshot, lock=lock)
 
 
 def _readable_tables(connection: Connection, schemas: Sequence[str]) -> list[tuple[str, str]]:

@@ -51,6 +51,9 @@ _SETTINGS = {
 _THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "wal_level": "minimal"}
 _THROWAWAY |= {"max_wal_senders": "0"}
 
+LOGICAL = (("wal_level", "logical"), ("max_wal_senders", "16"), ("max_replication_slots", "16"))
+"""the settings of a server whose log can be followed"""
+
 
 @dataclass
 class EmbeddedServer:

@@ -36,12 +36,14 @@ from octavo.store.changes import (
     take_away,
     write_beside,
 )
-from octavo.store.families.base import Changes, Family
+from octavo.store.families.base import Changes, Family, Owner
 from octavo.store.families.log import LogFamily, LogFile
 from octavo.store.families.parents import ParentLogs
 from octavo.store.journal import Entry, Journal, digest
 from octavo.store.layers import Base, Layer, Overlay
 from octavo.store.lock import ProcessLock, Turns
+from octavo.store.position import NAME as POSITION
+from octavo.store.position import PositionFile
 from octavo.store.system import Signature, SyncError, read_whole, sync_folder
 
 _LONGEST_HOLD = 0.05
@@ -196,7 +198,7 @@ class Committer:
             with self._condition:
                 self._check()
                 overlay.check()
-                if not overlay.changes:
+                if not overlay.changes and overlay.position is None:
                     return None
                 with self.world.change() if self.batched else nullcontext():
                     if self._staged is None:
@@ -294,7 +296,8 @@ class Committer:
         try:
             if self._broken is not None:
                 return self._broken
-            self.write(group.overlay.net, group.decision, since=group.overlay.since)
+            overlay = group.overlay
+            self.write(overlay.net, group.decision, since=overlay.since, position=overlay.position)
             # What has failed behind it, as compacting a log, is told to whoever writes next.
             return None
         except OctavoError as error:
@@ -302,10 +305,18 @@ class Committer:
         except OSError as error:
             return DiskError.of(error, "writing to the store")
 
-    def write(self, changes: Changes, decision: Decision | None = None, *, since: int) -> None:
+    def write(
+        self,
+        changes: Changes,
+        decision: Decision | None = None,
+        *,
+        since: int,
+        position: str | None = None,
+    ) -> None:
         """Make changes of records durable.  The write lock is held.  Raises OctavoError, OSError.
 
-        ``since``: how often, when they began, what is committed had been read again.
+        ``since``: how often, when they began, what is committed had been read again.  ``position``: what is
+        to stand in the position's file with them.
         """
         owners: dict[str, Family] = {}
         planned: list[Change] = []
@@ -315,8 +326,12 @@ class Committer:
                 planned.append(change)
         if self.world.replaced != since:
             self._check_unchanged(changes)
+        files: dict[str, Owner] = {**owners}
+        if position is not None:
+            planned.append(Replace(POSITION, position))
+            files[POSITION] = PositionFile(self.world)
         if planned:
-            self._store(planned, owners, changes, decision)
+            self._store(planned, files, changes, decision)
             for file, family in owners.items():
                 self._compact_if_wasteful(family, file)
         elif decision is not None and (error := decision.decide()) is not None:
@@ -340,7 +355,7 @@ class Committer:
     def _store(
         self,
         planned: list[Change],
-        owners: Mapping[str, Family],
+        owners: Mapping[str, Owner],
         changes: Changes,
         decision: Decision | None = None,
     ) -> None:
@@ -362,7 +377,7 @@ class Committer:
         finally:
             self.world.in_flight = frozenset()
 
-    def _check_expected(self, file: str, family: Family) -> None:
+    def _check_expected(self, file: str, family: Owner) -> None:
         """Raise ConflictError if a file is not in the state that its change was planned for."""
         if self.world.signature(file) != family.expected(file):
             family.suspect(file)
@@ -374,7 +389,7 @@ class Committer:
             return False
         return not isinstance(change, Append) or change.count == 1
 
-    def _directly(self, change: Change, family: Family) -> dict[str, Signature]:
+    def _directly(self, change: Change, family: Owner) -> dict[str, Signature]:
         """Make a change that is atomic by itself durable; the state of its file then."""
         path, system = self.world.path(change.file), self.world.system
         made = ""
@@ -407,7 +422,7 @@ class Committer:
         return {} if found is None else {change.file: found}
 
     def _by_journal(
-        self, planned: list[Change], owners: Mapping[str, Family], decision: Decision | None
+        self, planned: list[Change], owners: Mapping[str, Owner], decision: Decision | None
     ) -> dict[str, Signature]:
         """Make changes durable together; the states of their files then."""
         for file, family in owners.items():

@@ -208,6 +208,8 @@ class Overlay:
         self.failed = False
         self.since = 0
         """how often, when this began, what is committed had been read again"""
+        self.position: str | None = None
+        """what is to stand in the position's file, if that is to change"""
         self._indexes: dict[tuple[str, Spec], Index] = {}
 
     def check(self) -> None:
@@ -264,6 +266,8 @@ class Overlay:
     def merge(self, upper: Overlay) -> None:
         """Take over what an overlay on this one has changed."""
         self.since = min(self.since, upper.since)
+        if upper.position is not None:
+            self.position = upper.position
         for model, changed in upper.changes.items():
             for key, change in changed.items():
                 self.put(model, key, change.before, change.after)

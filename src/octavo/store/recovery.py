@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from octavo.layout.layout import Layout
+from octavo.store import position
 from octavo.store.changes import is_left_over
 from octavo.store.journal import Journal
 from octavo.store.system import FileSystem, sync_all
@@ -46,4 +47,12 @@ def left_overs(root: str, layout: Layout) -> list[str]:
             for entry in entries:
                 if is_left_over(entry.name) or (is_incoming(entry.name) and is_abandoned(entry.path)):
                     found.append(os.path.join(folder, entry.name))
+    # Of what lies in the cache only this is written under the write lock.
+    beside = os.path.dirname(position.NAME)
+    with suppress(FileNotFoundError):
+        found += [os.path.join(beside, n) for n in os.listdir(os.path.join(root, beside)) if _is_position(n)]
     return found
+
+
+def _is_position(name: str) -> bool:
+    return is_left_over(name) and name.startswith(f".{os.path.basename(position.NAME)}.")

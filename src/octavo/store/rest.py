@@ -12,11 +12,11 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from octavo.errors import DamagedError, DatabaseError, DifferenceError, disk_errors
-from octavo.store import journal, locations, lock, shared, world
+from octavo.store import journal, locations, lock, position, shared, world
 from octavo.store.recovery import Resolve
 from octavo.store.system import FOLDER_MODE, SYSTEM
 
-OWN = frozenset({lock.NAME, shared.NAME, locations.FOLDER, world.TORN})
+OWN = frozenset({lock.NAME, shared.NAME, locations.FOLDER, world.TORN, position.NAME})
 """what of ``cache/`` speaks of the files of this very folder, and of no other that takes its place"""
 
 

@@ -33,6 +33,13 @@ class Transaction(Writable):
             raise UsageError("the payload is not in the store: put it there first")
         super().set_payload(model, key, sha256)
 
+    def set_position(self, text: str) -> None:
+        """Let the position's file hold this text if the transaction happens, and as it was if it does not.
+
+        That is for whoever brings changes from elsewhere, and has to know which of them are here.
+        """
+        self.layer.position = text
+
     def __getattr__(self, name: str) -> Any:
         if name == "layer":
             raise UsageError("the transaction has ended")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from octavo.errors import DamagedError, DiskError
 from octavo.layout.codec import Codec
@@ -36,6 +36,16 @@ Found: TypeAlias = Mapping[str, Signature]
 """The state of each file that a commit has written."""
 
 NOTHING: Mapping[Key, Changed] = {}
+
+
+class Owner(Protocol):
+    """What a commit asks of whoever has planned the change of a file; see :class:`Family`."""
+
+    def suspect(self, file: str | None) -> None: ...
+
+    def expected(self, file: str) -> Signature | None: ...
+
+    def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None: ...
 
 
 class Family:

@@ -1,0 +1,96 @@
+"""``octavo follow``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from octavo.cli import console
+from octavo.cli.options import (
+    DEFAULT_DATA_DIR,
+    DEFAULT_FILES_ROOT,
+    DatabaseUrlOption,
+    DataDirOption,
+    FilesRootOption,
+    JobsOption,
+    JsonOption,
+    LayoutOption,
+    QuietOption,
+    SchemaOption,
+    chosen_layout,
+    chosen_schema,
+    chosen_url,
+)
+from octavo.errors import UsageError
+
+if TYPE_CHECKING:
+    from octavo.follow.watcher import FollowReport
+
+
+def follow(
+    database_url: DatabaseUrlOption = None,
+    data_dir: DataDirOption = DEFAULT_DATA_DIR,
+    files_root: FilesRootOption = DEFAULT_FILES_ROOT,
+    schema: SchemaOption = None,
+    layout: LayoutOption = None,
+    jobs: JobsOption = 2,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Make the files anew; a store that is there is kept aside.")
+    ] = False,
+    until_caught_up: Annotated[
+        bool,
+        typer.Option("--until-caught-up", help="End when all that was committed before now is there."),
+    ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Follow no more: remove what was made in the database for it.")
+    ] = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Keep files in step with a PostgreSQL database that others write to.
+
+    The first time, the files are made as by an export. Ctrl-C ends it in order; run again, it goes on where
+    it was.
+    """
+    from octavo.cli.standing import watching
+    from octavo.follow import life
+
+    url = chosen_url(database_url)
+    if stop:
+        if replace or until_caught_up:
+            raise UsageError("--stop goes with neither --replace nor --until-caught-up")
+        removed = life.stop(url, data_dir)
+        if as_json:
+            console.answer({"dataDir": str(data_dir), "removed": removed})
+        elif not quiet:
+            typer.echo("the files follow no more" if removed else "nothing was followed")
+        return
+    chosen = chosen_layout(layout, chosen_schema(schema))
+    options = life.FollowOptions(files_root, jobs, replace, until_caught_up)
+    with watching(quiet=quiet, as_json=as_json) as watcher:
+        report = life.follow(url, data_dir, chosen, options, watcher)
+    if as_json:
+        console.answer(report.to_dict())
+    elif not quiet:
+        show(report)
+
+
+def show(report: FollowReport) -> None:
+    """Print what following has done, and how it stands."""
+    if report.seeded:
+        typer.echo(f"the files were made in {console.plain(str(report.data_dir))}")
+    if report.replaced:
+        typer.echo(f"the store that was there: {console.plain(str(report.replaced))}")
+    transactions, rows = console.some(report.transactions, "transaction"), console.some(report.rows, "row")
+    typer.echo(f"{transactions} carried over, {rows} changed, in {report.seconds:.1f} s")
+    if report.committed:
+        typer.echo(f"the last of them was committed at {report.committed}")
+    if report.caught_up:
+        typer.echo("all that was committed before the start is in the files")
+    lacking = [p for p in report.payload_problems if not p.kept]
+    if lacking:
+        console.warning(f"{console.some(len(lacking), 'payload')} could not be had")
+        console.listed(
+            [f"{p.model} {console.short(p.key)}: {console.short(p.path, 120)!r} {p.reason}" for p in lacking]
+        )
