@@ -122,9 +122,8 @@ def _show_move(found: Status) -> None:
             f"verified     {ago(age(move.verified.time))} ago: {verdict}, {move.verified.records:,} records"
         )
     if move.following:
-        lag = (
-            "how far behind is not known" if found.lag is None else f"{console.size(found.lag)} of log behind"
-        )
+        behind = "" if found.lag is None else f"{console.size(found.lag)} of log behind"
+        lag = console.plain(found.following) or behind or "its lag is not known"
         typer.echo(f"following    since {move.following.since}, {lag}")
 
 

@@ -75,6 +75,7 @@ def _gates(found: Status, unowned: Collection[str]) -> Iterator[Gate]:
         else "no change waits to be told whether it happened",
         hint="octavo status --heal",
     )
+    yield from _following(found)
     yield from _checked(found)
     yield _backup(found)
     yield Gate(
@@ -111,6 +112,21 @@ def _verification(found: Status) -> Gate:
         return Gate(name="verification", open=False, reason=reason, hint=hint)
     reason = f"that of {verified.time}: {verified.records:,} records, equal; made again behind the freeze"
     return Gate(name="verification", open=True, reason=reason)
+
+
+def _following(found: Status) -> Iterator[Gate]:
+    """What follows can go on, and nobody else does it: the cutover catches up by itself."""
+    if found.migration.following is None:
+        return
+    from octavo.follow.life import is_running
+
+    behind = "" if found.lag is None else f", {found.lag:,} bytes of log behind"
+    reason, hint = found.following, "octavo follow --replace"
+    if not reason and is_running(found.data_dir):
+        reason, hint = "octavo follow runs: the cutover catches up by itself", "end octavo follow"
+    yield Gate(
+        name="following", open=not reason, reason=reason or f"the files can catch up{behind}", hint=hint
+    )
 
 
 def _checked(found: Status) -> Iterator[Gate]:

@@ -70,6 +70,8 @@ class Status:
     """PostgreSQL takes no writes, as the data were moved"""
     lag: int | None = None
     """bytes of PostgreSQL's log that are not in the files that follow it; None: it is not known"""
+    following: str = ""
+    """why the files cannot go on following; empty: they can, or do not"""
     writing: bool = False
     """somebody writes to the store just now, so that what follows may be over in a moment"""
     entries: int = 0
@@ -99,7 +101,8 @@ class Status:
         waiting = (self.lagging or self.in_doubt > 0) and not self.writing
         broken = any(item.verdict is Verdict.BAD and item.of_data for item in self.checklist)
         left_closed = self.fenced and self.migration.backend is DataBackend.PRISMA
-        return not (self.store or self.database or waiting or self.divergences or broken or left_closed)
+        wrong = self.store or self.database or self.following or self.divergences
+        return not (wrong or waiting or broken or left_closed)
 
     @property
     def ages(self) -> tuple[float, float] | None:
@@ -123,7 +126,12 @@ class Status:
             "verified": msgspec.to_builtins(move.verified),
             "verifiedSecondsAgo": move.verified and round(age(move.verified.time), 3),
             "backup": msgspec.to_builtins(move.backup),
-            "following": move.following and {**msgspec.to_builtins(move.following), "behind": self.lag},
+            "following": move.following
+            and {
+                **msgspec.to_builtins(move.following),
+                "behind": self.lag,
+                "reason": self.following,
+            },
             "fenced": self.fenced,
             "store": _reachable(self.store),
             "database": _reachable(self.database),
@@ -262,6 +270,7 @@ class _Look:
         url = self.settings.database_url
         try:
             parsed = DatabaseUrl.parse(url)
+            self._at_following(parsed)
             if self.looking.quick:
                 connect(parsed).close()
                 return
@@ -278,6 +287,16 @@ class _Look:
             self.unseen["database"] = str(error)
             if self.found.database is not None:
                 self.found.database = str(error)
+
+    def _at_following(self, url: DatabaseUrl) -> None:
+        if self.found.migration.following is None:
+            return
+        from octavo.follow.life import lag
+
+        try:
+            self.found.lag = lag(url, self.found.data_dir)
+        except OctavoError as error:
+            self.found.following = str(error)
 
     def _count(self) -> None:
         """The counts of the baseline, beside those of now."""
