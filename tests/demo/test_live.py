@@ -21,6 +21,14 @@ def test_there_and_back_while_it_writes(tmp_path: Path) -> None:
     assert {"data", "public", "application.log"} <= set(os.listdir(tmp_path))
 
 
+def test_the_same_of_an_application_that_is_followed(tmp_path: Path) -> None:
+    done = octavo("demo", "--live", "--follow", "--messages", 100, "--keep", tmp_path, "--json")
+    assert (done.code, done.err) == (0, "")
+    steps = [step["step"] for step in done.answer["steps"]]
+    order = ["follow", "follow", "cutover", "rollback", "verify", "account"]
+    assert [step for step in steps if step in order] == order
+
+
 def test_a_write_that_is_not_there_is_noticed(exported: Path, tmp_path: Path) -> None:
     with connect(backend="json", data_dir=exported) as db:
         message = db.message.find_first_or_raise()

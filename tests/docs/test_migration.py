@@ -9,10 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from octavo.demo.sample import DEMO_PEPPER
+from octavo.demo.sample import DEMO_PEPPER, load_sample
+from octavo.postgres.connection import connect
+from octavo.postgres.embedded import EmbeddedServer
+from octavo.schema.ddl import ddl
+from octavo.schema.frozen import frozen_schema
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs" / "migration.md"
+_FOLLOWING = "## The same by following\n"
 _BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -50,7 +55,8 @@ def run_blocks(commands: list[str], folder: Path, url: str, files_root: Path) ->
 
 
 def test_the_runbook_runs(sample_database: str, sample: tuple[str, Path], tmp_path: Path) -> None:
-    said = run_blocks(blocks(RUNBOOK.read_text()), tmp_path, sample_database, sample[1])
+    with_dual, _ = RUNBOOK.read_text().split(_FOLLOWING)
+    said = run_blocks(blocks(with_dual), tmp_path, sample_database, sample[1])
     for sentence in (
         "EQUAL",
         "the files are the backend of record: start the application with DATA_BACKEND=json",
@@ -60,3 +66,17 @@ def test_the_runbook_runs(sample_database: str, sample: tuple[str, Path], tmp_pa
     ):
         assert sentence in said
     assert DEMO_PEPPER not in said
+
+
+def test_the_same_by_following(logical_server: EmbeddedServer, tmp_path: Path) -> None:
+    url, files_root = logical_server.create_database("runbook"), tmp_path / "sample"
+    with connect(url) as connection:
+        connection.execute(ddl(frozen_schema()).script().encode())
+        load_sample(connection, files_root, messages=50)
+    _, following = RUNBOOK.read_text().split(_FOLLOWING)
+    (tmp_path / "here").mkdir()
+    said = run_blocks(blocks(following), tmp_path / "here", url, files_root)
+    assert said.count("EQUAL") == 2
+    assert "the files are the backend of record" in said
+    with connect(url) as connection:
+        assert connection.execute("SELECT count(*) FROM pg_replication_slots").fetchone() == (0,)

@@ -26,6 +26,10 @@ def demo(
         bool,
         typer.Option("--live", help="Move an application that goes on writing, there and back again."),
     ] = False,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="With --live: of an application that does not use Octavo's client."),
+    ] = False,
     keep: Annotated[
         Path | None,
         typer.Option("--keep", show_default=False, help="The folder to leave the result in [./octavo-demo]."),
@@ -41,8 +45,8 @@ def demo(
     from octavo.demo.run import run_demo
 
     folder = keep or _free(Path("octavo-demo"))
-    if live:
-        _live(folder, messages, as_json=as_json, quiet=quiet)
+    if live or follow:
+        _live(folder, messages, follow=follow, as_json=as_json, quiet=quiet)
         return
     with console.progress(quiet=quiet or as_json) as progress:
         report = run_demo(folder, messages, progress)
@@ -62,12 +66,13 @@ def demo(
         show(report)
 
 
-def _live(folder: Path, messages: int, *, as_json: bool, quiet: bool) -> None:
+def _live(folder: Path, messages: int, *, follow: bool, as_json: bool, quiet: bool) -> None:
     from octavo.demo.live import run_live
     from octavo.demo.run import new_folder
 
     with new_folder(folder) as made, console.progress(quiet=quiet or as_json) as progress:
-        report = run_live(made, messages, progress, console.told(quiet=quiet or as_json))
+        tell = console.told(quiet=quiet or as_json)
+        report = run_live(made, messages, progress, tell, following=follow)
     if as_json:
         console.answer(
             {

@@ -23,6 +23,7 @@ from octavo.client import Settings
 from octavo.demo.application import SENT_AWAY, lost
 from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.errors import DifferenceError, OctavoError
+from octavo.follow.life import FollowOptions, follow
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.cutover import CutoverOptions, cutover
 from octavo.migrate.export import ExportOptions, export
@@ -34,7 +35,7 @@ from octavo.migrate.scaffold import scaffold
 from octavo.migrate.steps import Step, Tell, timed
 from octavo.migrate.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
-from octavo.postgres.embedded import embedded_server
+from octavo.postgres.embedded import LOGICAL, embedded_server
 from octavo.postgres.url import DatabaseUrl
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
@@ -114,12 +115,18 @@ class Application:
         return [ledger.read_bytes().count(b"\n") if ledger.exists() else 0 for ledger in self.ledgers]
 
 
-def run_live(folder: Path, messages: int, progress: Progress, tell: Tell) -> LiveReport:
-    """Do all of it in an empty folder; ``tell`` hears of each step.  Raises what the steps raise."""
+def run_live(
+    folder: Path, messages: int, progress: Progress, tell: Tell, *, following: bool = False
+) -> LiveReport:
+    """Do all of it in an empty folder; ``tell`` hears of each step.
+
+    With ``following``, the files are kept in step by PostgreSQL's log, and until the cutover the application
+    knows nothing of them.  Raises what the steps raise.
+    """
     report = LiveReport(folder)
-    with embedded_server() as server:
+    with embedded_server(settings=LOGICAL if following else ()) as server:
         url = server.create_database("application")
-        live = _Live(report, url, progress, tell)
+        live = (_Followed if following else _Live)(report, url, progress, tell)
         try:
             live.run(messages)
         finally:
@@ -158,7 +165,6 @@ class _Live:
         self._start(DataBackend.PRISMA)
         self._prepare()
         self._keep_in_step()
-        self._verify("verify")
         with self.step("backup", "backing up") as told:
             saved = back_up(self.data, self.layout, None, schema_of(None))
             told(f"{len(saved.manifest.files):,} files, while it writes")
@@ -188,17 +194,19 @@ class _Live:
             told(f"{saved.metadata['totalRecords']:,} records counted")
         with self.step("scaffold", "making folders") as told:
             told(f"{len(scaffold(self.data, self.layout).folders_made)} folders")
+
+    def _keep_in_step(self) -> None:
+        """Make the files, and keep them in step."""
         with self.step("export", "exporting") as told:
             done = export(self.database, self.data, self.layout, ExportOptions(self.files), self.progress)
             told(f"{sum(done.counts.values()):,} rows, from one snapshot")
-
-    def _keep_in_step(self) -> None:
         self.application.stop()
         self._start(DataBackend.DUAL)
         with self.step("seed", "exporting again") as told:
             options = ExportOptions(self.files, replace=True)
             done = export(self.database, self.data, self.layout, options, self.progress)
             told(f"{sum(done.counts.values()):,} rows; each write since is in both")
+        self._verify("verify")
 
     def _verify(self, name: str) -> None:
         with self.step(name, "verifying") as told:
@@ -242,6 +250,20 @@ class _Live:
                 raise DifferenceError(f"{len(gone)} of {number} acknowledged writes are lost")
             self.report.acknowledged = number
             told(f"{number:,} writes were acknowledged on the way; every one is there")
+
+
+class _Followed(_Live):
+    """The same with an application that goes on writing to PostgreSQL alone until the cutover."""
+
+    def _keep_in_step(self) -> None:
+        options = FollowOptions(self.files, until_caught_up=True)
+        with self.step("follow", "following") as told:
+            done = follow(self.database, self.data, self.layout, options)
+            told(f"from one snapshot, then {done.transactions:,} transactions by PostgreSQL's log")
+        time.sleep(_WHILE)
+        with self.step("follow", "following") as told:
+            done = follow(self.database, self.data, self.layout, options)
+            told(f"{done.transactions:,} transactions since: caught up")
 
 
 def _require(report: MoveReport) -> None:
