@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from octavo.errors import DatabaseError, UsageError
 from octavo.postgres.connection import (
     Connection,
+    Queued,
+    Rewritten,
     connect,
     database_errors,
     join_snapshot,
@@ -145,6 +148,38 @@ def test_a_table_under_a_snapshot_cannot_be_emptied_behind_its_back(database: st
             with pytest.raises(psycopg.errors.LockNotAvailable):
                 writer.execute("TRUNCATE t")
             assert snapshot.connection.execute("SELECT n FROM t").fetchone() == (1,)
+
+
+def test_nobody_joins_behind_who_waits_for_the_table(database: str) -> None:
+    """He would wait for us, and we for him."""
+    with connect(database) as writer:
+        writer.execute("CREATE TABLE t AS SELECT 1 AS n")
+        with ThreadPoolExecutor(1) as pool:
+            with read_snapshot(database) as snapshot, connect(database) as looking:
+                emptied = pool.submit(writer.execute, "TRUNCATE t")
+                waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 't'::regclass"
+                while looking.execute(waiting).fetchone() != (1,):
+                    assert not emptied.done()
+                with pytest.raises(Queued):
+                    snapshot.join()
+                assert snapshot.connection.execute("SELECT n FROM t").fetchone() == (1,)
+            emptied.result()
+
+
+def test_a_table_that_was_emptied_since_a_snapshot_is_not_taken_for_an_empty_one(database: str) -> None:
+    with connect(database) as writer, connect(database) as holder:
+        writer.execute("CREATE TABLE t AS SELECT 1 AS n")
+        holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        [taken] = holder.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
+        with read_snapshot(database, snapshot=taken) as snapshot:
+            assert snapshot.connection.execute("SELECT n FROM t").fetchone() == (1,)
+        writer.execute("INSERT INTO t VALUES (2)")
+        with read_snapshot(database, snapshot=taken) as snapshot:
+            assert snapshot.connection.execute("SELECT n FROM t").fetchall() == [(1,)]
+        writer.execute("TRUNCATE t")
+        with pytest.raises(Rewritten), read_snapshot(database, snapshot=taken):
+            pass
+        holder.execute("ROLLBACK")
 
 
 def test_where_no_snapshot_can_be_exported_one_connection_still_reads(database: str) -> None:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from octavo import migration
 from octavo.backend import DataBackend
-from octavo.errors import DatabaseError, OctavoError, UsageError
+from octavo.errors import OctavoError, UsageError
 from octavo.follow import slot
 from octavo.follow.protocol import position_text
 from octavo.follow.standing import Plan, Position, forget_plan, read_plan, write_plan
 from octavo.follow.stream import Slot, Stream
-from octavo.follow.tables import Tables, place_of
+from octavo.follow.tables import Tables
 from octavo.follow.watcher import Watcher
 from octavo.layout.layout import Layout
 from octavo.migrate.export import ExportOptions, ExportReport, export
 from octavo.migration import Following
-from octavo.postgres.connection import Connection, connect, join_snapshot, tables_locked
-from octavo.postgres.failures import database_errors
+from octavo.postgres.connection import Rewritten, connect
 from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk, position
 
@@ -51,9 +50,7 @@ def seed(
         try:
             slot.make(connection, url, layout, plan)
             watcher.says("waiting for the transactions that are under way")
-            with _made(url, layout, stream, plan) as made:
-                chosen = dataclasses.replace(options, snapshot=made.snapshot, finish=_finisher(plan, made))
-                report = export(url, data_dir, layout, chosen, watcher.progress)
+            report = _from_slot(url, data_dir, layout, options, (stream, plan, watcher))
         except BaseException:
             _take_back(url, data_dir, plan, stream)
             raise
@@ -63,39 +60,30 @@ def seed(
     return report
 
 
-@contextmanager
-def _made(url: DatabaseUrl, layout: Layout, stream: Stream, plan: Plan) -> Iterator[Slot]:
-    """A slot, and the tables as its snapshot shows them, for the length of a block.
+def _from_slot(
+    url: DatabaseUrl,
+    data_dir: Path,
+    layout: Layout,
+    options: ExportOptions,
+    made_for: tuple[Stream, Plan, Watcher],
+) -> ExportReport:
+    """Make a slot, and the files of its snapshot.
 
-    A table that was truncated or rewritten since would show through the snapshot as an empty one.  It cannot
-    be locked before: the slot waits for all who write, and one of them may be about to truncate it.
+    A table that was truncated or rewritten since would show through the snapshot as an empty one; then
+    another slot is made.  Tables cannot be locked before: a slot waits for all who write, and one of them may
+    be about to truncate one.
     """
-    schemas = layout.datamodel.datasource.schemas or (url.schema,)
-    for _ in range(_TRIES):
+    stream, plan, watcher = made_for
+    for attempt in range(_TRIES):
         made = stream.create_slot(plan.slot)
-        with tables_locked(url, schemas) as connection:
-            with closing(join_snapshot(url, made.snapshot)) as seeing:
-                is_same = _files(seeing, url, layout) == _files(connection, url, layout)
-            if is_same:
-                yield made
-                return
-        stream.drop_slot(plan.slot)
-    raise DatabaseError(
-        "again and again a table was truncated or rewritten just as following began", hint="run again"
-    )
-
-
-def _files(connection: Connection, url: DatabaseUrl, layout: Layout) -> list[tuple[int, int]]:
-    """The files in which PostgreSQL has the tables: a table that is truncated or rewritten gets another."""
-    places = [place_of(url, model) for model in layout.datamodel.tables]
-    with database_errors(url, "looking at the tables"):
-        return connection.execute(
-            "SELECT c.oid::bigint, c.relfilenode::bigint"
-            " FROM unnest(%s::text[], %s::text[]) AS p(schema, name)"
-            " JOIN pg_catalog.pg_namespace n ON n.nspname = p.schema"
-            " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.name ORDER BY 1",
-            [[schema for schema, _ in places], [name for _, name in places]],
-        ).fetchall()
+        chosen = dataclasses.replace(options, snapshot=made.snapshot, finish=_finisher(plan, made))
+        try:
+            return export(url, data_dir, layout, chosen, watcher.progress)
+        except Rewritten:
+            if attempt == _TRIES - 1:
+                raise
+            stream.drop_slot(plan.slot)
+    raise AssertionError
 
 
 def _finisher(plan: Plan, made: Slot) -> Callable[[Path], None]:

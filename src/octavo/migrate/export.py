@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from octavo.migrate.seeding import Seeding
 from octavo.migrate.source import Source, open_source
 from octavo.migrate.target import State, building, refusal, state_of
 from octavo.migrate.writers import Stopped, Task, Writer, Written
-from octavo.postgres.connection import Connection
+from octavo.postgres.connection import Connection, Queued
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import quote, table_name
@@ -215,9 +215,11 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
 
     with ExitStack() as stack:
         connections = [source.snapshot.connection]
-        for _ in range(min(jobs, len(tasks)) - 1):
-            # Closing waits for nobody; the connection's own block would, for its lock and the server.
-            connections.append(stack.enter_context(closing(source.snapshot.join())))
+        # A worker that would have to wait for somebody who waits for us is done without.
+        with suppress(Queued):
+            for _ in range(min(jobs, len(tasks)) - 1):
+                # Closing waits for nobody; the connection's own block would, for its lock and the server.
+                connections.append(stack.enter_context(closing(source.snapshot.join())))
         free = list(connections)
 
         def run(task: Task) -> Written:

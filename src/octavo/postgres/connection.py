@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "SETTINGS",
     "Connection",
+    "Queued",
+    "Rewritten",
     "Snapshot",
     "connect",
     "database_error",
@@ -65,6 +68,8 @@ SETTINGS: Mapping[str, str] = {
     "default_table_access_method": "heap",
 }
 """What every transaction of ours pins, beside ``search_path`` and what only newer servers know."""
+
+_LOCK_WAIT = "800ms"
 
 _SINCE: Mapping[str, tuple[int, str]] = {"transaction_timeout": (170000, "0")}
 
@@ -132,16 +137,32 @@ def transaction(
         raise DatabaseError("a statement of the transaction had failed: nothing was committed")
 
 
+class Queued(DatabaseError):
+    """A table is not to be had: somebody waits for it to be free, and all others behind him."""
+
+
+class Rewritten(DatabaseError):
+    """A table was truncated or rewritten: a snapshot from before shows it as an empty one."""
+
+
 class Snapshot:
     """One state of the database, seen by as many connections as wanted.
 
     ``connection`` reads it; ``id`` lets others join, from any process, as long as ``connection`` is open.
     """
 
-    def __init__(self, url: DatabaseUrl, connection: Connection, identifier: str | None) -> None:
+    def __init__(
+        self,
+        url: DatabaseUrl,
+        connection: Connection,
+        identifier: str | None,
+        tables: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """``tables`` are those that are locked, by schema and name."""
         self.url = url
         self.connection = connection
         self.id = identifier
+        self._tables = tables
 
     @property
     def shareable(self) -> bool:
@@ -149,15 +170,17 @@ class Snapshot:
         return self.id is not None
 
     def join(self) -> Connection:
-        """Another connection that sees the same state, read-only.  The caller closes it.
+        """Another connection that sees the same state, read-only, with the same tables locked.  The caller
+        closes it.
 
-        Raises DatabaseError if the snapshot cannot be shared.
+        Raises DatabaseError if the snapshot cannot be shared; Queued if somebody waits for a table to be
+        free, so that every further reader would have to wait until he had it.
         """
         if self.id is None:
             raise DatabaseError(
                 "this server cannot share a snapshot between connections", hint="use --jobs 1"
             )
-        return join_snapshot(self.url, self.id)
+        return join_snapshot(self.url, self.id, tables=self._tables)
 
 
 @contextlib.contextmanager
@@ -168,47 +191,38 @@ def read_snapshot(
 
     Every readable table of ``schemas`` (none: the URL's) is locked against changes of its structure before
     the state is fixed: ``TRUNCATE`` and rewriting ``ALTER TABLE`` would show through a snapshot as empty
-    tables.  ``snapshot`` is the id of one that somebody else holds open, whose state is to be read (he has to
-    have locked the tables himself).
+    tables.  ``snapshot`` is the id of one that somebody else holds open, whose state is to be read: raises
+    Rewritten if that has happened since.
     """
     url = DatabaseUrl.parse(url) if isinstance(url, str) else url
     with contextlib.closing(connect(url)) as connection:
         with database_errors(url):
             tables = _readable_tables(connection, tuple(schemas) or (url.schema,))
             _begin_reading(connection, url.schema, snapshot, tables)
+            if snapshot is not None:
+                _require_same_files(connection, url, tables)
             identifier = _export(connection)
             if identifier is None:
                 _begin_reading(connection, url.schema, snapshot, tables)
-        yield Snapshot(url, connection, identifier)
+        yield Snapshot(url, connection, identifier, tables)
         with contextlib.suppress(psycopg.Error):
             connection.execute("ROLLBACK")
 
 
-@contextlib.contextmanager
-def tables_locked(url: DatabaseUrl, schemas: Sequence[str] = ()) -> Iterator[Connection]:
-    """Keep the structure of every readable table, and its rows from ``TRUNCATE``, for the length of a block.
-
-    The connection that is given holds the locks, and sees what was committed meanwhile.  Raises
-    DatabaseError.
-    """
-    with contextlib.closing(connect(url)) as connection:
-        with database_errors(url, "locking the tables"):
-            tables = _readable_tables(connection, tuple(schemas) or (url.schema,))
-            _begin(connection, url.schema, isolation="READ COMMITTED", read_only=True, lock=tables)
-        yield connection
-
-
-def join_snapshot(url: DatabaseUrl | str, identifier: str) -> Connection:
+def join_snapshot(
+    url: DatabaseUrl | str, identifier: str, *, tables: Sequence[tuple[str, str]] = ()
+) -> Connection:
     """A connection that sees the snapshot of this id, read-only, in an open transaction.  The caller closes
     it.
 
-    Raises DatabaseError if the snapshot is gone, or if a pooler led to another server.
+    ``tables`` are locked against changes of their structure.  Raises DatabaseError if the snapshot is gone,
+    or if a pooler led to another server; Queued if a table is not to be had at once.
     """
     url = DatabaseUrl.parse(url) if isinstance(url, str) else url
     connection = connect(url)
     try:
         with database_errors(url, "joining the snapshot"):
-            _begin_reading(connection, url.schema, identifier)
+            _begin_reading(connection, url.schema, identifier, tables, patience=0)
     except BaseException:
         connection.close()
         raise
@@ -272,14 +286,53 @@ def _begin(
         connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
     if lock:
         names = sql.SQL(", ").join(sql.Identifier(*name) for name in lock)
+        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(_LOCK_WAIT))
         connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
     _pin(connection, settings_for(connection, schema), session=False)
 
 
 def _begin_reading(
-    connection: Connection, schema: str, snapshot: str | None, lock: Sequence[tuple[str, str]] = ()
+    connection: Connection,
+    schema: str,
+    snapshot: str | None,
+    tables: Sequence[tuple[str, str]],
+    patience: float | None = None,
 ) -> None:
-    _begin(connection, schema, isolation="REPEATABLE READ", read_only=True, snapshot=snapshot, lock=lock)
+    """Begin to read, with the tables locked.
+
+    They are asked for in tries that are shorter than the time after which PostgreSQL ends one of two who wait
+    for each other, which might be the application.  Raises Queued after ``patience`` seconds (None: never).
+    """
+    end = None if patience is None else time.monotonic() + patience
+    while True:
+        try:
+            _begin(
+                connection,
+                schema,
+                isolation="REPEATABLE READ",
+                read_only=True,
+                snapshot=snapshot,
+                lock=tables,
+            )
+            return
+        except psycopg.errors.LockNotAvailable as error:
+            connection.execute("ROLLBACK")
+            if end is not None and time.monotonic() >= end:
+                raise Queued("somebody waits for a table to be free") from error
+
+
+def _require_same_files(connection: Connection, url: DatabaseUrl, tables: Sequence[tuple[str, str]]) -> None:
+    """Raise Rewritten if a table, which is locked by now, lies in another file than the snapshot says."""
+    query = (
+        "SELECT c.oid::bigint, c.relfilenode::bigint"
+        " FROM unnest(%s::text[], %s::text[]) AS p(schema, name)"
+        " JOIN pg_catalog.pg_namespace n ON n.nspname = p.schema"
+        " JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.name ORDER BY 1"
+    )
+    places = [[schema for schema, _ in tables], [name for _, name in tables]]
+    with contextlib.closing(connect(url)) as now:
+        if connection.execute(query, places).fetchall() != now.execute(query, places).fetchall():
+            raise Rewritten("a table was truncated or rewritten since the snapshot", hint="run again")
 
 
 def _readable_tables(connection: Connection, schemas: Sequence[str]) -> list[tuple[str, str]]:
