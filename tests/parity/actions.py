@@ -23,7 +23,7 @@ model {kind}{action} {{
   note     String?
   parentId String{optional} @default("a")
   parent   {parent} @relation(fields: [parentId], references: [{key}], onDelete: {action}, onUpdate: {action})
-  {'leaves Leaf[]' if (kind, action) == ("Tied", Action.CASCADE) else ''}
+  {"leaves Leaf[]" if (kind, action) == ("Tied", Action.CASCADE) else ""}
 }}"""
 
 
@@ -41,8 +41,13 @@ model Parent {{
   id   String @id
   name String @unique
   note String?
-  {"".join(f'''
-  {kind.lower()}{action} {kind}{action}[]''' for action, kind in _CHILDREN)}
+  {
+    "".join(
+        f'''
+  {kind.lower()}{action} {kind}{action}[]'''
+        for action, kind in _CHILDREN
+    )
+}
 }}
 {"".join(_child(action, kind) for action, kind in _CHILDREN)}
 
@@ -61,11 +66,21 @@ version = 1
 [files]
 "parents/{{id}}.json" = "Parent"
 [logs_per_parent]
-{"".join(f'''"{action.lower()}/{{parentId}}.jsonl" = "Filed{action}"
-''' for action in _REQUIRED)}
+{
+    "".join(
+        f'''"{action.lower()}/{{parentId}}.jsonl" = "Filed{action}"
+'''
+        for action in _REQUIRED
+    )
+}
 [embedded]
-{"".join(f'''Tied{action} = "Parent.tied{action}"
-''' for action in _REQUIRED)}
+{
+    "".join(
+        f'''Tied{action} = "Parent.tied{action}"
+'''
+        for action in _REQUIRED
+    )
+}
 """
 
 

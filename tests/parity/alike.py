@@ -1,13 +1,13 @@
-"""Clients on all backends at once: each step of a program is done on all of them, and has to give the same."""
+"""Clients on all backends at once: each step of a program is done on all of them, and gives the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backends import dual_backend, emptied, on_files, on_memory, prisma_backend
+from backends import dual_backend, emptied, on_files, prisma_backend
 from memory import MemoryBackend
 from octavo.care.doctor import examine
 from octavo.client import Client, Models
@@ -18,6 +18,7 @@ from octavo.migrate.verify import VerifyOptions, verify
 from octavo.postgres.url import DatabaseUrl
 from octavo.query.result import Counts, Result
 from octavo.query.vocabulary import Vocabulary
+from parity.coverage import Coverage
 from parity.programs import Call, Reopen, Step, Together
 from stores import Unsynced
 
@@ -35,8 +36,8 @@ class Place(NamedTuple):
 class Alike:
     """The model in memory, ``prisma`` on a database, ``json`` on files, and ``dual`` on others of both."""
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, place: Place, coverage: Coverage) -> None:
+        self.place, self.coverage = place, coverage
         self.memory = MemoryBackend(place.vocabulary)
         self._stack = ExitStack()
         for url in (place.prisma, place.dual):
@@ -53,7 +54,9 @@ class Alike:
         vocabulary, layout, folder = self.place.vocabulary, self.place.layout, self.place.folder
         self.clients["json"] = on_files(vocabulary, folder / "json", "batched", layout)
         self.dual = self._stack.enter_context(
-            dual_backend(vocabulary, self.place.dual, folder / "dual", system=Unsynced(), apart=True, layout=layout)
+            dual_backend(
+                vocabulary, self.place.dual, folder / "dual", system=Unsynced(), apart=True, layout=layout
+            )
         )
         self.clients["dual"] = Client(self.dual, vocabulary)
 
@@ -61,6 +64,7 @@ class Alike:
         """Let go of everything."""
         self.clients["json"].close()
         self._stack.close()
+        self.coverage.done.update(self.memory.notes)
 
     def do(self, step: Step) -> Any:
         """What a step gives, on each of them."""
@@ -73,19 +77,25 @@ class Alike:
         self.last = found
         wanted = found["prisma"]
         assert found == dict.fromkeys(found, wanted), step
+        self.coverage.note(step, done=not isinstance(wanted, Refused))
         return wanted
 
     # At the end
 
     def conclude(self) -> None:
-        """All have the same records, both sides of ``dual`` are equal to the last byte, and files are sound."""
+        """All have the same records, both sides of ``dual`` are equal, and the files are sound."""
         for model in self.place.vocabulary.datamodel.models:
             if not model.ignored:
                 self.do(Call(model.name, "find_many", {}))
         # What it writes in batches is in its files when it is closed.
         self.clients["json"].close()
         assert (x := self._differences(self.place.dual, "dual")) == [], x
-        made_up = {f"{m.name}.{f.name}" for m in self.place.vocabulary.datamodel.tables for f in m.scalars if f.updated_at}
+        made_up = {
+            f"{m.name}.{f.name}"
+            for m in self.place.vocabulary.datamodel.tables
+            for f in m.scalars
+            if f.updated_at
+        }
         left = [d for d in self._differences(self.place.prisma, "json") if not _is_about(d, made_up)]
         assert left == [], left
         for name in ("json", "dual"):
@@ -115,6 +125,15 @@ class _Broken(Exception):
     """Ends a transaction that is not to be kept."""
 
 
+class Refused(NamedTuple):
+    """An error, and what was done before it."""
+
+    error: str
+    code: str
+    says: str
+    before: list[Any]
+
+
 def outcome(client: Client, step: Call | Together) -> Any:
     """What a step gives, or how it is refused."""
     done: list[Any] = []
@@ -127,9 +146,9 @@ def outcome(client: Client, step: Call | Together) -> Any:
             if step.broken:
                 raise _Broken
     except _Broken:
-        done.append("broken off")
+        pass
     except OctavoError as error:
-        done.append((type(error).__name__, getattr(error, "code", ""), str(error)))
+        return Refused(type(error).__name__, getattr(error, "code", ""), str(error), done)
     return done
 
 

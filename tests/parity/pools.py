@@ -1,7 +1,7 @@
 """What programs are made of: a few values for each field, a few filters for each of its operators.
 
-Pools are small, so that keys collide, links are found and constraints are hit.  What can be said about a field
-or a relation comes from the code that checks arguments; here is only what is said with it.
+Pools are small, so that keys collide, links are found and constraints are hit.  What can be said about a
+field or a relation comes from the code that checks arguments; here is only what is said with it.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ from functools import cache
 from typing import Any
 
 from octavo import AnyNull, DbNull, JsonNull
-from octavo.query.filters import operators
+from octavo.query.filters import MODES, operators
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.datamodel import Function
 from parity.worlds import JSONS, TEXTS, values
 
-KEYS = ("a", "B", "é/..", "con")
+KEYS = ("a", "B", "é/..", "con", "d")
 """as file names they are themselves, percent-encoded and a digest"""
-NUMBERS = (1, 2, 3, 40)
+NUMBERS = (1, 2, 3, 40, 5)
 PATHS: tuple[list[Any], ...] = (["a"], ["a", "b"], ["0"], ["b", -1], [])
-MODES = ("default", "insensitive")
-LENGTH = len(KEYS)
+COMMON = range(3)
+"""the numbers of the records that a program may begin with"""
+FRESH = (3, 4)
+"""of those that are not there then"""
 
 
 class Pools:
@@ -72,7 +74,9 @@ class Pools:
         for name in modifiers:
             settings = MODES if name == "mode" else PATHS
             plain = [filters[: len(settings)] for filters in found.values()]
-            found[name] = [f | {name: s} for filters in plain for f, s in zip(filters, settings, strict=False)]
+            found[name] = [
+                f | {name: s} for filters in plain for f, s in zip(filters, settings, strict=False)
+            ]
         return found
 
     def _operands(self, terms: Terms, column: Column, operator: str) -> list[Any]:
@@ -95,24 +99,26 @@ class Pools:
 
     # Records
 
+    def alone(self, terms: Terms) -> set[tuple[str, ...]]:
+        """What is a unique by itself."""
+        return {fields for fields in terms.uniques.values() if len(fields) == 1}
+
     def row(self, terms: Terms, number: int) -> dict[str, Any]:
-        """All fields of a record, for each number another one; up to :data:`LENGTH`.  What it points at are
-        records of the same or lower numbers, as far as its uniques allow."""
+        """All fields of a record, for each number another one.
+
+        One that is not fresh points at those of its number; a fresh one at two that are not, as far as there
+        is place for another one at them.
+        """
         foreign = [f for link in terms.links.values() if link.holds_key for f in link.fields]
-        alone = {fields[0] for fields in terms.uniques.values() if len(fields) == 1}
         row: dict[str, Any] = {}
         for column in self.stable(terms):
-            pool = self.values(terms, column)
-            place = number
-            if column.name in foreign and column.name not in alone:
-                # The last is another pair of the first ones.
-                shift = foreign.index(column.name) * (number // (LENGTH - 1))
-                place = (number + shift) % (LENGTH - 1)
-            value = pool[place % len(pool)]
-            row[column.name] = pool[: number % 3] if column.field.is_list else value
+            pool, place = self.values(terms, column), number
+            if column.name in foreign and number in FRESH and (column.name,) not in self.alone(terms):
+                place = (number + foreign.index(column.name)) % len(COMMON)
+            row[column.name] = pool[: number % 3] if column.field.is_list else pool[place % len(pool)]
         return row
 
-    def unique(self, terms: Terms, row: dict[str, Any]) -> list[dict[str, Any]]:
+    def named(self, terms: Terms, row: dict[str, Any]) -> list[dict[str, Any]]:
         """How a record can be named, in each way there is."""
         found = []
         for name, fields in terms.uniques.items():

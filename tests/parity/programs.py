@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from octavo.client import ModelClient
 from octavo.query.filters import LOGIC, quantifiers
 from octavo.query.plan import Link
+from octavo.query.reads import DIRECTIONS, NULLS
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.query.writes import changes, steps
-from parity.pools import LENGTH, Pools
+from parity.pools import COMMON, Pools
+from parity.worlds import parents_first
 
 Strategy: TypeAlias = st.SearchStrategy[Any]
 
@@ -247,12 +249,12 @@ class Programs:
 
     @_once
     def order(self, terms: Terms, *, counts: bool = True) -> Strategy:
-        direction = st.sampled_from(["asc", "desc"])
+        direction = st.sampled_from(DIRECTIONS)
 
         def by(name: str) -> Strategy:
             how: Strategy = direction
             if terms.columns[name].field.nullable:
-                nulls = st.sampled_from(["first", "last"])
+                nulls = st.sampled_from(NULLS)
                 how |= st.fixed_dictionaries({"sort": direction, "nulls": nulls})
             return st.fixed_dictionaries({name: how})
 
@@ -370,35 +372,24 @@ class Programs:
         together = st.builds(Together, st.lists(call, min_size=1, max_size=4), st.booleans())
         return st.one_of([call] * 6 + [together, st.just(Reopen())])
 
-    def beginning(self) -> list[Step]:
-        """Records of each model, parents first: all that can be made."""
-        return [
-            Call(
-                terms.name,
-                "create_many",
-                {"data": [self.pools.row(terms, n) for n in self.numbers(terms)], "skip_duplicates": True},
-            )
-            for terms in self.parents_first()
-        ]
-
-    def numbers(self, terms: Terms) -> range:
-        """The numbers of the rows that a program begins with: the last parent has no child that it could
-        have one of only."""
-        alone = {fields for fields in terms.uniques.values() if len(fields) == 1}
-        tied = any(link.holds_key and link.fields in alone for link in terms.links.values())
-        return range(LENGTH - 1 if tied else LENGTH)
-
-    def parents_first(self) -> Iterator[Terms]:
-        """The models, each behind those that it points at, as far as they do not go round in a circle."""
-        begun: set[str] = set()
-
-        def walk(terms: Terms) -> Iterator[Terms]:
-            begun.add(terms.name)
-            for relation in self.vocabulary.datamodel.parents(terms.name):
-                if relation.parent not in begun:
-                    yield from walk(self.vocabulary[relation.parent])
-            yield terms
-
-        for terms in self.all:
-            if terms.name not in begun:
-                yield from walk(terms)
+    def beginning(self) -> Iterator[Step]:
+        """Some records of each model, parents first."""
+        later: list[tuple[Terms, dict[str, Any]]] = []
+        made: set[str] = set()
+        for model in parents_first(self.vocabulary):
+            if model.is_join:
+                continue
+            terms = self.vocabulary[model.name]
+            made.add(model.name)
+            absent = {
+                field
+                for key in self.vocabulary.datamodel.parents(model.name)
+                for field in key.fields
+                if key.parent not in made and terms.columns[field].field.nullable
+            }
+            rows = [self.pools.row(terms, number) for number in COMMON]
+            data = [{name: None if name in absent else row[name] for name in row} for row in rows]
+            yield Call(model.name, "create_many", {"data": data})
+            later += [(terms, row) for row in rows if absent]
+        for terms, row in later:
+            yield Call(terms.name, "update", {"where": self.pools.named(terms, row)[0], "data": row})

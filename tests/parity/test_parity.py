@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +13,18 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+import every_type
+from conftest import COVERAGE
 from octavo.layout.layout import default_layout, frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
-import every_type
 from parity import actions
 from parity.alike import Alike, Place
+from parity.coverage import Coverage
+from parity.covering import Covering
 from parity.programs import Programs
 from query import blog
 
@@ -50,13 +53,35 @@ def place(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[Pl
         server.drop_database(name)
 
 
+@pytest.fixture
+def coverage(
+    place: Place, request: pytest.FixtureRequest, record_property: Callable[..., None]
+) -> Iterator[Coverage]:
+    """What a test does, which is shown when all is over."""
+    found = Coverage(place.vocabulary)
+    yield found
+    record_property(COVERAGE + request.node.callspec.id, found.to_json())
+
+
+def test_nothing_is_left_out(place: Place, coverage: Coverage) -> None:
+    """Each operation, operator, nested write and referential action gives the same everywhere."""
+    alike = Alike(place._replace(folder=place.folder / "all"), coverage)
+    try:
+        for step in Covering(Programs(place.vocabulary)).all():
+            alike.do(step)
+        alike.conclude()
+    finally:
+        alike.close()
+    assert coverage.missing() == [], coverage.missing()
+
+
 class Machine(RuleBasedStateMachine):
     """All clients at once."""
 
-    def __init__(self, place: Place, programs: Programs) -> None:
+    def __init__(self, place: Place, programs: Programs, coverage: Coverage) -> None:
         super().__init__()
         self.programs = programs
-        self.alike = Alike(place._replace(folder=place.folder / str(next(_numbers))))
+        self.alike = Alike(place._replace(folder=place.folder / str(next(_numbers))), coverage)
 
     @initialize(filled=st.booleans())
     def begin(self, filled: bool) -> None:
@@ -74,11 +99,11 @@ class Machine(RuleBasedStateMachine):
             self.alike.close()
 
 
-def run(place: Place, *, examples: int, steps: int) -> None:
+def run(place: Place, coverage: Coverage, *, examples: int, steps: int) -> None:
     """Random programs on all clients."""
     programs = Programs(place.vocabulary)
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Machine(place, programs),
+        lambda: Machine(place, programs, coverage),
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
@@ -88,10 +113,10 @@ def run(place: Place, *, examples: int, steps: int) -> None:
     )
 
 
-def test_programs_give_the_same(place: Place) -> None:
-    run(place, examples=10, steps=12)
+def test_programs_give_the_same(place: Place, coverage: Coverage) -> None:
+    run(place, coverage, examples=10, steps=12)
 
 
 @pytest.mark.slow
-def test_long_programs_give_the_same(place: Place) -> None:
-    run(place, examples=500, steps=40)
+def test_long_programs_give_the_same(place: Place, coverage: Coverage) -> None:
+    run(place, coverage, examples=500, steps=40)

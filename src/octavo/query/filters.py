@@ -47,6 +47,7 @@ _ONE = ("is", "is_not")
 _JSON_STRING = ("string_contains", "string_starts_with", "string_ends_with")
 _JSON_ARRAY = ("array_contains", "array_starts_with", "array_ends_with")
 _JSON = ("path", "mode", "equals", "not", *_ORDER, *_JSON_STRING, *_JSON_ARRAY)
+MODES = ("default", "insensitive")
 _NULL_JSON = msgspec.Raw(b"null")
 
 
@@ -292,6 +293,6 @@ def _json_operand(value: Any) -> msgspec.Raw:
 def _mode(given: Any, at: At, inherited: bool) -> bool:
     if given is None:
         return inherited
-    if given not in ("default", "insensitive"):
+    if given not in MODES:
         at.fail("is neither 'default' nor 'insensitive'")
     return bool(given == "insensitive")
