@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -89,7 +89,7 @@ class Alike:
                 self.do(Call(model.name, "find_many", {}))
         # What it writes in batches is in its files when it is closed.
         self.clients["json"].close()
-        assert (x := self._differences(self.place.dual, "dual")) == [], x
+        assert self._differences(self.place.dual, "dual") == []
         made_up = {
             f"{m.name}.{f.name}"
             for m in self.place.vocabulary.datamodel.tables
@@ -97,13 +97,13 @@ class Alike:
             if f.updated_at
         }
         left = [d for d in self._differences(self.place.prisma, "json") if not _is_about(d, made_up)]
-        assert left == [], left
+        assert left == []
         for name in ("json", "dual"):
             found = examine(self.place.folder / name, self.place.layout)
             assert found.sound
-        assert (x := self.dual.divergences.open()) == [], x
+        assert [found.to_dict() for found in self.dual.divergences.open()] == []
         counters = self.dual.divergences.counters()
-        assert set(counters) <= {"compared"}, counters
+        assert set(counters) <= {"compared"}
 
     def _differences(self, url: str, name: str) -> list[dict[str, Any]]:
         """What ``octavo verify`` finds."""
@@ -150,6 +150,14 @@ def outcome(client: Client, step: Call | Together) -> Any:
     except OctavoError as error:
         return Refused(type(error).__name__, getattr(error, "code", ""), str(error), done)
     return done
+
+
+def run(program: Iterable[Step], client: Client) -> None:
+    """Do a program on one client, whatever comes of it, and close it."""
+    with client:
+        for step in program:
+            if not isinstance(step, Reopen):
+                outcome(client, step)
 
 
 def _do(models: Models, call: Call) -> Any:

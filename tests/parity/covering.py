@@ -1,7 +1,7 @@
 """Programs that leave nothing out: each operation, operator, nested write and referential action.
 
-They are made of what there is to say; only with what it is said is chosen here.  Most of them are taken back,
-so that the next one finds the same records.
+They are made of what there is to say; only with what it is said is chosen here.  What writes is mostly taken
+back, so that the next one finds the same records.
 """
 
 from __future__ import annotations
@@ -194,7 +194,8 @@ class Covering:
         return [*linked, Call(terms.name, "update", {"where": own, "data": data})]
 
     def referential(self) -> Iterator[Step]:
-        """Each referential action."""
+        """Each referential action, taken back and kept."""
+        kept: list[Step] = []
         for key in self.vocabulary.datamodel.foreign_keys:
             parent, child = self.vocabulary[key.parent], self.vocabulary[key.child]
             row = self.pools.row(parent, _LINKED)
@@ -214,7 +215,13 @@ class Covering:
                 (Call(parent.name, "update", {"where": where, "data": changed}), "on_update"),
                 (Call(parent.name, "delete", {"where": where}), "on_delete"),
             ):
-                yield undone(*pointing, *self.without(key, event), act)
+                calls = [*pointing, *self.without(key, event), act]
+                yield Together(calls, broken=True)
+                kept.append(Together(calls, broken=False))
+        # What is kept changes what the next one finds.
+        for step in kept:
+            yield step
+            yield from self.programs.beginning(again=True)
 
     def without(self, key: Relation, event: str) -> Iterator[Call]:
         """Delete those that would refuse what is to happen to a parent, so that others come to act."""

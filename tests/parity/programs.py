@@ -372,8 +372,15 @@ class Programs:
         together = st.builds(Together, st.lists(call, min_size=1, max_size=4), st.booleans())
         return st.one_of([call] * 6 + [together, st.just(Reopen())])
 
-    def beginning(self) -> Iterator[Step]:
-        """Some records of each model, parents first."""
+    def program(self, length: int) -> st.SearchStrategy[list[Step]]:
+        """Up to so many steps, which may begin with some records."""
+        steps = st.lists(self.step(), min_size=length // 2, max_size=length)
+        return st.booleans().flatmap(
+            lambda filled: steps.map(lambda rest: [*(self.beginning() if filled else ()), *rest])
+        )
+
+    def beginning(self, *, again: bool = False) -> Iterator[Step]:
+        """Some records of each model, parents first; ``again``: those that are gone."""
         later: list[tuple[Terms, dict[str, Any]]] = []
         made: set[str] = set()
         for model in parents_first(self.vocabulary):
@@ -389,7 +396,7 @@ class Programs:
             }
             rows = [self.pools.row(terms, number) for number in COMMON]
             data = [{name: None if name in absent else row[name] for name in row} for row in rows]
-            yield Call(model.name, "create_many", {"data": data})
+            yield Call(model.name, "create_many", {"data": data, "skip_duplicates": again})
             later += [(terms, row) for row in rows if absent]
         for terms, row in later:
             yield Call(terms.name, "update", {"where": self.pools.named(terms, row)[0], "data": row})

@@ -105,6 +105,19 @@ def test_a_read_notices_what_differs_and_answers_from_postgresql(
     healed(sides)
 
 
+def test_a_read_within_a_transaction_is_compared_with_what_it_has_written(sides: Sides) -> None:
+    behind(sides, "UPDATE users SET name = 'secretly' WHERE id = 'u'")
+    with sides.open(sample=1.0, apart=True) as (db, backend):
+        with db.tx() as tx:
+            say(tx, "m1")
+            assert tx.message.count() == 2
+            assert tx.chat.find_first(where={"id": "k1"}, include={"messages": True}).messages[1].id == "m1"
+            assert backend.divergences.open() == []
+            assert tx.user.find_first().name == "secretly"
+    assert told(sides) == [("different", "User", {"id": "u"}, ["name"])]
+    healed(sides)
+
+
 def test_nothing_is_compared_without_a_sample(sides: Sides) -> None:
     behind(sides, "DELETE FROM messages")
     with sides.open(sample=0.0) as (db, backend):
@@ -177,17 +190,21 @@ def test_what_a_trigger_of_the_database_sets_is_in_the_files(sides: Sides) -> No
     behind(
         sides,
         "CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN NEW.title := upper(NEW.title); RETURN NEW; END $$",
+        " $$ BEGIN NEW.title := NEW.title || '!'; RETURN NEW; END $$",
         "CREATE TRIGGER shout BEFORE INSERT OR UPDATE ON chats FOR EACH ROW EXECUTE FUNCTION shout()",
         """INSERT INTO personas (id, "userId", name, description, "updatedAt")
            VALUES ('x', 'u', 'x', '', now())""",
     )
-    with sides.open(apart=True) as (db, backend):
+    with sides.open(apart=True, sample=1.0) as (db, backend):
         backend.divergences.add("missing", "Persona", None)
         assert [h.error for h in heal(backend)] == [""]
-        assert db.chat.update(where={"id": "k1"}, data={"title": "low", "personaId": "x"}).title == "LOW"
+        assert db.chat.update(where={"id": "k1"}, data={"title": "oh", "personaId": "x"}).title == "oh!"
         # A referential action changes the chat, and so does the trigger.
-        db.persona.delete(where={"id": "x"})
+        with db.tx() as tx:
+            tx.persona.delete(where={"id": "x"})
+            chat = tx.chat.find_unique(where={"id": "k1"})
+            assert (chat.personaId, chat.title) == (None, "oh!!")
+        assert backend.divergences.open() == []
     assert sides.differences() == []
 
 

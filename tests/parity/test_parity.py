@@ -47,8 +47,8 @@ def place(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[Pl
         with connect(server.create_database(name)) as connection:
             connection.execute(ddl(vocabulary.datamodel).script().encode())
     with tempfile.TemporaryDirectory() as made:
-        urls = [server.url(name, schema="public") for name in names]
-        yield Place(vocabulary, layout, *urls, Path(made))
+        prisma, dual = (server.url(name, schema="public") for name in names)
+        yield Place(vocabulary, layout, prisma, dual, Path(made))
     for name in names:
         server.drop_database(name)
 
@@ -72,7 +72,7 @@ def test_nothing_is_left_out(place: Place, coverage: Coverage) -> None:
         alike.conclude()
     finally:
         alike.close()
-    assert coverage.missing() == [], coverage.missing()
+    assert coverage.missing() == []
 
 
 class Machine(RuleBasedStateMachine):
@@ -102,8 +102,8 @@ class Machine(RuleBasedStateMachine):
 def run(place: Place, coverage: Coverage, *, examples: int, steps: int) -> None:
     """Random programs on all clients."""
     programs = Programs(place.vocabulary)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Machine(place, programs, coverage),
+    run_state_machine_as_test(
+        lambda: Machine(place, programs, coverage),  # type: ignore[arg-type]
         settings=settings(
             max_examples=examples,
             stateful_step_count=steps,
