@@ -77,7 +77,8 @@ class Alike:
         self.last = found
         wanted = found["prisma"]
         assert found == dict.fromkeys(found, wanted), step
-        self.coverage.note(step, done=not isinstance(wanted, Refused))
+        parts = wanted if isinstance(step, Together) and isinstance(wanted, list) else [wanted]
+        self.coverage.note(step, done=not any(isinstance(part, Refused) for part in parts))
         return wanted
 
     # At the end
@@ -131,7 +132,7 @@ class Refused(NamedTuple):
     error: str
     code: str
     says: str
-    before: list[Any]
+    before: tuple[Any, ...] = ()
 
 
 def outcome(client: Client, step: Call | Together) -> Any:
@@ -142,14 +143,23 @@ def outcome(client: Client, step: Call | Together) -> Any:
             return _do(client, step)
         with client.tx(timeout=600) as tx:
             for call in step.calls:
-                done.append(_do(tx, call))
+                try:
+                    done.append(_do(tx, call))
+                except OctavoError as error:
+                    if not step.stubborn:
+                        raise
+                    done.append(_refused(error))
             if step.broken:
                 raise _Broken
     except _Broken:
         pass
     except OctavoError as error:
-        return Refused(type(error).__name__, getattr(error, "code", ""), str(error), done)
+        return _refused(error, done)
     return done
+
+
+def _refused(error: OctavoError, before: Iterable[Any] = ()) -> Refused:
+    return Refused(type(error).__name__, getattr(error, "code", ""), str(error), tuple(before))
 
 
 def run(program: Iterable[Step], client: Client) -> None:

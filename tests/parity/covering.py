@@ -148,6 +148,14 @@ class Covering:
             inner: dict[str, Any] = {"where": where, "take": -1}
             counts = {"select": {link.name: {"where": where}}}
             yield Call(terms.name, "find_many", {"include": {link.name: inner, "_count": counts}})
+        if link.holds_key:
+            # To another parent and back.
+            row, other = self.pools.row(terms, _LINKED), self.pools.row(terms, 2)
+            moved = row | {name: other[name] for name in link.fields}
+            for before, after in ((row, moved), (moved, row)):
+                data = {name: after[name] for name in link.fields}
+                where = self.pools.named(terms, before)[0]
+                yield Call(terms.name, "update", {"where": where, "data": data})
         for new in (True, False):
             for name in steps(link, new=new):
                 yield undone(*self.nested(terms, link, name, new=new))
@@ -195,7 +203,7 @@ class Covering:
 
     def referential(self) -> Iterator[Step]:
         """Each referential action, taken back and kept."""
-        kept: list[Step] = []
+        acts: list[list[Call]] = []
         for key in self.vocabulary.datamodel.foreign_keys:
             parent, child = self.vocabulary[key.parent], self.vocabulary[key.child]
             row = self.pools.row(parent, _LINKED)
@@ -216,11 +224,12 @@ class Covering:
                 (Call(parent.name, "delete", {"where": where}), "on_delete"),
             ):
                 calls = [*pointing, *self.without(key, event), act]
-                yield Together(calls, broken=True)
-                kept.append(Together(calls, broken=False))
-        # What is kept changes what the next one finds.
-        for step in kept:
-            yield step
+                if calls not in acts:
+                    acts.append(calls)
+        yield from (Together(calls, broken=True) for calls in acts)
+        for calls in acts:
+            # What is kept changes what the next one finds.
+            yield Together(calls, broken=False)
             yield from self.programs.beginning(again=True)
 
     def without(self, key: Relation, event: str) -> Iterator[Call]:

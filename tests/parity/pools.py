@@ -15,9 +15,9 @@ from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.datamodel import Function
 from parity.worlds import JSONS, TEXTS, values
 
-KEYS = ("a", "B", "é/..", "con", "d")
-"""as file names they are themselves, percent-encoded and a digest"""
-NUMBERS = (1, 2, 3, 40, 5)
+KEYS = ("a", "B", "é/..", "con", "d", "e", "f", "g")
+"""as file names they are themselves, percent-encoded and a digest; most are of no record at the beginning"""
+NUMBERS = (1, 2, 3, 40, 5, 6, 7, 8)
 PATHS: tuple[list[Any], ...] = (["a"], ["a", "b"], ["0"], ["b", -1], [])
 COMMON = range(3)
 """the numbers of the records that a program may begin with"""
@@ -37,6 +37,10 @@ class Pools:
         """The fields of keys, uniques and relations."""
         uniques = {f for fields in terms.uniques.values() for f in fields}
         return uniques | {f for link in terms.links.values() for f in link.fields}
+
+    def foreign(self, terms: Terms) -> list[str]:
+        """The fields of foreign keys."""
+        return [f for link in terms.links.values() if link.holds_key for f in link.fields]
 
     def _values(self, terms: Terms, column: Column) -> list[Any]:
         """Values to be written, but for NULL; of a list, to its elements."""
@@ -83,7 +87,7 @@ class Pools:
         field = column.field
         own = few(values(column, self.vocabulary, operand=True))
         if column.name in self.keyed(terms):
-            own = self.values(terms, column)
+            own = self.values(terms, column)[: FRESH[0] + 1]
         if operator == "is_empty":
             return [True, False]
         if operator in ("in", "not_in", "has_every", "has_some") or (field.is_list and operator == "equals"):
@@ -109,7 +113,7 @@ class Pools:
         One that is not fresh points at those of its number; a fresh one at two that are not, as far as there
         is place for another one at them.
         """
-        foreign = [f for link in terms.links.values() if link.holds_key for f in link.fields]
+        foreign = self.foreign(terms)
         row: dict[str, Any] = {}
         for column in self.stable(terms):
             pool, place = self.values(terms, column), number

@@ -18,7 +18,7 @@ from octavo.query.plan import Link
 from octavo.query.reads import DIRECTIONS, NULLS
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.query.writes import changes, steps
-from parity.pools import COMMON, Pools
+from parity.pools import COMMON, FRESH, Pools
 from parity.worlds import parents_first
 
 Strategy: TypeAlias = st.SearchStrategy[Any]
@@ -31,10 +31,14 @@ class Call(NamedTuple):
 
 
 class Together(NamedTuple):
-    """Calls in one transaction; ``broken``: it is left by an exception."""
+    """Calls in one transaction.
+
+    ``broken``: it is left by an exception.  ``stubborn``: errors are caught, and it goes on as far as it can.
+    """
 
     calls: list[Call]
     broken: bool
+    stubborn: bool = False
 
 
 class Reopen(NamedTuple):
@@ -66,9 +70,9 @@ def _perhaps(strategies: dict[str, Strategy]) -> Strategy:
     return st.fixed_dictionaries({}, optional=strategies)
 
 
-def _one_of_these(strategies: dict[str, Strategy]) -> Strategy:
+def _one_of_these(strategies: dict[str, Strategy], most: int = 2) -> Strategy:
     """A dict of one key, and now and then two."""
-    names = st.lists(st.sampled_from(sorted(strategies)), min_size=1, max_size=2, unique=True)
+    names = st.lists(st.sampled_from(sorted(strategies)), min_size=1, max_size=most, unique=True)
     return names.flatmap(lambda chosen: st.fixed_dictionaries({n: strategies[n] for n in chosen}))
 
 
@@ -87,8 +91,14 @@ class Programs:
     # Writing
 
     def value(self, terms: Terms, column: Column) -> Strategy:
-        """A value to be written."""
-        one = st.sampled_from(self.pools.values(terms, column))
+        """A value to be written.  What is pointed at is mostly there, and a key is mostly another one."""
+        pool = self.pools.values(terms, column)
+        common, rest = pool[: FRESH[0]], pool[FRESH[0] :]
+        if column.name in self.pools.foreign(terms):
+            pool = [*common * 3, *rest[:1]]
+        elif column.name in self.pools.keyed(terms):
+            pool = [*common[:1], *rest]
+        one = st.sampled_from(pool)
         if column.field.is_list:
             return st.lists(one, max_size=3)
         return one | st.just(self.pools.null(column)) if column.field.nullable else one
@@ -124,7 +134,8 @@ class Programs:
     @_once
     def nested(self, link: Link, depth: int, *, new: bool) -> Strategy:
         """What is done over a relation."""
-        return _one_of_these({name: self._step(link, name, depth) for name in steps(link, new=new)})
+        found = {name: self._step(link, name, depth) for name in steps(link, new=new)}
+        return _one_of_these(found, most=2 if link.is_list else 1)
 
     def _step(self, link: Link, name: str, depth: int) -> Strategy:
         target = self.vocabulary[link.target]
@@ -199,7 +210,8 @@ class Programs:
 
     @_once
     def unique(self, terms: Terms) -> Strategy:
-        """One record, perhaps, by a key or unique."""
+        """One record by a key or unique; it is mostly there."""
+        there = [name for n in COMMON for name in self.pools.named(terms, self.pools.row(terms, n))]
 
         def by(item: tuple[str, tuple[str, ...]]) -> Strategy:
             name, fields = item
@@ -208,7 +220,8 @@ class Programs:
             )
             return inner if len(fields) == 1 else st.fixed_dictionaries({name: inner})
 
-        return st.sampled_from(sorted(terms.uniques.items())).flatmap(by)
+        likely = st.sampled_from(there)
+        return likely | likely | st.sampled_from(sorted(terms.uniques.items())).flatmap(by)
 
     @_once
     def where(self, terms: Terms, depth: int = 2) -> Strategy:
@@ -369,7 +382,7 @@ class Programs:
     def step(self) -> Strategy:
         """One step of a program."""
         call = st.sampled_from(self.all).flatmap(self.call)
-        together = st.builds(Together, st.lists(call, min_size=1, max_size=4), st.booleans())
+        together = st.builds(Together, st.lists(call, min_size=1, max_size=4), st.booleans(), st.booleans())
         return st.one_of([call] * 6 + [together, st.just(Reopen())])
 
     def program(self, length: int) -> st.SearchStrategy[list[Step]]:

@@ -107,13 +107,12 @@ def test_a_read_notices_what_differs_and_answers_from_postgresql(
 
 def test_a_read_within_a_transaction_is_compared_with_what_it_has_written(sides: Sides) -> None:
     behind(sides, "UPDATE users SET name = 'secretly' WHERE id = 'u'")
-    with sides.open(sample=1.0, apart=True) as (db, backend):
-        with db.tx() as tx:
-            say(tx, "m1")
-            assert tx.message.count() == 2
-            assert tx.chat.find_first(where={"id": "k1"}, include={"messages": True}).messages[1].id == "m1"
-            assert backend.divergences.open() == []
-            assert tx.user.find_first().name == "secretly"
+    with sides.open(sample=1.0, apart=True) as (db, backend), db.tx() as tx:
+        say(tx, "m1")
+        assert tx.message.count() == 2
+        assert tx.chat.find_first(where={"id": "k1"}, include={"messages": True}).messages[1].id == "m1"
+        assert backend.divergences.open() == []
+        assert tx.user.find_first().name == "secretly"
     assert told(sides) == [("different", "User", {"id": "u"}, ["name"])]
     healed(sides)
 
