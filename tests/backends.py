@@ -11,7 +11,7 @@ from octavo.backends.dual import DualBackend
 from octavo.backends.json import JsonBackend
 from octavo.backends.prisma import PrismaBackend, open_backend
 from octavo.client import Client, Settings
-from octavo.layout.layout import layout_for
+from octavo.layout.layout import Layout, layout_for
 from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import connect
 from octavo.query.vocabulary import Vocabulary
@@ -27,9 +27,11 @@ def on_memory(vocabulary: Vocabulary) -> Client:
     return Client(MemoryBackend(vocabulary), vocabulary)
 
 
-def on_files(vocabulary: Vocabulary, folder: Path, durability: Durability = "full") -> Client:
+def on_files(
+    vocabulary: Vocabulary, folder: Path, durability: Durability = "full", layout: Layout | None = None
+) -> Client:
     """The store in a folder, which is made if it is not there."""
-    layout = layout_for(vocabulary.datamodel, None)
+    layout = layout or layout_for(vocabulary.datamodel, None)
     if not folder.exists():
         scaffold(folder, layout)
     return Client(JsonBackend(vocabulary, Store.open(folder, layout, durability=durability)), vocabulary)
@@ -44,12 +46,13 @@ def dual_backend(
     sample: float = 1.0,
     system: FileSystem = SYSTEM,
     apart: bool = False,
+    layout: Layout | None = None,
 ) -> Iterator[DualBackend]:
     """The backend on the tables in a database and the store in a folder, which is made if it is not there.
 
     Reads are compared, and nothing may differ when the block ends, unless both sides are ``apart``.
     """
-    layout = layout_for(vocabulary.datamodel, None)
+    layout = layout or layout_for(vocabulary.datamodel, None)
     if not folder.exists():
         scaffold(folder, layout)
     settings = Settings(database_url=url, data_dir=folder, layout=None)

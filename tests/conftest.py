@@ -12,6 +12,24 @@ import pytest
 from octavo.postgres.embedded import LOGICAL, EmbeddedServer, embedded_server
 
 _numbers = itertools.count(1)
+COVERAGE = "coverage of "
+"""how a test's property begins that tells what of a schema it has covered"""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the tests of parity have done, wherever they ran."""
+    found: dict[str, list[str]] = {}
+    for report in itertools.chain(*terminalreporter.stats.values()):
+        for name, value in report.user_properties if getattr(report, "when", "") == "teardown" else ():
+            if name.startswith(COVERAGE):
+                found.setdefault(name, []).append(value)
+    if found:
+        from parity.coverage import table
+
+        for name, values in found.items():
+            terminalreporter.section(name)
+            for line in table(values):
+                terminalreporter.write_line(line)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,15 +7,16 @@ compared with.
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError, ValueOutOfRange
 from octavo.layout.arithmetic import changed
 from octavo.layout.record import Record
+from octavo.query.defaults import Defaults, moment
 from octavo.query.evaluate import Evaluator
 from octavo.query.plan import Change, Condition, Link, Query
 from octavo.query.protocol import Key
@@ -24,6 +25,14 @@ from octavo.schema.datamodel import Action, Function, Relation
 
 T = TypeVar("T")
 Rows = dict[str, dict[tuple[Any, ...], Record]]
+Notes: TypeAlias = Counter[tuple[str, str]]
+"""How often what was done: ``create``, ``update`` or ``delete`` to a model, cascades included; a referential
+action, such as ``onDelete Cascade``, to the children of a relation."""
+
+
+def arrow(relation: Relation) -> str:
+    """A foreign key, as it is called where it is counted."""
+    return f"{relation.child}.{','.join(relation.fields)} → {relation.parent}"
 
 
 class MemoryReader:
@@ -87,10 +96,13 @@ class MemoryReader:
 
 
 class MemoryTransaction(MemoryReader):
-    """Changes a copy of the state."""
+    """Changes a copy of the state, and notes what it does."""
 
-    def __init__(self, vocabulary: Vocabulary, rows: Rows, counters: dict[tuple[str, str], int]) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, rows: Rows, counters: dict[tuple[str, str], int], notes: Notes
+    ) -> None:
         super().__init__(vocabulary, rows, counters)
+        self.notes = notes
         self._waiting: deque[Callable[[], None]] = deque()
 
     def insert(
@@ -111,6 +123,7 @@ class MemoryTransaction(MemoryReader):
             if taken:
                 raise UniqueViolation(model, taken)
             self._put(model, record)
+            self.notes["create", model] += 1
             made.append(record)
             self._waiting += [partial(self._point_somewhere, r, record) for r in self._parents(model)]
         self._settle()
@@ -153,6 +166,7 @@ class MemoryTransaction(MemoryReader):
     def _remove(self, model: str, gone: Sequence[Record]) -> None:
         for record in gone:
             del self.rows[model][self._key(model, record)]
+            self.notes["delete", model] += 1
         for record in gone:
             for relation in self.vocabulary.datamodel.children(model):
                 self._waiting.append(partial(self._act, relation, relation.on_delete, record, None))
@@ -163,6 +177,7 @@ class MemoryTransaction(MemoryReader):
         if taken := self._taken(model, new):
             raise UniqueViolation(model, taken)
         self._put(model, new)
+        self.notes["update", model] += 1
         for relation in self.vocabulary.datamodel.children(model):
             if self.of(model, relation.references, old) != self.of(model, relation.references, new):
                 self._waiting.append(partial(self._act, relation, relation.on_update, old, new))
@@ -175,6 +190,7 @@ class MemoryTransaction(MemoryReader):
         children = self._children(relation, old)
         if not children:
             return
+        self.notes[f"{'onDelete' if new is None else 'onUpdate'} {action}", arrow(relation)] += 1
         match action:
             case Action.CASCADE:
                 if new is None:
@@ -186,10 +202,20 @@ class MemoryTransaction(MemoryReader):
                 columns = self.vocabulary[relation.child].columns
                 self._point(relation, children, tuple(columns[f].null for f in relation.fields))
             case Action.SET_DEFAULT:
-                raise UsageError("the model backend has no SetDefault")
-            case _:
-                if action is Action.RESTRICT or not self._is_there(relation, children[0]):
-                    raise ForeignKeyViolation(relation.child, relation.fields)
+                row = Defaults(self.vocabulary[relation.child]).fill({}, moment())
+                columns = self.vocabulary[relation.child].columns
+                self._point(relation, children, tuple(row.get(f, columns[f].null) for f in relation.fields))
+                self._left_behind(relation, old)
+            case Action.NO_ACTION:
+                self._left_behind(relation, old)
+            case Action.RESTRICT:
+                raise ForeignKeyViolation(relation.child, relation.fields)
+
+    def _left_behind(self, relation: Relation, old: Record) -> None:
+        """Refuse those that point still at what a record was."""
+        children = self._children(relation, old)
+        if children and not self._is_there(relation, children[0]):
+            raise ForeignKeyViolation(relation.child, relation.fields)
 
     def _point(self, relation: Relation, children: list[Record], key: tuple[Any, ...]) -> None:
         terms = self.vocabulary[relation.child]
@@ -263,6 +289,7 @@ class MemoryBackend(MemoryReader):
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         super().__init__(vocabulary, {m.name: {} for m in vocabulary.datamodel.tables}, {})
+        self.notes: Notes = Counter()
         self.lock = threading.Lock()
 
     def _copy(self) -> Rows:
@@ -280,7 +307,7 @@ class MemoryBackend(MemoryReader):
     ) -> Iterator[MemoryTransaction]:
         with self.lock:
             # A counter goes on where its transaction is rolled back, as a sequence does.
-            transaction = MemoryTransaction(self.vocabulary, self._copy(), self.counters)
+            transaction = MemoryTransaction(self.vocabulary, self._copy(), self.counters, self.notes)
             yield transaction
             self.rows = transaction.rows
 

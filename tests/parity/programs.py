@@ -1,28 +1,25 @@
-"""Random programs for a client of any schema, and what becomes of them.
+"""Random programs for a client of any schema.
 
 A program is a list of steps: calls of operations, transactions of several calls that may be broken off, and
-the store being opened again.  Values come from small pools, so that keys collide, links are found and
-constraints are hit.  Whatever the client makes up by itself (ids, times) is given, or left out of what is
-compared.
+the store being opened again.  Whatever the client makes up by itself (ids, times) is given, or left out of
+what is compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeAlias
 
 from hypothesis import strategies as st
 
-from octavo import DbNull, JsonNull
-from octavo.client import Client, Models
-from octavo.errors import ConstraintError, OctavoError
-from octavo.layout.record import Record, model_of
+from octavo.client import ModelClient
+from octavo.query.filters import LOGIC, quantifiers
 from octavo.query.plan import Link
-from octavo.query.result import Counts, Result
+from octavo.query.reads import DIRECTIONS, NULLS
 from octavo.query.vocabulary import Column, Terms, Vocabulary
-from octavo.schema.datamodel import Function, ScalarKind
+from octavo.query.writes import changes, steps
+from parity.pools import COMMON, FRESH, Pools
+from parity.worlds import parents_first
 
 Strategy: TypeAlias = st.SearchStrategy[Any]
 
@@ -34,10 +31,14 @@ class Call(NamedTuple):
 
 
 class Together(NamedTuple):
-    """Calls in one transaction; ``broken``: it is left by an exception."""
+    """Calls in one transaction.
+
+    ``broken``: it is left by an exception.  ``stubborn``: errors are caught, and it goes on as far as it can.
+    """
 
     calls: list[Call]
     broken: bool
+    stubborn: bool = False
 
 
 class Reopen(NamedTuple):
@@ -46,25 +47,11 @@ class Reopen(NamedTuple):
 
 Step: TypeAlias = Call | Together | Reopen
 
-_KEYS = ["a", "b", "c"]
-_NUMBERS = [1, 2, 3]
-_POOLS: dict[str, list[Any]] = {
-    "String": ["", "a", "B", "ab", "é", "a_%"],
-    "Int": [0, 1, 2, -1],
-    "BigInt": [0, 1, 2**40],
-    "Float": [0.5, 1.0, -2.25e10],
-    "Decimal": [Decimal("1"), Decimal("1.50"), Decimal("-2.25")],
-    "Boolean": [True, False],
-    "DateTime": [datetime(2024, 1, n, 12, 0, 0, 1000 * n, tzinfo=UTC) for n in (1, 2, 3)],
-    "Json": [{"k": 1}, {"k": "x", "l": [1, 2]}, [1, 2], "text", 1.5, JsonNull],
-    "Bytes": [b"", b"\0x"],
-}
+OPERATIONS = tuple(name for name in vars(ModelClient) if not name.startswith("_"))
+_OFTEN = {"create": 4, "create_many": 2, "update": 4, "find_many": 4}
+"""data has to be there before it can be lost"""
 _MEMBERS = 3
 """records that one argument names at most"""
-
-
-class _Broken(Exception):
-    pass
 
 
 def _once(make: Callable[..., Strategy]) -> Callable[..., Strategy]:
@@ -79,150 +66,174 @@ def _once(make: Callable[..., Strategy]) -> Callable[..., Strategy]:
     return strategy
 
 
+def _perhaps(strategies: dict[str, Strategy]) -> Strategy:
+    return st.fixed_dictionaries({}, optional=strategies)
+
+
+def _one_of_these(strategies: dict[str, Strategy], most: int = 2) -> Strategy:
+    """A dict of one key, and now and then two."""
+    names = st.lists(st.sampled_from(sorted(strategies)), min_size=1, max_size=most, unique=True)
+    return names.flatmap(lambda chosen: st.fixed_dictionaries({n: strategies[n] for n in chosen}))
+
+
+def _merged(*parts: Strategy) -> Strategy:
+    return st.tuples(*parts).map(lambda dicts: {k: v for part in dicts for k, v in part.items()})
+
+
 class Programs:
     """Strategies for the models of a vocabulary."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
+        self.vocabulary, self.pools = vocabulary, Pools(vocabulary)
         self.made: dict[Any, Strategy] = {}
-        models = [m.name for m in vocabulary.datamodel.models if not m.ignored]
-        self.all = [vocabulary[name] for name in models]
-
-    # Values
-
-    def pool(self, terms: Terms, column: Column) -> list[Any]:
-        """The values, but for NULL, that a field may have in a program."""
-        field = column.field
-        if field.kind is ScalarKind.ENUM:
-            return [m.name for m in self.vocabulary.datamodel.enum(field.type).members][:3]
-        keyed = {f for fields in terms.uniques.values() for f in fields} | {
-            f for link in terms.links.values() for f in link.fields
-        }
-        if column.name in keyed and field.type == "String":
-            return _KEYS
-        if column.name in keyed and field.type == "Int":
-            return _NUMBERS
-        return _POOLS[field.type]
-
-    def value(self, terms: Terms, column: Column) -> Strategy:
-        """A value to be written."""
-        one = st.sampled_from(self.pool(terms, column))
-        if column.field.is_list:
-            return st.lists(one, max_size=3)
-        if not column.field.nullable:
-            return one
-        return one | st.just(DbNull if column.field.is_json else None)
-
-    def compared(self, terms: Terms) -> list[Column]:
-        """The fields that are the same however often a program is run."""
-        return [c for c in terms.usable.values() if not c.field.updated_at]
+        self.all = [vocabulary[m.name] for m in vocabulary.datamodel.models if not m.ignored]
 
     # Writing
+
+    def value(self, terms: Terms, column: Column) -> Strategy:
+        """A value to be written.  What is pointed at is mostly there, and a key is mostly another one."""
+        pool = self.pools.values(terms, column)
+        common, rest = pool[: FRESH[0]], pool[FRESH[0] :]
+        if column.name in self.pools.foreign(terms):
+            pool = [*common * 3, *rest[:1]]
+        elif column.name in self.pools.keyed(terms):
+            pool = [*common[:1], *rest]
+        one = st.sampled_from(pool)
+        if column.field.is_list:
+            return st.lists(one, max_size=3)
+        return one | st.just(self.pools.null(column)) if column.field.nullable else one
 
     @_once
     def row(self, terms: Terms, supplied: tuple[str, ...] = ()) -> Strategy:
         """Data of a new record, with all that would otherwise be made up."""
         needed: dict[str, Strategy] = {}
         optional: dict[str, Strategy] = {}
-        for column in self.compared(terms):
-            if column.name in supplied:
-                continue
-            made = isinstance(column.field.default, Function)
-            here = needed if made or column.needed else optional
-            here[column.name] = self.value(terms, column)
+        for column in self.pools.stable(terms):
+            if column.name not in supplied:
+                here = needed if self.pools.must_be_given(column) else optional
+                here[column.name] = self.value(terms, column)
         return st.fixed_dictionaries(needed, optional=optional)
 
     @_once
-    def new(self, terms: Terms, depth: int = 1, supplied: tuple[str, ...] = ()) -> Strategy:
-        """The same, perhaps with records that hang on it."""
+    def new(
+        self, terms: Terms, depth: int = 1, supplied: tuple[str, ...] = (), via: Link | None = None
+    ) -> Strategy:
+        """The same, perhaps with records that hang on it.  ``via`` leads back to where it is made."""
         plain = self.row(terms, supplied)
-        links = [link for link in terms.links.values() if not link.holds_key]
+        links = [k for k in terms.links.values() if k != via and not set(k.fields) & set(supplied)]
         if not depth or not links:
             return plain
-        nested = st.sampled_from(links).flatmap(
-            lambda link: st.fixed_dictionaries({link.name: self.nested(link, depth - 1, new=True)})
-        )
-        return plain | st.builds(lambda row, more: row | more, plain, nested)
+
+        def with_link(link: Link) -> Strategy:
+            given = (*supplied, *(link.fields if link.holds_key else ()))
+            nested = st.fixed_dictionaries({link.name: self.nested(link, depth - 1, new=True)})
+            return _merged(self.row(terms, given), nested)
+
+        return plain | st.sampled_from(links).flatmap(with_link)
 
     @_once
     def nested(self, link: Link, depth: int, *, new: bool) -> Strategy:
-        """What is done over a relation whose key the record does not hold."""
+        """What is done over a relation."""
+        found = {name: self._step(link, name, depth) for name in steps(link, new=new)}
+        return _one_of_these(found, most=2 if link.is_list else 1)
+
+    def _step(self, link: Link, name: str, depth: int) -> Strategy:
         target = self.vocabulary[link.target]
-        supplied = () if link.join else link.references
-        steps: dict[str, Strategy] = {
-            "create": self.new(target, depth, supplied),
-            "connect": self.unique(target),
-        }
-        if not new:
-            which = self.unique(target) if link.is_list else st.just(True)
-            change = self.change(target)
-            steps |= {"disconnect": which, "delete": which}
-            steps["update"] = (
-                st.fixed_dictionaries({"where": self.unique(target), "data": change})
-                if link.is_list
-                else change
-            )
-            if link.is_list:
-                steps["set"] = st.lists(self.unique(target), max_size=2)
-                steps["delete_many"] = self.where(target, 0)
-        name = st.sampled_from(sorted(steps))
-        return name.flatmap(lambda n: st.fixed_dictionaries({n: steps[n]}))
+        supplied = () if link.join or link.holds_key else link.references
+        unique, where = self.unique(target), self.where(target, 0)
+        new = self.new(target, depth, supplied, self.vocabulary.opposite(link))
+        edit = self.edit(target, depth) if depth else self.change(target)
+        which = {"where": unique} if link.is_list else {}
+        one: Strategy = unique if link.is_list else st.just(True) | where
+        match name:
+            case "create":
+                found = new
+            case "connect":
+                found = unique
+            case "connect_or_create":
+                found = st.fixed_dictionaries({"where": unique, "create": new})
+            case "disconnect" | "delete":
+                found = one
+            case "update":
+                data = st.fixed_dictionaries({**which, "data": edit})
+                found = data if link.is_list else edit | _merged(data, _perhaps({"where": where}))
+            case "upsert":
+                found = st.fixed_dictionaries({**which, "create": new, "update": edit})
+            case "delete_many":
+                found = where
+            case "update_many":
+                found = st.fixed_dictionaries({"where": where, "data": self.change(target)})
+            case "create_many":
+                rows = st.lists(self.row(target, supplied), max_size=_MEMBERS)
+                return _merged(
+                    st.fixed_dictionaries({"data": rows}), _perhaps({"skip_duplicates": st.booleans()})
+                )
+            case "set":
+                return st.lists(unique, max_size=2)
+            case _:
+                raise NotImplementedError(name)
+        return found | st.lists(found, min_size=1, max_size=2) if link.is_list else found
 
     @_once
     def change(self, terms: Terms) -> Strategy:
-        """Data of an update of fields."""
-        keys = {f for fields in terms.uniques.values() for f in fields}
-        fields: dict[str, Strategy] = {}
-        for column in self.compared(terms):
-            if column.name in keys:
-                continue
-            fields[column.name] = self.value(terms, column)
-            if column.is_number:
-                kind = st.sampled_from(["increment", "decrement", "multiply", "set"])
-                operand = st.sampled_from(self.pool(terms, column))
-                fields[column.name] |= st.builds(lambda k, v: {k: v}, kind, operand)
-            if column.field.is_list:
-                fields[column.name] |= st.fixed_dictionaries({"push": fields[column.name]})
-        return st.fixed_dictionaries({}, optional=fields)
+        """Data of an update of fields that nothing hangs on."""
+        keyed = self.pools.keyed(terms)
+        return _perhaps(
+            {c.name: self._changed(terms, c) for c in self.pools.stable(terms) if c.name not in keyed}
+        )
+
+    def _changed(self, terms: Terms, column: Column) -> Strategy:
+        value = self.value(terms, column)
+        if column.field.is_json and not column.field.is_list:
+            return value
+        kinds: list[Strategy] = [st.fixed_dictionaries({"set": value})]
+        for kind in (k for k in changes(column) if k != "set"):
+            operand = st.sampled_from(self.pools.values(terms, column))
+            if kind == "divide":
+                operand = operand.filter(bool)
+            kinds.append(st.fixed_dictionaries({kind: value if column.field.is_list else operand}))
+        return value | st.one_of(kinds)
 
     @_once
-    def edit(self, terms: Terms) -> Strategy:
+    def edit(self, terms: Terms, depth: int = 1) -> Strategy:
         """Data of an update of one record: keys, and what hangs on it, too."""
-        one = st.sampled_from(self.compared(terms))
-        key = one.flatmap(lambda c: st.fixed_dictionaries({c.name: self.value(terms, c)}))
-        links = [link for link in terms.links.values() if not link.holds_key]
-        if not links:
+        one = st.sampled_from(self.pools.stable(terms))
+        key = one.flatmap(lambda c: st.fixed_dictionaries({c.name: self._changed(terms, c)}))
+        if not terms.links:
             return self.change(terms) | key
-        over = st.sampled_from(links).flatmap(
-            lambda link: st.fixed_dictionaries({link.name: self.nested(link, 0, new=False)})
+        over = st.sampled_from(list(terms.links.values())).flatmap(
+            lambda link: st.fixed_dictionaries({link.name: self.nested(link, depth - 1, new=False)})
         )
-        return self.change(terms) | key | over
+        return self.change(terms) | key | over | _merged(self.change(terms), over)
 
     # Finding
 
     @_once
     def unique(self, terms: Terms) -> Strategy:
-        """One record, perhaps, by a key or unique."""
+        """One record by a key or unique; it is mostly there."""
+        there = [name for n in COMMON for name in self.pools.named(terms, self.pools.row(terms, n))]
 
         def by(item: tuple[str, tuple[str, ...]]) -> Strategy:
             name, fields = item
-            values = {f: st.sampled_from(self.pool(terms, terms.columns[f])) for f in fields}
-            inner = st.fixed_dictionaries(values)
+            inner = st.fixed_dictionaries(
+                {f: st.sampled_from(self.pools.values(terms, terms.columns[f])) for f in fields}
+            )
             return inner if len(fields) == 1 else st.fixed_dictionaries({name: inner})
 
-        return st.sampled_from(sorted(terms.uniques.items())).flatmap(by)
+        likely = st.sampled_from(there)
+        return likely | likely | st.sampled_from(sorted(terms.uniques.items())).flatmap(by)
 
     @_once
     def where(self, terms: Terms, depth: int = 2) -> Strategy:
         """A filter that filters by something."""
-        fields = st.sampled_from(self.compared(terms)).flatmap(
+        fields = st.sampled_from(self.pools.stable(terms)).flatmap(
             lambda c: st.fixed_dictionaries({c.name: self.filter(terms, c)})
         )
         if not depth:
             return fields
         inner = st.lists(self.where(terms, depth - 1), min_size=1, max_size=2)
-        logic = st.sampled_from(["AND", "OR", "NOT"]).flatmap(lambda n: st.fixed_dictionaries({n: inner}))
-        found = fields | logic
+        logic = st.sampled_from(LOGIC).flatmap(lambda n: st.fixed_dictionaries({n: inner}))
+        found = fields | logic | _merged(fields, logic)
         if terms.links:
             found |= st.sampled_from(list(terms.links.values())).flatmap(
                 lambda link: st.fixed_dictionaries({link.name: self.over(link, depth - 1)})
@@ -231,213 +242,174 @@ class Programs:
 
     @_once
     def over(self, link: Link, depth: int) -> Strategy:
-        target = self.vocabulary[link.target]
-        name = st.sampled_from(["some", "every", "none"] if link.is_list else ["is", "is_not"])
-        return name.flatmap(lambda n: st.fixed_dictionaries({n: self.where(target, depth)}))
+        """A filter of a relation."""
+        nobody = not link.is_list and not (link.holds_key and link.required)
+        inner = self.where(self.vocabulary[link.target], depth)
+        if nobody:
+            inner = inner | st.none()
+        return _one_of_these(dict.fromkeys(quantifiers(link), inner))
 
+    @_once
     def filter(self, terms: Terms, column: Column) -> Strategy:
         """A filter of one field."""
-        one = st.sampled_from(self.pool(terms, column))
-        field = column.field
-        if field.is_list:
-            several = st.lists(one, max_size=2)
-            names = st.sampled_from(["has_every", "has_some", "equals"])
-            return st.builds(lambda n, v: {n: v}, names, several) | st.fixed_dictionaries({"has": one})
-        if field.is_json:
-            path = st.sampled_from([["k"], ["l", "0"], ["0"]])
-            at_path = st.builds(lambda p, v: {"path": p, "equals": v}, path, one)
-            return st.builds(lambda v: {"equals": v}, one) | at_path | st.just(DbNull)
-        found: Strategy = one | st.builds(lambda v: {"not": v}, one)
-        found |= st.builds(lambda n, v: {n: v}, st.sampled_from(["in", "not_in"]), st.lists(one, max_size=3))
-        if column.is_ordered:
-            found |= st.builds(lambda n, v: {n: v}, st.sampled_from(["lt", "lte", "gt", "gte"]), one)
-        if column.is_text:
-            names = st.sampled_from(["contains", "starts_with", "ends_with", "equals"])
-            mode = st.sampled_from(["default", "insensitive"])
-            found |= st.builds(lambda n, v, m: {n: v, "mode": m}, names, one, mode)
-        return found | st.none() if field.nullable else found
+        found = self.pools.filters(terms, column)
+        one: Strategy = st.sampled_from(sorted(found)).flatmap(lambda name: st.sampled_from(found[name]))
+        if column.field.is_json or column.field.is_list:
+            return one
+        negated = one.map(lambda inner: {"not": inner})
+        shorthand = self.value(terms, column)
+        return one | negated | shorthand
 
     @_once
-    def order(self, terms: Terms) -> Strategy:
-        direction = st.sampled_from(["asc", "desc"])
-        columns = [c.name for c in self.compared(terms) if not (c.field.is_json or c.field.is_list)]
-        plain = st.builds(lambda n, d: {n: d}, st.sampled_from(columns), direction)
-        links = list(terms.links.values())
-        if not links:
-            return st.lists(plain, min_size=1, max_size=2)
-        lists = [link.name for link in links if link.is_list]
-        ones = [link for link in links if not link.is_list]
-        found: Strategy = plain
-        if lists:
+    def order(self, terms: Terms, *, counts: bool = True) -> Strategy:
+        direction = st.sampled_from(DIRECTIONS)
+
+        def by(name: str) -> Strategy:
+            how: Strategy = direction
+            if terms.columns[name].field.nullable:
+                nulls = st.sampled_from(NULLS)
+                how |= st.fixed_dictionaries({"sort": direction, "nulls": nulls})
+            return st.fixed_dictionaries({name: how})
+
+        names = self.pools.plain(terms)
+        if counts:
+            names = [c.name for c in self.pools.stable(terms)]
+        found = st.sampled_from(names).flatmap(by)
+        lists = [link.name for link in terms.links.values() if link.is_list]
+        ones = [link for link in terms.links.values() if not link.is_list]
+        if lists and counts:
             found |= st.builds(lambda n, d: {n: {"_count": d}}, st.sampled_from(lists), direction)
         if ones:
-            found |= st.sampled_from(ones).flatmap(
-                lambda link: st.builds(
-                    lambda f, d: {link.name: {f: d}},
-                    st.sampled_from([*self.vocabulary[link.target].key]),
-                    direction,
-                )
-            )
-        return st.lists(found, min_size=1, max_size=2)
+            found |= st.sampled_from(ones).flatmap(lambda link: self._order_over(link, direction))
+        return found | st.lists(found, min_size=1, max_size=3)
+
+    def _order_over(self, link: Link, direction: Strategy) -> Strategy:
+        field = st.sampled_from(self.pools.plain(self.vocabulary[link.target]))
+        return st.builds(lambda f, d: {link.name: {f: d}}, field, direction)
 
     @_once
-    def slice(self, terms: Terms, depth: int, *, cursor: bool = True) -> Strategy:
+    def slice(self, terms: Terms, depth: int) -> Strategy:
         """The arguments of ``find_many``, or of an included list."""
-        columns = [c.name for c in self.compared(terms) if not (c.field.is_json or c.field.is_list)]
-        optional: dict[str, Strategy] = {
+        fields = st.sampled_from([c.name for c in self.pools.stable(terms)])
+        window = {
             "where": self.where(terms, depth),
-            "order_by": self.order(terms),
             "take": st.integers(-3, 3),
             "skip": st.integers(0, 2),
-            "distinct": st.lists(st.sampled_from(columns), min_size=1, max_size=2, unique=True),
+            "distinct": fields | st.lists(fields, min_size=1, max_size=2, unique=True),
         }
-        if terms.links and depth:
-            optional["include"] = self.include(terms, depth - 1)
-        plain = st.fixed_dictionaries({}, optional=optional)
-        if not cursor:
-            return plain
-        by = st.builds(lambda n, d: {n: d}, st.sampled_from(columns), st.sampled_from(["asc", "desc"]))
-        page = st.fixed_dictionaries(
-            {"cursor": self.unique(terms), "order_by": by},
-            optional={"take": st.integers(-3, 3), "skip": st.integers(0, 2), "where": optional["where"]},
+        plain = _perhaps({**window, "order_by": self.order(terms)})
+        page = _merged(
+            st.fixed_dictionaries({"cursor": self.unique(terms)}),
+            _perhaps({**window, "order_by": self.order(terms, counts=False)}),
         )
-        return plain | page
+        return _merged(plain | plain | page, self.shown(terms, depth - 1) if depth else st.just({}))
 
     @_once
-    def include(self, terms: Terms, depth: int) -> Strategy:
-        def one(link: Link) -> Strategy:
-            target = self.vocabulary[link.target]
-            return st.just(True) | self.slice(target, depth) if link.is_list else st.just(True)
+    def shown(self, terms: Terms, depth: int) -> Strategy:
+        """What is shown of a record: all, or ``include``, ``select``, ``omit``."""
+        fields = {c.name: st.just(True) for c in self.pools.stable(terms)}
+        omit = st.fixed_dictionaries({"omit": _one_of_these(fields)})
+        relations = {link.name: self._included(link, depth) for link in terms.links.values()}
+        lists = {link.name: self._counted(link) for link in terms.links.values() if link.is_list}
+        if lists:
+            counts = _one_of_these(lists).map(lambda chosen: {"select": chosen})
+            relations["_count"] = st.just(True) | counts
+        select = st.fixed_dictionaries({"select": _one_of_these({**fields, **relations})})
+        if not relations:
+            return st.just({}) | omit | select
+        include = st.fixed_dictionaries({"include": _one_of_these(relations)})
+        return st.just({}) | include | include | select | omit | _merged(include, omit)
 
-        links = {link.name: one(link) for link in terms.links.values()}
-        counts = st.just({"_count": True}) if any(k.is_list for k in terms.links.values()) else st.just({})
-        few = st.lists(st.sampled_from(sorted(links)), min_size=1, max_size=2, unique=True)
-        chosen = few.flatmap(lambda names: st.fixed_dictionaries({n: links[n] for n in names}))
-        return st.builds(lambda a, b: a | b, chosen, counts)
+    def _included(self, link: Link, depth: int) -> Strategy:
+        target = self.vocabulary[link.target]
+        if depth <= 0:
+            return st.just(True)
+        if link.is_list:
+            return st.just(True) | self.slice(target, depth)
+        shown = self.shown(target, depth - 1)
+        if link.holds_key and link.required:
+            return st.just(True) | shown
+        return st.just(True) | _merged(shown, _perhaps({"where": self.where(target, 0)}))
+
+    def _counted(self, link: Link) -> Strategy:
+        where = st.fixed_dictionaries({"where": self.where(self.vocabulary[link.target], 0)})
+        return st.just(True) | where
 
     # Programs
 
     @_once
     def call(self, terms: Terms) -> Strategy:
-        unique, where, new, edit = self.unique(terms), self.where(terms), self.new(terms), self.edit(terms)
-        arguments: dict[str, Strategy] = {
-            "create": st.fixed_dictionaries({"data": new}),
-            "create_many": st.fixed_dictionaries(
-                {"data": st.lists(self.row(terms), max_size=_MEMBERS), "skip_duplicates": st.booleans()}
-            ),
-            "update": st.fixed_dictionaries({"where": unique, "data": edit}),
-            "update_many_and_return": st.fixed_dictionaries({"where": where, "data": self.change(terms)}),
-            "upsert": st.fixed_dictionaries({"where": unique, "create": new, "update": edit}),
-            "delete": st.fixed_dictionaries({"where": unique}),
-            "delete_many": st.fixed_dictionaries({"where": where}),
-            "find_unique": st.fixed_dictionaries({"where": unique}),
-            "find_many": self.slice(terms, 2),
-            "count": st.fixed_dictionaries({}, optional={"where": where}),
-        }
-        # Data has to be there before it can be lost.
-        names = ["create"] * 6 + ["create_many"] * 3 + ["find_many"] * 6 + sorted(arguments)
+        """A call of any operation."""
+        names = [n for n in OPERATIONS for _ in range(_OFTEN.get(n, 1))]
         return st.sampled_from(names).flatmap(
-            lambda name: st.builds(lambda a: Call(terms.name, name, a), arguments[name])
+            lambda name: self._arguments(terms, name).map(lambda given: Call(terms.name, name, given))
         )
 
+    def _arguments(self, terms: Terms, operation: str) -> Strategy:
+        unique, where, shown = self.unique(terms), self.where(terms), self.shown(terms, 1)
+        match operation:
+            case "find_unique" | "find_unique_or_raise" | "delete":
+                return _merged(st.fixed_dictionaries({"where": unique}), shown)
+            case "find_first" | "find_first_or_raise" | "find_many":
+                return self.slice(terms, 2)
+            case "count":
+                window = {"where": where, "take": st.integers(-3, 3), "skip": st.integers(0, 2)}
+                fields = {c.name: st.just(True) for c in self.pools.stable(terms)}
+                fields["_all"] = st.just(True)
+                cursor = {"cursor": unique, "order_by": self.order(terms, counts=False)}
+                return _perhaps({**window, **cursor, "select": _one_of_these(fields)})
+            case "create":
+                return _merged(st.fixed_dictionaries({"data": self.new(terms)}), shown)
+            case "create_many" | "create_many_and_return":
+                rows = st.lists(self.row(terms), max_size=_MEMBERS)
+                given = st.fixed_dictionaries({"data": rows, "skip_duplicates": st.booleans()})
+            case "update":
+                return _merged(st.fixed_dictionaries({"where": unique, "data": self.edit(terms)}), shown)
+            case "update_many" | "update_many_and_return":
+                given = _merged(
+                    st.fixed_dictionaries({"data": self.change(terms)}), _perhaps({"where": where})
+                )
+            case "upsert":
+                upsert = {"where": unique, "create": self.new(terms), "update": self.edit(terms)}
+                return _merged(st.fixed_dictionaries(upsert), shown)
+            case "delete_many":
+                return st.fixed_dictionaries({"where": where})
+            case _:
+                raise NotImplementedError(operation)
+        return _merged(given, shown) if operation.endswith("_and_return") else given
+
     @_once
-    def beginning(self) -> st.SearchStrategy[list[Step]]:
-        """Three records of each model, parents first, most of which can be made."""
-        return st.tuples(*(self._three(terms) for terms in self._parents_first())).map(list)
-
-    def _parents_first(self) -> list[Terms]:
-        order: dict[str, Terms] = {}
-
-        def add(terms: Terms) -> None:
-            above = [r.parent for r in self.vocabulary.datamodel.parents(terms.name)]
-            if terms.name not in order and terms.name not in pending:
-                pending.add(terms.name)
-                for name in above:
-                    add(self.vocabulary[name])
-                order[terms.name] = terms
-
-        pending: set[str] = set()
-        for terms in self.all:
-            add(terms)
-        return list(order.values())
-
-    def _three(self, terms: Terms) -> Strategy:
-        foreign = {f for link in terms.links.values() if link.holds_key for f in link.fields}
-        own = [fields[0] for fields in terms.uniques.values() if len(fields) == 1]
-        own = [name for name in own if name not in foreign]
-
-        def made(row: dict[str, Any], number: int) -> dict[str, Any]:
-            pools = {name: self.pool(terms, terms.columns[name]) for name in own}
-            return row | {name: pool[number] for name, pool in pools.items()}
-
-        rows = st.tuples(*(st.builds(made, self.row(terms), st.just(n)) for n in range(3))).map(list)
-        return rows.map(lambda data: Call(terms.name, "create_many", {"data": data, "skip_duplicates": True}))
+    def step(self) -> Strategy:
+        """One step of a program."""
+        call = st.sampled_from(self.all).flatmap(self.call)
+        together = st.builds(Together, st.lists(call, min_size=1, max_size=4), st.booleans(), st.booleans())
+        return st.one_of([call] * 6 + [together, st.just(Reopen())])
 
     def program(self, length: int) -> st.SearchStrategy[list[Step]]:
-        """Up to so many steps, on a store that may have records already."""
-        call = st.sampled_from(self.all).flatmap(self.call)
-        together = st.builds(Together, st.lists(call, min_size=1, max_size=4), st.booleans())
-        steps: Strategy = st.one_of([call] * 6 + [together, st.just(Reopen())])
-        rest = st.lists(steps, min_size=length // 2, max_size=length)
-        return st.builds(lambda a, b: a + b, st.just([]) | self.beginning(), rest)
+        """Up to so many steps, which may begin with some records."""
+        steps = st.lists(self.step(), min_size=length // 2, max_size=length)
+        return st.booleans().flatmap(
+            lambda filled: steps.map(lambda rest: [*(self.beginning() if filled else ()), *rest])
+        )
 
-
-def run(program: list[Step], client: Client, reopen: Callable[[Client], Client]) -> list[Any]:
-    """What each step gives, and at the end all records."""
-    outcomes: list[Any] = []
-    try:
-        for step in program:
-            if isinstance(step, Reopen):
-                client = reopen(client)
-            elif isinstance(step, Call):
-                outcomes.append(_outcome(lambda: _do(client, step)))  # noqa: B023
-            else:
-                outcomes.append(_outcome(lambda: _together(client, step)))  # noqa: B023
-        models = [m.name for m in client._schema.vocabulary.datamodel.models]
-        return [*outcomes, {name: _plain(client[name].find_many()) for name in models}]
-    finally:
-        client.close()
-
-
-def _do(models: Models, call: Call) -> Any:
-    return _plain(getattr(models[call.model], call.operation)(**call.arguments))
-
-
-def _together(client: Client, step: Together) -> list[Any]:
-    done = []
-    try:
-        with client.tx(timeout=600) as tx:
-            done += [_do(tx, call) for call in step.calls]
-            if step.broken:
-                raise _Broken
-    except _Broken:
-        done.append("broken off")
-    return done
-
-
-def _outcome(work: Callable[[], Any]) -> Any:
-    try:
-        return work()
-    except ConstraintError as error:
-        return type(error).__name__, error.model
-    except OctavoError as error:
-        return type(error).__name__
-
-
-def _plain(value: Any) -> Any:
-    """A result to be compared: without the times that the client has set."""
-    match value:
-        case list():
-            return [_plain(item) for item in value]
-        case Counts():
-            return value.to_dict()
-        case Record():
-            return {f.name: getattr(value, f.name) for f in model_of(value).scalars if not f.updated_at}
-        case Result():
-            record = object.__getattribute__(value, "_0record")
-            touched = {f.name for f in model_of(record).scalars if f.updated_at}
-            related: Mapping[str, Any] = object.__getattribute__(value, "_0related")
-            fields = object.__getattribute__(value, "_0fields")
-            own = {n: getattr(record, n) for n in fields if n not in touched}
-            return own | {n: _plain(v) for n, v in related.items()}
-    return value
+    def beginning(self, *, again: bool = False) -> Iterator[Step]:
+        """Some records of each model, parents first; ``again``: those that are gone."""
+        later: list[tuple[Terms, dict[str, Any]]] = []
+        made: set[str] = set()
+        for model in parents_first(self.vocabulary):
+            if model.is_join:
+                continue
+            terms = self.vocabulary[model.name]
+            made.add(model.name)
+            absent = {
+                field
+                for key in self.vocabulary.datamodel.parents(model.name)
+                for field in key.fields
+                if key.parent not in made and terms.columns[field].field.nullable
+            }
+            rows = [self.pools.row(terms, number) for number in COMMON]
+            data = [{name: None if name in absent else row[name] for name in row} for row in rows]
+            yield Call(model.name, "create_many", {"data": data, "skip_duplicates": again})
+            later += [(terms, row) for row in rows if absent]
+        for terms, row in later:
+            yield Call(terms.name, "update", {"where": self.pools.named(terms, row)[0], "data": row})

@@ -26,7 +26,8 @@ from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.postgres.url import DatabaseUrl
 from octavo.query.plan import Query
-from parity.programs import Programs, run
+from parity.alike import run
+from parity.programs import Programs
 
 QUICK = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 PROGRAMS = Programs(VOCABULARY)
@@ -128,12 +129,12 @@ def test_whatever_another_program_has_done(place: tuple[str, Path], length: int,
     with prisma_backend(VOCABULARY, url) as backend:
         emptied(backend)
     with dual_backend(VOCABULARY, url, files, sample=0.0) as both:
-        run(data.draw(PROGRAMS.program(length)), Client(both, VOCABULARY), lambda client: client)
+        run(data.draw(PROGRAMS.program(length)), Client(both, VOCABULARY))
     with dual_backend(VOCABULARY, url, files, sample=0.0) as both:
         # Empty files would be those that nobody has seeded.
         Client(both, VOCABULARY).user.create(data={"id": "own", "email": "own@x"})
     with prisma_backend(VOCABULARY, url) as backend:
-        run(data.draw(PROGRAMS.program(length)), Client(backend, VOCABULARY), lambda client: client)
+        run(data.draw(PROGRAMS.program(length)), Client(backend, VOCABULARY))
     with dual_backend(VOCABULARY, url, files, sample=0.0, apart=True) as both:
         seen(both)
         assert [h.error for h in heal(both) if h.error] == []

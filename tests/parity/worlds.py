@@ -136,7 +136,7 @@ class World:
         self.backend = MemoryBackend(vocabulary)
         self._random = random.Random(seed)
         self._now = moment()
-        self.order = list(_parents_first(vocabulary))
+        self.order = list(parents_first(vocabulary))
         with self.backend.transaction() as transaction:
             for model in self.order:
                 for number in range(records):
@@ -182,7 +182,8 @@ class World:
         return column.write(self._random.choice(pool))
 
 
-def _parents_first(vocabulary: Vocabulary) -> Iterator[Model]:
+def parents_first(vocabulary: Vocabulary) -> Iterator[Model]:
+    """The tables, each behind those that it points at, as far as they do not go round in a circle."""
     datamodel = vocabulary.datamodel
     left = list(datamodel.tables)
     done: set[str] = set()

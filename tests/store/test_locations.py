@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -293,3 +295,34 @@ def test_a_store_with_other_keys_than_texts(tmp_path: Path) -> None:
             "/"
         ] * 3 + [None]
         assert sorted(p.name for p in (tmp_path / "data/lines").iterdir())[-1] == "2.%2F.jsonl"
+
+
+_AT_ONCE = """
+import sys, threading
+from octavo.store.locations import _environment
+
+sys.setswitchinterval(1e-5)
+index = _environment(sys.argv[1])
+tables = [index.table("places"), index.table("logs")]
+over = threading.Event()
+
+def change():
+    while not over.is_set():
+        with index.writing(tables[0]) as transaction:
+            transaction.put(b"key", b"value")
+            transaction.put(b"key", b"value", db=tables[1])
+
+changing = threading.Thread(target=change)
+changing.start()
+for number in range(500):
+    with index.writing(index.table(f"table {number % 50}")) as transaction:
+        transaction.put(b"key", b"value")
+over.set()
+changing.join()
+"""
+
+
+def test_threads_that_change_the_index_at_once_all_go_on(tmp_path: Path) -> None:
+    """They could stop the whole process, so another one does it."""
+    command = [sys.executable, "-c", _AT_ONCE, str(tmp_path / "index")]
+    subprocess.run(command, check=True, timeout=120)

@@ -49,12 +49,22 @@ class Pair:
         assert self.system.reached.wait(30)
         threads[1].start()
         assert begun.wait(30)
+        # Until it waits for the first one, if it has to.
+        threads[1].join(0.2)
         self.system.go_on.set()
         joined(*threads)
         assert self.store.read(lambda view: view.get("Tag", "second"))
         self.store.close()
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda tx: tx.insert([message(77)]),
+        lambda tx: tx.insert([row("Tag", id="first", userId="user-1", nameLower="first")]),
+    ],
+    ids=["a message", "a tag"],
+)
 @pytest.mark.parametrize(
     "read",
     [
@@ -67,11 +77,11 @@ class Pair:
     ids=["record files", "logs per parent", "by location", "log", "record file"],
 )
 def test_a_transaction_reads_files_while_the_one_before_it_is_written(
-    tmp_path: Path, read: Callable[[Transaction], Any]
+    tmp_path: Path, read: Callable[[Transaction], Any], write: Callable[[Transaction], Any]
 ) -> None:
     """What it reads first is read when the other's commit is over, which must not wait for it in turn."""
     pair = Pair(tmp_path / "data")
-    pair.run(lambda tx: tx.insert([message(77)]), read)
+    pair.run(write, read)
     assert len(pair.found) == 1
 
 

@@ -2,12 +2,14 @@
 
 What a call asked of PostgreSQL, and what it heard, is noted down; then the files are asked the same.  If they
 answer alike, that is all.  If not, somebody may have written in between: so both are asked once more while
-nobody can write, and only what differs then differs.
+nobody can write, and only what differs then differs.  Within a transaction nobody can write anyway: each
+answer is held against the files as the transaction has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from octavo.backends.divergence import LOG, Divergences, Keys, different_fields
@@ -32,16 +34,17 @@ class Call(NamedTuple):
 
 
 class Listening:
-    """A reader that notes down what it is asked, and what it answers."""
+    """A reader that notes down what it is asked, and what it answers; or tells somebody (``tell``)."""
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, tell: Callable[[Call], None] | None = None) -> None:
         self._reader = reader
         self.calls: list[Call] = []
+        self._tell = tell or self.calls.append
 
     def _noted(self, name: str, model: str, *arguments: Any) -> Any:
         answer = getattr(self._reader, name)(*arguments)
         # Whoever asked may change the order of the list that he was given.
-        self.calls.append(Call(name, model, arguments, list(answer) if isinstance(answer, list) else answer))
+        self._tell(Call(name, model, arguments, list(answer) if isinstance(answer, list) else answer))
         return answer
 
     def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
@@ -78,13 +81,31 @@ class Comparison:
         primary: Callable[[Any], Any],
     ) -> None:
         """Compare; ``on_files`` lends the files to a function, ``primary`` one state of PostgreSQL."""
-        try:
+        with self._counted():
             if not on_files(
                 lambda files: (
                     files.read(lambda reader: _alike(reader, calls)) or self._still(calls, files, primary)
                 )
             ):
                 self._divergences.count("different")
+
+    def within(self, call: Call, database: Reader, files: JsonReader, catch_up: Callable[[], object]) -> None:
+        """Compare an answer within a transaction.
+
+        ``catch_up`` lets the files have what PostgreSQL has done behind a statement, as by a trigger.
+        """
+        with self._counted():
+            if not _alike(files, [call]):
+                catch_up()
+                if not _alike(files, [call]):
+                    self._tell(call, database, files, Keys(files.view.rules))
+                    self._divergences.count("different")
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """One comparison: whatever goes wrong with it is written down."""
+        try:
+            yield
             self._divergences.count("compared", now=False)
         except OctavoError as error:
             self._failed(error)

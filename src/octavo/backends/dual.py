@@ -18,15 +18,15 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from octavo.backend import DataBackend
 from octavo.backends import prisma, seed
-from octavo.backends.comparing import Comparison, Listening
+from octavo.backends.comparing import Call, Comparison, Listening
 from octavo.backends.copying import in_database
 from octavo.backends.divergence import LOG, Divergences, Keys, key_text
 from octavo.backends.fate import BEGINNING, Fates, Witness
-from octavo.backends.json import JsonBackend, changed_record
+from octavo.backends.json import JsonBackend, JsonReader, changed_record
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
 from octavo.backends.touched import Touching
 from octavo.errors import (
@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from octavo.client import Settings
 
 T = TypeVar("T")
+Compare: TypeAlias = Callable[[Call, Reader, Callable[[], object]], None]
+"""Holds an answer within a transaction against the files: see :meth:`Comparison.within`."""
 
 
 def open_backend(vocabulary: Vocabulary, settings: Settings) -> DualBackend:
@@ -80,7 +82,7 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> DualBackend:
 
 
 class DualTransaction:
-    """Statements that are done on both sides.  Reads are PostgreSQL's."""
+    """Statements that are done on both sides.  Reads are PostgreSQL's, and some of them compared."""
 
     def __init__(
         self,
@@ -89,14 +91,18 @@ class DualTransaction:
         view: Writable,
         divergences: Divergences,
         touching: Touching,
+        compare: Compare | None = None,
     ) -> None:
         self.vocabulary, self.primary, self.view = vocabulary, primary, view
         self._divergences, self._keys, self._touching = divergences, Keys(view.rules), touching
         self._said: dict[tuple[str, Key], Record | None] = {}
         """what PostgreSQL has said that each record is now; None: it is deleted"""
         self._failed = self._has_written = False
-        self.find, self.select = primary.find, primary.select
-        self.related, self.count, self.count_related = primary.related, primary.count, primary.count_related
+        reader: Reader = primary
+        if compare is not None:
+            reader = Listening(primary, lambda call: compare(call, primary, self.catch_up))
+        self.find, self.select = reader.find, reader.select
+        self.related, self.count, self.count_related = reader.related, reader.count, reader.count_related
 
     @contextmanager
     def _statement(self) -> Iterator[None]:
@@ -234,14 +240,22 @@ class DualTransaction:
     def settle(self) -> None:
         """Make sure that both sides agree about records that no statement named: those that referential
         actions have changed.  Raises DivergedError."""
+        for kind, model, key in self.catch_up():
+            raise self._diverged(kind, model, key, "only one side has it after a referential action")
+
+    def catch_up(self) -> list[tuple[str, str, Key]]:
+        """Let the files follow where both sides have such a record; how the others differ, and which they
+        are.  Raises DivergedError."""
+        alone = []
         for model, key, there, here in list(self.unsettled()):
             if there is None or here is None:
-                kind = "missing" if here is None else "extra"
-                raise self._diverged(kind, model, key, "only one side has it after a referential action")
+                alone.append(("missing" if here is None else "extra", model, key))
+                continue
             # Something else differs in it, such as what a trigger of the database has set.
             pair = (here, there)
             self._follow([there], lambda: self.view.update([pair]))  # noqa: B023
             self._note(model, [there])
+        return alone
 
     def unsettled(self) -> Iterator[tuple[str, Key, Record | None, Record | None]]:
         """The records that have changed in the files, and are not what they are in PostgreSQL: model, key,
@@ -458,8 +472,9 @@ class DualBackend:
                 primary = self.primary.on(session, timeout, asking=BEGINNING)
                 afterwards.callback(primary.rollback)
                 self._require_seeded(view, primary)
+                compare = self._within(JsonReader(files.indexes, view)) if self._sample > 0 else None
                 begun.append(
-                    DualTransaction(self.vocabulary, primary, view, self.divergences, self._touching)
+                    DualTransaction(self.vocabulary, primary, view, self.divergences, self._touching, compare)
                 )
                 yield begun[0]
                 files.take_payloads(view)
@@ -501,6 +516,15 @@ class DualBackend:
         except (seed.Unlooked, OctavoError) as error:
             LOG.warning("not looked for writes since the export: %s; octavo verify compares all", error)
         seed.spend(str(self._data_dir))
+
+    def _within(self, files: JsonReader) -> Compare:
+        """Holds answers within a transaction, as many as others, against the files."""
+
+        def compare(call: Call, database: Reader, catch_up: Callable[[], object]) -> None:
+            if self._is_sampled():
+                self._comparison.within(call, database, files, catch_up)
+
+        return compare
 
     def _require_seeded(self, view: Writable, primary: PrismaTransaction) -> None:
         """Raise UsageError if the files are empty and PostgreSQL is not: nobody has copied it yet."""

@@ -37,7 +37,7 @@ from octavo.query.plan import (
 )
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 
-_LOGIC = ("AND", "OR", "NOT")
+LOGIC = ("AND", "OR", "NOT")
 _EQUALITY = ("equals", "not", "in", "not_in")
 _ORDER = ("lt", "lte", "gt", "gte")
 _TEXT = ("contains", "starts_with", "ends_with", "mode")
@@ -47,6 +47,7 @@ _ONE = ("is", "is_not")
 _JSON_STRING = ("string_contains", "string_starts_with", "string_ends_with")
 _JSON_ARRAY = ("array_contains", "array_starts_with", "array_ends_with")
 _JSON = ("path", "mode", "equals", "not", *_ORDER, *_JSON_STRING, *_JSON_ARRAY)
+MODES = ("default", "insensitive")
 _NULL_JSON = msgspec.Raw(b"null")
 
 
@@ -59,8 +60,17 @@ def both(*conditions: Condition) -> Condition:
 
 
 def operators(column: Column) -> tuple[str, ...]:
-    """What a filter of a field that is neither a list nor Json may say."""
+    """What a filter of a field may say."""
+    if column.field.is_list:
+        return _LIST
+    if column.field.is_json:
+        return _JSON
     return (*_EQUALITY, *(_ORDER if column.is_ordered else ()), *(_TEXT if column.is_text else ()))
+
+
+def quantifiers(link: Link) -> tuple[str, ...]:
+    """What a filter of a relation may say."""
+    return _MANY if link.is_list else _ONE
 
 
 class Filters:
@@ -101,13 +111,13 @@ class Filters:
             return self.field(column, value, at / key)
         if (link := terms.links.get(key)) is not None:
             return self._relation(link, value, at / key)
-        if key in _LOGIC:
+        if key in LOGIC:
             return self._logic(terms, key, value, at / key)
         if key in terms.uniques:
             fields = terms.uniques[key]
             inner = (at / key).named(value, fields, "the fields of this unique")
             return both(*(self.field(terms.columns[f], v, at / key / f) for f, v in inner.items()))
-        known = (*terms.usable, *terms.links, *(u for u in terms.uniques if u not in terms.columns), *_LOGIC)
+        known = (*terms.usable, *terms.links, *(u for u in terms.uniques if u not in terms.columns), *LOGIC)
         at.unknown(key, known, f"{terms.name} has no such field")
 
     def _logic(self, terms: Terms, key: str, value: Any, at: At) -> Condition:
@@ -122,18 +132,18 @@ class Filters:
     def _relation(self, link: Link, value: Any, at: At) -> Condition:
         target = self.vocabulary[link.target]
         if link.is_list:
-            found = at.named(value, _MANY, "filters of a list of records")
+            found = at.named(value, quantifiers(link), "filters of a list of records")
             if not found:
-                at.fail(f"names none of {', '.join(_MANY)}")
+                at.fail(f"names none of {', '.join(quantifiers(link))}")
             return both(*(self._quantified(link, target, q, v, at / q) for q, v in found.items()))
         if value is None:
             return self._nobody(link, at)
         given = at.mapping(value)
         if not given:
             at.fail("filters by nothing; a record that is there at all is {'is_not': None}")
-        if all(isinstance(key, str) and snake(key) in _ONE for key in given):
+        if all(isinstance(key, str) and snake(key) in quantifiers(link) for key in given):
             parts = []
-            for key, inner in at.named(given, _ONE).items():
+            for key, inner in at.named(given, quantifiers(link)).items():
                 found_one = self._one(link, target, inner, at / key)
                 parts.append(found_one if key == "is" else Not(found_one))
             return both(*parts)
@@ -205,7 +215,7 @@ class Filters:
             return IsNull(column.name)
         if not isinstance(value, Mapping):
             return self._list_test(column, ListOperator.EQUALS, value, at)
-        found = at.named(value, _LIST, "operators of a list")
+        found = at.named(value, operators(column), "operators of a list")
         if not found:
             at.fail("names no operator; leave the field out for no filter")
         parts: list[Condition] = []
@@ -232,7 +242,7 @@ class Filters:
             return self._json_equals(column, (), value, at)
         if not isinstance(value, Mapping):
             at.fail("is no filter of a Json field; say {'equals': …}")
-        found = at.named(value, _JSON, "operators of a Json field")
+        found = at.named(value, operators(column), "operators of a Json field")
         insensitive = _mode(found.pop("mode", None), at / "mode", False)
         path = self._path(found.pop("path", ()), at / "path")
         if not found:
@@ -283,6 +293,6 @@ def _json_operand(value: Any) -> msgspec.Raw:
 def _mode(given: Any, at: At, inherited: bool) -> bool:
     if given is None:
         return inherited
-    if given not in ("default", "insensitive"):
+    if given not in MODES:
         at.fail("is neither 'default' nor 'insensitive'")
     return bool(given == "insensitive")

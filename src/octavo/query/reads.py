@@ -25,6 +25,8 @@ from octavo.query.vocabulary import Terms
 
 MANY = ("where", "order_by", "take", "skip", "cursor", "distinct", "include", "select", "omit")
 ONE = ("where", "include", "select", "omit")
+DIRECTIONS = ("asc", "desc")
+NULLS = ("first", "last")
 _SHOWN = ("include", "select", "omit")
 _COUNT = "_count"
 
@@ -104,7 +106,7 @@ class Reads:
                 if "sort" not in found:
                     at.fail("lacks sort")
                 value, nulls = found["sort"], found.get("nulls")
-                if nulls not in (None, "first", "last"):
+                if nulls is not None and nulls not in NULLS:
                     (at / "nulls").fail("is neither 'first' nor 'last'")
                 if nulls is not None and not column.field.nullable:
                     (at / "nulls").fail("goes with fields that can be NULL only")
@@ -232,6 +234,6 @@ def _flipped(order: Order) -> Order:
 
 
 def _descending(value: Any, at: At) -> bool:
-    if value not in ("asc", "desc"):
+    if value not in DIRECTIONS:
         at.fail("is neither 'asc' nor 'desc'")
     return bool(value == "desc")

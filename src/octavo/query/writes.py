@@ -51,6 +51,23 @@ _LISTS_ONLY = ("set", "delete_many", "update_many", "create_many")
 _ARITHMETIC = ("increment", "decrement", "multiply", "divide")
 
 
+def changes(column: Column) -> tuple[str, ...]:
+    """What an update may do to a field."""
+    if column.field.is_list:
+        return ("set", "push")
+    return ("set", *_ARITHMETIC) if column.is_number else ("set",)
+
+
+def steps(link: Link, *, new: bool) -> tuple[str, ...]:
+    """What a nested write may do over a relation of a record that is made (``new``) or changed."""
+    known = tuple(o for o in (_NEW if new else _ORDER) if link.is_list or o not in _LISTS_ONLY)
+    if link.holds_key and link.required:
+        known = tuple(o for o in known if o not in ("disconnect", "delete"))
+    if link.join:
+        known = tuple(o for o in known if o != "create_many")
+    return known
+
+
 class Writes:
     """Checks the data of writing calls on any model of a vocabulary."""
 
@@ -98,17 +115,17 @@ class Writes:
 
     def edit(self, terms: Terms, given: Any, at: At, *, plain: bool = False) -> Edit:
         """What an update does; ``plain``: to fields alone."""
-        changes: list[Change] = []
+        changed: list[Change] = []
         nested: list[Nested] = []
         for name, value in at.mapping(given).items():
             if (column := terms.usable.get(name)) is not None:
-                changes.append(self._change(column, value, at / name))
+                changed.append(self._change(column, value, at / name))
             elif (link := terms.links.get(name)) is not None and not plain:
                 nested.append(self._nested(link, value, at / name, new=False))
             else:
                 self._unknown(terms, name, at, plain)
-        self._linked_fields(nested, {c.field: c for c in changes}, at)
-        return Edit(model=terms.name, changes=tuple(changes), nested=tuple(nested))
+        self._linked_fields(nested, {c.field: c for c in changed}, at)
+        return Edit(model=terms.name, changes=tuple(changed), nested=tuple(nested))
 
     def _unknown(self, terms: Terms, name: Any, at: At, plain: bool) -> None:
         if name in terms.links:
@@ -130,7 +147,7 @@ class Writes:
         return linked
 
     def _change(self, column: Column, value: Any, at: At) -> Change:
-        name, kinds = column.name, self._kinds(column)
+        name, kinds = column.name, changes(column)
         if not isinstance(value, Mapping) or (column.field.is_json and not column.field.is_list):
             return Change(name, ChangeKind.SET, at.value(column.write, value))
         found = at.named(value, kinds, "what can be done to this field")
@@ -148,25 +165,14 @@ class Writes:
             inner.fail("is zero")
         return Change(name, ChangeKind(kind), stored)
 
-    @staticmethod
-    def _kinds(column: Column) -> tuple[str, ...]:
-        if column.field.is_list:
-            return ("set", "push")
-        return ("set", *_ARITHMETIC) if column.is_number else ("set",)
-
     def _nested(self, link: Link, given: Any, at: At, *, new: bool) -> Nested:
-        known = tuple(o for o in (_NEW if new else _ORDER) if link.is_list or o not in _LISTS_ONLY)
-        if link.holds_key and link.required:
-            known = tuple(o for o in known if o not in ("disconnect", "delete"))
-        if link.join:
-            known = tuple(o for o in known if o != "create_many")
-        found = at.named(given, known, "what can be done over this relation")
-        steps: list[Step] = []
+        found = at.named(given, steps(link, new=new), "what can be done over this relation")
+        done: list[Step] = []
         for name in (o for o in _ORDER if o in found):
-            steps += self._steps(link, name, found[name], at / name)
-        if not link.is_list and sum(isinstance(s, Create | Connect | ConnectOrCreate) for s in steps) > 1:
+            done += self._steps(link, name, found[name], at / name)
+        if not link.is_list and sum(isinstance(s, Create | Connect | ConnectOrCreate) for s in done) > 1:
             at.fail("links more than one record, and there is place for one")
-        return Nested(link, tuple(steps))
+        return Nested(link, tuple(done))
 
     def _steps(self, link: Link, name: str, given: Any, at: At) -> list[Step]:
         target = self.vocabulary[link.target]

@@ -14,7 +14,7 @@ import struct
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -45,7 +45,11 @@ _UNREAD = Signature(0, 0, 0, 0)
 
 
 class _Environment:
-    """An LMDB environment, which a process may open only once."""
+    """An LMDB environment, which a process may open only once.
+
+    Who waits for LMDB's own lock holds up all threads of the process, also the one that has the lock: so they
+    wait for each other here.
+    """
 
     def __init__(self, path: str) -> None:
         import lmdb
@@ -54,6 +58,18 @@ class _Environment:
         self.lmdb = lmdb.open(
             path, map_size=_MAP_SIZE, max_dbs=64, sync=False, metasync=False, mode=0o600, max_spare_txns=8
         )
+        self._writing = threading.Lock()
+
+    def table(self, name: str) -> lmdb._Database:
+        """The table of this name, which is made if it is not there."""
+        with self._writing:
+            return self.lmdb.open_db(name.encode())
+
+    @contextmanager
+    def writing(self, table: lmdb._Database) -> Iterator[lmdb.Transaction]:
+        """A transaction that changes something, in this table unless it names another."""
+        with self._writing, self.lmdb.begin(write=True, db=table) as transaction:
+            yield transaction
 
     def __del__(self) -> None:
         if hasattr(self, "lmdb"):
@@ -180,22 +196,22 @@ class Locations:
             if name != os.path.basename(self.path):
                 shutil.rmtree(os.path.join(above, name), ignore_errors=True)
         self._environment = _environment(self.path)
-        env = self._environment.lmdb
-        model = self.logs.model.encode()
-        self._places, self._logs = env.open_db(model + b" places"), env.open_db(model + b" logs")
+        model = self.logs.model
+        self._places = self._environment.table(f"{model} places")
+        self._logs = self._environment.table(f"{model} logs")
         self._close_files()
         self._files = {}
 
     @property
-    def _env(self) -> lmdb.Environment:
+    def _opened(self) -> _Environment:
         if self._environment is None:
             raise AssertionError("the index is not open")
-        return self._environment.lmdb
+        return self._environment
 
     def _read(self, key: Key) -> Stored | None:
         """What stands where the index says, if it is that record and the log is as the index has it."""
         raw = _raw_key(key)
-        with self._env.begin(db=self._places) as transaction:
+        with self._opened.lmdb.begin(db=self._places) as transaction:
             found = transaction.get(raw)
         if found is None:
             return None
@@ -229,7 +245,7 @@ class Locations:
     def _file(self, number: int) -> str | None:
         file = self._files.get(number)
         if file is None:
-            with self._env.begin(db=self._logs) as transaction:
+            with self._opened.lmdb.begin(db=self._logs) as transaction:
                 found = transaction.get(_number_key(number))
             if found is not None:
                 file = self._files[number] = found.decode()
@@ -237,7 +253,7 @@ class Locations:
 
     def _noted(self, file: str) -> tuple[int, Signature] | None:
         """The number of a log, and the state in which it was indexed."""
-        with self._env.begin(db=self._logs) as transaction:
+        with self._opened.lmdb.begin(db=self._logs) as transaction:
             found = transaction.get(_log_key(file))
         if found is None:
             return None
@@ -290,7 +306,7 @@ class Locations:
         data, found = read_whole(self.world.path(file)) if own else read_file(self.world, file)
         self._close_file(file)
         self._broken.discard(file)
-        with self._env.begin(write=True, db=self._places) as transaction:
+        with self._opened.writing(self._places) as transaction:
             number = self._number(transaction, file)
             places: dict[bytes, bytes | None] = {}
             for key, at, length in self._lines(file, data):
@@ -395,7 +411,7 @@ class Locations:
             return
         lines = change.lines.encode()
         at = change.at
-        with self._env.begin(write=True, db=self._places) as transaction:
+        with self._opened.writing(self._places) as transaction:
             for key, change_of in changed.items():
                 if change_of.after is None and change_of.before is None:
                     continue

@@ -69,6 +69,7 @@ class World:
         """the files that this process's own commit is changing; in memory they are as before"""
         self.wait_for_own_commit: Callable[[], bool] = lambda: False
         """waits, in a thread that may write, for the commit before its own; whether there was one"""
+        self._steady = threading.local()
 
     @contextmanager
     def change(self) -> Iterator[None]:
@@ -117,16 +118,21 @@ class World:
         """What some work gives that may read files, done under a mutex: :attr:`mutex`, or another one.
 
         If a commit of this process has to end first, it is begun again then: not waited for under the mutex,
-        which that commit needs to end.  Raises what it raises; Behind if somebody else is writing.
+        which that commit needs to end.  Work within such work leaves beginning again to the outer one, which
+        holds its mutex still.  Raises what it raises; Behind if somebody else is writing.
         """
-        while True:
-            try:
-                with mutex or self.mutex:
-                    return work()
-            except Behind:
-                # It may also have ended just now.
-                if not self.wait_for_own_commit() and self.commits != self.known:
-                    raise
+        is_inner, self._steady.is_working = getattr(self._steady, "is_working", False), True
+        try:
+            while True:
+                try:
+                    with mutex or self.mutex:
+                        return work()
+                except Behind:
+                    # It may also have ended just now.
+                    if is_inner or (not self.wait_for_own_commit() and self.commits != self.known):
+                        raise
+        finally:
+            self._steady.is_working = is_inner
 
     def cut(self, file: str, size: int) -> None:
         """Cut what a crash has left of a line, and keep it below ``cache/torn``.  Under the write lock only.
