@@ -114,7 +114,8 @@ class Alike:
         folder = self.place.folder / name
         options = VerifyOptions(folder / "none", jobs=1)
         report = verify(DatabaseUrl.parse(url), folder, self.place.layout, options)
-        assert not (report.strays or report.unknown_keys)
+        assert not report.strays
+        assert not report.unknown_keys
         return [d.to_dict() for d in report.differences] + [v.to_dict() for v in report.violations]
 
 
