@@ -42,7 +42,7 @@ _numbers = itertools.count()
 def place(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[Place]:
     """Two empty databases with a schema."""
     vocabulary, layout = SCHEMAS[request.param]
-    names = [f"parity_{next(_numbers)}" for _ in range(2)]
+    names = [f"alike_{next(_numbers)}" for _ in range(2)]
     for name in names:
         with connect(server.create_database(name)) as connection:
             connection.execute(ddl(vocabulary.datamodel).script().encode())
@@ -94,7 +94,8 @@ class Machine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            self.alike.conclude()
+            if not self.alike.differs:
+                self.alike.conclude()
         finally:
             self.alike.close()
 
