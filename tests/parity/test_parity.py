@@ -122,4 +122,4 @@ def test_programs_give_the_same(place: Place, coverage: Coverage) -> None:
 
 @pytest.mark.slow
 def test_long_programs_give_the_same(place: Place, coverage: Coverage) -> None:
-    run(place, coverage, examples=500, steps=40)
+    run(place, coverage, examples=100, steps=40)
