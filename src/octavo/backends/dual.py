@@ -45,7 +45,6 @@ from octavo.migration import Guard
 from octavo.query.plan import Change, Condition, Link, Query
 from octavo.query.protocol import Key, Reader
 from octavo.query.vocabulary import Vocabulary
-from octavo.store.commit import Decision, Lagging
 from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, PayloadProblem
 from octavo.store.integrity import Writable
@@ -53,6 +52,7 @@ from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
 from octavo.store.transaction import Transaction
 from octavo.store.view import View
+from octavo.store.writer import Decision, Lagging
 
 if TYPE_CHECKING:
     from octavo.client import Settings
