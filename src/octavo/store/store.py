@@ -225,6 +225,8 @@ class Store:
                 self._base.suspect(None)
         elif (state.journals, state.journal_end) != (self._journals, self._journal.end):
             with disk_errors("reading the journal"):
+                if state.journals != self._journals:
+                    self._journal.forget()
                 self._journal.catch_up(state.journal_end)
         self._journals = state.journals
         state.sign()

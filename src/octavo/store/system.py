@@ -122,8 +122,8 @@ def open_to_read(path: str) -> int:
     return descriptor
 
 
-def read_whole(path: str) -> tuple[bytes, Signature]:
-    """The content of a file, and the signature of just this state of it.
+def read_whole(path: str, start: int = 0) -> tuple[bytes, Signature]:
+    """The content of a file, from ``start`` on, and the signature of just this state of it.
 
     A file that is written meanwhile is read again.  Raises OSError.
     """
@@ -131,7 +131,7 @@ def read_whole(path: str) -> tuple[bytes, Signature]:
     try:
         before = Signature.of(os.fstat(descriptor))
         while True:
-            chunks, at = [], 0
+            chunks, at = [], start
             while chunk := os.pread(descriptor, max(before.size - at, 1 << 16), at):
                 chunks.append(chunk)
                 at += len(chunk)

@@ -3,13 +3,15 @@
 The changed records become changes of files.  What is written, and in which order, is the commit protocol;
 docs/store.md argues why it is safe:
 
-- one line of one log: written at its end, synced;
+- one line of one log: written at its end, synced (but in a burst of them by the journal, where a sync is
+  quicker);
 - one document or record file: written beside, synced, renamed, its folder synced;
 - anything else: an entry of the journal, synced; then the files, unsynced (see :mod:`octavo.store.journal`).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import NamedTuple
@@ -38,6 +40,12 @@ from octavo.store.position import NAME as POSITION
 from octavo.store.position import PositionFile
 from octavo.store.system import Signature, SyncError, read_whole, sync_folder
 
+_BURST = 0.1
+"""seconds in which a log is written to again by way of the journal"""
+_SHORT = 1 << 15
+"""bytes of a line for which that is worth it"""
+_REMEMBERED = 1000
+"""logs of which it is known when they were written to"""
 _LARGEST_JOURNAL = 4 << 20
 """bytes after which the files are synced and the journal begins anew"""
 
@@ -62,6 +70,8 @@ class Writer:
         self.base, self.world, self.journal = base, base.world, journal
         self.broken: OctavoError | None = None
         """why nothing can be written any more"""
+        self._appended: dict[str, float] = {}
+        """when each log was written to last"""
 
     def write(
         self,
@@ -120,7 +130,7 @@ class Writer:
         """Make changes of files by the cheapest way that is atomic, and follow them in memory."""
         self.world.in_flight = frozenset(owners)
         try:
-            if decision is None and len(planned) == 1 and self._is_atomic(planned[0]):
+            if decision is None and len(planned) == 1 and self._goes_alone(planned[0]):
                 found = self._directly(planned[0], owners[planned[0].file])
             else:
                 found = self._by_journal(planned, owners, decision)
@@ -141,11 +151,19 @@ class Writer:
             family.suspect(file)
             raise ConflictError(f"{file} was changed by somebody else just now; try again")
 
-    def _is_atomic(self, change: Change) -> bool:
-        """Whether a change needs no journal: it is whole or not there by itself."""
+    def _goes_alone(self, change: Change) -> bool:
+        """Whether a change is made without the journal: it is whole or not there by itself, and not one of
+        many that follow each other."""
         if change.file in self.journal.pending:
             return False
-        return not isinstance(change, Append) or change.count == 1
+        return not isinstance(change, Append) or (change.count == 1 and not self._is_in_burst(change))
+
+    def _is_in_burst(self, change: Append) -> bool:
+        now, before = time.monotonic(), self._appended.get(change.file, 0.0)
+        if len(self._appended) > _REMEMBERED:
+            self._appended.clear()
+        self._appended[change.file] = now
+        return now - before < _BURST and len(change.lines) < _SHORT
 
     def _directly(self, change: Change, family: Owner) -> dict[str, Signature]:
         """Make a change that is atomic by itself durable; the state of its file then."""
@@ -183,8 +201,9 @@ class Writer:
         self, planned: list[Change], owners: Mapping[str, Owner], decision: Decision | None
     ) -> dict[str, Signature]:
         """Make changes durable together; the states of their files then."""
-        for file, family in owners.items():
-            self._check_expected(file, family)
+        for change in planned:
+            if not isinstance(change, Append):
+                self._check_expected(change.file, owners[change.file])
         number = self.journal.next_number
         note = None if decision is None else decision.note
         entry = Entry(number, tuple([self._with_before(change) for change in planned]), note)
