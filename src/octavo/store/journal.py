@@ -135,6 +135,7 @@ class Journal:
         self.pending: set[str] = set()
         """the files that the journal names"""
         self._inode = 0
+        self._descriptor = -1
         self._room = 0
         """the size of the file, where there is nothing but zeros behind the entries"""
         self.torn = 0
@@ -161,6 +162,7 @@ class Journal:
 
     def forget(self) -> None:
         """There is another journal than the one that was known, or none."""
+        self.close()
         self.entries, self.end, self.pending, self._inode, self._room = [], 0, set(), 0, 0
 
     @property
@@ -176,28 +178,23 @@ class Journal:
         line = encode_entry(entry)
         made = self._opened()
         try:
+            # What a crash has left behind the whole entries goes, and never mixes with what follows.
+            if os.fstat(made).st_size > self._room:
+                self._cut(made)
+            written = self._with_room(line)
+            write_all(self.system, made, written, self.end)
+            self._room = max(self._room, self.end + len(written))
+            if durable:
+                sync(self.system, made)
+            if self.end == 0:
+                # Whoever made the file may have died before its name was durable.
+                sync_folder(self.system, os.path.dirname(self.path))
+        except OSError as error:
             try:
-                found = os.fstat(made)
-                # What a crash has left behind the whole entries goes, and never mixes with what follows.
-                if found.st_size > self._room:
-                    self._cut(made)
-                written = self._with_room(line)
-                write_all(self.system, made, written, self.end)
-                self._room = max(self._room, self.end + len(written))
-                if durable:
-                    sync(self.system, made)
-                if self.end == 0:
-                    # Whoever made the file may have died before its name was durable.
-                    sync_folder(self.system, os.path.dirname(self.path))
-            except OSError as error:
-                try:
-                    self._cut(made)
-                except OSError as again:
-                    raise SyncError(again.errno, again.strerror, self.path) from error
-                raise
-            self._inode = found.st_ino
-        finally:
-            os.close(made)
+                self._cut(made)
+            except OSError as again:
+                raise SyncError(again.errno, again.strerror, self.path) from error
+            raise
         self.entries.append(entry)
         self.end += len(line)
         self.pending.update([change.file for change in entry.changes])
@@ -210,10 +207,20 @@ class Journal:
         return line.ljust(-(-end // _ROOM) * _ROOM - self.end, b"\0")
 
     def _opened(self) -> int:
-        try:
-            return open_to_write(self.path)
-        except FileNotFoundError:
-            return self.system.create(self.path)
+        """The journal's descriptor, which is kept as long as there is this journal."""
+        if self._descriptor < 0:
+            try:
+                self._descriptor = open_to_write(self.path)
+            except FileNotFoundError:
+                self._descriptor = self.system.create(self.path)
+            self._inode = os.fstat(self._descriptor).st_ino
+        return self._descriptor
+
+    def close(self) -> None:
+        """Let go of the file; it is opened again when there is something to write."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
     def _cut(self, descriptor: int) -> None:
         """Leave the whole entries only, durably."""
@@ -228,11 +235,7 @@ class Journal:
         if not self.entries:
             self.begin_anew()
             return
-        descriptor = open_to_write(self.path)
-        try:
-            self._cut(descriptor)
-        finally:
-            os.close(descriptor)
+        self._cut(self._opened())
 
     def sync_files(self) -> None:
         """Make every file durable that the journal names.  Raises OSError.

@@ -458,6 +458,7 @@ class Store:
     def _stop(self) -> None:
         _stores.discard(self)
         self._base.close()
+        self._journal.close()
         self._committer.lock.close()
         self._world.close()
 

@@ -153,10 +153,9 @@ def signature(path: str) -> Signature | None:
 
 def write_all(system: FileSystem, descriptor: int, data: bytes, at: int) -> None:
     """Write every byte at a position; a short write goes on, an error is raised."""
-    view = memoryview(data)
-    while view:
-        done = system.write(descriptor, view, at)
-        view, at = view[done:], at + done
+    done = system.write(descriptor, data, at)
+    while done < len(data):
+        done += system.write(descriptor, memoryview(data)[done:], at + done)
 
 
 def sync_folder(system: FileSystem, path: str) -> None:

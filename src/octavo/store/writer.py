@@ -344,6 +344,8 @@ class Writer:
 
         The commit has happened; if the disk has no room for this, the log stays as it is.
         """
+        if not family.family.kind.is_log:
+            return
         with suppress(OSError, ConflictError, DiskError, DamagedError):
             if isinstance(family, ParentLogs):
                 family.load_if_wasteful(file)

@@ -75,7 +75,7 @@ class LogFile:
         """Lines were appended, or the log was rewritten with one line a record."""
         if isinstance(change, Append):
             self.log.lines += change.count
-            self.log.size += len(change.lines.encode())
+            self.log.size += change.size
         elif isinstance(change, Replace):
             self.log.lines = sum(map(len, self.log.live.values()))
             self.log.size = len(change.content.encode())

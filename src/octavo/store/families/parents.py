@@ -14,7 +14,7 @@ from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Noted, Stored, key_getter
-from octavo.store.changes import Change, Remove, Replace
+from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.content import Log
 from octavo.store.families.base import (
     NOTHING,
@@ -34,6 +34,8 @@ from octavo.store.world import Behind, World
 _BUDGET_OVERHEAD = 1_000
 _TAIL = 1 << 14
 """bytes to look at first for the last line of a log"""
+_TAILS = 256
+"""logs that are not in memory, of which the end is remembered"""
 
 
 class ParentLogs(Family):
@@ -51,6 +53,8 @@ class ParentLogs(Family):
         self._logs: OrderedDict[str, LogFile] = OrderedDict()
         self._superseded: dict[str, int] = {}
         """of logs that are not in memory, how many lines commits of this process have superseded"""
+        self._tails: dict[str, Tail] = {}
+        """of logs that are not in memory, how commits of this process have left their end"""
         self._expected: dict[str, Signature] = {}
         """of the logs in a plan the state that it was made for"""
         self._doubtful: set[str] | None = set()
@@ -170,6 +174,13 @@ class ParentLogs(Family):
 
     def by_file(self, changes: Mapping[Key, Changed]) -> dict[str, dict[Key, Changed]]:
         """The changes in each log: a record that gets another parent leaves one and enters another."""
+        if len(changes) == 1:
+            [(key, (before, after))] = changes.items()
+            if before is None and after is not None:
+                return {self._file_of(after): {key: Changed(None, after)}}
+        return self._by_file(changes)
+
+    def _by_file(self, changes: Mapping[Key, Changed]) -> dict[str, dict[Key, Changed]]:
         found: dict[str, dict[Key, Changed]] = {}
         for key, change in changes.items():
             before = None if change.before is None else self._file_of(change.before)
@@ -190,6 +201,8 @@ class ParentLogs(Family):
 
     def parents_changed(self, changes: Mapping[Key, Changed]) -> tuple[set[str], set[str]]:
         """The logs that come with new parents, and those that go with old ones."""
+        if not changes:
+            return set(), set()
         came = {self.namer.file(k) for k, c in changes.items() if c.before is None and c.after is not None}
         went = {self.namer.file(k) for k, c in changes.items() if c.before is not None and c.after is None}
         return came, went
@@ -223,6 +236,10 @@ class ParentLogs(Family):
             self._expected[file] = known.signature
             return known.tail
         self.forget(file)
+        tail = self._tails.pop(file, None)
+        if tail is not None and self.world.signature(file) == tail.signature:
+            self._expected[file] = tail.signature
+            return tail
         try:
             tail = self._read_tail(file)
         except FileNotFoundError as error:
@@ -257,6 +274,8 @@ class ParentLogs(Family):
         came, _ = self.parents_changed(changes.get(self.relation.parent, NOTHING))
         for file, change in files.items():
             log = self._logs.get(file)
+            if log is None and isinstance(change, Append) and file in found:
+                self._remember(Tail(change.at + change.size, True, found[file]), file)
             if log is None or isinstance(change, Remove) or file in came:
                 old = sum(changed.before is not None for changed in by_file.get(file, NOTHING).values())
                 self._superseded[file] = self._superseded.get(file, 0) + old
@@ -272,6 +291,11 @@ class ParentLogs(Family):
                     live[key] = change_of.after
             log.written(change, found.get(file))
             self._used += log.log.size - before
+
+    def _remember(self, tail: Tail, file: str) -> None:
+        if len(self._tails) >= _TAILS:
+            self._tails.clear()
+        self._tails[file] = tail
 
     def load_if_wasteful(self, file: str) -> None:
         """Hold a log in memory, where its lines are counted, if many of them may be superseded by now.
