@@ -41,7 +41,6 @@ from octavo.store.position import PositionFile
 from octavo.store.system import Signature, SyncError, read_whole, sync_folder
 
 _BURST = 0.1
-"""seconds in which a log is written to again by way of the journal"""
 _SHORT = 1 << 15
 """bytes of a line for which that is worth it"""
 _REMEMBERED = 1000
@@ -70,6 +69,8 @@ class Writer:
         self.base, self.world, self.journal = base, base.world, journal
         self.broken: OctavoError | None = None
         """why nothing can be written any more"""
+        self.burst = _BURST
+        """seconds in which a log is written to again by way of the journal"""
         self._appended: dict[str, float] = {}
         """when each log was written to last"""
 
@@ -163,7 +164,7 @@ class Writer:
         if len(self._appended) > _REMEMBERED:
             self._appended.clear()
         self._appended[change.file] = now
-        return now - before < _BURST and len(change.lines) < _SHORT
+        return now - before < self.burst and len(change.lines) < _SHORT
 
     def _directly(self, change: Change, family: Owner) -> dict[str, Signature]:
         """Make a change that is atomic by itself durable; the state of its file then."""
