@@ -34,6 +34,8 @@ from octavo.store.world import Behind, World
 _BUDGET_OVERHEAD = 1_000
 _TAIL = 1 << 14
 """bytes to look at first for the last line of a log"""
+_FEW = 100
+"""changes of a log for which its records are not sorted anew"""
 _TAILS = 256
 """logs that are not in memory, of which the end is remembered"""
 
@@ -125,10 +127,19 @@ class ParentLogs(Family):
         log = self.log(self.namer.file(values))
         if log is None:
             return None
-        if (ordered := log.ordered) is None:
+        if (ordered := log.ordered) is None or log.since:
             # A commit must not come between, or what is remembered would lack it.
             with self.world.mutex:
-                ordered = log.ordered = self.in_order(self.model, log.log.live[self.model].values())
+                ordered = self._put_in_order(log)
+        return ordered
+
+    def _put_in_order(self, log: LogFile) -> list[Stored]:
+        ordered = None
+        if log.ordered is not None and len(log.since) <= _FEW:
+            ordered = self._reordered(log.ordered, log.since)
+        if ordered is None:
+            ordered = self.in_order(self.model, log.log.live[self.model].values())
+        log.ordered, log.rows, log.since = ordered, None, []
         return ordered
 
     def rows_of_parent(self, values: Any) -> list[Record] | None:
@@ -136,10 +147,14 @@ class ParentLogs(Family):
         records, log = self.of_parent(values), self._logs.get(self.namer.file(values))
         if log is None or records is None:
             return None
-        if log.rows is None:
+        with self.world.mutex:
+            if log.rows is not None and log.ordered is records:
+                return log.rows
             plain = self.codec.shape.is_record and Noted not in set(map(type, records))
-            log.rows = records if plain else [self.codec.record(stored) for stored in records]
-        return log.rows
+            rows = records if plain else [self.codec.record(stored) for stored in records]
+            if log.ordered is records:
+                log.rows = rows
+            return rows
 
     def _reordered(self, ordered: list[Stored], changes: Iterable[Changed]) -> list[Stored] | None:
         """Records in the order of the file, after changes; None: they are to be sorted anew."""
@@ -283,8 +298,8 @@ class ParentLogs(Family):
                 continue
             before = log.log.size
             live, changed = log.log.live[self.model], by_file.get(file, NOTHING)
-            if log.ordered is not None and changed:
-                log.ordered, log.rows = self._reordered(log.ordered, changed.values()), None
+            if log.ordered is not None:
+                log.since += list(changed.values())[: _FEW + 1 - len(log.since)]
             for key, change_of in changed.items():
                 live.pop(key, None)
                 if change_of.after is not None:
