@@ -25,8 +25,11 @@ lint: .venv/ready
 types: .venv/ready
 	$(BIN)/mypy
 
+# In some minutes; each benchmark without arguments has the sizes of docs/performance.md.
 bench: .venv/ready
-	$(BIN)/python benchmarks/fold.py
+	$(BIN)/python benchmarks/fold.py --messages 20000 --runs 1
+	$(BIN)/python benchmarks/store.py --messages 50000 --chats 250 --rounds 3
+	$(BIN)/python benchmarks/client.py --messages 5000 --rounds 3
 
 # What is made from the schema and the layout, ready-made; tests hold it against them.
 frozen: .venv/ready

@@ -11,8 +11,8 @@ import pytest
 
 from faults import child, received
 from octavo.errors import ConflictError, OctavoError
-from octavo.store.commit import Decision
 from octavo.store.store import Store
+from octavo.store.writer import Decision
 from small_store import build, layout, revise, state_of
 
 NOTE = {"decider": "7"}

@@ -15,6 +15,12 @@ from small_store import build, erase, layout, message, row
 from stores import Held
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a thread be stopped in its commit for longer than a process may go on at the cost of others."""
+    monkeypatch.setattr("octavo.store.commit._LONGEST_HOLD", 60.0)
+
+
 def joined(*threads: threading.Thread) -> None:
     for thread in threads:
         thread.join(30)

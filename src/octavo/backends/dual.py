@@ -39,13 +39,14 @@ from octavo.errors import (
     UniqueViolation,
     UsageError,
 )
+from octavo.layout.codec import Codec
 from octavo.layout.layout import Layout, layout_for
 from octavo.layout.record import Record
+from octavo.layout.stored import Stored, array_attribute
 from octavo.migration import Guard
 from octavo.query.plan import Change, Condition, Link, Query
 from octavo.query.protocol import Key, Reader
 from octavo.query.vocabulary import Vocabulary
-from octavo.store.commit import Decision, Lagging
 from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, PayloadProblem
 from octavo.store.integrity import Writable
@@ -53,6 +54,7 @@ from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
 from octavo.store.transaction import Transaction
 from octavo.store.view import View
+from octavo.store.writer import Decision, Lagging
 
 if TYPE_CHECKING:
     from octavo.client import Settings
@@ -60,6 +62,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Compare: TypeAlias = Callable[[Call, Reader, Callable[[], object]], None]
 """Holds an answer within a transaction against the files: see :meth:`Comparison.within`."""
+Changed: TypeAlias = "tuple[str, Key, Record | None]"
+"""A record that has changed in the files: its model and key, and what it is now."""
+Unsettled: TypeAlias = "tuple[str, Key, Record | None, Record | None]"
+"""A record that is another in PostgreSQL: its model and key, and the record there and here."""
 
 
 def open_backend(vocabulary: Vocabulary, settings: Settings) -> DualBackend:
@@ -237,17 +243,23 @@ class DualTransaction:
 
     # What referential actions have done
 
-    def settle(self) -> None:
+    def settle(self) -> list[Changed]:
         """Make sure that both sides agree about records that no statement named: those that referential
-        actions have changed.  Raises DivergedError."""
-        for kind, model, key in self.catch_up():
+        actions have changed.  What has changed in the files then.  Raises DivergedError."""
+        changed = self._changed()
+        unsettled = list(self._unsettled(changed))
+        for kind, model, key in self._let_follow(unsettled):
             raise self._diverged(kind, model, key, "only one side has it after a referential action")
+        return self._changed() if unsettled else changed
 
     def catch_up(self) -> list[tuple[str, str, Key]]:
         """Let the files follow where both sides have such a record; how the others differ, and which they
         are.  Raises DivergedError."""
+        return self._let_follow(list(self._unsettled(self._changed())))
+
+    def _let_follow(self, unsettled: Sequence[Unsettled]) -> list[tuple[str, str, Key]]:
         alone = []
-        for model, key, there, here in list(self.unsettled()):
+        for model, key, there, here in unsettled:
             if there is None or here is None:
                 alone.append(("missing" if here is None else "extra", model, key))
                 continue
@@ -257,11 +269,10 @@ class DualTransaction:
             self._note(model, [there])
         return alone
 
-    def unsettled(self) -> Iterator[tuple[str, Key, Record | None, Record | None]]:
-        """The records that have changed in the files, and are not what they are in PostgreSQL: model, key,
-        and the record there and here."""
+    def _unsettled(self, changed: Sequence[Changed]) -> Iterator[Unsettled]:
+        """The records that have changed in the files, and are not what they are in PostgreSQL."""
         unsaid: dict[str, dict[Key, Record | None]] = {}
-        for model, key, record in self._changed():
+        for model, key, record in changed:
             if self._said.get((model, key), _UNSAID) != record:
                 unsaid.setdefault(model, {})[key] = record
         for model, records in unsaid.items():
@@ -272,17 +283,16 @@ class DualTransaction:
                 if there.get(key) != record:
                     yield model, key, there.get(key), record
 
-    def _changed(self) -> Iterator[tuple[str, Key, Record | None]]:
-        """All that has changed in the files: each record by its key, as it is now."""
+    def _changed(self) -> list[Changed]:
+        """All that has changed in the files."""
         now: dict[tuple[str, Key], Record | None] = {}
         for model, key, record in self._changed_by_host():
             # One that is embedded may have gone from one host and come to another.
             if record is not None or (model, key) not in now:
                 now[model, key] = record
-        for (model, key), record in now.items():
-            yield model, key, record
+        return [(model, key, record) for (model, key), record in now.items()]
 
-    def _changed_by_host(self) -> Iterator[tuple[str, Key, Record | None]]:
+    def _changed_by_host(self) -> Iterator[Changed]:
         """The same, as each host shows it."""
         codecs = self.view.rules.codecs
         for host, changed in self.view.layer.net.items():
@@ -295,6 +305,12 @@ class DualTransaction:
                 if one != other:
                     yield host, key_of(other or one), other  # type: ignore[arg-type]
                 for child in codec.children:
+                    if (
+                        before is not None
+                        and after is not None
+                        and self._holds_the_same(before, after, child)
+                    ):
+                        continue
                     model = child.place.model.name
                     own = self.vocabulary[model].key_of
                     old = {} if before is None else {own(r): r for r in codec.embedded(before, child)}
@@ -303,6 +319,14 @@ class DualTransaction:
                         if old.get(key) != new.get(key):
                             yield model, key, new.get(key)
 
+    def _holds_the_same(self, before: Stored, after: Stored, child: Codec) -> bool:
+        """Whether the records that are embedded in one are the same afterwards."""
+        array, relation = array_attribute(child.place), child.place.relation
+        if relation is None or getattr(before, array) != getattr(after, array):
+            return False
+        get = self.view.rules.values_of(Spec(relation.parent, relation.references))
+        return bool(get(before) == get(after))
+
     # The end
 
     def decision(self, fates: Fates) -> Decision | None:
@@ -310,12 +334,11 @@ class DualTransaction:
         them."""
         if self._failed:
             raise TransactionFailed("the transaction has failed; nothing of it is kept")
-        self.settle()
+        changed = self.settle()
         if not self._has_written:
             self.primary.commit()
             return None
         note: dict[str, str] = {}
-        changed = list(self._changed())
         if self._touching.is_wanted:
             names = [*self._said, *((model, key) for model, key, _ in changed)]
             self._touching.note(self.view.rules, dict.fromkeys(names))

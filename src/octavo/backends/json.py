@@ -28,7 +28,7 @@ from octavo.layout.layout import layout_for
 from octavo.layout.record import Record, model_of
 from octavo.migration import Guard
 from octavo.query.evaluate import Evaluator
-from octavo.query.plan import Change, Condition, Link, Query
+from octavo.query.plan import And, Change, Compare, Condition, Link, Operator, Query
 from octavo.query.protocol import Key
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function
@@ -189,7 +189,7 @@ class JsonTransaction(JsonReader):
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
         terms = self.vocabulary[model]
         with self._statement() as view:
-            before = self.select(Query(model=model, where=where))
+            before = self._meant(model, where)
             after = [self._changed(model, record, changes) for record in before]
             pairs = list(zip(before, after, strict=True))
             self._checked(model, after, lambda: view.update(pairs))
@@ -198,12 +198,21 @@ class JsonTransaction(JsonReader):
             # A referential action may have come back to the same record.
             return [self.find(model, terms.key, terms.key_of(record)) or record for record in after]
 
+    def _meant(self, model: str, where: Condition) -> list[Record]:
+        """The records that fulfil a condition; mostly it is the one with a key."""
+        if isinstance(where, And) and len(where.parts) == 1 and isinstance(part := where.parts[0], Compare):
+            fields = (part.field,)
+            if fields == self.vocabulary[model].key and part.op is Operator.EQUALS and not part.insensitive:
+                found = self.find(model, fields, (part.value,))
+                return [] if found is None else [found]
+        return self.select(Query(model=model, where=where))
+
     def _changed(self, model: str, record: Record, changes: Sequence[Change]) -> Record:
         return changed_record(self.vocabulary, model, record, changes)
 
     def delete(self, model: str, where: Condition) -> int:
         with self._statement() as view:
-            gone = self.select(Query(model=model, where=where))
+            gone = self._meant(model, where)
             view.delete(gone)
             return len(gone)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from octavo.errors import DamagedError
 from octavo.store.beneath import Outside, parts_of
 from octavo.store.journal import NAME, Journal, outcome
-from octavo.store.system import FileSystem, read_whole, signature
+from octavo.store.system import FileSystem, read_whole
 
 
 class _Unsynced(FileSystem):
@@ -45,8 +45,7 @@ def recovered(root: Path, scratch: Path) -> Recovered:
     try:
         journal.catch_up(None)
         found.entries, found.files = len(journal.entries), journal.pending
-        size = signature(journal.path)
-        found.torn = size.size - journal.end if size is not None else 0
+        found.torn = journal.torn
         _, doubtful = outcome(journal.entries)
         found.in_doubt = len(doubtful)
         if found.files:

@@ -53,6 +53,8 @@ class Codec:
         self.decode_line = self.shape.decode
         self._unfolder: Unfolder | None = None
         self._to_record = _maker(self.shape)
+        self._to_stored = _taker(self.shape)
+        self._arrays = [(array_attribute(c.place), c.place.array) for c in self.children]
         self._texts = [f for f in place.fields if is_json_text(f)]
 
     def decode(self, text: bytes) -> Stored:
@@ -220,23 +222,21 @@ class Codec:
         unknown = _unknown(before)
         if self.shape.is_record:
             return Noted(record, unknown) if unknown else record
-        values = {attribute(f): getattr(record, attribute(f)) for f in self.place.fields}
-        for child in self.children:
-            values[array_attribute(child.place)] = list(embedded[child.place.array])
+        values: dict[str, Any] = {name: list(embedded[array]) for name, array in self._arrays}
         if "_version" in self.shape.own:
             values[OWN_ATTRIBUTES["_version"]] = VERSION
         if before is not None and "_sha256" in self.shape.own:
             values[SHA256] = getattr(before, SHA256)
-        if self._texts:
-            values |= self._one_line(values)
-        stored = self.shape.type(**values)
+        stored = self._to_stored(record, **values)
+        if self._texts and (lines := self._one_line(record)):
+            stored = msgspec.structs.replace(stored, **lines)
         return Noted(stored, unknown) if unknown else stored
 
-    def _one_line(self, values: Mapping[str, Any]) -> dict[str, Any]:
+    def _one_line(self, record: Record) -> dict[str, Any]:
         changed: dict[str, Any] = {}
         texts: dict[str, str] = {}
         for f in self._texts:
-            raw = values[attribute(f)]
+            raw = getattr(record, attribute(f))
             if f.is_list or raw is UNSET:
                 continue
             text = bytes(raw).decode()
@@ -273,8 +273,18 @@ def _maker(shape: Shape) -> Callable[..., Record]:
 
     It takes the attributes that an embedded record has from its parent by name.
     """
+    return cast(Callable[..., Record], _copier(shape, shape.record_type))
+
+
+def _taker(shape: Shape) -> Callable[..., Stored]:
+    """The way back: it takes what is no column by name."""
+    return _copier(shape, shape.type)
+
+
+def _copier(shape: Shape, made: type) -> Callable[..., Any]:
+    """A function from one object to another with the same columns, and more that are given by name."""
     attributes = [attribute(f) for f, _ in shape.columns]
-    values = ", ".join(f"{name}=stored.{name}" for name in attributes)
-    names: dict[str, Any] = {"Record": shape.record_type}
-    exec(f"def record(stored, **inherited):\n    return Record({values}, **inherited)\n", names)
-    return cast(Callable[..., Record], names["record"])
+    values = ", ".join(f"{name}=source.{name}" for name in attributes)
+    names: dict[str, Any] = {"Made": made}
+    exec(f"def copy(source, **more):\n    return Made({values}, **more)\n", names)
+    return cast(Callable[..., Any], names["copy"])

@@ -6,7 +6,6 @@ greatest number, and what is only printed differently (1.0 and 1.00) is equal.  
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -16,7 +15,6 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from octavo.layout import jsonb
 from octavo.layout.order import time_key
 from octavo.layout.values import read_float
 from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
@@ -111,6 +109,8 @@ def _seconds(clock: str) -> tuple[int, int]:
 
 def _inet_key(text: str) -> tuple[Any, ...]:
     """By family, the bits that both networks have, the mask, then all bits."""
+    import ipaddress
+
     found = ipaddress.ip_interface(text)
     bits = f"{int(found.ip):0{found.max_prefixlen}b}"
     length = found.network.prefixlen
@@ -118,10 +118,14 @@ def _inet_key(text: str) -> tuple[Any, ...]:
 
 
 def _json_identity(raw: msgspec.Raw) -> str:
+    from octavo.layout import jsonb
+
     return jsonb.equality_key(jsonb.jsonb_text(bytes(raw)))
 
 
 def _json_key(raw: msgspec.Raw) -> Any:
+    from octavo.layout import jsonb
+
     return jsonb.order_key(jsonb.jsonb_text(bytes(raw)))
 
 

@@ -72,19 +72,19 @@ class Session:
         ``asking`` gives, if there is one."""
         more = "".join(f"; SET LOCAL {name} = {literal(value)}" for name, value in settings)
         last = f"; {asking}" if asking else ""
-        answer = self.connection.execute(f"BEGIN {mode}{more}{self._pin}{last}".encode(), prepare=False)
+        answer = self.cursor.execute(f"BEGIN {mode}{more}{self._pin}{last}".encode(), prepare=False)
         while answer.nextset():
             pass
         return answer.fetchone() if asking else None
 
     def commit(self) -> bool:
         """Commit; False where PostgreSQL rolled back, since a statement had failed."""
-        return self.connection.execute("COMMIT", prepare=False).statusmessage == "COMMIT"
+        return self.cursor.execute("COMMIT", prepare=False).statusmessage == "COMMIT"
 
     def rollback(self) -> None:
         """Roll back.  What went wrong first is what matters; a connection that is gone has done so itself."""
         with contextlib.suppress(psycopg.Error):
-            self.connection.execute("ROLLBACK", prepare=False)
+            self.cursor.execute("ROLLBACK", prepare=False)
 
     def close(self) -> None:
         self.connection.close()

@@ -53,7 +53,7 @@ class At:
             self.fail(str(error))
 
     def mapping(self, given: Any) -> Mapping[str, Any]:
-        if not isinstance(given, Mapping):
+        if type(given) is not dict and not isinstance(given, Mapping):
             self.fail(f"is no dict but {_type(given)}")
         return given
 

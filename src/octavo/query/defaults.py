@@ -35,6 +35,7 @@ class Defaults:
 
     def __init__(self, terms: Terms) -> None:
         self._makers: dict[str, Make] = {}
+        self._constants: dict[str, Any] = {}
         self.unlike_any_other = tuple(n for n, c in terms.columns.items() if _is_generated(c))
         """the fields that get an identifier, where the caller gives none"""
         self._updated = [c for c in terms.columns.values() if c.field.updated_at]
@@ -42,10 +43,12 @@ class Defaults:
             make = _maker(column)
             if make is not None:
                 self._makers[name] = make
+            elif column.field.default is None and column.field.nullable:
+                self._constants[name] = column.null
 
     def fill(self, given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
         """A row: what is given, and a value for every other field that the place itself does not fill in."""
-        row = dict(given)
+        row = {**self._constants, **given}
         for name, make in self._makers.items():
             if name not in row:
                 row[name] = make(now)
@@ -85,8 +88,6 @@ def _maker(column: Column) -> Make | None:
         return lambda _: value
     if column.field.updated_at:
         return column.write
-    if column.field.nullable:
-        return lambda _: column.null
     return None
 
 

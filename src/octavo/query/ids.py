@@ -25,7 +25,9 @@ def generator(name: str, argument: int | None = None) -> Callable[[], str]:
 
 
 def uuid4() -> str:
-    return str(uuid.UUID(bytes=os.urandom(16), version=4))
+    number = int.from_bytes(os.urandom(16)) & ~(0xF000 << 64 | 0xC000 << 48) | 0x4000 << 64 | 0x8000 << 48
+    digits = f"{number:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def uuid7() -> str:

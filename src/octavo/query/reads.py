@@ -220,6 +220,8 @@ class Reads:
 
     def shown(self, terms: Terms, found: Mapping[str, Any], at: At) -> Projection | None:
         """What a writing call shows of the record that it wrote."""
+        if found.keys().isdisjoint(_SHOWN):
+            return None
         return self.projection(terms, {name: found.get(name) for name in _SHOWN}, at)
 
 

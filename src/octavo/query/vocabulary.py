@@ -94,6 +94,8 @@ class Terms:
             if not c.field.ignored and c.field.kind is not ScalarKind.UNSUPPORTED
         }
         """the columns that arguments may name"""
+        self.needed: tuple[str, ...] = tuple(name for name, c in self.columns.items() if c.needed)
+        """those that a new record must be given a value for"""
         self.uniques: Mapping[str, tuple[str, ...]] = {
             index.client_name if len(index.fields) > 1 else index.field_names[0]: index.field_names
             for index in (*([model.primary_key] if model.primary_key else []), *model.uniques)

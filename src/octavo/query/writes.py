@@ -102,8 +102,8 @@ class Writes:
             else:
                 self._unknown(terms, name, at, plain)
         linked = self._linked_fields(nested, values, at)
-        for name, column in terms.columns.items():
-            if column.needed and name not in values and name not in supplied and name not in linked:
+        for name in terms.needed:
+            if name not in values and name not in supplied and name not in linked:
                 at.fail(f"lacks {self._named(terms, name)}, which is required")
         return NewRecord(model=terms.name, values=values, nested=tuple(nested))
 
@@ -139,6 +139,8 @@ class Writes:
 
     def _linked_fields(self, nested: list[Nested], given: Mapping[str, Any], at: At) -> set[str]:
         """The foreign keys that nested writes give; the caller may not give them too."""
+        if not nested:
+            return set()
         linked = {field for n in nested if n.link.holds_key and n.steps for field in n.link.fields}
         for n in nested:
             for field in n.link.fields if n.link.holds_key and n.steps else ():

@@ -37,6 +37,11 @@ class Append(msgspec.Struct, frozen=True, tag="append"):
     lines: str
     count: int = 1
 
+    @property
+    def size(self) -> int:
+        """Bytes of its lines."""
+        return len(self.lines) if self.lines.isascii() else len(self.lines.encode())
+
 
 class Replace(msgspec.Struct, frozen=True, tag="replace", omit_defaults=True):
     """A file's whole content, whether there is one yet or not."""

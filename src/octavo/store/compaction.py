@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from octavo.errors import DamagedError, disk_errors
-from octavo.store.commit import Committer, loaded_log, one_line_each
 from octavo.store.families.base import Family, list_files
 from octavo.store.families.parents import ParentLogs
 from octavo.store.layers import Base
 from octavo.store.system import read_whole
+from octavo.store.writer import Writer, loaded_log, one_line_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class Compaction:
     damaged: list[DamagedError] = field(default_factory=list)
     """why others were left as they are"""
 
-    def take(self, file: str, family: Family, committer: Committer) -> None:
+    def take(self, file: str, family: Family, writer: Writer) -> None:
         """Compact one log, and note what came of it.  The write lock is held, and nothing is staged."""
         try:
-            found = compact_log(file, family, committer)
+            found = compact_log(file, family, writer)
         except DamagedError as error:
             self.damaged.append(error)
             return
@@ -64,12 +64,12 @@ def log_files(base: Base) -> Iterator[tuple[str, Family]]:
             yield from ((file, made) for file in files)
 
 
-def compact_log(file: str, family: Family, committer: Committer) -> Compacted | None:
+def compact_log(file: str, family: Family, writer: Writer) -> Compacted | None:
     """Rewrite a log if it is not as an export has it; None: it is gone.
 
     The write lock is held, and nothing is staged.  Raises DamagedError, ConflictError, DiskError.
     """
-    world = committer.world
+    world = writer.world
     log = family.log(file) if isinstance(family, ParentLogs) else loaded_log(family, file)
     if log is None:
         return None
@@ -79,5 +79,5 @@ def compact_log(file: str, family: Family, committer: Committer) -> Compacted | 
         if log.log.torn:
             log.cut(world)
         if after != data:
-            committer.compact(family, log)
+            writer.compact(family, log)
     return Compacted(file, lines, after.count(b"\n"), len(data), len(after), after != data)

@@ -257,6 +257,17 @@ _MARKS = ((4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "."))
 """what stands where in a time, but for its end"""
 
 
+def _is_time(text: str, size: int) -> bool:
+    """Whether a text is a time as long as this.  False of some that are, too."""
+    if len(text) != size or text[4:8:3] != "--" or text[10:17:3] != "T::" or text[11:13] == "24":
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return text[-1] == "Z" and text[19] in ".Z"
+
+
 def _length_of_times(column: ColumnType) -> int:
     """How long the times of a column are, in years of four digits; 0 if they are no instants."""
     for digits in range(7):
@@ -305,6 +316,8 @@ class Checks:
 
     def _all_times(self, records: Collection[Stored], name: str, size: int) -> None:
         times = [t for r in records if (t := getattr(r, name)) is not None]
+        if len(times) == 1 and _is_time(times[0], size):
+            return
         joined = "".join(times)
         with suppress(ValueError):
             # Of the spellings that Python takes for a time, ours is told by its length and punctuation.

@@ -210,69 +210,69 @@ class Writable(View):
 
     def _parent_gone(self, relation: Relation, values: Any, triggers: _Triggers) -> None:
         children = self.find(relation.child, relation.fields, values)
-        if not children:
-            return
-        match relation.on_delete:
-            case Action.CASCADE:
-                self._remove(children, triggers)
-            case Action.SET_NULL:
-                self._set_null(relation, children, triggers)
-            case Action.SET_DEFAULT:
-                self._set_default(relation, children, triggers)
-                self._check_left(relation, values)
-            case Action.RESTRICT:
-                raise ForeignKeyViolation(relation.child, relation.fields)
-            case Action.NO_ACTION:
-                self._check_left(relation, values)
+
+        def cascade() -> None:
+            self._remove(children, triggers)
+
+        self._act(relation, relation.on_delete, children, triggers, cascade, left=values)
 
     def _host_gone(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
         """The same for children that were embedded in the parent's record."""
-        if not children:
-            return
-        match relation.on_delete:
-            case Action.CASCADE:
-                for row in children:
-                    self._removed(row, {}, triggers)
-            case Action.SET_NULL:
-                self._set_null(relation, children, triggers)
-            case Action.SET_DEFAULT:
-                self._set_default(relation, children, triggers)
-            case Action.RESTRICT | Action.NO_ACTION:
-                raise ForeignKeyViolation(relation.child, relation.fields)
+
+        def cascade() -> None:
+            for row in children:
+                self._removed(row, {}, triggers)
+
+        self._act(relation, relation.on_delete, children, triggers, cascade)
 
     def _parent_changed(self, relation: Relation, before: Any, after: Any, triggers: _Triggers) -> None:
         if self._is_embedding(relation):
             self._host_changed(relation, before, after, triggers)
             return
         children = self.find(relation.child, relation.fields, before)
-        if not children:
-            return
-        match relation.on_update:
-            case Action.CASCADE:
-                self._change([(row, self._with(row, relation, after)) for row in children], triggers)
-            case Action.SET_NULL:
-                self._set_null(relation, children, triggers)
-            case Action.SET_DEFAULT:
-                self._set_default(relation, children, triggers)
-                self._check_left(relation, before)
-            case Action.RESTRICT:
-                raise ForeignKeyViolation(relation.child, relation.fields)
-            case Action.NO_ACTION:
-                self._check_left(relation, before)
+
+        def cascade() -> None:
+            self._change([(row, self._with(row, relation, after)) for row in children], triggers)
+
+        self._act(relation, relation.on_update, children, triggers, cascade, left=before)
 
     def _host_changed(self, relation: Relation, before: Any, after: Any, triggers: _Triggers) -> None:
         """The same for children that are embedded in the parent's record, which have its key already."""
         children = self.find(relation.child, relation.fields, after)
+
+        def cascade() -> None:
+            for row in children:
+                self._changed(self._with(row, relation, before), row, triggers)
+
+        self._act(relation, relation.on_update, children, triggers, cascade)
+
+    def _act(
+        self,
+        relation: Relation,
+        action: Action,
+        children: Sequence[Record],
+        triggers: _Triggers,
+        cascade: Callable[[], None],
+        left: Any = None,
+    ) -> None:
+        """Carry out a referential action on children whose parent is no longer what they point at.
+
+        ``left`` are the values that they point at; None: they are embedded in what had them, so that no other
+        parent can have come to have them.
+        """
         if not children:
             return
-        match relation.on_update:
+        match action:
             case Action.CASCADE:
-                for row in children:
-                    self._changed(self._with(row, relation, before), row, triggers)
+                cascade()
             case Action.SET_NULL:
                 self._set_null(relation, children, triggers)
             case Action.SET_DEFAULT:
                 self._set_default(relation, children, triggers)
+                if left is not None:
+                    self._check_left(relation, left)
+            case Action.NO_ACTION if left is not None:
+                self._check_left(relation, left)
             case Action.RESTRICT | Action.NO_ACTION:
                 raise ForeignKeyViolation(relation.child, relation.fields)
 

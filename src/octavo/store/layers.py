@@ -211,6 +211,8 @@ class Overlay:
         self.position: str | None = None
         """what is to stand in the position's file, if that is to change"""
         self._indexes: dict[tuple[str, Spec], Index] = {}
+        self._asked: tuple[str, Key, Stored | None] | None = None
+        """the record that was asked for last, as it is below: mostly it is the one that is changed next"""
 
     def check(self) -> None:
         """Raise ConflictError if what this is built on did not come about."""
@@ -221,7 +223,10 @@ class Overlay:
         changed = self.changes.get(model)
         if changed is not None and (change := changed.get(key)) is not None:
             return change.after
-        return self.below.record(model, key)
+        asked = self._asked
+        if asked is None or asked[0] != model or asked[1] != key:
+            asked = self._asked = model, key, self.below.record(model, key)
+        return asked[2]
 
     def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
         below = self.below.find(host, spec, values)

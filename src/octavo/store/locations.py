@@ -12,7 +12,6 @@ import errno
 import os
 import struct
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from octavo.store.families.base import Changed, Changes, Found, list_files, read
 from octavo.store.families.parents import ParentLogs
 from octavo.store.shared import boot_id
 from octavo.store.system import FOLDER_MODE, Signature, open_privately, open_to_read, read_whole, signature
+from octavo.store.world import Behind
 
 if TYPE_CHECKING:
     import lmdb
@@ -122,7 +122,8 @@ class Locations:
         """whether logs may be missing of which nobody has noticed that they went"""
         self._broken: set[str] = set()
         """the logs with a line that cannot be read"""
-        self._descriptors: OrderedDict[str, int] = OrderedDict()
+        self._descriptors: dict[str, tuple[int, int]] = {}
+        """of logs that were read from, with the inode that each leads to"""
         self._files: dict[int, str] = {}
         self._mutex = threading.RLock()
         self._key_type: Any = None
@@ -133,22 +134,22 @@ class Locations:
             if file is None:
                 self._doubtful = None
                 self._close_files()
-            elif self.logs.family.pattern.fullmatch(file):
-                if self._doubtful is not None:
-                    self._doubtful.add(file)
-                self._close_file(file)
+            elif self._doubtful is not None and self.logs.family.pattern.fullmatch(file):
+                self._doubtful.add(file)
 
     def find(self, key: Key) -> Stored | None:
         """The record with this key.  Raises DamagedError, DiskError, Behind."""
-        return self.world.steadily(lambda: self._find(key), self._mutex)
+        try:
+            with self._mutex:
+                return self._find(key)
+        except Behind:
+            return self.world.steadily(lambda: self._find(key), self._mutex)
 
     def _find(self, key: Key) -> Stored | None:
-        import lmdb
-
         for _ in range(2):
             try:
                 return self._find_by_index(key)
-            except lmdb.Error:
+            except _failure():
                 self._give_up()
             except PermissionError:
                 break
@@ -168,25 +169,26 @@ class Locations:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _find_by_index(self, key: Key) -> Stored | None:
-        self._ready()
+        if self._environment is None:
+            self._make_ready()
         stored = self._read(key)
-        if stored is None and self._catch_up():
-            stored = self._read(key)
-        for file in sorted(self._broken) if stored is None else ():
-            # It may be what cannot be read.
-            self._understand(file)
+        if stored is None:
+            if self._catch_up():
+                stored = self._read(key)
+            for file in sorted(self._broken) if stored is None else ():
+                # It may be what cannot be read.
+                self._understand(file)
         # Others change the index and the logs that it leads to.
         self.world.check()
         return stored
 
-    def _ready(self) -> None:
-        if self._environment is None:
-            self._open()
-            self._doubtful = None
-            # Whoever commits from now on follows; what is committed already is looked at.
-            if self.world.state is not None:
-                self.world.state.note_index()
-            self._catch_up()
+    def _make_ready(self) -> None:
+        self._open()
+        self._doubtful = None
+        # Whoever commits from now on follows; what is committed already is looked at.
+        if self.world.state is not None:
+            self.world.state.note_index()
+        self._catch_up()
 
     def _open(self) -> None:
         import shutil
@@ -238,6 +240,9 @@ class Locations:
         noted = self._noted(file)
         if noted is None or self.world.signature(file) != noted[1]:
             return False
+        held = self._descriptors.get(file)
+        if held is not None and held[1] != noted[1].inode:
+            self._close_file(file)
         if self._doubtful is not None:
             self._doubtful.discard(file)
         return True
@@ -261,8 +266,8 @@ class Locations:
         return number, Signature(*state)
 
     def _text(self, file: str, at: int, length: int) -> bytes:
-        descriptor = self._descriptors.get(file)
-        if descriptor is None:
+        held = self._descriptors.get(file)
+        if held is None:
             try:
                 descriptor = open_to_read(self.world.path(file))
             except FileNotFoundError:
@@ -271,10 +276,10 @@ class Locations:
                 raise DamagedError("is no regular file", file=file) from error
             except OSError as error:
                 raise DiskError.of(error, "reading the store") from error
-            self._descriptors[file] = descriptor
+            held = self._descriptors[file] = descriptor, os.fstat(descriptor).st_ino
             if len(self._descriptors) > _OPEN_FILES:
                 self._close_file(next(iter(self._descriptors)))
-        return os.pread(descriptor, length, at)
+        return os.pread(held[0], length, at)
 
     def _catch_up(self) -> bool:
         """Index the logs that are not as the index has them; whether there were any."""
@@ -427,11 +432,11 @@ class Locations:
             self._note(transaction, file, noted[0], found)
 
     def _close_file(self, file: str) -> None:
-        if (descriptor := self._descriptors.pop(file, None)) is not None:
-            os.close(descriptor)
+        if (held := self._descriptors.pop(file, None)) is not None:
+            os.close(held[0])
 
     def _close_files(self) -> None:
-        for descriptor in self._descriptors.values():
+        for descriptor, _ in self._descriptors.values():
             with suppress(OSError):
                 os.close(descriptor)
         self._descriptors.clear()
@@ -440,6 +445,13 @@ class Locations:
         # Without the mutex: in a child of fork a thread may hold it that is not there.
         self._close_files()
         self._environment = None
+
+
+def _failure() -> type[Exception]:
+    """What LMDB raises, asked for only when something was raised."""
+    import lmdb
+
+    return lmdb.Error
 
 
 def _digest(raw: bytes) -> bytes:

@@ -70,6 +70,8 @@ class ProcessLock:
         """``holder`` says who holds it, for an error's message."""
         self.path, self._holder = path, holder
         self._descriptor = -1
+        self._opened = 0, 0
+        """device and inode of the file that is open"""
 
     def acquire(self, timeout: float | None) -> bool:
         """Take the lock, waiting ``timeout`` seconds at most (None: forever).
@@ -83,12 +85,14 @@ class ProcessLock:
             descriptor = self._descriptor
             if descriptor < 0:
                 descriptor = self._open()
+                found = os.fstat(descriptor)
+                self._opened = found.st_dev, found.st_ino
                 opened = True
             try:
                 if not _lock(descriptor, None if end is None else end - time.monotonic()):
                     raise BusyError(timeout or 0, self._holder())
                 # Somebody may have removed the file, or put another store in the place of this one.
-                if _is_still(descriptor, self.path):
+                if self._is_still_there():
                     self._descriptor = descriptor
                     return opened
             except BaseException:
@@ -97,6 +101,14 @@ class ProcessLock:
                 raise
             os.close(descriptor)
             self._descriptor = -1
+
+    def _is_still_there(self) -> bool:
+        """Whether the file that is open is the one of this name."""
+        try:
+            found = os.lstat(self.path)
+        except FileNotFoundError:
+            return False
+        return (found.st_dev, found.st_ino) == self._opened
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -153,10 +165,3 @@ def _lock_in_time(descriptor: int, timeout: float) -> bool:
     with mutex:
         given_up = not got.is_set()
     return not given_up
-
-
-def _is_still(descriptor: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
-    except FileNotFoundError:
-        return False

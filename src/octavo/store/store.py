@@ -55,6 +55,7 @@ from octavo.store.transaction import Begun, Prepare, unlocked
 from octavo.store.view import View
 from octavo.store.watch import Eventually, Watch
 from octavo.store.world import Behind, World
+from octavo.store.writer import Writer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -144,10 +145,9 @@ class Store:
         self._world = World(root, self.system, state, watching)
         self._base = Base(self._world, self.layout, self.rules.codecs, self._budget)
         self._journal = Journal(root, self.system)
-        self._committer = Committer(
-            self._base, self._journal, lock, self._enter, batched=self._durability == "batched"
-        )
+        self._writer = Writer(self._base, self._journal)
         batched = self._durability == "batched"
+        self._committer = Committer(self._writer, lock, self._enter, batched=batched)
         self._view = View(self.rules, _Newest(self._committer) if batched else self._base)
         self._keeper: Keeper | None = None
         self._last_commit = 0.0
@@ -225,6 +225,8 @@ class Store:
                 self._base.suspect(None)
         elif (state.journals, state.journal_end) != (self._journals, self._journal.end):
             with disk_errors("reading the journal"):
+                if state.journals != self._journals:
+                    self._journal.forget()
                 self._journal.catch_up(state.journal_end)
         self._journals = state.journals
         state.sign()
@@ -323,7 +325,7 @@ class Store:
         durable.
 
         ``prepare`` is called when the block has ended.  It may still change rows, and tells who decides
-        whether the transaction happens (see :class:`octavo.store.commit.Decision`; None: nobody else does);
+        whether the transaction happens (see :class:`octavo.store.writer.Decision`; None: nobody else does);
         then leaving raises what was decided, and Lagging if it happened but cannot be seen before the store
         is recovered.
         """
@@ -356,7 +358,7 @@ class Store:
         self._committer.begin(self.lock_timeout)
         try:
             self._committer.flush()
-            self._committer.checkpoint()
+            self._writer.checkpoint()
             yield
         finally:
             self._committer.abandon()
@@ -375,7 +377,7 @@ class Store:
         report = Compaction()
         for file, family in log_files(self._base):
             with self.alone(), _reading():
-                report.take(file, family, self._committer)
+                report.take(file, family, self._writer)
             done(1)
         return report
 
@@ -424,7 +426,7 @@ class Store:
         if self._journal.end:
             self._committer.begin(0)
             try:
-                self._committer.checkpoint()
+                self._writer.checkpoint()
             finally:
                 self._committer.abandon()
         return self._committer.batched
@@ -456,6 +458,7 @@ class Store:
     def _stop(self) -> None:
         _stores.discard(self)
         self._base.close()
+        self._journal.close()
         self._committer.lock.close()
         self._world.close()
 

@@ -122,8 +122,8 @@ def open_to_read(path: str) -> int:
     return descriptor
 
 
-def read_whole(path: str) -> tuple[bytes, Signature]:
-    """The content of a file, and the signature of just this state of it.
+def read_whole(path: str, start: int = 0) -> tuple[bytes, Signature]:
+    """The content of a file, from ``start`` on, and the signature of just this state of it.
 
     A file that is written meanwhile is read again.  Raises OSError.
     """
@@ -131,7 +131,7 @@ def read_whole(path: str) -> tuple[bytes, Signature]:
     try:
         before = Signature.of(os.fstat(descriptor))
         while True:
-            chunks, at = [], 0
+            chunks, at = [], start
             while chunk := os.pread(descriptor, max(before.size - at, 1 << 16), at):
                 chunks.append(chunk)
                 at += len(chunk)
@@ -153,10 +153,9 @@ def signature(path: str) -> Signature | None:
 
 def write_all(system: FileSystem, descriptor: int, data: bytes, at: int) -> None:
     """Write every byte at a position; a short write goes on, an error is raised."""
-    view = memoryview(data)
-    while view:
-        done = system.write(descriptor, view, at)
-        view, at = view[done:], at + done
+    done = system.write(descriptor, data, at)
+    while done < len(data):
+        done += system.write(descriptor, memoryview(data)[done:], at + done)
 
 
 def sync_folder(system: FileSystem, path: str) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from octavo.errors import ConflictError, UsageError
 from octavo.layout.stored import Key
-from octavo.store.commit import Decision
 from octavo.store.integrity import Writable
 from octavo.store.layers import Overlay
 from octavo.store.world import Behind
+from octavo.store.writer import Decision
 
 if TYPE_CHECKING:
     from octavo.store.store import Store

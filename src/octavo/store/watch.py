@@ -23,6 +23,9 @@ _GONE = _IGNORED | _UNMOUNT | _DELETE_SELF | _MOVE_SELF
 _LOST = _OVERFLOW | _GONE
 _ONLYDIR = 0x01000000
 _EVENT = struct.Struct("iIII")
+_QUEUE = 1 << 16
+"""bytes of events to read at once"""
+_LARGEST_EVENT = _EVENT.size + 256
 _NOTHING = bytes(4)
 """an ``int`` of zero, as the kernel gives it"""
 _REMOTE = {0x6969, 0xFF534D42, 0xFE534D42, 0x517B, 0x65735546, 0x01021997, 0x786F4256}
@@ -96,7 +99,7 @@ class Inotify:
         lost = False
         while True:
             try:
-                data = os.read(self._descriptor, 1 << 16)
+                data = os.read(self._descriptor, _QUEUE)
             except BlockingIOError:
                 break
             at = 0
@@ -109,6 +112,9 @@ class Inotify:
                     self._blind = self._blind or bool(mask & _GONE)
                 elif number in self._folders:
                     found.add(self._folders[number] + name)
+            if at < _QUEUE - _LARGEST_EVENT:
+                # There would have been room for one more.
+                break
         return None if lost or self._blind else found
 
     def close(self) -> None:

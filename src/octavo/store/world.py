@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NoReturn, TypeVar
 
 from octavo.errors import UsageError
@@ -48,6 +48,23 @@ class _Closed(Sequence[int]):
         return 0
 
 
+class _Change(AbstractContextManager[None]):
+    """The block of :meth:`World.change`."""
+
+    __slots__ = ("_world",)
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __enter__(self) -> None:
+        self._world.mutex.acquire()
+        self._world.epoch += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._world.epoch += 1
+        self._world.mutex.release()
+
+
 class World:
     """What is known of the files below ``root``."""
 
@@ -61,6 +78,7 @@ class World:
         """the commit that what is in memory belongs to"""
         if state is not None:
             self.use(state)
+        self._change = _Change(self)
         self.epoch = 0
         """odd while what is in memory is being changed to mean something else, another one afterwards"""
         self.replaced = 0
@@ -71,15 +89,9 @@ class World:
         """waits, in a thread that may write, for the commit before its own; whether there was one"""
         self._steady = threading.local()
 
-    @contextmanager
-    def change(self) -> Iterator[None]:
+    def change(self) -> AbstractContextManager[None]:
         """Change what is in memory inside the block, so that whoever is reading it reads again."""
-        with self.mutex:
-            self.epoch += 1
-            try:
-                yield
-            finally:
-                self.epoch += 1
+        return self._change
 
     def use(self, state: SharedState) -> None:
         """Share this page with other processes from now on; what is in memory belongs to its commit."""
@@ -93,7 +105,7 @@ class World:
             state.close()
 
     def path(self, file: str) -> str:
-        return os.path.join(self.root, file)
+        return f"{self.root}/{file}"
 
     @property
     def commits(self) -> int:

@@ -12,6 +12,7 @@ from octavo.store.changes import Append, Change, Replace
 from octavo.store.content import Log
 from octavo.store.families.base import (
     NOTHING,
+    Changed,
     Changes,
     Family,
     Found,
@@ -56,7 +57,9 @@ class LogFile:
     def __init__(self, file: str, log: Log, found: Signature) -> None:
         self.file, self.log, self.signature = file, log, found
         self.ordered: list[Stored] | None = None
-        """the records in the order of the file, once somebody has asked; a new list with each change"""
+        """the records in the order of the file, once somebody has asked; never changed, but replaced"""
+        self.since: list[Changed] = []
+        """what has changed since they were put in order"""
         self.rows: list[Record] | None = None
         """the same as rows"""
 
@@ -75,7 +78,7 @@ class LogFile:
         """Lines were appended, or the log was rewritten with one line a record."""
         if isinstance(change, Append):
             self.log.lines += change.count
-            self.log.size += len(change.lines.encode())
+            self.log.size += change.size
         elif isinstance(change, Replace):
             self.log.lines = sum(map(len, self.log.live.values()))
             self.log.size = len(change.content.encode())

@@ -14,7 +14,7 @@ from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Noted, Stored, key_getter
-from octavo.store.changes import Change, Remove, Replace
+from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.content import Log
 from octavo.store.families.base import (
     NOTHING,
@@ -34,6 +34,10 @@ from octavo.store.world import Behind, World
 _BUDGET_OVERHEAD = 1_000
 _TAIL = 1 << 14
 """bytes to look at first for the last line of a log"""
+_FEW = 100
+"""changes of a log for which its records are not sorted anew"""
+_TAILS = 256
+"""logs that are not in memory, of which the end is remembered"""
 
 
 class ParentLogs(Family):
@@ -51,6 +55,8 @@ class ParentLogs(Family):
         self._logs: OrderedDict[str, LogFile] = OrderedDict()
         self._superseded: dict[str, int] = {}
         """of logs that are not in memory, how many lines commits of this process have superseded"""
+        self._tails: dict[str, Tail] = {}
+        """of logs that are not in memory, how commits of this process have left their end"""
         self._expected: dict[str, Signature] = {}
         """of the logs in a plan the state that it was made for"""
         self._doubtful: set[str] | None = set()
@@ -121,10 +127,19 @@ class ParentLogs(Family):
         log = self.log(self.namer.file(values))
         if log is None:
             return None
-        if (ordered := log.ordered) is None:
+        if (ordered := log.ordered) is None or log.since:
             # A commit must not come between, or what is remembered would lack it.
             with self.world.mutex:
-                ordered = log.ordered = self.in_order(self.model, log.log.live[self.model].values())
+                ordered = self._put_in_order(log)
+        return ordered
+
+    def _put_in_order(self, log: LogFile) -> list[Stored]:
+        ordered = None
+        if log.ordered is not None and len(log.since) <= _FEW:
+            ordered = self._reordered(log.ordered, log.since)
+        if ordered is None:
+            ordered = self.in_order(self.model, log.log.live[self.model].values())
+        log.ordered, log.rows, log.since = ordered, None, []
         return ordered
 
     def rows_of_parent(self, values: Any) -> list[Record] | None:
@@ -132,10 +147,14 @@ class ParentLogs(Family):
         records, log = self.of_parent(values), self._logs.get(self.namer.file(values))
         if log is None or records is None:
             return None
-        if log.rows is None:
+        with self.world.mutex:
+            if log.rows is not None and log.ordered is records:
+                return log.rows
             plain = self.codec.shape.is_record and Noted not in set(map(type, records))
-            log.rows = records if plain else [self.codec.record(stored) for stored in records]
-        return log.rows
+            rows = records if plain else [self.codec.record(stored) for stored in records]
+            if log.ordered is records:
+                log.rows = rows
+            return rows
 
     def _reordered(self, ordered: list[Stored], changes: Iterable[Changed]) -> list[Stored] | None:
         """Records in the order of the file, after changes; None: they are to be sorted anew."""
@@ -170,6 +189,13 @@ class ParentLogs(Family):
 
     def by_file(self, changes: Mapping[Key, Changed]) -> dict[str, dict[Key, Changed]]:
         """The changes in each log: a record that gets another parent leaves one and enters another."""
+        if len(changes) == 1:
+            [(key, (before, after))] = changes.items()
+            if before is None and after is not None:
+                return {self._file_of(after): {key: Changed(None, after)}}
+        return self._by_file(changes)
+
+    def _by_file(self, changes: Mapping[Key, Changed]) -> dict[str, dict[Key, Changed]]:
         found: dict[str, dict[Key, Changed]] = {}
         for key, change in changes.items():
             before = None if change.before is None else self._file_of(change.before)
@@ -190,6 +216,8 @@ class ParentLogs(Family):
 
     def parents_changed(self, changes: Mapping[Key, Changed]) -> tuple[set[str], set[str]]:
         """The logs that come with new parents, and those that go with old ones."""
+        if not changes:
+            return set(), set()
         came = {self.namer.file(k) for k, c in changes.items() if c.before is None and c.after is not None}
         went = {self.namer.file(k) for k, c in changes.items() if c.before is not None and c.after is None}
         return came, went
@@ -223,6 +251,10 @@ class ParentLogs(Family):
             self._expected[file] = known.signature
             return known.tail
         self.forget(file)
+        tail = self._tails.pop(file, None)
+        if tail is not None and self.world.signature(file) == tail.signature:
+            self._expected[file] = tail.signature
+            return tail
         try:
             tail = self._read_tail(file)
         except FileNotFoundError as error:
@@ -257,6 +289,8 @@ class ParentLogs(Family):
         came, _ = self.parents_changed(changes.get(self.relation.parent, NOTHING))
         for file, change in files.items():
             log = self._logs.get(file)
+            if log is None and isinstance(change, Append) and file in found:
+                self._remember(Tail(change.at + change.size, True, found[file]), file)
             if log is None or isinstance(change, Remove) or file in came:
                 old = sum(changed.before is not None for changed in by_file.get(file, NOTHING).values())
                 self._superseded[file] = self._superseded.get(file, 0) + old
@@ -264,14 +298,19 @@ class ParentLogs(Family):
                 continue
             before = log.log.size
             live, changed = log.log.live[self.model], by_file.get(file, NOTHING)
-            if log.ordered is not None and changed:
-                log.ordered, log.rows = self._reordered(log.ordered, changed.values()), None
+            if log.ordered is not None:
+                log.since += list(changed.values())[: _FEW + 1 - len(log.since)]
             for key, change_of in changed.items():
                 live.pop(key, None)
                 if change_of.after is not None:
                     live[key] = change_of.after
             log.written(change, found.get(file))
             self._used += log.log.size - before
+
+    def _remember(self, tail: Tail, file: str) -> None:
+        if len(self._tails) >= _TAILS:
+            self._tails.clear()
+        self._tails[file] = tail
 
     def load_if_wasteful(self, file: str) -> None:
         """Hold a log in memory, where its lines are counted, if many of them may be superseded by now.
