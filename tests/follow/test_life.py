@@ -140,6 +140,16 @@ def test_what_is_under_way_when_following_begins_comes_once(followed: Followed) 
     assert followed.differences() == []
 
 
+def test_it_is_ended_while_it_waits_to_begin(followed: Followed) -> None:
+    running = Running(followed)
+    with closing(connect(followed.url)) as connection, connection.transaction():
+        connection.execute("UPDATE users SET name = 'under way'")
+        running.wait_for_words(1)
+        running.end()
+    assert followed.sql(SLOTS) == followed.sql(PUBLICATIONS) == []
+    assert running.error is None
+
+
 def test_others_write_while_the_files_are_made(followed: Followed) -> None:
     for number in range(3):
         with writing(followed, seed=number) as writer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import literal, quote
 
+_CANCEL = 5.0
+"""seconds to let the server know that nobody waits for it"""
 _TURN = 0.2
 """seconds after which somebody who waits looks whether he is to stop"""
 
@@ -148,11 +151,17 @@ class Stream:
 
     def _wait_for_result(self) -> None:
         self._pg.flush()
-        while self._pg.is_busy():
-            if self._readable(_TURN):
-                self._pg.consume_input()
-            elif self._is_over():
-                raise Stopped
+        try:
+            while self._pg.is_busy():
+                if self._readable(_TURN):
+                    self._pg.consume_input()
+                elif self._is_over():
+                    raise Stopped
+        except (Stopped, KeyboardInterrupt, SystemExit):
+            # The server, which waits for others, would not notice that nobody waits for it any more.
+            with suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=_CANCEL)
+            raise
 
     def _refused(self, result: PGresult | None) -> psycopg.Error:
         """Why the server has ended a command or the stream."""
