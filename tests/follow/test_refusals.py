@@ -224,6 +224,29 @@ def test_a_schema_that_was_changed_before_going_on(followed: Followed, change: s
     assert position.read(followed.data_dir) == before
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (
+            'ALTER TABLE messages DROP COLUMN "swipeGroupId"',
+            'ALTER TABLE messages ADD COLUMN "swipeGroupId" text',
+            'CREATE INDEX "messages_swipeGroupId_idx" ON messages ("swipeGroupId")',
+        ),
+        (
+            'ALTER TABLE messages ALTER "createdAt" TYPE timestamp(0)',
+            'ALTER TABLE messages ALTER "createdAt" TYPE timestamp(3)',
+        ),
+    ],
+)
+def test_a_schema_that_was_changed_and_changed_back(followed: Followed, changes: tuple[str, ...]) -> None:
+    """What it did to the rows is in no log."""
+    followed.seed()
+    followed.sql(*changes)
+    refuses(followed, DriftError, "changed under way")
+    followed.seed(replace=True)
+    assert followed.differences() == []
+
+
 def test_a_schema_that_is_changed_under_way(followed: Followed) -> None:
     followed.seed()
     with followed.running() as running:

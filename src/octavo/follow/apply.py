@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 from octavo.errors import ConflictError, ConstraintError, DivergedError
 from octavo.follow.decode import Decoder
-from octavo.follow.net import RESEED, Net, NetModel, Row, diverged
+from octavo.follow.net import Net, NetModel, Row, diverged
 from octavo.follow.protocol import Tuple
 from octavo.follow.standing import Position
+from octavo.follow.tables import RESEED
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import Key

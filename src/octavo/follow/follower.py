@@ -8,9 +8,10 @@ goes on at the files' position; nothing else is remembered of the one before.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -20,7 +21,7 @@ from octavo.errors import BusyError, DatabaseError, DriftError
 from octavo.follow import slot
 from octavo.follow.apply import Applier
 from octavo.follow.decode import Decoder
-from octavo.follow.net import RESEED, Net
+from octavo.follow.net import Net
 from octavo.follow.protocol import (
     Begin,
     Commit,
@@ -36,7 +37,7 @@ from octavo.follow.protocol import (
 from octavo.follow.protocol import position as position_of
 from octavo.follow.standing import Plan, Position, read_position
 from octavo.follow.stream import Stopped, Stream
-from octavo.follow.tables import Table, Tables
+from octavo.follow.tables import RESEED, Table, Tables
 from octavo.follow.watcher import FollowReport, Watcher
 from octavo.layout.layout import Layout
 from octavo.postgres.connection import Connection, connect, transaction
@@ -60,7 +61,7 @@ _PATIENCE = 60.0
 """seconds to try to connect again, where the end is to be reached soon"""
 
 
-Change: TypeAlias = Insert | Update | Delete | Truncate
+Change: TypeAlias = Callable[[Net], None]
 
 
 class Place(NamedTuple):
@@ -149,6 +150,7 @@ class Follower:
             if found.confirmed > position.at:
                 raise slot.lost(plan, "was read by somebody else")
             tables = Tables(connection, self.url, self.layout)
+            tables.require(plan.columns)
             slot.require_published(connection, plan, tables.places)
             yield _Session(self, stream, connection, tables, position, plan)
 
@@ -227,6 +229,7 @@ class _Session:
             return False
         # What has changed since the last look, and sent nothing, shows in the catalog.
         tables = Tables(self._connection, self._follower.url, self._follower.layout)
+        tables.require(self._plan.columns)
         slot.require_published(self._connection, self._plan, tables.places)
         return True
 
@@ -261,31 +264,31 @@ class _Session:
                     raise
             case Insert() | Update() | Delete() | Truncate():
                 if self._current is not None and not self._skipping:
-                    self._current.append(message)
+                    self._current.append(self._change(message))
 
     def _end_of_transaction(self, commit: Commit) -> None:
         for change in self._current or ():
-            self._change(change)
+            change(self._net)
         if not self._skipping:
             self._commit = commit
             self._transactions += 1
         self._current, self._seen = None, max(self._seen, commit.end)
 
-    def _change(self, change: Change) -> None:
-        match change:
+    def _change(self, message: Insert | Update | Delete | Truncate) -> Change:
+        """What a message does, with its rows read as their table is now."""
+        match message:
             case Insert():
-                table = self._relations[change.relation]
-                self._net.insert(table, table.row(change.row))
+                table = self._relations[message.relation]
+                return partial(Net.insert, table=table, values=table.row(message.row))
             case Update():
-                table = self._relations[change.relation]
-                old = None if change.old is None else table.row(change.old)
-                self._net.update(table, old, table.row(change.row))
+                table = self._relations[message.relation]
+                old = None if message.old is None else table.row(message.old)
+                return partial(Net.update, table=table, old=old, values=table.row(message.row))
             case Delete():
-                table = self._relations[change.relation]
-                self._net.delete(table, table.row(change.old))
+                table = self._relations[message.relation]
+                return partial(Net.delete, table=table, old=table.row(message.old))
             case Truncate():
-                for oid in change.relations:
-                    self._net.truncate(self._relations[oid])
+                return partial(_truncated, tables=[self._relations[oid] for oid in message.relations])
 
     # Positions
 
@@ -344,6 +347,11 @@ class _Session:
             there = position_text(self._applied if self._commit else max(self._applied, self._seen))
             self._report.behind = slot.behind(self._connection, there)
         self._watcher.stands(self._report)
+
+
+def _truncated(net: Net, tables: Sequence[Table]) -> None:
+    for table in tables:
+        net.truncate(table)
 
 
 _TAKEN = "55006"

@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 
 from octavo.errors import DivergedError
 from octavo.follow.protocol import UNCHANGED, Tuple
-from octavo.follow.tables import Table
-
-RESEED = "make the files anew: octavo follow --replace"
+from octavo.follow.tables import RESEED, Table
 
 
 @dataclass(slots=True)

@@ -44,8 +44,8 @@ def seed(
             slot.remove(url, left)
             forget_following(data_dir)
         slot.require(connection, url)
-        Tables(connection, url, layout)
-        plan = slot.plan(connection, url, layout, stream.identify())
+        columns = Tables(connection, url, layout).fingerprint
+        plan = replace(slot.plan(connection, url, layout, stream.identify()), columns=columns)
         write_plan(data_dir, plan)
         try:
             slot.make(connection, url, layout, plan)

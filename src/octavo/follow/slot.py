@@ -18,10 +18,9 @@ from typing import NamedTuple
 
 from octavo.errors import DatabaseError, DriftError, UsageError
 from octavo.follow import protocol
-from octavo.follow.net import RESEED
 from octavo.follow.standing import Identity, Plan
 from octavo.follow.stream import System
-from octavo.follow.tables import place_of
+from octavo.follow.tables import RESEED, place_of
 from octavo.layout.layout import Layout
 from octavo.postgres.connection import Connection, connect, transaction
 from octavo.postgres.failures import database_errors

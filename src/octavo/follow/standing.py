@@ -14,7 +14,7 @@ import msgspec
 
 from octavo.errors import DamagedError, DatabaseError, UsageError, disk_errors
 from octavo.follow import protocol
-from octavo.follow.net import RESEED
+from octavo.follow.tables import RESEED
 from octavo.store import disk, position
 
 T = TypeVar("T")
@@ -46,6 +46,8 @@ class Plan(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     timeline: int
     database: str
     identities: list[Identity] = msgspec.field(default_factory=list)
+    columns: str = ""
+    """the fingerprint of the tables' columns when following began"""
     seeded: bool = False
     """whether these files are those of the slot's snapshot, or later ones"""
 

@@ -7,6 +7,7 @@ on, which was then what the schema says: its rows are not taken.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from octavo.schema.catalog import introspect
 from octavo.schema.datamodel import Model
 from octavo.schema.drift import compare
 
+RESEED = "make the files anew: octavo follow --replace"
 Columns = Mapping[str, tuple[int, int]]
 """By name the object id of each column's type, and its modifier."""
 
@@ -42,12 +44,22 @@ class Tables:
         self._models = {place_of(url, model): model for model in layout.datamodel.tables}
         schemas = layout.datamodel.datasource.schemas or (url.schema,)
         compare(layout.datamodel, introspect(connection, schemas)).raise_if_any()
-        self._columns = _columns(connection, list(self._models))
+        self._columns, self.fingerprint = _columns(connection, list(self._models))
+        """of every column; another one when a column was altered since, even back to what it was"""
 
     @property
     def places(self) -> list[tuple[str, str]]:
         """Schema and name of every table."""
         return list(self._models)
+
+    def require(self, fingerprint: str) -> None:
+        """Raise DriftError if a column was altered since its fingerprint was taken."""
+        if self.fingerprint != fingerprint:
+            raise DriftError(
+                "the schema has changed under way: a table was altered, and the log does not say what"
+                " that did to its rows",
+                hint=RESEED,
+            )
 
     def table(self, sent: Relation) -> Table:
         """The table that is about to have rows.  Raises DriftError if it is not as it was."""
@@ -85,21 +97,24 @@ def _picker(at: Sequence[int]) -> Callable[[Tuple], Tuple]:
 
 def _columns(
     connection: Connection, places: Sequence[tuple[str, str]]
-) -> dict[tuple[str, str], dict[str, tuple[int, int]]]:
+) -> tuple[dict[tuple[str, str], dict[str, tuple[int, int]]], str]:
+    """The columns of each table, and what tells their descriptions from later ones: PostgreSQL's log does not
+    say what altering a table does to its rows."""
     rows = connection.execute(
         """
-        SELECT n.nspname, c.relname, a.attname, a.atttypid::bigint, a.atttypmod
+        SELECT n.nspname, c.relname, a.attname, a.atttypid::bigint, a.atttypmod, a.attnum, a.xmin::text
         FROM unnest(%s::text[], %s::text[]) AS p(schema, name)
         JOIN pg_catalog.pg_namespace n ON n.nspname = p.schema
         JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.name
         JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        ORDER BY c.oid, a.attnum
         """,
         [[schema for schema, _ in places], [name for _, name in places]],
-    )
+    ).fetchall()
     found: dict[tuple[str, str], dict[str, tuple[int, int]]] = {place: {} for place in places}
-    for schema, name, column, kind, modifier in rows:
+    for schema, name, column, kind, modifier, *_ in rows:
         found[schema, name][column] = (kind, modifier)
-    return found
+    return found, hashlib.sha256(repr(rows).encode()).hexdigest()
 
 
 def _differences(known: Columns, found: Columns) -> list[str]:
