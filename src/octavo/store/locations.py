@@ -27,7 +27,6 @@ from octavo.store.families.base import Changed, Changes, Found, list_files, read
 from octavo.store.families.parents import ParentLogs
 from octavo.store.shared import boot_id
 from octavo.store.system import FOLDER_MODE, Signature, open_privately, open_to_read, read_whole, signature
-from octavo.store.world import Behind
 
 if TYPE_CHECKING:
     import lmdb
@@ -139,11 +138,7 @@ class Locations:
 
     def find(self, key: Key) -> Stored | None:
         """The record with this key.  Raises DamagedError, DiskError, Behind."""
-        try:
-            with self._mutex:
-                return self._find(key)
-        except Behind:
-            return self.world.steadily(lambda: self._find(key), self._mutex)
+        return self.world.steadily(lambda: self._find(key), self._mutex)
 
     def _find(self, key: Key) -> Stored | None:
         for _ in range(2):
