@@ -27,6 +27,7 @@ from octavo.store.families.base import Changed, Changes, Found, list_files, read
 from octavo.store.families.parents import ParentLogs
 from octavo.store.shared import boot_id
 from octavo.store.system import FOLDER_MODE, Signature, open_privately, open_to_read, read_whole, signature
+from octavo.store.world import Behind
 
 if TYPE_CHECKING:
     import lmdb
@@ -170,6 +171,9 @@ class Locations:
         if stored is None:
             if self._catch_up():
                 stored = self._read(key)
+            if stored is None and self._doubtful and not self._doubtful.isdisjoint(self.world.in_flight):
+                # It may be in a log that cannot be looked at before it has been written.
+                raise Behind
             for file in sorted(self._broken) if stored is None else ():
                 # It may be what cannot be read.
                 self._understand(file)
@@ -222,6 +226,9 @@ class Locations:
         except DamagedError:
             stored = None
         if stored is None or self.codec.key_of(stored) != key or not self.logs.belongs(stored, file):
+            if file in self.world.in_flight:
+                # It is just being replaced, and the index follows when it has been.
+                raise Behind
             # The index is behind, or the log is broken: reading the whole of it tells.
             self._understand(file)
             return None
