@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 from command import octavo
@@ -30,7 +31,8 @@ def test_the_same_of_an_application_that_is_followed(tmp_path: Path) -> None:
 
 
 def test_a_write_that_is_not_there_is_noticed(exported: Path, tmp_path: Path) -> None:
-    with connect(backend="json", data_dir=exported) as db:
+    data = shutil.copytree(exported, tmp_path / "data")
+    with connect(backend="json", data_dir=data) as db:
         message = db.message.find_first_or_raise()
         ledger = tmp_path / "ledger"
 

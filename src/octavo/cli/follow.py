@@ -48,7 +48,7 @@ def follow(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Keep files in step with a PostgreSQL database that others write to.
+    """Keep files in step with a PostgreSQL that others use.
 
     The first time, the files are made as by an export. Ctrl-C ends it in order; run again, it goes on where
     it was.
