@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,7 @@ from octavo.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from octavo.migrate.gates import Gate
     from octavo.migrate.move import MoveReport, Sides
 
 PatienceOption = Annotated[
@@ -67,11 +69,14 @@ def cutover(
         patience=patience,
     )
     with console.progress(quiet=quiet or as_json) as progress:
-        report = run(sides, options, progress=progress, tell=console.told(quiet=quiet or as_json))
+        silent = quiet or as_json
+        tell = console.told(quiet=silent)
+        report = run(sides, options, progress=progress, tell=tell, show=len if silent else _show_gates)
     if as_json:
         console.answer(report.to_dict())
     elif not quiet or report.closed:
-        _show_gates(report)
+        if quiet:
+            _show_gates(report.closed)
         if report.done:
             _show_end(report, "the files are the backend of record", "DATA_BACKEND=json")
         elif report.closed:
@@ -177,8 +182,8 @@ def _sides(
     return Sides(Vocabulary(chosen_schema(schema)), settings)
 
 
-def _show_gates(report: MoveReport) -> None:
-    for gate in report.gates:
+def _show_gates(gates: Sequence[Gate]) -> None:
+    for gate in gates:
         state = "open" if gate.open else "WAIVED" if gate.waived else "CLOSED"
         typer.echo(f"  {state:<7} {gate.name:<13} {console.plain(gate.reason)}")
         if not gate.passed and gate.hint:

@@ -9,7 +9,7 @@ PostgreSQL is of record, from it on the files are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -44,13 +44,14 @@ def cutover(
     *,
     progress: Progress = SILENT,
     tell: Tell = untold,
+    show: Callable[[Sequence[Gate]], object] = len,
 ) -> MoveReport:
     """Make the files the backend of record, if every gate is open; else do nothing (``done`` is false).
 
-    A dry run looks at the gates, and changes nothing.  Where it was done already, or was interrupted, only
-    what is left to do is done.  Raises UsageError if there is nothing to cut over, DifferenceError if both
-    sides differ behind the freeze (then PostgreSQL is open again, and of record), BusyError, DatabaseError,
-    DiskError.
+    ``show`` is given the gates before anything is done.  A dry run looks at them, and changes nothing.  Where
+    it was done already, or was interrupted, only what is left to do is done.  Raises UsageError if there is
+    nothing to cut over, DifferenceError if both sides differ behind the freeze (then PostgreSQL is open again,
+    and of record), BusyError, DatabaseError, DiskError.
     """
     report = MoveReport(sides.data_dir, dry_run=options.dry_run)
     state = migration.read(sides.data_dir)
@@ -65,6 +66,7 @@ def cutover(
     with report.step("gates", tell) as told:
         report.gates = look(sides, options, progress)
         told(f"{sum(gate.open for gate in report.gates)} of {len(report.gates)} open")
+    show(report.gates)
     if options.dry_run or report.closed:
         return report
     _Cutover(sides, options, report, progress, tell).run()
