@@ -445,3 +445,11 @@ def test_a_database_that_is_gone_does_not_hinder_the_files(over: Move) -> None:
         rollback(Sides(Vocabulary(DATAMODEL), nowhere), RollbackOptions(files_root=over.files_root))
     with over.client("json") as db:
         assert db.user.count()
+
+
+def test_the_gates_are_shown_before_anything_is_frozen(ready: Move) -> None:
+    fenced: list[bool] = []
+    options = CutoverOptions(files_root=ready.files_root, pepper=DEMO_PEPPER, jobs=1)
+    done = cutover(ready.sides, options, show=lambda gates: fenced.append(ready.is_fenced))
+    assert done.done
+    assert fenced == [False]
