@@ -50,8 +50,8 @@ def cutover(
 
     ``show`` is given the gates before anything is done.  A dry run looks at them, and changes nothing.  Where
     it was done already, or was interrupted, only what is left to do is done.  Raises UsageError if there is
-    nothing to cut over, DifferenceError if both sides differ behind the freeze (then PostgreSQL is open again,
-    and of record), BusyError, DatabaseError, DiskError.
+    nothing to cut over, DifferenceError if both sides differ behind the freeze (then PostgreSQL is open
+    again, and of record), BusyError, DatabaseError, DiskError.
     """
     report = MoveReport(sides.data_dir, dry_run=options.dry_run)
     state = migration.read(sides.data_dir)
