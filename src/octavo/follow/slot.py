@@ -194,6 +194,15 @@ def _unpublish(connection: Connection, url: DatabaseUrl, made: Plan) -> bool:
         ).fetchone()
         if not published:
             return False
+        # A writer that is just looking the publication up would be told that it is gone.
+        tables = connection.execute(
+            "SELECT prrelid::regclass::text FROM pg_catalog.pg_publication_rel"
+            " JOIN pg_catalog.pg_publication p ON p.oid = prpubid WHERE pubname = %s ORDER BY prrelid",
+            [made.publication],
+        ).fetchall()
+        if tables:
+            named = ", ".join(str(row[0]) for row in tables)
+            connection.execute(f"LOCK TABLE {named} IN SHARE ROW EXCLUSIVE MODE".encode())
         connection.execute(f"DROP PUBLICATION {quote(made.publication)}".encode())
         # While there was the publication, a table may have needed the identity that it was given.
         for identity in made.identities:
