@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 from octavo.errors import DifferenceError
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record
-from octavo.query.plan import And, Compare, Condition, OneOf, Operator, Or, Query, equals
+from octavo.query.paging import pages
+from octavo.query.plan import Condition, OneOf, Or, Query, equals
 from octavo.query.protocol import Key, Reader
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Relation
@@ -26,8 +27,6 @@ Name: TypeAlias = tuple[str, Key]
 
 _AT_ONCE = 500
 """records that PostgreSQL is asked for in one statement"""
-_PAGE = 1000
-"""records of a model that are compared at once"""
 
 
 class Copy:
@@ -72,17 +71,11 @@ class Copy:
         terms = self._vocabulary[model]
         here = {terms.key_of(row): row for row in self._view.rows(model)}
         different: list[Name] = []
-        last: Key | None = None
-        while True:
-            where: Condition = And() if last is None else _behind(terms.key, last)
-            page = self._database.select(Query(model=model, where=where, order=terms.key_order, take=_PAGE))
+        for page in pages(self._database, terms):
             for record in page:
                 key = terms.key_of(record)
                 if here.pop(key, None) != record:
                     different.append((model, key))
-            if len(page) < _PAGE:
-                break
-            last = terms.key_of(page[-1])
         self.records([*different, *((model, key) for key in here)])
 
     def here(self, model: str, key: Key) -> Record | None:
@@ -176,13 +169,3 @@ def in_database(
 def _found_by(key: Key) -> Any:
     """How a view names these values."""
     return key[0] if len(key) == 1 else key
-
-
-def _behind(fields: tuple[str, ...], key: Key) -> Condition:
-    """The condition that records behind this one fulfil, in the order of their keys."""
-    return Or(
-        tuple(
-            And((equals(fields[:n], key[:n]), Compare(fields[n], Operator.GT, key[n])))
-            for n in range(len(fields))
-        )
-    )
