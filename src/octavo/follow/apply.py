@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from octavo.follow.tables import RESEED
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import Key
-from octavo.store.intake import FilesRoot, PayloadProblem, Unreadable, other_size, readable
+from octavo.store.intake import FilesRoot, PayloadProblem, Unreadable, other_size
 from octavo.store.replay import ModelChanges, Put, Replay
 from octavo.store.store import Store
 from octavo.store.transaction import Transaction
@@ -137,16 +137,8 @@ class Applier:
         path, size = self._files.pointed_at(record)
         if path is None:
             return None
-        found = 0
-
-        def counted() -> Generator[bytes, None, None]:
-            nonlocal found
-            for piece in readable(self._files.root, path):
-                found += len(piece)
-                yield piece
-
         try:
-            digest = self.store.put_payload(counted())
+            digest, found = self._files.take(self.store, path)
         except Unreadable as error:
             self.missing[model, key] = PayloadProblem(model, _shown(key), path, error.reason, kept=False)
             return None

@@ -103,6 +103,18 @@ class FilesRoot:
         except Unreadable:
             return None
 
+    def take(self, store: Store, path: str) -> tuple[str, int]:
+        """Copy what lies at a path into a store: its digest and size.  Raises Unreadable, DiskError."""
+        size = 0
+
+        def counted() -> Generator[bytes, None, None]:
+            nonlocal size
+            for piece in readable(self.root, path):
+                size += len(piece)
+                yield piece
+
+        return store.put_payload(counted()), size
+
 
 class Intake:
     """Takes the payloads of records as they are written to a store."""
@@ -130,16 +142,8 @@ class Intake:
         if path is None:
             return None
         shown = "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
-        found = 0
-
-        def counted() -> Generator[bytes, None, None]:
-            nonlocal found
-            for piece in readable(self._files.root, path):
-                found += len(piece)
-                yield piece
-
         try:
-            digest = self._store.put_payload(counted())
+            digest, found = self._files.take(self._store, path)
         except Unreadable as error:
             self._tell(PayloadProblem(model, shown, path, error.reason, kept=False))
             return None
