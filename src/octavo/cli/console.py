@@ -18,6 +18,26 @@ import typer
 
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.steps import Step
+from octavo.words import size, some
+
+__all__ = [
+    "SHOWN",
+    "answer",
+    "as_json",
+    "detail",
+    "listed",
+    "plain",
+    "prepare_streams",
+    "problem",
+    "progress",
+    "short",
+    "size",
+    "some",
+    "table",
+    "told",
+    "verdict",
+    "warning",
+]
 
 SHOWN = 20
 """how many of many things are named"""
@@ -96,20 +116,6 @@ def listed(lines: Sequence[str], most: int = SHOWN) -> None:
         typer.echo(f"  {plain(line)}")
     if len(lines) > most:
         typer.echo(f"  … and {len(lines) - most:,} more")
-
-
-def some(number: int, thing: str, things: str = "") -> str:
-    """A number of things: ``1 row``, ``2,000 rows``."""
-    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
-
-
-def size(number: float) -> str:
-    """A number of bytes for people."""
-    units = iter(("kB", "MB", "GB", "TB"))
-    unit = "bytes"
-    while number >= 1000 and (larger := next(units, None)):
-        number, unit = number / 1000, larger
-    return some(round(number), "byte") if unit == "bytes" else f"{number:,.1f} {unit}"
 
 
 @contextmanager

@@ -12,7 +12,8 @@ from octavo.report.charts import Stretch, bands
 from octavo.report.facts import Facts, Verification
 from octavo.report.markup import Child, Element, data, el
 from octavo.report.tables import folded, mark, table
-from octavo.report.words import age, moment, size, some
+from octavo.report.words import age, moment
+from octavo.words import size, some
 
 if TYPE_CHECKING:
     from octavo.migrate.status import Status

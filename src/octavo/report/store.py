@@ -10,7 +10,8 @@ from octavo.report.charts import Part, sparkline, treemap
 from octavo.report.facts import Facts, Holding, Store
 from octavo.report.markup import Child, Element, data, el, number
 from octavo.report.tables import table
-from octavo.report.words import moment, size, some
+from octavo.report.words import moment
+from octavo.words import size, some
 
 _COLOURS = 8
 _KINDS = {

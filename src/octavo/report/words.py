@@ -1,26 +1,13 @@
-"""Numbers, sizes and times as a report says them."""
+"""Times as a report says them."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
 from octavo.report.markup import Element, el
+from octavo.words import some
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
-
-
-def some(number: int, thing: str, things: str = "") -> str:
-    """A number of things: ``1 file``, ``2,000 files``."""
-    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
-
-
-def size(number: float) -> str:
-    """A number of bytes."""
-    units = iter(("kB", "MB", "GB", "TB"))
-    unit = "bytes"
-    while number >= 1000 and (larger := next(units, None)):
-        number, unit = number / 1000, larger
-    return some(round(number), "byte") if unit == "bytes" else f"{number:,.1f} {unit}"
 
 
 def age(span: timedelta) -> str:
