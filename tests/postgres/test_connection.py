@@ -41,7 +41,7 @@ AWKWARD_SETTINGS = {
     "extra_float_digits": "-15",
     "bytea_output": "escape",
     "xmloption": "document",
-    "statement_timeout": "1",
+    "statement_timeout": "500",
     "search_path": "pg_catalog",
     "default_transaction_read_only": "on",
     "default_transaction_isolation": "serializable",
@@ -49,7 +49,7 @@ AWKWARD_SETTINGS = {
 }
 SHOWN = (
     "SELECT '2020-01-02 03:04:05+00'::timestamptz::text, '1 day 2 hours'::interval::text, "
-    "(0.1::float8 + 0.2)::text, '\\x00ff'::bytea::text, pg_sleep(0.01)::text, current_setting('search_path')"
+    "(0.1::float8 + 0.2)::text, '\\x00ff'::bytea::text, pg_sleep(0.6)::text, current_setting('search_path')"
 )
 EXPECTED = (
     *("2020-01-02 03:04:05+00", "1 day 02:00:00", "0.30000000000000004", "\\x00ff", ""),

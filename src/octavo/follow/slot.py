@@ -13,8 +13,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple
+
+import psycopg
 
 from octavo.errors import DatabaseError, DriftError, UsageError
 from octavo.follow import protocol
@@ -186,28 +188,43 @@ def remove(url: DatabaseUrl, made: Plan) -> bool:
 
 
 def _unpublish(connection: Connection, url: DatabaseUrl, made: Plan) -> bool:
+    """Remove the publication, and give the tables their identities back, whoever writes meanwhile.
+
+    A writer first lists the publications of its table, then looks each of them up, and fails if one has gone
+    in between.  So the tables leave the publication before it is dropped, and whoever may still have it on
+    his list is waited for.
+    """
     with transaction(connection, url.schema):
-        # Whoever waits for a table keeps all others from it.
-        connection.execute(b"SET LOCAL lock_timeout = '800ms'")
+        _be_brief(connection)
         published = connection.execute(
             "SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = %s", [made.publication]
         ).fetchone()
         if not published:
             return False
-        # A writer that is just looking the publication up would be told that it is gone.
-        tables = connection.execute(
+        rows = connection.execute(
             "SELECT prrelid::regclass::text FROM pg_catalog.pg_publication_rel"
             " JOIN pg_catalog.pg_publication p ON p.oid = prpubid WHERE pubname = %s ORDER BY prrelid",
             [made.publication],
         ).fetchall()
+        tables = ", ".join(str(row[0]) for row in rows)
         if tables:
-            named = ", ".join(str(row[0]) for row in tables)
-            connection.execute(f"LOCK TABLE {named} IN SHARE ROW EXCLUSIVE MODE".encode())
+            connection.execute(f"ALTER PUBLICATION {quote(made.publication)} DROP TABLE {tables}".encode())
+    with transaction(connection, url.schema):
+        _be_brief(connection)
+        if tables:
+            # Looking takes a moment: who holds a table for longer than we wait is not at it any more.
+            with suppress(psycopg.errors.LockNotAvailable), connection.transaction():
+                connection.execute(f"LOCK TABLE {tables} IN SHARE ROW EXCLUSIVE MODE".encode())
         connection.execute(f"DROP PUBLICATION {quote(made.publication)}".encode())
         # While there was the publication, a table may have needed the identity that it was given.
         for identity in made.identities:
             _give_back(connection, identity)
     return True
+
+
+def _be_brief(connection: Connection) -> None:
+    """Whoever waits for a table keeps all others from it."""
+    connection.execute(b"SET LOCAL lock_timeout = '800ms'")
 
 
 def _drop_slot(connection: Connection, name: str) -> bool:
