@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -295,6 +296,41 @@ def test_a_store_with_other_keys_than_texts(tmp_path: Path) -> None:
             "/"
         ] * 3 + [None]
         assert sorted(p.name for p in (tmp_path / "data/lines").iterdir())[-1] == "2.%2F.jsonl"
+
+
+class _HeldBehindRename(Unsynced):
+    """Stops whoever has just put another file in a log's place, until told to go on."""
+
+    def __init__(self, log: str) -> None:
+        self.log = log
+        self.reached, self.go_on = threading.Event(), threading.Event()
+
+    def rename(self, source: str, target: str) -> None:
+        super().rename(source, target)
+        if target.endswith(self.log):
+            self.reached.set()
+            assert self.go_on.wait(30)
+
+
+def test_it_is_not_absent_while_its_log_is_replaced(data: Path) -> None:
+    system, seen = _HeldBehindRename("chats/chat-1.jsonl"), []
+    with Store.open(data, layout(), system=system) as store:
+        for content in ("much longer " * 50, "short"):
+            with store.transaction() as tx:
+                revise(tx, "Message", "m1", content=content)
+        compacting = threading.Thread(target=store.compact)
+        assert found(store) == ALL
+        compacting.start()
+        assert system.reached.wait(30)
+        reading = threading.Thread(target=lambda: seen.extend(found(store)))
+        reading.start()
+        # As long as the new log is not the store's, whoever reads has to wait or to find the old one.
+        reading.join(0.2)
+        system.go_on.set()
+        for thread in (reading, compacting):
+            thread.join(30)
+            assert not thread.is_alive()
+    assert seen == ALL
 
 
 _AT_ONCE = """
