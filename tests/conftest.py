@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,12 @@ from octavo.postgres.embedded import LOGICAL, EmbeddedServer, embedded_server
 _numbers = itertools.count(1)
 COVERAGE = "coverage of "
 """how a test's property begins that tells what of a schema it has covered"""
+
+
+def pytest_configure() -> None:
+    """Let commands that tests start be interrupted: in the background of a script that is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -146,7 +146,7 @@ def _lock(descriptor: int, timeout: float | None) -> bool:
 def _lock_in_time(descriptor: int, timeout: float) -> bool:
     """Wait in the kernel's queue, which is in order, in a thread that can be left behind."""
     mutex, got, given_up = threading.Lock(), threading.Event(), False
-    # A description of its own, so that what is left behind can let go without its owner.
+    # A descriptor of its own, so that what is left behind can let go without its owner.
     waiting = os.dup(descriptor)
 
     def wait() -> None:
