@@ -16,7 +16,8 @@ from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import connect
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.sql import table_name
-from octavo.store.store import Durability, Store
+from octavo.store.durability import Durability
+from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
 
 BACKENDS = ("memory", "json", "prisma", "dual")

@@ -35,6 +35,7 @@ from octavo.query.reads import Reads
 from octavo.query.result import record_of
 from octavo.query.vocabulary import Terms, Vocabulary
 from octavo.query.writes import Writes
+from octavo.store.durability import Durability, require_durability
 
 if TYPE_CHECKING:
     from octavo import typed
@@ -72,6 +73,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """None: the one that goes with the schema"""
     files_root: Path | None = None
     """where the files lie that records point at; None: nobody looks for them"""
+    durability: Durability = "full"
+    """``batched``: a write may return before it is on disk"""
 
 
 class _Session(Protocol):
@@ -435,6 +438,7 @@ def connect(
     files_root: str | os.PathLike[str] | None = None,
     schema: None = None,
     layout: str | os.PathLike[str] | None = None,
+    durability: Durability = "full",
 ) -> typed.Client: ...
 @overload
 def connect(
@@ -445,6 +449,7 @@ def connect(
     files_root: str | os.PathLike[str] | None = None,
     schema: str | os.PathLike[str],
     layout: str | os.PathLike[str] | None = None,
+    durability: Durability = "full",
 ) -> Client: ...
 def connect(
     backend: str | None = None,
@@ -454,19 +459,23 @@ def connect(
     files_root: str | os.PathLike[str] | None = None,
     schema: str | os.PathLike[str] | None = None,
     layout: str | os.PathLike[str] | None = None,
+    durability: Durability = "full",
 ) -> Client | typed.Client:
     """Open the data.
 
     What is not given comes from ``DATA_BACKEND`` (``prisma``, ``json`` or ``dual``), ``DATABASE_URL``,
     ``DATA_DIR`` (``./data``) and ``FILES_ROOT`` (``./public``, if that is there); ``schema`` and ``layout``
-    are files, by default those that Octavo ships.  To a type checker, a client of the schema that Octavo
-    ships is :mod:`octavo.typed`'s.
+    are files, by default those that Octavo ships.  ``durability="batched"`` lets writes to the files return
+    at once, where a crash may lose the last tenth of a second as a whole; PostgreSQL goes by its own
+    ``synchronous_commit``, and ``dual`` always waits for both.  To a type checker, a client of the schema
+    that Octavo ships is :mod:`octavo.typed`'s.
     Raises UsageError, SchemaError, LayoutError, and what the backend raises when it is opened.
     """
     from octavo.schema.frozen import frozen_schema
     from octavo.schema.parser import load_schema
 
     environ = os.environ if backend is None else {"DATA_BACKEND": backend}
+    require_durability(durability)
     datamodel = frozen_schema() if schema is None else load_schema(Path(schema))
     vocabulary = Vocabulary(datamodel)
     settings = Settings(
@@ -474,6 +483,7 @@ def connect(
         data_dir=Path(data_dir or named_data_dir()),
         files_root=Path(files_root) if files_root else named_files_root(),
         layout=None if layout is None else Path(layout),
+        durability=durability,
     )
     kind = get_data_backend(environ)
     opened = open_backend(kind, vocabulary, settings)

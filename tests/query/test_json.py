@@ -16,6 +16,7 @@ import pytest
 
 import octavo
 from backends import on_files, on_memory
+from folders import tree
 from octavo.backends.candidates import Candidates, Indexes
 from octavo.backends.choice import Choice
 from octavo.client import Client
@@ -27,7 +28,7 @@ from octavo.errors import (
     UniqueViolation,
     UsageError,
 )
-from octavo.layout.layout import default_layout
+from octavo.layout.layout import default_layout, frozen_layout
 from octavo.migrate.scaffold import scaffold
 from octavo.query.arguments import At
 from octavo.query.evaluate import Evaluator
@@ -79,6 +80,29 @@ def test_connect_opens_what_the_environment_names(
         db.chat.update(where={"id": chat.id}, data={"title": "another"})
     with octavo.connect("json", data_dir=data) as db:
         assert db.chat.find_unique_or_raise(where={"id": chat.id}).title == "another"
+
+
+def test_batched_writes_return_before_they_are_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octavo.store.keeper.BATCH_INTERVAL", 60.0)
+    monkeypatch.setattr("octavo.store.commit._LONGEST_HOLD", 60.0)
+    scaffold(tmp_path, frozen_layout())
+    emails = [f"{number}@x" for number in range(5)]
+    with octavo.connect("json", data_dir=tmp_path, durability="batched") as db:
+        before = tree(tmp_path)
+        for email in emails:
+            db.user.create(data={"email": email})
+        assert [user.email for user in db.user.find_many(order_by={"email": "asc"})] == emails
+        assert tree(tmp_path) == before
+    with octavo.connect("json", data_dir=tmp_path) as db:
+        assert [user.email for user in db.user.find_many(order_by={"email": "asc"})] == emails
+
+
+@pytest.mark.parametrize("backend", ["prisma", "json", "dual"])
+def test_no_backend_takes_a_durability_that_is_none(tmp_path: Path, backend: str) -> None:
+    with pytest.raises(UsageError, match="no durability 'fast'"):
+        octavo.connect(backend, data_dir=tmp_path, durability="fast")  # type: ignore[call-overload]
 
 
 def test_a_folder_without_a_store_is_an_error_with_a_hint(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 
 import history
 from history import History, Worker, prepare
-from octavo.store.store import Durability, Store
+from octavo.store.durability import Durability
+from octavo.store.store import Store
 from small_store import broken_constraints, build, layout, state_of, state_on_disk
 
 DURABILITIES: list[Durability] = ["full", "batched"]

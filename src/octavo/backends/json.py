@@ -53,7 +53,8 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> JsonBackend:
     layout = layout_for(vocabulary.datamodel, settings.layout)
     guard = Guard(settings.data_dir, DataBackend.JSON)
     files = None if settings.files_root is None else FilesRoot(settings.files_root, layout)
-    return JsonBackend(vocabulary, Store.open(settings.data_dir, layout), guard, files)
+    store = Store.open(settings.data_dir, layout, durability=settings.durability)
+    return JsonBackend(vocabulary, store, guard, files)
 
 
 class JsonReader:

@@ -25,7 +25,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from octavo.errors import (
     BusyError,
@@ -40,6 +40,7 @@ from octavo.layout.layout import RESERVED_FOLDERS, Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key, Stored
 from octavo.store.commit import Committer
+from octavo.store.durability import Durability, require_durability
 from octavo.store.index import Spec
 from octavo.store.journal import Journal
 from octavo.store.keeper import IDLE_INTERVAL, Keeper
@@ -64,7 +65,6 @@ if TYPE_CHECKING:
     from octavo.store.payloads import Payloads, Removed, Source
 
 T = TypeVar("T")
-Durability = Literal["full", "batched"]
 
 LOG_BUDGET = 64 << 20
 """bytes of logs per parent held in memory, where the caller says nothing"""
@@ -114,8 +114,10 @@ class Store:
         write lock, None for ever.  ``log_budget``: bytes of logs per parent to hold in memory.  ``resolve``
         tells the fate of a prepared change from its note.
 
-        Raises UsageError if there is no store, DamagedError if it cannot be recovered, BusyError, DiskError.
+        Raises UsageError if there is no store, or no such durability, DamagedError if it cannot be recovered,
+        BusyError, DiskError.
         """
+        require_durability(durability)
         if not os.path.isdir(data_dir) or not set(os.listdir(data_dir)) - {"cache"}:
             raise UsageError(
                 f"{data_dir} is no store",
