@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -30,8 +30,8 @@ from octavo.errors import DatabaseError, OctavoError, ReplacedError, UsageError
 from octavo.layout.layout import Layout, layout_for
 from octavo.layout.record import Record
 from octavo.migration import Guard
-from octavo.query.plan import Condition, Link, Query
-from octavo.query.protocol import Key, Reader
+from octavo.query.plan import Query
+from octavo.query.protocol import Reader, SingleReads
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.intake import FilesRoot, PayloadProblem
 from octavo.store.integrity import Writable
@@ -66,7 +66,7 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> DualBackend:
         raise
 
 
-class DualBackend:
+class DualBackend(SingleReads):
     """PostgreSQL and a store.  Safe to share among threads."""
 
     def __init__(
@@ -161,21 +161,6 @@ class DualBackend:
 
     def _one(self, work: Callable[[Reader], T]) -> T:
         return self._compared(work) if self._is_sampled() else work(self.primary)
-
-    def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
-        return self._one(lambda reader: reader.find(model, fields, values))
-
-    def select(self, query: Query) -> list[Record]:
-        return self._one(lambda reader: reader.select(query))
-
-    def related(self, query: Query, link: Link, keys: Sequence[Key]) -> list[list[Record]]:
-        return self._one(lambda reader: reader.related(query, link, keys))
-
-    def count(self, query: Query) -> int:
-        return self._one(lambda reader: reader.count(query))
-
-    def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
-        return self._one(lambda reader: reader.count_related(link, where, keys))
 
     # Writing
 

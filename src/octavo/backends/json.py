@@ -29,7 +29,7 @@ from octavo.layout.record import Record, model_of
 from octavo.migration import Guard
 from octavo.query.evaluate import Evaluator
 from octavo.query.plan import And, Change, Compare, Condition, Link, Operator, Query
-from octavo.query.protocol import Key
+from octavo.query.protocol import Key, SingleReads
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function
 from octavo.store.index import Spec
@@ -299,7 +299,7 @@ class Counters:
         self._highest.pop((model, field), None)
 
 
-class JsonBackend:
+class JsonBackend(SingleReads):
     """A store, asked in the query's terms.  Safe to share among threads."""
 
     def __init__(
@@ -328,22 +328,12 @@ class JsonBackend:
     def read(self, work: Callable[[JsonReader], T]) -> T:
         return self.store.read(lambda view: work(JsonReader(self.indexes, view)))
 
+    _one = read
+
     def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
         if self._keys.get(model) == fields:
             return self._get(model, values[0])
         return self.read(lambda reader: reader.find(model, fields, values))
-
-    def select(self, query: Query) -> list[Record]:
-        return self.read(lambda reader: reader.select(query))
-
-    def related(self, query: Query, link: Link, keys: Sequence[Key]) -> list[list[Record]]:
-        return self.read(lambda reader: reader.related(query, link, keys))
-
-    def count(self, query: Query) -> int:
-        return self.read(lambda reader: reader.count(query))
-
-    def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
-        return self.read(lambda reader: reader.count_related(link, where, keys))
 
     @contextmanager
     def transaction(

@@ -113,3 +113,26 @@ class Backend(Reader, Protocol):
 
     def close(self) -> None:
         """Let go of everything.  May be called twice."""
+
+
+class SingleReads:
+    """The five reads of a backend, where each is a function of a reader that :meth:`_one` finds for it."""
+
+    def _one(self, work: Callable[[Reader], T]) -> T:
+        """What a function makes of the state that is current; it asks one question."""
+        raise NotImplementedError
+
+    def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
+        return self._one(lambda reader: reader.find(model, fields, values))
+
+    def select(self, query: Query) -> list[Record]:
+        return self._one(lambda reader: reader.select(query))
+
+    def related(self, query: Query, link: Link, keys: Sequence[Key]) -> list[list[Record]]:
+        return self._one(lambda reader: reader.related(query, link, keys))
+
+    def count(self, query: Query) -> int:
+        return self._one(lambda reader: reader.count(query))
+
+    def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
+        return self._one(lambda reader: reader.count_related(link, where, keys))
