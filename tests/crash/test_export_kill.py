@@ -25,7 +25,7 @@ from strike import ONE_THREAD, Moment, Struck, every, some
 
 CHANGING = (
     *("mkdir", "write", "pwrite64", "rename", "renameat2"),
-    *("syncfs", "fsync", "unlink", "unlinkat", "rmdir"),
+    *("syncfs", "fdatasync", "unlink", "unlinkat", "rmdir"),
 )
 SCRIPT = f"""{ONE_THREAD}
 import sys
@@ -43,7 +43,7 @@ except OctavoError as error:
     sys.exit(error.exit_code if isinstance(error, DiskError) else 9)
 """
 ENOSPC = {"mkdir": "ENOSPC", "write": "ENOSPC", "rename": "ENOSPC", "renameat2": "EIO"}
-EIO = {"mkdir": "EIO", "write": "EIO", "rename": "EROFS", "syncfs": "EIO", "fsync": "EIO"}
+EIO = {"mkdir": "EIO", "write": "EIO", "rename": "EROFS", "syncfs": "EIO", "fdatasync": "EIO"}
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 
@@ -176,7 +176,7 @@ def test_killed_at_every_call(exports: Exports, exported: Path, begin: str) -> N
 
 def test_the_disk_fails_at_some_calls(exports: Exports) -> None:
     exports.begin_with_a_store()
-    errors = {"mkdir": "EROFS", "write": "ENOSPC", "syncfs": "EIO", "renameat2": "EIO", "fsync": "EIO"}
+    errors = {"mkdir": "EROFS", "write": "ENOSPC", "syncfs": "EIO", "renameat2": "EIO", "fdatasync": "EIO"}
     failed(exports, errors, some(chosen(exports.count(), errors)))
 
 

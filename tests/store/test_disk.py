@@ -59,31 +59,13 @@ def test_create_never_opens_what_is_there(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_every_byte_is_written_to_a_pipe_too(tmp_path: Path) -> None:
-    reader, writer = os.pipe()
-    data = os.urandom(1 << 20)
-    code = "import sys; sys.stdout.buffer.write(sys.stdin.buffer.read())"
-    with subprocess.Popen([sys.executable, "-c", code], stdin=reader, stdout=subprocess.PIPE) as process:
-        os.close(reader)
-        disk.write_all(writer, data)
-        os.close(writer)
-        assert process.stdout is not None
-        assert process.stdout.read() == data
-
-
-def test_syncing_a_tree_takes_any_tree(tmp_path: Path) -> None:
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "file").write_bytes(b"x")
-    disk.sync_tree(tmp_path)
-
-
-def test_where_syncfs_does_not_tell_of_errors_each_file_is_synced(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(disk, "_syncfs_reports", lambda: False)
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "file").write_bytes(b"x")
-    disk.sync_tree(tmp_path)
+def test_a_new_file_is_put_in_place_and_never_over_another(tmp_path: Path) -> None:
+    disk.make_file(tmp_path / "file", b"first")
+    with pytest.raises(FileExistsError):
+        disk.make_file(tmp_path / "file", b"second")
+    assert (tmp_path / "file").read_bytes() == b"first"
+    assert mode(tmp_path / "file") == 0o600
+    assert os.listdir(tmp_path) == ["file"]
 
 
 def test_put_in_place_never_replaces(tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ import msgspec
 from octavo.backends.copying import Name
 from octavo.backends.divergence import Keys
 from octavo.errors import BusyError, ConflictError, disk_errors
-from octavo.store.disk import write_all
 from octavo.store.rules import Rules
 from octavo.store.system import FILE_MODE
 
@@ -52,10 +51,8 @@ class Touching:
             descriptor = self._open()
             if descriptor is None:
                 return
-            try:
-                write_all(descriptor, b"".join(_lines(Keys(rules), names)))
-            finally:
-                os.close(descriptor)
+            with open(descriptor, "ab") as file:
+                file.write(b"".join(_lines(Keys(rules), names)))
 
     def _open(self) -> int | None:
         """The file to write to, if its export is alive; if not, it is removed."""

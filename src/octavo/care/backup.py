@@ -41,7 +41,7 @@ from octavo.migrate.inventory import schema_facts
 from octavo.migrate.progress import SILENT, Progress
 from octavo.store import disk
 from octavo.store.store import Store
-from octavo.store.system import FILE_MODE, FOLDER_MODE, Signature, open_to_read
+from octavo.store.system import FILE_MODE, FOLDER_MODE, Signature, open_privately, open_to_read
 
 FORMAT = 1
 DATA, MANIFEST = "data", "manifest.json"
@@ -221,14 +221,11 @@ class _Copying(Visitor):
         source = open_to_read(str(self.root / file))
         digest, size = hashlib.sha256(), 0
         try:
-            copy = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
-            try:
+            with open(target, "wb", opener=open_privately) as copy:
                 while piece := os.read(source, _PIECE):
                     digest.update(piece)
-                    disk.write_all(copy, piece)
+                    copy.write(piece)
                     size += len(piece)
-            finally:
-                os.close(copy)
             self.times[file] = os.fstat(source).st_mtime
         finally:
             os.close(source)
@@ -257,15 +254,14 @@ class _Archiving:
         counts = self._counts()
         how = next(how for ending, how in _ENDINGS.items() if self.archive.name.endswith(ending))
         beside = self.copying.staging / "archive.new"
-        with os.fdopen(disk.create(beside), "wb") as file:
+        with disk.create(beside) as file:
             with tarfile.open(fileobj=file, format=tarfile.PAX_FORMAT, **how) as tar:
                 self._add_all(tar, progress)
                 manifest = self._manifest(counts)
                 _add_bytes(
                     tar, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
                 )
-            file.flush()
-            disk.sync_file(file.fileno())
+            disk.sync_file(file)
             size = os.fstat(file.fileno()).st_size
         try:
             disk.put_in_place(beside, self.archive)

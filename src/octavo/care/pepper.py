@@ -65,15 +65,5 @@ class NewPepper:
         """Write a generated pepper to its file, durably, for its owner alone, never over another."""
         if self.file is None or self.file.exists():
             return
-        beside = self.file.with_name(f".{self.file.name[:100]}.{os.urandom(4).hex()}.new")
         with disk_errors("writing the pepper"):
-            try:
-                descriptor = disk.create(beside)
-                try:
-                    disk.write_all(descriptor, f"{self.text}\n".encode())
-                    disk.sync_file(descriptor)
-                finally:
-                    os.close(descriptor)
-                disk.put_in_place(beside, self.file)
-            finally:
-                beside.unlink(missing_ok=True)
+            disk.make_file(self.file, f"{self.text}\n".encode())

@@ -127,7 +127,7 @@ def carry_out(
     with disk_errors("repairing the store"):
         for step in [s for s in steps if s.action is Action.MAKE]:
             disk.make_folder(data_dir / step.file)
-            disk.sync_folder(data_dir)
+            sync_folder(SYSTEM, data_dir)
             repair.done.append(step)
         rest = [s for s in steps if s.action is not Action.MAKE]
         with _alone(data_dir, lock_timeout):
@@ -245,8 +245,8 @@ class _Aside:
                 break
         else:
             raise DiskError("no free name for what is set aside", path=str(root))
-        disk.sync_folder(self.folder.parent)
-        self._list = os.fdopen(disk.create(self.folder / "pieces.jsonl"), "wb")
+        sync_folder(SYSTEM, self.folder.parent)
+        self._list = disk.create(self.folder / "pieces.jsonl")
         self._number = 0
 
     def keep(self, piece: Piece) -> None:
@@ -256,8 +256,7 @@ class _Aside:
         disk.write_file(self.folder / name, piece.data)
         line = {"piece": name, "file": piece.file, "at": piece.at, "bytes": len(piece.data)}
         self._list.write(msgspec.json.encode(line | {"reason": piece.reason}) + b"\n")
-        self._list.flush()
-        disk.sync_file(self._list.fileno())
+        disk.sync_file(self._list)
 
     def close(self) -> None:
         self._list.close()

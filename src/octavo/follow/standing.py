@@ -16,6 +16,7 @@ from octavo.errors import DamagedError, DatabaseError, UsageError, disk_errors
 from octavo.follow import protocol
 from octavo.follow.tables import RESEED
 from octavo.store import disk, position
+from octavo.store.system import SYSTEM, sync_folder
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ def forget_plan(data_dir: Path) -> None:
         for name in (NAME, position.NAME):
             (data_dir / name).unlink(missing_ok=True)
         if (data_dir / NAME).parent.is_dir():
-            disk.sync_folder((data_dir / NAME).parent)
+            sync_folder(SYSTEM, (data_dir / NAME).parent)
 
 
 def read_position(data_dir: Path, plan: Plan) -> Position:

@@ -89,8 +89,7 @@ class Differences:
         """Write the summary as the report's last line, and sync it."""
         self._write({"summary": summary})
         if self._file is not None:
-            self._file.flush()
-            disk.sync_file(self._file.fileno())
+            disk.sync_file(self._file)
             self.close()
 
     def close(self) -> None:

@@ -18,6 +18,7 @@ from octavo.layout.reader import payload_path
 from octavo.store import disk
 from octavo.store.beneath import Outside, folder_beneath, parts_of
 from octavo.store.intake import PayloadProblem, Unreadable, other_size, read_payload, readable
+from octavo.store.system import SYSTEM, sync
 
 _CHUNK = 1 << 20
 CONFLICT = "another file stands there"
@@ -69,15 +70,12 @@ class PayloadKeeper:
         try:
             pieces = readable(self.files_root, path)
             piece = next(pieces, b"")
-            descriptor = disk.create(incoming)
-            try:
+            with disk.create(incoming) as file:
                 while piece:
                     digest.update(piece)
                     found += len(piece)
-                    disk.write_all(descriptor, piece)
+                    file.write(piece)
                     piece = next(pieces, b"")
-            finally:
-                os.close(descriptor)
         except Unreadable as error:
             with suppress(FileNotFoundError):
                 incoming.unlink()
@@ -142,19 +140,17 @@ def put_back(data: Path, layout: Layout, digest: str, files_root: Path, path: st
             beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644, dir_fd=folder
         )
         try:
-            try:
+            with open(descriptor, "wb") as file:
                 for piece in _pieces(source):
-                    disk.write_all(descriptor, piece)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+                    file.write(piece)
+                disk.sync_file(file)
             try:
                 os.link(beside, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
             except FileExistsError:
                 return CONFLICT
         finally:
             os.unlink(beside, dir_fd=folder)
-        os.fsync(folder)
+        sync(SYSTEM, folder)
     finally:
         os.close(folder)
     return None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +13,7 @@ from octavo.layout.empty import empty_file
 from octavo.layout.layout import Kind, Layout
 from octavo.migration import Phase
 from octavo.store import disk
-from octavo.store.system import FOLDER_MODE
+from octavo.store.system import FOLDER_MODE, SYSTEM, sync_folder
 
 
 @dataclass
@@ -61,7 +59,7 @@ def scaffold(data_dir: Path, layout: Layout) -> ScaffoldReport:
         for folder in (".", *layout.folders):
             _make_folder(data_dir, folder, report)
         for path, content in missing.items():
-            _make_file(data_dir / path, content)
+            disk.make_file(data_dir / path, content)
             report.files_made.append(path)
     if migration.has_begun(data_dir):
         with migration.changing(data_dir) as state:
@@ -105,22 +103,5 @@ def _make_folder(data_dir: Path, folder: str, report: ScaffoldReport) -> None:
             place.chmod(FOLDER_MODE)
             report.tightened.append(folder)
         return
-    disk.sync_folder(place.parent)
+    sync_folder(SYSTEM, place.parent)
     report.folders_made.append(folder)
-
-
-def _make_file(place: Path, content: bytes) -> None:
-    """Put a new file in place whole.  Raises FileExistsError if somebody else made it meanwhile."""
-    beside = place.with_name(f".{place.name}.{secrets.token_hex(4)}.new")
-    try:
-        descriptor = disk.create(beside)
-        try:
-            disk.write_all(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        disk.put_in_place(beside, place)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            beside.unlink()
-        raise

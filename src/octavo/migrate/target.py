@@ -32,7 +32,7 @@ from octavo.store import disk
 from octavo.store.lock import TIMEOUT
 from octavo.store.recovery import Resolve
 from octavo.store.rest import OWN, at_rest
-from octavo.store.system import FOLDER_MODE
+from octavo.store.system import FOLDER_MODE, SYSTEM, sync_all, sync_folder
 
 _CACHE = "cache"
 _OWN = OWN | {divergence.NAME, seed.NAME, touched.NAME}
@@ -105,7 +105,7 @@ class Building:
         journal cannot be emptied; DiskError.  Then what stands there is as it was.
         """
         with disk_errors("syncing the export"):
-            disk.sync_tree(self.path)
+            sync_all(SYSTEM, str(self.path))
         with disk_errors("putting the export in place"):
             if state_of(self.target, self.layout) is State.NOTHING:
                 try:
@@ -217,7 +217,7 @@ def _make_parents(target: Path) -> list[Path]:
     missing = [above for above in target.parents if not above.exists()]
     target.parent.mkdir(parents=True, exist_ok=True)
     for made in missing:
-        disk.sync_folder(made.parent)
+        sync_folder(SYSTEM, made.parent)
     return missing
 
 
@@ -273,7 +273,7 @@ def _bring_cache(old: Path, new: Path, *, durably: bool = False) -> None:
         shutil.copy2(source, target)
         if durably:
             with open(target, "rb") as file:
-                disk.sync_file(file.fileno())
+                disk.sync_file(file)
 
     if old.is_dir():
         shutil.copytree(old, new, dirs_exist_ok=True, symlinks=True, ignore=own, copy_function=copy)

@@ -426,7 +426,7 @@ def _new_report(root: Path) -> Path | None:
         for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
             path = root / "cache" / f"verification-{stamp}{suffix}.jsonl"
             with suppress(FileExistsError):
-                os.close(disk.create(path))
+                disk.create(path).close()
                 return path
     except OSError:
         pass

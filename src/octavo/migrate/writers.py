@@ -99,7 +99,7 @@ class Writer:
         written.rows[place.model.name] = count
 
     def _open(self, path: str) -> BinaryIO:
-        return open(disk.create(self.root / path), "wb", buffering=_BUFFER)
+        return disk.create(self.root / path, _BUFFER)
 
     def _document(self, connection: Connection, family: FileFamily) -> Written:
         written = Written(files=1)

@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+from octavo.store.system import SYSTEM, sync
+
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -67,7 +69,7 @@ def folder_beneath(root: Path, path: str) -> int:
                 at = _step(folder, _FOLDER, above)
             except FileNotFoundError:
                 os.mkdir(folder, dir_fd=above)
-                os.fsync(above)
+                sync(SYSTEM, above)
                 at = _step(folder, _FOLDER, above)
         finally:
             os.close(above)

@@ -1,4 +1,4 @@
-"""The few file-system steps on which durability rests, each written once.
+"""Files and folders put in place whole, by the steps on which durability rests.
 
 A new file is written beside its target, synced, renamed over it, and its folder synced.  A whole folder is
 built beside its target, synced, and put in place by one rename; a folder that is replaced is exchanged, so
@@ -11,13 +11,13 @@ import ctypes
 import errno
 import fcntl
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from octavo.errors import UsageError, disk_errors
-from octavo.store.system import FILE_MODE, FOLDER_MODE
+from octavo.store.system import FOLDER_MODE, SYSTEM, open_privately, sync, sync_folder
 
 _AT_FDCWD, _NOREPLACE, _EXCHANGE = -100, 1, 2
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,91 +28,57 @@ def make_folder(path: Path) -> None:
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
 
-def create(path: str | Path) -> int:
-    """A descriptor of a new file to write to.  Raises FileExistsError if there is one."""
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+def create(path: Path, buffering: int = -1) -> BinaryIO:
+    """A new file to write to.  Raises FileExistsError if there is one."""
+    return open(path, "xb", buffering, opener=open_privately)
 
 
-def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write every byte; a short write goes on, an error is raised."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def sync_file(file: BinaryIO) -> None:
+    """Make what was written to a file durable."""
+    file.flush()
+    sync(SYSTEM, file.fileno())
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Put a file in place whole and durably: beside its target, synced, renamed, its folder synced."""
+    """Put a file in place whole and durably, also over one that is there.  Raises DiskError."""
     with disk_errors(f"writing {path.name}"):
         make_folder(path.parent)
-        beside = path.with_name(f".{path.name[:100]}.{os.urandom(4).hex()}.new")
-        try:
-            descriptor = create(beside)
-            try:
-                write_all(descriptor, data)
-                sync_file(descriptor)
-            finally:
-                os.close(descriptor)
+        with _written_beside(path, data) as beside:
             os.replace(beside, path)
-        except BaseException:
-            with suppress(OSError):
-                beside.unlink()
-            raise
-        sync_folder(path.parent)
+        sync_folder(SYSTEM, path.parent)
 
 
-def sync_file(descriptor: int) -> None:
-    """Make what was written to a file durable."""
-    os.fsync(descriptor)
+def make_file(path: Path, data: bytes) -> None:
+    """Put a file in place whole and durably where none is yet.
 
-
-def sync_folder(path: str | Path) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync_tree(root: str | Path) -> None:
-    """Make everything below a folder durable, names included.
-
-    On Linux one call syncs the whole file system (syncfs, which reports write errors since Linux 5.8);
-    elsewhere each file and folder is synced.
+    Raises FileExistsError if one is, and OSError as the system does.
     """
-    descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    with _written_beside(path, data) as beside:
+        put_in_place(beside, path)
+
+
+@contextmanager
+def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
+    """A synced file that is to be renamed; it is removed if that fails."""
+    beside = path.with_name(f".{path.name[:100]}.{os.urandom(4).hex()}.new")
     try:
-        if _syncfs_reports() and _libc.syncfs(descriptor) == 0:
-            return
-        if _syncfs_reports():
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(root))
-    finally:
-        os.close(descriptor)
-    for folder, _, names in os.walk(root, topdown=False):
-        for name in names:
-            file = os.open(os.path.join(folder, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                os.fsync(file)
-            finally:
-                os.close(file)
-        sync_folder(folder)
-
-
-def _syncfs_reports() -> bool:
-    if not sys.platform.startswith("linux") or not hasattr(_libc, "syncfs"):
-        return False
-    major, minor = (int("".join(filter(str.isdigit, part))) for part in os.uname().release.split(".")[:2])
-    return (major, minor) >= (5, 8)
+        with create(beside) as file:
+            file.write(data)
+            sync_file(file)
+        yield beside
+    except BaseException:
+        with suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def put_in_place(built: Path, target: Path) -> None:
-    """Rename a synced folder to where nothing is yet.  Raises FileExistsError if something is."""
+    """Rename a synced folder or file to where nothing is yet.  Raises FileExistsError if something is."""
     if not _rename(built, target, _NOREPLACE):
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         os.rename(built, target)
-    sync_folder(target.parent)
+    sync_folder(SYSTEM, target.parent)
 
 
 def exchange(built: Path, target: Path) -> None:
@@ -125,7 +91,7 @@ def exchange(built: Path, target: Path) -> None:
             f"{target}: this file system cannot exchange two folders in one step",
             hint="move the old folder away yourself, then export again",
         )
-    sync_folder(target.parent)
+    sync_folder(SYSTEM, target.parent)
 
 
 def _rename(source: Path, target: Path, flags: int) -> bool:

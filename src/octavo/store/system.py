@@ -10,9 +10,12 @@ import fcntl
 import os
 import stat
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Signature(NamedTuple):
@@ -50,9 +53,7 @@ class FileSystem:
 
     def sync_all(self, path: str) -> None:
         """Make everything below a folder durable, entries too, whoever has written it."""
-        from octavo.store.disk import sync_tree
-
-        sync_tree(path)
+        _sync_tree(path)
 
     def rename(self, source: str, target: str) -> None:
         """Give a file another name, in place of what had it."""
@@ -74,6 +75,37 @@ def _sync(descriptor: int) -> None:
     else:
         # Times need not be durable; all that it takes to read the contents again is.
         os.fdatasync(descriptor)
+
+
+def _sync_tree(root: str) -> None:
+    """On Linux one call syncs the whole file system (syncfs, which reports write errors since Linux 5.8);
+    elsewhere each file and folder is synced."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if hasattr(libc, "syncfs") and _syncfs_reports():
+        descriptor = os.open(root, _FOLDER)
+        try:
+            if libc.syncfs(descriptor) != 0:
+                number = ctypes.get_errno()
+                raise OSError(number, os.strerror(number), root)
+        finally:
+            os.close(descriptor)
+        return
+    for folder, _, names in os.walk(root, topdown=False):
+        for path, flags in [*((os.path.join(folder, name), _FILE) for name in names), (folder, _FOLDER)]:
+            descriptor = os.open(path, flags)
+            try:
+                _sync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def _syncfs_reports() -> bool:
+    if not sys.platform.startswith("linux"):
+        return False
+    major, minor = (int("".join(filter(str.isdigit, part))) for part in os.uname().release.split(".")[:2])
+    return (major, minor) >= (5, 8)
 
 
 class SyncError(OSError):
@@ -115,7 +147,7 @@ def open_to_read(path: str) -> int:
 
     Raises OSError as the system does, and IsADirectoryError for anything that is no regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    descriptor = os.open(path, _FILE | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise IsADirectoryError(21, "Is no regular file", path)
@@ -158,9 +190,9 @@ def write_all(system: FileSystem, descriptor: int, data: bytes, at: int) -> None
         done += system.write(descriptor, memoryview(data)[done:], at + done)
 
 
-def sync_folder(system: FileSystem, path: str) -> None:
-    """Make the entries of a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def sync_folder(system: FileSystem, path: str | Path) -> None:
+    """Make the entries of a folder durable.  Raises SyncError."""
+    descriptor = os.open(path, _FOLDER)
     try:
         sync(system, descriptor)
     finally:
