@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DataDirOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-)
+from octavo.cli import console, options
 from octavo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,11 +25,11 @@ def backup(
     check: Annotated[
         bool, typer.Option("--check", help="Hold an archive against its manifest instead.")
     ] = False,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    data_dir: options.DataDir = options.DATA_DIR,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Archive the store as it is at one moment.
 
@@ -55,9 +45,7 @@ def backup(
             report = care.check(target, progress)
         else:
             facts = care.schema_of(schema)
-            report = care.back_up(
-                data_dir, chosen_layout(layout, chosen_schema(schema)), target, facts, progress
-            )
+            report = care.back_up(data_dir, options.chosen_layout(layout, schema), target, facts, progress)
     if as_json:
         console.answer(report.to_dict())
     elif not quiet:

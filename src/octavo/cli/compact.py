@@ -6,17 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DataDirOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-)
+from octavo.cli import console, options
 
 if TYPE_CHECKING:
     from octavo.store.compaction import Compaction
@@ -24,15 +14,15 @@ if TYPE_CHECKING:
 
 
 def compact(
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
     payloads: Annotated[
         bool,
         typer.Option("--payloads", help="Also remove payloads that no record names, if an hour old."),
     ] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Leave one line a record in every log, as an export writes them.
 
@@ -41,7 +31,7 @@ def compact(
     from octavo.store.store import Store
 
     removed: list[Removed] = []
-    with Store.open(data_dir, chosen_layout(layout, chosen_schema(schema))) as store:
+    with Store.open(data_dir, options.chosen_layout(layout, schema)) as store:
         with console.progress(quiet=quiet or as_json) as progress:
             progress.begin("compact", 0, "logs")
             report = store.compact(progress.advance)

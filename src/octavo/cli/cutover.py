@@ -4,50 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DEFAULT_FILES_ROOT,
-    DatabaseUrlOption,
-    DataDirOption,
-    FilesRootOption,
-    JobsOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_schema,
-    chosen_url,
-)
+from octavo.cli import console, options
 
 if TYPE_CHECKING:
     from octavo.migrate.gates import Gate
     from octavo.migrate.move import MoveReport, Sides
 
-PatienceOption = Annotated[
+_Patience: TypeAlias = Annotated[
     float, typer.Option("--patience", min=0, help="Seconds to wait for those who are writing.")
 ]
 
 
 def cutover(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    files_root: FilesRootOption = DEFAULT_FILES_ROOT,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    jobs: JobsOption = 2,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    files_root: options.FilesRoot = options.FILES_ROOT,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    jobs: options.Jobs = options.JOBS,
     waive: Annotated[
         list[str] | None,
         typer.Option("--waive", show_default=False, help="Pass this gate although it is closed."),
     ] = None,
-    patience: PatienceOption = 30.0,
+    patience: _Patience = 30.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the gates; change nothing.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make the files the backend of record.
 
@@ -60,7 +46,7 @@ def cutover(
     from octavo.migrate.cutover import cutover as run
 
     sides = _sides(database_url, data_dir, schema, layout)
-    options = CutoverOptions(
+    wanted = CutoverOptions(
         files_root=files_root,
         pepper=pepper_from_env(),
         jobs=jobs,
@@ -71,7 +57,7 @@ def cutover(
     with console.progress(quiet=quiet or as_json) as progress:
         silent = quiet or as_json
         tell = console.told(quiet=silent)
-        report = run(sides, options, progress=progress, tell=tell, show=len if silent else _show_gates)
+        report = run(sides, wanted, progress=progress, tell=tell, show=len if silent else _show_gates)
     if as_json:
         console.answer(report.to_dict())
     elif not quiet or report.closed:
@@ -88,22 +74,22 @@ def cutover(
 
 
 def rollback(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    files_root: FilesRootOption = DEFAULT_FILES_ROOT,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    jobs: JobsOption = 2,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    files_root: options.FilesRoot = options.FILES_ROOT,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    jobs: options.Jobs = options.JOBS,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Give up what was written to PostgreSQL since the cutover."),
     ] = False,
-    patience: PatienceOption = 30.0,
+    patience: _Patience = 30.0,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would change in PostgreSQL; keep nothing of it.")
     ] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Go back to PostgreSQL, with all that was written since.
 
@@ -115,7 +101,7 @@ def rollback(
     from octavo.migrate.rollback import rollback as run
 
     sides = _sides(database_url, data_dir, schema, layout)
-    options = RollbackOptions(
+    wanted = RollbackOptions(
         files_root=files_root,
         pepper=pepper_from_env(),
         jobs=jobs,
@@ -124,7 +110,7 @@ def rollback(
         patience=patience,
     )
     with console.progress(quiet=quiet or as_json) as progress:
-        report = run(sides, options, progress=progress, tell=console.told(quiet=quiet or as_json))
+        report = run(sides, wanted, progress=progress, tell=console.told(quiet=quiet or as_json))
     if as_json:
         console.answer(report.to_dict())
     elif not quiet:
@@ -138,13 +124,13 @@ def rollback(
 
 
 def cleanup(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
     yes: Annotated[bool, typer.Option("--yes", help="Yes, there is to be no way back.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """End the move: give up the way back.
 
@@ -177,9 +163,9 @@ def _sides(
     from octavo.query.vocabulary import Vocabulary
 
     if url_needed:
-        chosen_url(database_url)
+        options.chosen_url(database_url)
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
-    return Sides(Vocabulary(chosen_schema(schema)), settings)
+    return Sides(Vocabulary(options.chosen_schema(schema)), settings)
 
 
 def _show_gates(gates: Sequence[Gate]) -> None:

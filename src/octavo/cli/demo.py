@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import JsonOption, QuietOption
+from octavo.cli import console, options
 
 if TYPE_CHECKING:
     from octavo.demo.run import DemoReport
@@ -34,8 +33,8 @@ def demo(
         Path | None,
         typer.Option("--keep", show_default=False, help="The folder to leave the result in [./octavo-demo]."),
     ] = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Run the whole migration on sample data.
 

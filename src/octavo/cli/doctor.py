@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DataDirOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-)
+from octavo.cli import console, options
 
 if TYPE_CHECKING:
     from octavo.care.doctor import Diagnosis
@@ -25,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def doctor(
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
     repair: Annotated[
         bool, typer.Option("--repair", help="Mend what can be mended without losing anything.")
     ] = False,
@@ -41,8 +31,8 @@ def doctor(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what a repair would do; change nothing.")
     ] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Look the store over: files, constraints, payloads.
 
@@ -51,7 +41,7 @@ def doctor(
     from octavo.care.doctor import examine
     from octavo.care.repair import Repair, carry_out, plan
 
-    chosen = chosen_layout(layout, chosen_schema(schema))
+    chosen = options.chosen_layout(layout, schema)
     with console.progress(quiet=quiet or as_json) as progress:
         diagnosis = examine(data_dir, chosen, progress=progress)
     steps: list[Step] = []

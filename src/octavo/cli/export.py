@@ -7,22 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DEFAULT_FILES_ROOT,
-    DatabaseUrlOption,
-    DataDirOption,
-    FilesRootOption,
-    JobsOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-    chosen_url,
-)
+from octavo.cli import console, options
 
 if TYPE_CHECKING:
     from octavo.layout.layout import Layout
@@ -34,28 +19,28 @@ _PROBLEMS_ANSWERED = 1000
 
 
 def export(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    files_root: FilesRootOption = DEFAULT_FILES_ROOT,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    jobs: JobsOption = 2,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    files_root: options.FilesRoot = options.FILES_ROOT,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    jobs: options.Jobs = options.JOBS,
     replace: Annotated[
         bool, typer.Option("--replace", help="Put the export in the place of a store; the old one is kept.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; write nothing.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """PostgreSQL → files, from one snapshot, put in place whole."""
     from octavo.migrate.export import ExportOptions
     from octavo.migrate.export import export as run
 
-    url = chosen_url(database_url)
-    chosen = chosen_layout(layout, chosen_schema(schema))
-    options = ExportOptions(files_root, jobs, replace, dry_run)
+    url = options.chosen_url(database_url)
+    chosen = options.chosen_layout(layout, schema)
+    wanted = ExportOptions(files_root, jobs, replace, dry_run)
     with console.progress(quiet=quiet or as_json) as progress:
-        report = run(url, data_dir, chosen, options, progress)
+        report = run(url, data_dir, chosen, wanted, progress)
     if as_json:
         console.answer(_as_json(report))
     elif not quiet:

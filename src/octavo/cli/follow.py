@@ -6,22 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DEFAULT_FILES_ROOT,
-    DatabaseUrlOption,
-    DataDirOption,
-    FilesRootOption,
-    JobsOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-    chosen_url,
-)
+from octavo.cli import console, options
 from octavo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def follow(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    files_root: FilesRootOption = DEFAULT_FILES_ROOT,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    jobs: JobsOption = 2,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    files_root: options.FilesRoot = options.FILES_ROOT,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    jobs: options.Jobs = options.JOBS,
     replace: Annotated[
         bool, typer.Option("--replace", help="Make the files anew; a store that is there is kept aside.")
     ] = False,
@@ -45,8 +30,8 @@ def follow(
     stop: Annotated[
         bool, typer.Option("--stop", help="Follow no more: remove what was made in the database for it.")
     ] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Keep files in step with a PostgreSQL that others use.
 
@@ -56,7 +41,7 @@ def follow(
     from octavo.cli.standing import watching
     from octavo.follow import life
 
-    url = chosen_url(database_url)
+    url = options.chosen_url(database_url)
     if stop:
         if replace or until_caught_up:
             raise UsageError("--stop goes with neither --replace nor --until-caught-up")
@@ -66,10 +51,10 @@ def follow(
         elif not quiet:
             typer.echo("the files follow no more" if removed else "nothing was followed")
         return
-    chosen = chosen_layout(layout, chosen_schema(schema))
-    options = life.FollowOptions(files_root, jobs, replace, until_caught_up)
+    chosen = options.chosen_layout(layout, schema)
+    wanted = life.FollowOptions(files_root, jobs, replace, until_caught_up)
     with watching(quiet=quiet, as_json=as_json) as watcher:
-        report = life.follow(url, data_dir, chosen, options, watcher)
+        report = life.follow(url, data_dir, chosen, wanted, watcher)
     if as_json:
         console.answer(report.to_dict())
     elif not quiet:

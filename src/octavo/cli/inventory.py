@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DatabaseUrlOption,
-    DataDirOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-    chosen_url,
-)
+from octavo.cli import console, options
 
 
 def inventory(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Count and describe everything in the database.
 
@@ -34,9 +22,9 @@ def inventory(
     """
     from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
 
-    chosen = chosen_layout(layout, chosen_schema(schema))
+    chosen = options.chosen_layout(layout, schema)
     text = schema.read_bytes().decode() if schema is not None and schema.is_file() else None
-    metadata = generate_prisma_metadata(chosen_url(database_url), layout=chosen, schema_text=text)
+    metadata = generate_prisma_metadata(options.chosen_url(database_url), layout=chosen, schema_text=text)
     saved = save_inventory(metadata, data_dir)
     metadata = saved.metadata
     if as_json:

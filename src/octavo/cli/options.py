@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from octavo.postgres.url import DatabaseUrl
     from octavo.schema.datamodel import Datamodel
 
-DatabaseUrlOption: TypeAlias = Annotated[
+Url: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--database-url",
@@ -24,18 +24,16 @@ DatabaseUrlOption: TypeAlias = Annotated[
         help="The PostgreSQL database, as a Prisma application's DATABASE_URL.",
     ),
 ]
-DataDirOption: TypeAlias = Annotated[
-    Path, typer.Option("--data-dir", envvar="DATA_DIR", help="The data folder.")
-]
-FilesRootOption: TypeAlias = Annotated[
+DataDir: TypeAlias = Annotated[Path, typer.Option("--data-dir", envvar="DATA_DIR", help="The data folder.")]
+FilesRoot: TypeAlias = Annotated[
     Path,
     typer.Option(
         "--files-root", envvar="FILES_ROOT", help="The folder that holds the application's payloads."
     ),
 ]
-JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Answer on stdout, as JSON.")]
-QuietOption: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print nothing but problems.")]
-SchemaOption: TypeAlias = Annotated[
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Answer on stdout, as JSON.")]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print nothing but problems.")]
+SchemaPath: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--schema",
@@ -43,7 +41,7 @@ SchemaOption: TypeAlias = Annotated[
         help="A Prisma schema file or folder, instead of the frozen schema.",
     ),
 ]
-LayoutOption: TypeAlias = Annotated[
+LayoutPath: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--layout",
@@ -53,12 +51,11 @@ LayoutOption: TypeAlias = Annotated[
         help="A layout file, instead of the one shipped.",
     ),
 ]
-JobsOption: TypeAlias = Annotated[
-    int, typer.Option("--jobs", min=1, max=64, help="How many workers read at once.")
-]
+Jobs: TypeAlias = Annotated[int, typer.Option("--jobs", min=1, max=64, help="How many workers read at once.")]
 
-DEFAULT_DATA_DIR = Path("data")
-DEFAULT_FILES_ROOT = Path("public")
+DATA_DIR = Path("data")
+FILES_ROOT = Path("public")
+JOBS = 2
 
 
 def chosen_url(text: str | None) -> DatabaseUrl:
@@ -100,11 +97,12 @@ def chosen_schema(path: Path | None) -> Datamodel:
     return load_schema(path)
 
 
-def chosen_layout(path: Path | None, datamodel: Datamodel) -> Layout:
-    """The layout asked for; if none is, the frozen schema's own, or one made up for another schema.
+def chosen_layout(path: Path | None, schema: Path | None) -> Layout:
+    """The layout asked for, of the schema asked for; if none is, the frozen schema's own, or one made up for
+    another schema.
 
-    Raises LayoutError, DiskError.
+    Raises LayoutError, SchemaError, DiskError.
     """
     from octavo.layout.layout import layout_for
 
-    return layout_for(datamodel, path)
+    return layout_for(chosen_schema(schema), path)

@@ -10,18 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DatabaseUrlOption,
-    DataDirOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-)
+from octavo.cli import console, options
 from octavo.errors import UsageError, disk_errors
 
 if TYPE_CHECKING:
@@ -29,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def report(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
     out: Annotated[
         Path | None,
         typer.Option(
             "--out", show_default=False, help="The file to write [<DATA_DIR>/cache/report-<date>.html]."
         ),
     ] = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a page to look at, as one HTML file.
 
@@ -55,15 +44,14 @@ def report(
     from octavo.query.vocabulary import Vocabulary
     from octavo.report.page import write_page
 
-    datamodel = chosen_schema(schema)
-    chosen = chosen_layout(layout, datamodel)
+    chosen = options.chosen_layout(layout, schema)
     text = schema.read_bytes().decode() if schema is not None and schema.is_file() else None
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
     looking = Looking(pepper=pepper_from_env())
     target = out or data_dir / "cache" / f"report-{datetime.now(UTC):%Y-%m-%d}.html"
     _require_ours(target)
     with console.progress(quiet=quiet or as_json) as progress:
-        found = status(get_data_backend(), Vocabulary(datamodel), settings, looking, progress)
+        found = status(get_data_backend(), Vocabulary(chosen.datamodel), settings, looking, progress)
     facts = write_page(found, chosen, target, text)
     if as_json:
         console.answer({"path": str(target), "bytes": os.path.getsize(target), **_held(facts)})

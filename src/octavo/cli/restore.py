@@ -4,31 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DEFAULT_FILES_ROOT,
-    DatabaseUrlOption,
-    DataDirOption,
-    FilesRootOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-    chosen_url,
-)
+from octavo.cli import console, options
 
 
 def restore(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    files_root: FilesRootOption = DEFAULT_FILES_ROOT,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    files_root: options.FilesRoot = options.FILES_ROOT,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Files → an empty PostgreSQL, in one transaction.
 
@@ -37,8 +23,8 @@ def restore(
     """
     from octavo.migrate.restore import restore as run
 
-    url = chosen_url(database_url)
-    chosen = chosen_layout(layout, chosen_schema(schema))
+    url = options.chosen_url(database_url)
+    chosen = options.chosen_layout(layout, schema)
     with console.progress(quiet=quiet or as_json) as progress:
         report = run(url, data_dir, chosen, files_root, progress)
     if as_json:

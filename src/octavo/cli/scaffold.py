@@ -4,25 +4,15 @@ from __future__ import annotations
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DataDirOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-)
+from octavo.cli import console, options
 
 
 def scaffold(
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    data_dir: options.DataDir = options.DATA_DIR,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Make the folders and empty files of a store.
 
@@ -30,7 +20,7 @@ def scaffold(
     """
     from octavo.migrate.scaffold import scaffold as make
 
-    report = make(data_dir, chosen_layout(layout, chosen_schema(schema)))
+    report = make(data_dir, options.chosen_layout(layout, schema))
     if as_json:
         answer = {
             "dataDir": str(data_dir),

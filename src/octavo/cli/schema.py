@@ -9,17 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DatabaseUrlOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-    chosen_url,
-)
+from octavo.cli import console, options
 
 if TYPE_CHECKING:
     from octavo.schema.datamodel import Datamodel, Model, ScalarField
@@ -30,10 +20,10 @@ app = typer.Typer(help="The schema, drift of a live database, JSON Schemas.")
 
 @app.command()
 def show(
-    schema: SchemaOption = None,
+    schema: options.SchemaPath = None,
     dmmf: Annotated[bool, typer.Option("--dmmf", help="Print the Datamodel in Prisma's own shape.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Print the models and fields; the frozen schema's files are held against their fingerprints.
 
@@ -41,7 +31,7 @@ def show(
     """
     from octavo.schema.frozen import FINGERPRINT, VERSION, changed_files, fingerprint, frozen_text
 
-    datamodel = chosen_schema(schema)
+    datamodel = options.chosen_schema(schema)
     if dmmf:
         from octavo.schema.dmmf import dmmf as in_prismas_shape
 
@@ -72,10 +62,10 @@ def show(
 
 @app.command()
 def check(
-    database_url: DatabaseUrlOption = None,
-    schema: SchemaOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    database_url: options.Url = None,
+    schema: options.SchemaPath = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Hold a live database against the schema.
 
@@ -84,7 +74,7 @@ def check(
     from octavo.postgres.connection import connect, transaction
     from octavo.schema.drift import check as drift_of
 
-    datamodel, url = chosen_schema(schema), chosen_url(database_url)
+    datamodel, url = options.chosen_schema(schema), options.chosen_url(database_url)
     with (
         closing(connect(url)) as connection,
         transaction(connection, url.schema, isolation="REPEATABLE READ", read_only=True),
@@ -107,16 +97,16 @@ def check(
 @app.command("json-schema")
 def json_schema(
     out: Annotated[Path, typer.Option("--out", help="The folder to write to.")],
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Write a JSON Schema (draft 2020-12) for every kind of file in the data folder."""
     from octavo.layout.jsonschema import write_schemas
 
-    datamodel = chosen_schema(schema)
-    written = write_schemas(datamodel, chosen_layout(layout, datamodel), out)
+    chosen = options.chosen_layout(layout, schema)
+    written = write_schemas(chosen.datamodel, chosen, out)
     if as_json:
         console.answer({"files": [str(path) for path in written]})
     elif not quiet:

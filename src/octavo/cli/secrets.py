@@ -7,17 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DatabaseUrlOption,
-    DataDirOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_schema,
-)
+from octavo.cli import console, options
 from octavo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,12 +29,12 @@ def _pepper() -> str:
 
 @app.command()
 def check(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Decrypt every encrypted value with ENCRYPTION_MASTER_PEPPER, and look at every hash.
 
@@ -57,7 +47,7 @@ def check(
 
     pepper = _pepper()
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
-    vocabulary = Vocabulary(chosen_schema(schema))
+    vocabulary = Vocabulary(options.chosen_schema(schema))
     with console.progress(quiet=quiet or as_json) as progress:
         report = run(get_data_backend(), vocabulary, settings, pepper, progress)
     if as_json:
@@ -83,10 +73,10 @@ def show(report: SecretsReport) -> None:
 
 @app.command()
 def rotate(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
     generate: Annotated[
         Path | None,
         typer.Option(
@@ -97,8 +87,8 @@ def rotate(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at everything; change nothing.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Encrypt everything anew, from ENCRYPTION_MASTER_PEPPER to ENCRYPTION_NEW_PEPPER.
 
@@ -112,7 +102,7 @@ def rotate(
 
     old, new = _pepper(), _new_pepper(generate, data_dir)
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
-    vocabulary = Vocabulary(chosen_schema(schema))
+    vocabulary = Vocabulary(options.chosen_schema(schema))
     with console.progress(quiet=quiet or as_json) as progress:
         done = run(get_data_backend(), vocabulary, settings, old, new, dry_run=dry_run, progress=progress)
     if as_json:

@@ -6,17 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DatabaseUrlOption,
-    DataDirOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_schema,
-)
+from octavo.cli import console, options
 
 if TYPE_CHECKING:
     from octavo.migrate.checklist import Item
@@ -26,17 +16,17 @@ _MARKS = {"good": "[x]", "bad": "[!]", "unknown": "[?]"}
 
 
 def status(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
     heal: Annotated[
         bool,
         typer.Option("--heal", help="Recover the files, and copy what differs to them from PostgreSQL."),
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Read no records: no counts, no checklist.")] = False,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Show how the move stands, and its checklist.
 
@@ -55,9 +45,10 @@ def status(
     settings = Settings(
         database_url=database_url or "", data_dir=data_dir, layout=layout, files_root=files_root()
     )
+    vocabulary = Vocabulary(options.chosen_schema(schema))
     looking = Looking(heal, quick, pepper_from_env())
     with console.progress(quiet=quiet or as_json) as progress:
-        found = look(get_data_backend(), Vocabulary(chosen_schema(schema)), settings, looking, progress)
+        found = look(get_data_backend(), vocabulary, settings, looking, progress)
     if as_json:
         console.answer(found.to_dict())
     elif not quiet:

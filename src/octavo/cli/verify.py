@@ -7,22 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from octavo.cli import console
-from octavo.cli.options import (
-    DEFAULT_DATA_DIR,
-    DEFAULT_FILES_ROOT,
-    DatabaseUrlOption,
-    DataDirOption,
-    FilesRootOption,
-    JobsOption,
-    JsonOption,
-    LayoutOption,
-    QuietOption,
-    SchemaOption,
-    chosen_layout,
-    chosen_schema,
-    chosen_url,
-)
+from octavo.cli import console, options
 
 if TYPE_CHECKING:
     from octavo.migrate.differences import Difference
@@ -30,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def verify(
-    database_url: DatabaseUrlOption = None,
-    data_dir: DataDirOption = DEFAULT_DATA_DIR,
-    files_root: FilesRootOption = DEFAULT_FILES_ROOT,
-    schema: SchemaOption = None,
-    layout: LayoutOption = None,
-    jobs: JobsOption = 2,
-    as_json: JsonOption = False,
-    quiet: QuietOption = False,
+    database_url: options.Url = None,
+    data_dir: options.DataDir = options.DATA_DIR,
+    files_root: options.FilesRoot = options.FILES_ROOT,
+    schema: options.SchemaPath = None,
+    layout: options.LayoutPath = None,
+    jobs: options.Jobs = options.JOBS,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Compare every field of every record, both ways.
 
@@ -47,11 +32,11 @@ def verify(
     from octavo.migrate.verify import VerifyOptions
     from octavo.migrate.verify import verify as run
 
-    url = chosen_url(database_url)
-    chosen = chosen_layout(layout, chosen_schema(schema))
-    options = VerifyOptions(files_root, pepper_from_env(), jobs)
+    url = options.chosen_url(database_url)
+    chosen = options.chosen_layout(layout, schema)
+    wanted = VerifyOptions(files_root, pepper_from_env(), jobs)
     with console.progress(quiet=quiet or as_json) as progress:
-        report = run(url, data_dir, chosen, options, progress)
+        report = run(url, data_dir, chosen, wanted, progress)
     if as_json:
         console.answer(report.to_dict())
     elif not quiet or not report.equal:
