@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from octavo.backends.divergence import LOG, Divergences, Keys, different_fields
 from octavo.backends.json import JsonBackend, JsonReader
+from octavo.backends.keys import in_store
 from octavo.errors import OctavoError
 from octavo.layout.record import Record
 from octavo.query.plan import Condition, Link, Query
@@ -153,7 +154,7 @@ class Comparison:
                 continue
             kind = "missing" if other is None else "extra" if one is None else "different"
             fields = different_fields(one, other) if one is not None and other is not None else ()
-            shown = keys.shown(call.model, key[0] if len(key) == 1 else key)
+            shown = keys.shown(call.model, in_store(key))
             self._divergences.add(kind, call.model, shown, fields=fields)
             told = True
         if not told:

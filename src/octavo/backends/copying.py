@@ -9,8 +9,9 @@ nothing is left; then the files keep the constraints as PostgreSQL does.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+from octavo.backends.keys import in_query, in_store
 from octavo.errors import DifferenceError
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record
@@ -80,7 +81,7 @@ class Copy:
 
     def here(self, model: str, key: Key) -> Record | None:
         """The record with this key as the files have it."""
-        found = self._view.find(model, self._vocabulary[model].key, _found_by(key))
+        found = self._view.find(model, self._vocabulary[model].key, in_store(key))
         return found[0] if found else None
 
     def _new(self, names: Iterable[Name]) -> list[Name]:
@@ -130,7 +131,7 @@ class Copy:
     def _parent(self, relation: Relation, child: Record) -> list[Name]:
         """What a record points at, if PostgreSQL has that and the files have not."""
         values = self._view.rules.values_of(Spec(relation.child, relation.fields))(child)
-        parts = values if isinstance(values, tuple) else (values,)
+        parts = in_query(values)
         if None in parts or self._view.find(relation.parent, relation.references, values):
             return []
         parent = self._database.find(relation.parent, relation.references, parts)
@@ -164,8 +165,3 @@ def in_database(
         else:
             where = Or(tuple(equals(fields, key) for key in some))
         yield from database.select(Query(model=model, where=where))
-
-
-def _found_by(key: Key) -> Any:
-    """How a view names these values."""
-    return key[0] if len(key) == 1 else key

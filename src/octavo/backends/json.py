@@ -22,6 +22,7 @@ from msgspec.structs import replace
 from octavo.backend import DataBackend
 from octavo.backends.candidates import Candidates, Indexes
 from octavo.backends.choice import Choice, test_of
+from octavo.backends.keys import in_store
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.arithmetic import changed
 from octavo.layout.layout import layout_for
@@ -68,10 +69,10 @@ class JsonReader:
 
     def _linked(self, link: Link, record: Record) -> Sequence[Record]:
         values = self.vocabulary[link.model].getter(link.fields)(record)
-        return self._candidates.linked(link, _found_by(values))
+        return self._candidates.linked(link, in_store(values))
 
     def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
-        found = self.view.find(model, fields, _found_by(values))
+        found = self.view.find(model, fields, in_store(values))
         return found[0] if found else None
 
     def select(self, query: Query) -> list[Record]:
@@ -109,13 +110,8 @@ class JsonReader:
     def _linked_to(self, link: Link, keys: Sequence[Key]) -> Iterator[Sequence[Record]]:
         """For each key the records that are linked to it, in the order of their file if they have a log."""
         if not link.join and link.references == self._candidates.indexes.logs.get(link.target):
-            return (self._filed(link.target, _found_by(key)) for key in keys)
-        return (self._candidates.linked(link, _found_by(key)) for key in keys)
-
-
-def _found_by(key: Key) -> Any:
-    """How a view names these values."""
-    return key[0] if len(key) == 1 else key
+            return (self._filed(link.target, in_store(key)) for key in keys)
+        return (self._candidates.linked(link, in_store(key)) for key in keys)
 
 
 def _number(test: Callable[[Record], Any] | None, records: Sequence[Record] | Iterator[Record]) -> int:

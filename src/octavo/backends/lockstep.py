@@ -19,6 +19,7 @@ from octavo.backends.copying import in_database
 from octavo.backends.divergence import LOG, Divergences, Keys, key_text
 from octavo.backends.fate import Fates, Witness
 from octavo.backends.json import changed_record
+from octavo.backends.keys import in_query, in_store
 from octavo.backends.net import NetChange, net_changes
 from octavo.backends.prisma import PrismaTransaction
 from octavo.backends.touched import Touching
@@ -145,7 +146,7 @@ class DualTransaction:
 
     def _in_files(self, model: str, key: Key) -> Record | None:
         """The record with this key, as the files have it in this transaction."""
-        found = self.view.find(model, self.vocabulary[model].key, _found_by(key))
+        found = self.view.find(model, self.vocabulary[model].key, in_store(key))
         return found[0] if found else None
 
     def _follow(self, records: Sequence[Record], write: Callable[[], None]) -> None:
@@ -174,7 +175,7 @@ class DualTransaction:
             get = rules.values_of(Spec(model, fields))
             for record in records if relation.fields == fields else ():
                 values = get(record) if isinstance(record, self.vocabulary[model].type) else None
-                key = values if isinstance(values, tuple) else (values,)
+                key = in_query(values)
                 if None not in key and not self.view.find(relation.parent, relation.references, values):
                     reason = f"is not in the files, and a {model} points at it"
                     if relation.references == self.vocabulary[relation.parent].key:
@@ -184,7 +185,7 @@ class DualTransaction:
 
     def _record(self, kind: str, model: str, key: Key | None, fields: tuple[str, ...] = ()) -> str:
         """Write down what differs; its key, as it may be shown."""
-        shown = None if key is None else self._keys.shown(model, _found_by(key))
+        shown = None if key is None else self._keys.shown(model, in_store(key))
         self._divergences.add(kind, model, shown, fields=fields)
         self._divergences.count("different")
         return key_text(shown)
@@ -265,8 +266,3 @@ class DualTransaction:
             return None
 
         return Decision(note, decide)
-
-
-def _found_by(key: Key) -> Any:
-    """How a view names these values."""
-    return key[0] if len(key) == 1 else key

@@ -22,6 +22,7 @@ from typing import Any
 import msgspec
 import psycopg
 
+from octavo.backends.keys import in_store
 from octavo.backends.prisma import Schema
 from octavo.backends.sql.columns import ROW, Table
 from octavo.errors import disk_errors
@@ -145,7 +146,7 @@ class _Look:
             while rows := cursor.fetchmany(_PAGE):
                 for record in table.decode([row[0].encode() for row in rows]):
                     key = terms.key_of(record)
-                    if self._view.find(terms.name, terms.key, key[0] if len(key) == 1 else key) != [record]:
+                    if self._view.find(terms.name, terms.key, in_store(key)) != [record]:
                         return True
                 if time.monotonic() > self._end:
                     raise Unlooked("it would take too long")

@@ -21,6 +21,7 @@ import msgspec
 
 from octavo.backends.copying import Name
 from octavo.backends.divergence import Keys
+from octavo.backends.keys import in_query, in_store
 from octavo.errors import BusyError, ConflictError, disk_errors
 from octavo.store.rules import Rules
 from octavo.store.system import FILE_MODE
@@ -72,7 +73,7 @@ class Touching:
 
 def _lines(keys: Keys, names: Iterable[Name]) -> Iterator[bytes]:
     for model, key in names:
-        shown = None if keys.is_secret(model) else keys.shown(model, key[0] if len(key) == 1 else key)
+        shown = None if keys.is_secret(model) else keys.shown(model, in_store(key))
         yield msgspec.json.encode(_Line(model, shown)) + b"\n"
 
 
@@ -130,7 +131,7 @@ class Touched:
         for text in bytes(data).splitlines():
             line = msgspec.json.decode(text, type=_Line)
             key = None if line.key is None else self._keys.key(line.model, line.key)
-            found[line.model, key if key is None or isinstance(key, tuple) else (key,)] = None
+            found[line.model, None if key is None else in_query(key)] = None
         return list(found)
 
     def end(self) -> None:
