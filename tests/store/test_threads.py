@@ -103,3 +103,32 @@ def test_a_log_that_is_going_is_not_missing(
     pair = Pair(tmp_path / "data", after)
     pair.run(lambda tx: erase(tx, "Chat", "chat-1"), read)
     assert pair.found == [[]]
+
+
+def test_upkeep_beside_a_reader_is_not_taken_for_somebody_elses_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(tmp_path / "data")
+    looking, go_on = threading.Event(), threading.Event()
+    with Store.open(tmp_path / "data", layout()) as store:
+        take = store._world.watch.take
+
+        def slowly() -> set[str] | None:
+            if threading.current_thread() is reader:
+                looking.set()
+                # Until the upkeep is over, if it has not to wait for this look around.
+                go_on.wait(0.2)
+            return take()
+
+        monkeypatch.setattr(store._world.watch, "take", slowly)
+        reader = threading.Thread(target=lambda: store.get("Tag", "tag-1"), daemon=True)
+        with store.alone():
+            before = store.changes_of_others
+            reader.start()
+            assert looking.wait(30)
+            store._writer.checkpoint()
+            go_on.set()
+            joined(reader)
+        assert store.changes_of_others == before
+        with store.transaction() as tx:
+            assert len(list(tx.rows("Message"))) == 5

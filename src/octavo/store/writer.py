@@ -317,9 +317,11 @@ class Writer:
             self.world.state.begin()
 
     def _end(self) -> None:
-        if self.world.state is not None:
-            self.world.state.end()
-        self.world.known = self.world.commits
+        # Whoever looks around just now must not take this for a commit of somebody else.
+        with self.world.mutex:
+            if self.world.state is not None:
+                self.world.state.end()
+            self.world.known = self.world.commits
 
     def _note_end(self) -> None:
         if self.world.state is not None:
