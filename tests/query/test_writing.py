@@ -52,6 +52,17 @@ def test_what_is_written_is_found_by_it(db: Client) -> None:
     assert db.user.count(where={"joined": now, "score": 0.1, "balance": Decimal("1.01")}) == 1
 
 
+def test_json_of_any_depth_is_kept(db: Client) -> None:
+    deep: list[Any] = []
+    for _ in range(3000):
+        deep = [deep]
+    made: Any = db.user.create(data={"email": "a", "meta": deep})
+    assert bytes(made._meta) == b"[" * 3001 + b"]" * 3001
+    assert db.user.count(where={"meta": {"path": ["0"], "array_contains": [[]]}}) == 1
+    db.user.update(where={"email": "a"}, data={"name": "x"})
+    assert user(db, "a")._meta == made._meta
+
+
 def test_number_and_list_operations(db: Client) -> None:
     db.user.create(data={"email": "a", "age": 7, "balance": Decimal("1.50"), "words": ["x"]})
     changed: Any = db.user.update(

@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 
 from octavo.errors import DamagedError, LayoutError, UsageError
-from octavo.layout.codec import Codec
+from octavo.layout.codec import Codec, value_of
 from octavo.layout.compare import identity_key
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.order import file_order
+from octavo.layout.rawjson import Members
 from octavo.layout.record import Record
 from octavo.layout.stored import encode, key_getter
-from octavo.layout.types import column_type
+from octavo.layout.types import ColumnType, column_type
 from octavo.schema.datamodel import EnumValue, IndexKind, Model, Number, Relation, ScalarField
 from octavo.store.content import Checks
 from octavo.store.index import Spec, identity
@@ -56,7 +57,7 @@ class Rules:
         self.indirect = frozenset(p.model.name for p in layout.places if self._is_indirect(p))
         """the models whose records are not found by their key as it is stored"""
         self._check_places()
-        self._checked: dict[str, tuple[Any, Checks]] = {}
+        self._checked: dict[str, tuple[Any, list[tuple[ScalarField, ColumnType]], Checks]] = {}
         self.values_of = cache(self._values_of)
         self.identity_of = cache(self._identity_of)
         self.order_of = cache(self._order_of)
@@ -116,11 +117,17 @@ class Rules:
             datamodel, model = self.layout.datamodel, self.model(name)
             columns = [(f, column_type(f, datamodel)) for f in model.scalars]
             decode = msgspec.json.Decoder(self.codecs[name].shape.record_type).decode
-            self._checked[name] = decode, Checks(model, columns)
-        decode, checks = self._checked[name]
+            self._checked[name] = decode, columns, Checks(model, columns)
+        decode, columns, checks = self._checked[name]
         text = encode(row)
         try:
-            decode(text)
+            try:
+                decode(text)
+            except RecursionError:
+                # A Json value is nested deeper than the decoder goes.
+                found = Members(text)
+                for f, column in columns:
+                    value_of(f, column, found.get(f.name))
             checks.run([row], text)
         except (msgspec.MsgspecError, DamagedError, ValueError) as error:
             raise UsageError(f"{name}: a value is not of its type") from error
