@@ -211,7 +211,11 @@ class ModelClient:
         find = self._schema.reads.many(self._terms, found, at)
         if select is None:
             return self._read(lambda run: run.count(find), None, more=find.cursor is not None)
-        fields = [n for n in at.named(select, ("_all", *self._terms.usable)) if select[n]]
+        inner = at / "select"
+        named = inner.named(select, ("_all", *self._terms.usable), f"{self._name} has no such field")
+        fields = [name for name, wanted in named.items() if (inner / name).boolean(wanted)]
+        if not fields:
+            inner.fail("selects nothing")
         records = self._run(find)
         columns = self._terms.columns
         return {

@@ -205,6 +205,8 @@ def test_orders(writers: Client, order: Any, found: str) -> None:
     [
         ({"take": 2}, "ab"),
         ({"take": 0}, ""),
+        ({"take": 10**30, "skip": 1}, "bcd"),
+        ({"skip": 10**30}, ""),
         ({"skip": 3}, "d"),
         ({"skip": 1, "take": 1}, "b"),
         ({"take": -1}, "d"),

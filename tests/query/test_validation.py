@@ -48,6 +48,10 @@ WRONG: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("user", "find_many", {"take": "1"}, "take", ""),
     ("user", "find_many", {"skip": -1}, "skip", ""),
     ("user", "find_many", {"distinct": ["nam"]}, "distinct[0].nam", "name"),
+    ("user", "find_many", {"distinct": [["name"]]}, "distinct[0]", ""),
+    ("user", "find_many", {"order_by": ""}, "order_by", ""),
+    ("user", "find_many", {"cursor": {}}, "cursor", ""),
+    ("user", "find_many", {"include": []}, "include", ""),
     ("user", "find_many", {"cursor": {"name": "x"}}, "cursor", ""),
     ("user", "find_many", {"cursor": {"id": 1}, "order_by": {"posts": {"_count": "asc"}}}, "cursor", ""),
     ("user", "find_many", {"include": {"post": True}}, "include.post", "posts"),
@@ -92,7 +96,9 @@ WRONG: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("user", "create_many", {"data": [{"email": "x"}, {"email": 1}]}, "data[1].email", ""),
     ("user", "create_many", {"data": [{"email": "x", "posts": {}}]}, "data[0].posts", ""),
     ("user", "create_many", {"data": [], "skipDuplicates": 1}, "skip_duplicates", ""),
-    ("user", "count", {"select": {"nam": True}}, "nam", "name"),
+    ("user", "count", {"select": {"nam": True}}, "select.nam", "name"),
+    ("user", "count", {"select": {"name": 1}}, "select.name", ""),
+    ("user", "count", {"select": {"name": False}}, "select", ""),
 ]  # fmt: skip
 
 

@@ -29,6 +29,8 @@ DIRECTIONS = ("asc", "desc")
 NULLS = ("first", "last")
 _SHOWN = ("include", "select", "omit")
 _COUNT = "_count"
+_NO_END = 2**61
+"""more records than there ever are; twice as many can still be counted in 64 bits"""
 
 
 class Reads:
@@ -40,17 +42,19 @@ class Reads:
     def many(self, terms: Terms, given: Mapping[str, Any], at: At) -> Find:
         """What ``find_many``, or an included list of records, asks for."""
         found = at.named(given, MANY, "arguments")
-        order = self.order(terms, found["order_by"], at / "order_by") if found.get("order_by") else ()
-        cursor = self.cursor(terms, found["cursor"], order, at / "cursor") if found.get("cursor") else None
+        given_order, given_cursor = found.get("order_by"), found.get("cursor")
+        order = () if given_order is None else self.order(terms, given_order, at / "order_by")
+        cursor = None if given_cursor is None else self.cursor(terms, given_cursor, order, at / "cursor")
         take = None if found.get("take") is None else (at / "take").whole(found["take"])
+        skip = 0 if found.get("skip") is None else (at / "skip").whole(found["skip"], lowest=0)
         backwards = take is not None and take < 0
         order = total(terms, order)
         query = Query(
             model=terms.name,
             where=self._where(terms, found, at),
             order=tuple(_flipped(o) for o in order) if backwards else order,
-            take=None if take is None else abs(take),
-            skip=0 if found.get("skip") is None else (at / "skip").whole(found["skip"], lowest=0),
+            take=None if take is None else min(abs(take), _NO_END),
+            skip=min(skip, _NO_END),
             distinct=self._distinct(terms, found.get("distinct"), at / "distinct"),
         )
         return Find(
@@ -72,6 +76,8 @@ class Reads:
             return ()
         names = []
         for name, inner in at.each(given):
+            if not isinstance(name, str):
+                inner.fail("is no name of a field")
             if name not in terms.usable:
                 inner.unknown(name, terms.usable, f"{terms.name} has no such field")
             names.append(name)
@@ -138,7 +144,7 @@ class Reads:
         left_out = self._omitted(terms, omit, at / "omit") if omit is not None else ()
         if include is None and not left_out:
             return None
-        relations, counts = self._relations(terms, include or {}, at / "include")
+        relations, counts = self._relations(terms, {} if include is None else include, at / "include")
         fields = tuple(name for name in terms.columns if name not in left_out)
         return Projection(fields=fields, relations=relations, counts=counts)
 
