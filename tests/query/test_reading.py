@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy, deepcopy
 from decimal import Decimal
 from typing import Any
 
@@ -297,6 +298,16 @@ def test_a_selection_shows_what_was_asked_for(writers: Client) -> None:
     assert "token" not in same.to_dict()
     assert same == writers.user.find_unique(where={"email": "a@x"}, omit={"token": True})
     assert same != found
+
+
+def test_what_was_found_can_be_copied(writers: Client) -> None:
+    found: Any = writers.user.find_unique(where={"email": "a@x"}, include={"posts": True, "_count": True})
+    for copied in (copy(found), deepcopy(found)):
+        assert copied == found
+        assert copied._count == found._count
+    assert deepcopy(found).posts is not found.posts
+    plain = writers.user.find_unique(where={"email": "a@x"})
+    assert deepcopy(plain) == plain
 
 
 def test_a_relation_that_was_not_included_says_so(people: Client) -> None:

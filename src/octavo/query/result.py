@@ -29,6 +29,9 @@ class Counts:
     def to_dict(self) -> dict[str, int]:
         return dict(self._numbers)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Counts, (self._numbers,)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Counts) and self._numbers == other._numbers
 
@@ -64,6 +67,11 @@ class Result:
 
     def __setattr__(self, name: str, value: Any) -> None:
         raise AttributeError("records are not changed in place; update them")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # For copies: they are not made attribute by attribute, since attributes cannot be set.
+        given = ("_0record", "_0fields", "_0related")
+        return Result, tuple(object.__getattribute__(self, name) for name in given)
 
     def to_dict(self) -> dict[str, Any]:
         """Fields and relations by name, as Python's values and dicts, secrets included."""
