@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,20 @@ def test_a_read_within_a_transaction_is_compared_with_what_it_has_written(sides:
         assert tx.user.find_first().name == "secretly"
     assert told(sides) == [("different", "User", {"id": "u"}, ["name"])]
     healed(sides)
+
+
+def test_what_others_are_writing_does_not_differ(sides: Sides) -> None:
+    def talk(number: int) -> None:
+        for n in range(10):
+            say(db, f"{number}-{n}")
+            assert db.message.count() > n
+            with db.tx(max_wait=60, timeout=60) as tx:
+                tx.chat.find_first(where={"id": "k1"}, include={"messages": {"take": -2}})
+
+    with sides.open(sample=1.0) as (db, backend):
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(talk, range(6)))
+        assert backend.divergences.open() == []
 
 
 def test_nothing_is_compared_without_a_sample(sides: Sides) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,32 @@ def test_nobody_sees_it_before_it_is_decided(root: Path) -> None:
         rename(store, "decided", Decision(NOTE, decide))
         assert seen == [before]
         assert name_of(store) == name_of(other) == "decided"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_who_runs_over_it_can_wait_until_it_is_decided(root: Path, kept: bool) -> None:
+    def look(store: Store) -> Any:
+        with store.transaction() as tx:
+            tx.wait_for_earlier()
+            user: Any = tx.get("User", "user-1")
+            return user.name
+
+    looks = []
+    with Store.open(root, layout()) as store, ThreadPoolExecutor(1) as another:
+
+        def decide() -> OctavoError | None:
+            looks.append(another.submit(look, store))
+            with pytest.raises(TimeoutError):
+                looks[0].result(timeout=0.1)
+            return None if kept else ConflictError("not today")
+
+        with nullcontext() if kept else pytest.raises(ConflictError, match="not today"):
+            rename(store, "decided", Decision(NOTE, decide))
+        if kept:
+            assert looks[0].result() == "decided"
+        else:
+            with pytest.raises(ConflictError, match="on which this one was built"):
+                looks[0].result()
 
 
 def test_what_is_decided_against_has_not_happened(root: Path) -> None:

@@ -2,8 +2,9 @@
 
 What a call asked of PostgreSQL, and what it heard, is noted down; then the files are asked the same.  If they
 answer alike, that is all.  If not, somebody may have written in between: so both are asked once more while
-nobody can write, and only what differs then differs.  Within a transaction nobody can write anyway: each
-answer is held against the files as the transaction has them.
+nobody can write, and only what differs then differs.  Within a transaction nobody else can begin to write:
+each answer is held against the files as the transaction has them, and if it differs, once more when
+PostgreSQL has decided about those before it.
 """
 
 from __future__ import annotations
@@ -93,11 +94,15 @@ class Comparison:
     def within(self, call: Call, database: Reader, files: JsonReader, catch_up: Callable[[], object]) -> None:
         """Compare an answer within a transaction.
 
-        ``catch_up`` lets the files have what PostgreSQL has done behind a statement, as by a trigger.
+        ``catch_up`` waits until all that came before it is on both sides, and lets the files have what
+        PostgreSQL has done behind a statement, as by a trigger.
         """
         with self._counted():
             if not _alike(files, [call]):
                 catch_up()
+                again = Listening(database)
+                getattr(again, call.name)(*call.arguments)
+                [call] = again.calls
                 if not _alike(files, [call]):
                     self._tell(call, database, files, Keys(files.view.rules))
                     self._divergences.count("different")
@@ -125,6 +130,8 @@ class Comparison:
     def _still(self, calls: Sequence[Call], files: JsonBackend, primary: Callable[[Any], Any]) -> bool:
         """Whether both answer alike while nobody can write; if not, what differs is written down."""
         with files.store.transaction(timeout=_WAIT) as view:
+            # What PostgreSQL has yet to decide is in the files' view already.
+            view.wait_for_earlier()
             reader = JsonReader(files.indexes, view)
 
             def hold(database: Reader) -> bool:

@@ -184,7 +184,7 @@ class DualBackend(SingleReads):
                 primary = self.primary.on(session, timeout, asking=BEGINNING)
                 afterwards.callback(primary.rollback)
                 self._require_seeded(view, primary)
-                compare = self._within(JsonReader(files.indexes, view)) if self._sample > 0 else None
+                compare = self._within(JsonReader(files.indexes, view), view) if self._sample > 0 else None
                 begun.append(
                     DualTransaction(self.vocabulary, primary, view, self.divergences, self._touching, compare)
                 )
@@ -229,12 +229,16 @@ class DualBackend(SingleReads):
             LOG.warning("not looked for writes since the export: %s; octavo verify compares all", error)
         seed.spend(str(self._data_dir))
 
-    def _within(self, files: JsonReader) -> Compare:
+    def _within(self, files: JsonReader, view: Transaction) -> Compare:
         """Holds answers within a transaction, as many as others, against the files."""
 
         def compare(call: Call, database: Reader, catch_up: Callable[[], object]) -> None:
+            def settle() -> None:
+                view.wait_for_earlier()
+                catch_up()
+
             if self._is_sampled():
-                self._comparison.within(call, database, files, catch_up)
+                self._comparison.within(call, database, files, settle)
 
         return compare
 

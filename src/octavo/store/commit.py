@@ -96,10 +96,7 @@ class Committer:
                 self._check()
                 if self._held_since and time.monotonic() - self._held_since > _LONGEST_HOLD:
                     # Others may be waiting: let them in when what is staged has been written.
-                    if self.batched and self._staged is not None and self._writing is None:
-                        self._write_staged()
-                    while self._staged is not None or self._writing is not None:
-                        self._condition.wait()
+                    self._settle()
                     self._let_go()
             self._check()
             self._take(None if end is None else max(end - time.monotonic(), 0))
@@ -134,6 +131,17 @@ class Committer:
         if self._held_since:
             self._held_since = 0.0
             self.lock.release()
+
+    def settle(self) -> None:
+        """Wait until all that was staged has been written, or could not be.  It is this thread's turn."""
+        with self._condition:
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.batched and self._staged is not None and self._writing is None:
+            self._write_staged()
+        while self._staged is not None or self._writing is not None:
+            self._condition.wait()
 
     def abandon(self) -> None:
         """Give the turn back; nothing of the transaction is kept."""

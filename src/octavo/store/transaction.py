@@ -33,6 +33,12 @@ class Transaction(Writable):
             raise UsageError("the payload is not in the store: put it there first")
         super().set_payload(model, key, sha256)
 
+    def wait_for_earlier(self) -> None:
+        """Wait until all that this transaction was built on is stored.  Raises ConflictError if it could not
+        be: then this one cannot be kept either."""
+        self._store._committer.settle()
+        self.layer.check()
+
     def set_position(self, text: str) -> None:
         """Let the position's file hold this text if the transaction happens, and as it was if it does not.
 
