@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import octavo
 from crash.both_sides import Sides, begin, say
 from octavo.backends.healing import heal
-from octavo.errors import DivergedError, UniqueViolation, UsageError
+from octavo.errors import DivergedError, TransactionFailed, UniqueViolation, UsageError
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import connect
@@ -130,6 +131,15 @@ def test_what_others_are_writing_does_not_differ(sides: Sides) -> None:
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(talk, range(6)))
         assert backend.divergences.open() == []
+
+
+def test_a_transaction_that_is_too_late_is_in_neither(sides: Sides) -> None:
+    with sides.open() as (db, _):
+        with pytest.raises(TransactionFailed, match="out of time"), db.tx(timeout=0.1) as tx:  # noqa: PT012
+            say(tx, "late")
+            time.sleep(0.2)
+        assert db.message.count() == 1
+    assert sides.differences() == []
 
 
 def test_nothing_is_compared_without_a_sample(sides: Sides) -> None:

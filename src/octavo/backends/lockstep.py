@@ -254,7 +254,7 @@ class DualTransaction:
         if changed:
             model, key, record = next((c for c in changed if c[2] is not None), changed[0])
             witness = Witness(model, key, record is not None)
-            note = fates.note(self.primary.told[0], fates.place(self.primary.session), witness)
+            note = fates.note(self.primary.told[0], self.primary.asked(fates.place), witness)
 
         def decide() -> OctavoError | None:
             try:

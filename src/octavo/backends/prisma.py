@@ -119,10 +119,14 @@ class PrismaTransaction(PrismaReader):
         self._ended = False
 
     def _run(self, model: str, ready: Ready, computed: Sequence[str] = ()) -> tuple[list[Row], int]:
+        return self.asked(lambda session: execute(session, ready), model, computed)
+
+    def asked(self, work: Callable[[Session], T], model: str = "", computed: Sequence[str] = ()) -> T:
+        """What a function makes of the connection.  Raises as :meth:`_run`."""
         with self._lock:
             self._check()
             try:
-                return execute(self.session, ready)
+                return work(self.session)
             except psycopg.Error as error:
                 raised = self._late() or self.schema.violations.error(error, model, computed)
                 # The cause would repeat values of rows.
