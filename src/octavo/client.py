@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
+from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, overload
 
@@ -22,7 +23,7 @@ from msgspec import Struct
 from octavo.backend import DataBackend, get_data_backend
 from octavo.backend import data_dir as named_data_dir
 from octavo.backend import files_root as named_files_root
-from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation
+from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation, UsageError, ValidationError
 from octavo.migration import Guard
 from octavo.query.arguments import At
 from octavo.query.defaults import Defaults
@@ -45,6 +46,8 @@ T = TypeVar("T")
 _ATTEMPTS = 3
 """how often an upsert is tried where another one makes the same record meanwhile"""
 _SHOWN = ("include", "select", "omit")
+_LONGEST = 2_000_000.0
+"""seconds: some three weeks, beyond which PostgreSQL's milliseconds do not go"""
 
 
 def snake_name(model: str) -> str:
@@ -100,12 +103,36 @@ class _Alone:
     def __init__(self, backend: Backend) -> None:
         self.reader: Reader = backend
         self.backend = backend
+        self._holders: set[int] = set()
+        """the threads that have a transaction"""
 
     def read(self, work: Callable[[Reader], T], *, several: bool) -> T:
         return self.backend.read(work) if several else work(self.backend)
 
     def writing(self, *, single: bool) -> AbstractContextManager[Transaction]:
+        if self._holders:
+            self._check(get_ident())
         return self.backend.transaction(single=single)
+
+    @contextmanager
+    def together(self, max_wait: float, timeout: float) -> Iterator[Transaction]:
+        """A transaction of several operations, the only one that this thread has."""
+        thread = get_ident()
+        self._check(thread)
+        with self.backend.transaction(max_wait=max_wait, timeout=timeout) as transaction:
+            self._holders.add(thread)
+            try:
+                yield transaction
+            finally:
+                self._holders.discard(thread)
+
+    def _check(self, thread: int) -> None:
+        # On the files it would wait for itself; so it is refused on PostgreSQL too.
+        if thread in self._holders:
+            raise UsageError(
+                "a transaction cannot begin inside another one of the same thread",
+                hint="write with what db.tx() gives",
+            )
 
 
 class _Together:
@@ -393,7 +420,8 @@ class Client(Models):
     """A connection to the data, wherever it lives."""
 
     def __init__(self, backend: Backend, vocabulary: Vocabulary) -> None:
-        super().__init__(Schema(vocabulary), _Alone(backend))
+        self._alone = _Alone(backend)
+        super().__init__(Schema(vocabulary), self._alone)
         self._backend = backend
 
     @contextmanager
@@ -402,9 +430,11 @@ class Client(Models):
 
         Leaving by an exception rolls back.  After an operation failed within it, nothing more can be done,
         and leaving rolls back even if the error was caught: TransactionFailed.  ``max_wait`` (for its
-        beginning) and ``timeout`` (for the whole) are in seconds, as Prisma's defaults.
+        beginning) and ``timeout`` (for the whole) are in seconds, as Prisma's defaults.  Inside the block,
+        this thread writes by nothing else: UsageError.
         """
-        with self._backend.transaction(max_wait=max_wait, timeout=timeout) as transaction:
+        wait, limit = _seconds("max_wait", max_wait), _seconds("timeout", timeout)
+        with self._alone.together(wait, limit) as transaction:
             session = _Together(transaction)
             try:
                 yield Models(self._schema, session)
@@ -499,6 +529,13 @@ def open_backend(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) 
     """The backend of this kind: what ``open_backend(vocabulary, settings)`` of its module gives."""
     module = import_module(f"octavo.backends.{kind.value}")
     return cast(Backend, module.open_backend(vocabulary, settings))
+
+
+def _seconds(name: str, given: float) -> float:
+    """A length of time that every lock and PostgreSQL's settings can hold."""
+    if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:
+        raise ValidationError(name, "is no number of seconds")
+    return min(given, _LONGEST)
 
 
 def _required(found: Mapping[str, Any], name: str, at: At) -> Any:

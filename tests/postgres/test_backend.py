@@ -195,8 +195,8 @@ def test_nothing_comes_behind_the_end_of_a_transaction(backend: PrismaBackend, d
 
 def test_whoever_finds_no_connection_in_time_hears_of_it(url: str, owners: Vocabulary) -> None:
     with prisma_backend(owners, f"{url}&connection_limit=1") as backend:
-        db = Client(backend, owners)
-        with db.tx(), pytest.raises(TransactionFailed, match="1 connections"), db.tx(max_wait=0.05):
+        db, another = Client(backend, owners), Client(backend, owners)
+        with db.tx(), pytest.raises(TransactionFailed, match="1 connections"), another.tx(max_wait=0.05):
             pass
         assert db.owner.count() == 0
 

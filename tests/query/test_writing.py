@@ -17,6 +17,8 @@ from octavo.errors import (
     RequiredRelationViolation,
     TransactionFailed,
     UniqueViolation,
+    UsageError,
+    ValidationError,
     ValueOutOfRange,
 )
 from query.blog import VOCABULARY
@@ -361,6 +363,27 @@ def test_a_failed_transaction_is_lost_even_if_the_error_is_caught(db: Client) ->
             tx.user.count()
     assert raised.value.code == "P2028"
     assert db.user.count() == 1
+
+
+def test_within_a_transaction_a_thread_writes_by_nothing_else(db: Client) -> None:
+    with db.tx() as tx:
+        tx.user.create(data={"email": "a"})
+        assert db.user.count() == 0
+        with pytest.raises(UsageError, match="inside another one"):
+            db.user.create(data={"email": "b"})
+        with pytest.raises(UsageError, match="inside another one"), db.tx():
+            pass
+    db.user.create(data={"email": "b"})
+    assert db.user.count() == 2
+
+
+@pytest.mark.parametrize("wrong", [-1, "5", None, True, float("nan")])
+def test_the_limits_of_a_transaction_are_seconds(db: Client, wrong: Any) -> None:
+    for limits in ({"timeout": wrong}, {"max_wait": wrong}):
+        with pytest.raises(ValidationError, match="number of seconds"), db.tx(**limits):
+            pass
+    with db.tx(timeout=float("inf"), max_wait=1e12) as tx:
+        assert tx.user.count() == 0
 
 
 def test_an_ended_transaction_cannot_be_used(db: Client) -> None:
