@@ -508,7 +508,7 @@ def connect(
     from octavo.schema.frozen import frozen_schema
     from octavo.schema.parser import load_schema
 
-    environ = os.environ if backend is None else {"DATA_BACKEND": backend}
+    environ = os.environ if backend is None else {"DATA_BACKEND": str(backend)}
     require_durability(durability)
     datamodel = frozen_schema() if schema is None else load_schema(Path(schema))
     vocabulary = Vocabulary(datamodel)

@@ -178,9 +178,15 @@ def check_password(password: str, hashed: str) -> bool:
     if not is_bcrypt(hashed):
         raise SecretError("not a well-formed bcrypt hash")
     try:
-        return bcrypt.checkpw(password.encode()[:BCRYPT_LIMIT], hashed.encode())
+        return bcrypt.checkpw(as_given(password)[:BCRYPT_LIMIT], hashed.encode())
     except ValueError:  # well-formed, but its salt has bits that no encoder writes
         raise SecretError("a bcrypt hash whose salt cannot be") from None
+
+
+def as_given(text: str) -> bytes:
+    """The bytes of what somebody has typed; half a surrogate pair, which no form sends, is nobody's password
+    and no error."""
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _bcrypt_base64(raw: bytes) -> str:

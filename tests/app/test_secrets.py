@@ -131,6 +131,15 @@ def test_a_code_is_six_digits_and_may_have_blanks(db: Client) -> None:
         assert not check_totp(user, wrong, at=at(1111111109))
 
 
+def test_half_a_character_is_wrong_and_no_error(db: Client) -> None:
+    with_codes(db, "AAAA-1111")
+    user = with_totp(db)
+    db.user.update(where={"id": "ada"}, data={"passwordHash": hash_password("x", rounds=4)})
+    assert not check_password(db.user.find_unique(where={"id": "ada"}), "\ud800")
+    assert not check_totp(user, "\ud800")
+    assert not use_backup_code(db, "ada", "\ud800")
+
+
 def test_nobody_has_a_code_without_a_secret(db: Client) -> None:
     assert not check_totp(db.user.find_unique_or_raise(where={"id": "ada"}), "000000")
     with pytest.raises(SecretError, match="not base32"):

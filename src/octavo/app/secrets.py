@@ -84,7 +84,7 @@ def check_totp(user: User, code: str, *, at: datetime | None = None, pepper: str
     # Secrets of 80 bits are in use, though new ones should have more.
     totp = TOTP(_base32(secret), _TOTP_DIGITS, SHA1(), TOTP_STEP, enforce_key_length=False)
     moment = int((at or datetime.now(UTC)).timestamp())
-    given = code.replace(" ", "").encode()
+    given = crypto.as_given(code.replace(" ", ""))
     steps = [max(0, moment + TOTP_STEP * step) for step in (-1, 0, 1)]
     same = [hmac.compare_digest(totp.generate(step), given) for step in steps]
     return any(same)
@@ -95,14 +95,14 @@ def use_backup_code(db: Models, user_id: str, code: str, *, pepper: str | None =
 
     Of two that use the same code at once, one succeeds.  Raises RecordNotFound if there is no such user.
     """
-    given = code.strip().encode()
+    given = crypto.as_given(code.strip())
     while True:
         user = db.user.find_unique(where={"id": user_id})
         if user is None:
             raise RecordNotFound("User", "a backup code")
         text = _open("User", "backupCodes", user, pepper)
         codes = _codes(text)
-        left = [c for c in codes if not hmac.compare_digest(c.encode(), given)]
+        left = [c for c in codes if not hmac.compare_digest(crypto.as_given(c), given)]
         if len(left) == len(codes):
             return False
         # Only what was read is replaced: if another code was used meanwhile, it is read again.
