@@ -1,7 +1,8 @@
 """Octavo folds the PostgreSQL database of a Prisma application into plain JSON files, and back.
 
 ``octavo.connect()`` opens the data wherever it lives (:mod:`octavo.client`); ``JsonNull``, ``DbNull`` and
-``AnyNull`` tell the nulls of a Json field apart.
+``AnyNull`` tell the nulls of a Json field apart.  :mod:`octavo.app`, :mod:`octavo.backend` and
+:mod:`octavo.errors` need not be imported by themselves.
 """
 
 from __future__ import annotations
@@ -10,11 +11,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from octavo import app, backend, errors
     from octavo.client import connect
     from octavo.layout.special import AnyNull, DbNull, JsonNull
     from octavo.typed import Client
 
-__all__ = ["AnyNull", "Client", "DbNull", "JsonNull", "__version__", "connect"]
+__all__ = [
+    "AnyNull",
+    "Client",
+    "DbNull",
+    "JsonNull",
+    "__version__",
+    "app",
+    "backend",
+    "connect",
+    "errors",
+]
 
 __version__ = "0.1.0"
 
@@ -25,10 +37,13 @@ _HOMES = {
     "DbNull": "octavo.layout.special",
     "AnyNull": "octavo.layout.special",
 }
+_MODULES = ("app", "backend", "errors")
 
 
 def __getattr__(name: str) -> Any:
     # A command that never opens a client does not load one.
+    if name in _MODULES:
+        return import_module(f"octavo.{name}")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'octavo' has no attribute {name!r}")

@@ -25,6 +25,11 @@ def test_what_octavo_exports_is_there() -> None:
     assert repr(octavo.DbNull) == "octavo.DbNull"
 
 
+def test_its_modules_need_not_be_imported() -> None:
+    script = "import octavo; print(octavo.backend.DataBackend, octavo.app.tag, octavo.errors.OctavoError)"
+    subprocess.run([sys.executable, "-c", script], stdout=subprocess.DEVNULL, check=True)
+
+
 def test_an_unknown_backend_is_an_error_that_lists_the_three() -> None:
     with pytest.raises(UsageError, match="prisma, json, dual"):
         octavo.connect("mysql")
