@@ -93,6 +93,7 @@ WRONG: list[tuple[str, str, dict[str, Any], str, str]] = [
     ("user", "delete_many", {"where": {}}, "where", ""),
     ("user", "delete_many", {"where": None}, "where", ""),
     ("user", "delete_many", {"where": {"AND": []}}, "where", ""),
+    ("user", "delete_many", {"where": {"OR": [{"name": "x"}, {}]}}, "where", ""),
     ("user", "create_many", {"data": [{"email": "x"}, {"email": 1}]}, "data[1].email", ""),
     ("user", "create_many", {"data": [{"email": "x", "posts": {}}]}, "data[0].posts", ""),
     ("user", "create_many", {"data": [], "skipDuplicates": 1}, "skip_duplicates", ""),
@@ -112,6 +113,14 @@ def test_the_error_points_into_the_argument(
     assert raised.value.known == known
     assert raised.value.code == "P2009"
     assert isinstance(raised.value, UsageError)
+
+
+def test_a_filter_is_not_nested_without_end(db: Client) -> None:
+    where: dict[str, Any] = {"name": "x"}
+    for _ in range(1000):
+        where = {"OR": [where]}
+    with pytest.raises(ValidationError, match="nested too deep"):
+        db.user.find_many(where=where)
 
 
 def test_values_are_not_repeated_in_messages(db: Client) -> None:

@@ -81,7 +81,10 @@ class Filters:
 
     def where(self, terms: Terms, given: Any, at: At) -> Condition:
         """The condition that a ``where`` means."""
-        parts = [self._key(terms, key, value, at) for key, value in at.mapping(given).items()]
+        try:
+            parts = [self._key(terms, key, value, at) for key, value in at.mapping(given).items()]
+        except RecursionError:
+            at.fail("is nested too deep")
         return both(*parts) if parts else TRUE
 
     def unique(self, terms: Terms, given: Any, at: At) -> Unique:
@@ -125,7 +128,7 @@ class Filters:
         if key == "AND":
             return both(*parts) if parts else TRUE
         if key == "OR":
-            return Or(tuple(parts)) if parts else FALSE
+            return TRUE if TRUE in parts else Or(tuple(parts)) if parts else FALSE
         # As in Prisma, what is empty excludes nothing.
         return both(*(Not(part) for part in parts if part != TRUE)) if parts else TRUE
 
