@@ -200,6 +200,18 @@ def test_nested_writes_need_their_record_and_leave_nothing_behind(people: Client
     assert user(people, "a@x").name == "Ann"
 
 
+def test_nested_writes_are_done_in_the_order_of_their_names(people: Client) -> None:
+    def posts(*steps: tuple[str, Any]) -> list[str]:
+        people.user.update(where={"email": "a@x"}, data={"posts": dict(steps)})
+        return titles(people, "a@x")
+
+    new = [{"title": "one"}, {"title": "two"}]
+    assert posts(("delete_many", {}), ("create", new)) == ["one", "two"]
+    assert posts(("deleteMany", {}), ("createMany", {"data": new})) == ["one", "two"]
+    assert posts(("update_many", {"where": {}, "data": {"views": 1}}), ("delete_many", {"views": 1})) == []
+    assert posts(("create", new), ("delete_many", {})) == []
+
+
 @pytest.mark.parametrize("step", [{"disconnect": {"id": "p"}}, {"set": []}])
 def test_a_required_relation_is_not_broken(people: Client, step: Any) -> None:
     people.user.update(where={"email": "a@x"}, data={"posts": {"create": {"id": "p", "title": "o"}}})
@@ -314,8 +326,8 @@ def test_many_to_many(db: Client) -> None:
     assert (
         names(
             {
-                "update_many": {"where": {"name": {"gt": "u"}}, "data": {"name": {"set": "q"}}},
                 "delete": {"name": "y"},
+                "update_many": {"where": {"name": {"gt": "u"}}, "data": {"name": {"set": "q"}}},
             }
         )
         == "qu"

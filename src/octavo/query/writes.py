@@ -33,7 +33,7 @@ from octavo.query.plan import (
 from octavo.query.vocabulary import Column, Terms
 
 _NEW = ("create", "connect", "connect_or_create", "create_many")
-_ORDER = (
+_CHANGED = (
     "create",
     "connect",
     "connect_or_create",
@@ -46,7 +46,7 @@ _ORDER = (
     "update_many",
     "create_many",
 )
-"""what a nested write may hold, in the order in which it is done"""
+"""what a nested write may hold; it is done in the order in which the caller names it"""
 _LISTS_ONLY = ("set", "delete_many", "update_many", "create_many")
 _ARITHMETIC = ("increment", "decrement", "multiply", "divide")
 
@@ -60,7 +60,7 @@ def changes(column: Column) -> tuple[str, ...]:
 
 def steps(link: Link, *, new: bool) -> tuple[str, ...]:
     """What a nested write may do over a relation of a record that is made (``new``) or changed."""
-    known = tuple(o for o in (_NEW if new else _ORDER) if link.is_list or o not in _LISTS_ONLY)
+    known = tuple(o for o in (_NEW if new else _CHANGED) if link.is_list or o not in _LISTS_ONLY)
     if link.holds_key and link.required:
         known = tuple(o for o in known if o not in ("disconnect", "delete"))
     if link.join:
@@ -170,8 +170,8 @@ class Writes:
     def _nested(self, link: Link, given: Any, at: At, *, new: bool) -> Nested:
         found = at.named(given, steps(link, new=new), "what can be done over this relation")
         done: list[Step] = []
-        for name in (o for o in _ORDER if o in found):
-            done += self._steps(link, name, found[name], at / name)
+        for name, value in found.items():
+            done += self._steps(link, name, value, at / name)
         if not link.is_list and sum(isinstance(s, Create | Connect | ConnectOrCreate) for s in done) > 1:
             at.fail("links more than one record, and there is place for one")
         return Nested(link, tuple(done))
