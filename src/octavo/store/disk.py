@@ -24,8 +24,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, where there is none yet."""
-    path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+    """Make a folder, and those above it, where there is none yet: each for its owner alone."""
+    for folder in (*reversed(path.parents), path):
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def create(path: Path, buffering: int = -1) -> BinaryIO:
