@@ -121,9 +121,20 @@ def test_a_data_folder_that_cannot_be_written(schema_database: str, tmp_path: Pa
         for place in (tmp_path / "file" / "data", Path("/proc/octavo/data")):
             done = octavo(command, "--data-dir", place, DATABASE_URL=schema_database)
             refused(done, 3, str(place.parent))
-    refused(
-        octavo("export", "--data-dir", tmp_path / "file", DATABASE_URL=schema_database), 2, "not a folder"
-    )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("inventory", "scaffold", "export", "follow", "follow --stop", "verify", "restore"),
+        *("status", "report"),
+        *("cutover", "rollback", "cleanup --yes", "doctor", "compact", "backup", "secrets check"),
+    ],
+)
+def test_a_data_folder_that_is_a_file(command: str, schema_database: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    done = octavo(*command.split(), "--data-dir", tmp_path / "file", DATABASE_URL=schema_database)
+    refused(done, 2, str(tmp_path / "file"), "is not a folder")
     assert (tmp_path / "file").read_text() == "mine"
 
 

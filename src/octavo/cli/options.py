@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from octavo.postgres.url import DatabaseUrl
     from octavo.schema.datamodel import Datamodel
 
+
+def _not_a_file(data_dir: Path) -> Path:
+    """The data folder asked for, which may not be there yet.  Raises UsageError if something else is."""
+    if data_dir.exists() and not data_dir.is_dir():
+        raise UsageError(f"{data_dir} is not a folder", hint="--data-dir (DATA_DIR) names the data folder")
+    return data_dir
+
+
 Url: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -24,7 +32,10 @@ Url: TypeAlias = Annotated[
         help="The PostgreSQL database, as a Prisma application's DATABASE_URL.",
     ),
 ]
-DataDir: TypeAlias = Annotated[Path, typer.Option("--data-dir", envvar="DATA_DIR", help="The data folder.")]
+DataDir: TypeAlias = Annotated[
+    Path,
+    typer.Option("--data-dir", envvar="DATA_DIR", callback=_not_a_file, help="The data folder."),
+]
 FilesRoot: TypeAlias = Annotated[
     Path,
     typer.Option(
