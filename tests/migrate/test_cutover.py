@@ -175,6 +175,16 @@ def test_damage_in_the_files_closes_the_gates(ready: Move) -> None:
     assert "checklist" in _closed(ready.cutover())
 
 
+def test_without_its_database_there_is_nothing_to_look_at(ready: Move) -> None:
+    ready.sides = Sides(
+        ready.sides.vocabulary,
+        Settings(database_url="postgresql://u@127.0.0.1:1/x", data_dir=ready.data, layout=None),
+    )
+    for dry_run in (True, False):
+        with pytest.raises(DatabaseError, match="cannot be reached"):
+            ready.cutover(dry_run=dry_run)
+
+
 # Cutover
 
 

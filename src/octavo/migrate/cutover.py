@@ -20,7 +20,7 @@ from octavo.errors import UsageError
 from octavo.migrate.gates import Gate, gates
 from octavo.migrate.move import Move, MoveOptions, MoveReport, Sides
 from octavo.migrate.progress import SILENT, Progress
-from octavo.migrate.status import Looking, Status, status
+from octavo.migrate.status import Looking, status
 from octavo.migrate.steps import Tell, untold
 from octavo.migration import Phase
 from octavo.postgres import fence
@@ -76,13 +76,12 @@ def cutover(
 def look(sides: Sides, options: CutoverOptions, progress: Progress = SILENT) -> list[Gate]:
     """The gates, as things stand."""
     looking = Looking(pepper=options.pepper)
+    unowned = _unowned(sides)
     found = status(DataBackend.DUAL, sides.vocabulary, sides.settings, looking, progress)
-    return gates(found, _unowned(sides, found), options.waive)
+    return gates(found, unowned, options.waive)
 
 
-def _unowned(sides: Sides, found: Status) -> list[str]:
-    if found.database:
-        return []
+def _unowned(sides: Sides) -> list[str]:
     with closing(connect(sides.url)) as connection, transaction(connection, sides.url.schema, read_only=True):
         return fence.unowned(connection, sides.layout.datamodel)
 

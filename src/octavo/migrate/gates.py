@@ -92,7 +92,7 @@ def _sides(found: Status) -> Gate:
     reason = found.database or found.store or ""
     if not reason and found.standing is not State.STORE:
         reason = "the files have not been made yet"
-    hint = "octavo export" if found.standing is not State.STORE else ""
+    hint = "octavo export" if found.standing is not State.STORE and not found.database else ""
     return Gate(
         name="sides", open=not reason, reason=reason or "PostgreSQL and the files are there", hint=hint
     )
