@@ -194,3 +194,17 @@ def test_on_the_files_the_database_need_not_be_there(data: Path, tmp_path: Path)
     assert found.good
     assert _item(found, "schema frozen").verdict is Verdict.UNKNOWN
     assert _item(found, "uniques").verdict is Verdict.GOOD
+
+
+def test_what_ends_a_look_at_what_cannot_be_used(look: Look, data: Path) -> None:
+    layout = Vocabulary(LAYOUT.datamodel)
+    for url, code in (("", 2), ("mysql://u@h/x", 2), ("postgresql://u@127.0.0.1:1/x", 3)):
+        settings = Settings(database_url=url, data_dir=data, layout=None)
+        assert status(DataBackend.DUAL, layout, settings).exit_code == code
+        assert status(DataBackend.JSON, layout, settings).exit_code == 0
+    shutil.rmtree(data / "journal")
+    for kind in DataBackend:
+        found = look(kind)
+        assert (found.store, found.exit_code) == ("journal: the folder is missing", 1)
+    shutil.rmtree(data)
+    assert look("json").exit_code == 2

@@ -33,7 +33,7 @@ def status(
     The phase, where the data lives, what both sides have, and what is known to differ.
 
     Every item of the checklist is looked at now. Changes nothing unless told to heal. Ends with 1 if
-    something is left to do, with 3 if one side cannot be reached.
+    something is left to do or damaged, with 3 if one side cannot be reached.
     """
     from octavo.backend import files_root, get_data_backend
     from octavo.client import Settings
@@ -56,10 +56,8 @@ def status(
     for healed in found.healed:
         if healed.error:
             console.problem("not healed", f"{healed.divergence.model}: {healed.error}")
-    if found.store or found.database:
-        raise typer.Exit(3)
-    if not found.good:
-        raise typer.Exit(1)
+    if code := found.exit_code:
+        raise typer.Exit(code)
 
 
 def show(found: Status) -> None:

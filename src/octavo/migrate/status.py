@@ -16,7 +16,7 @@ import msgspec
 from octavo import migration
 from octavo.backend import DataBackend
 from octavo.care.doctor import Diagnosis, examine
-from octavo.errors import BusyError, OctavoError, UsageError
+from octavo.errors import BusyError, DifferenceError, OctavoError, UsageError, disk_errors
 from octavo.layout.layout import Layout, layout_for
 from octavo.migrate.checklist import Evidence, Item, Verdict, checklist
 from octavo.migrate.inventory import newest_baseline, read_baseline
@@ -32,8 +32,10 @@ from octavo.schema.sql import table_name
 from octavo.store.journal import Journal, outcome
 from octavo.store.lock import NAME as LOCK
 from octavo.store.lock import ProcessLock
+from octavo.store.rest import require_store
 from octavo.store.shared import NAME as STATE
 from octavo.store.shared import SharedState
+from octavo.store.store import check_folders
 from octavo.store.system import SYSTEM
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ class Status:
     """what stands at the data folder"""
     store: str | None = None
     database: str | None = None
+    lacks: int = 0
+    """the exit code of why a side cannot be used; 0: each can"""
     fenced: bool = False
     """PostgreSQL takes no writes, as the data were moved"""
     lag: int | None = None
@@ -103,6 +107,16 @@ class Status:
         left_closed = self.fenced and self.migration.backend is DataBackend.PRISMA
         wrong = self.store or self.database or self.following or self.divergences
         return not (wrong or waiting or broken or left_closed)
+
+    @property
+    def exit_code(self) -> int:
+        """What a command ends with that found this."""
+        return self.lacks or (0 if self.good else DifferenceError.exit_code)
+
+    def lacking(self, error: OctavoError) -> str:
+        """Take note that a side cannot be used; gives why."""
+        self.lacks = max(self.lacks, error.exit_code)
+        return str(error)
 
     @property
     def ages(self) -> tuple[float, float] | None:
@@ -197,12 +211,11 @@ def status(
         found.healed = _heal(kind, vocabulary, settings)
     look = _Look(found, vocabulary, settings, layout, looking, progress)
     if kind is not DataBackend.JSON:
-        found.database = "" if settings.database_url else "DATABASE_URL is not set"
+        found.database = ""
+        if not settings.database_url:
+            found.database = found.lacking(UsageError("DATABASE_URL is not set"))
     if kind is not DataBackend.PRISMA or standing is State.STORE:
         look_at_store(found, layout)
-        if kind is DataBackend.PRISMA and found.store:
-            # It is not used, and need not be there.
-            found.store = None
     look.at_records()
     return found
 
@@ -286,7 +299,7 @@ class _Look:
         except OctavoError as error:
             self.unseen["database"] = str(error)
             if self.found.database is not None:
-                self.found.database = str(error)
+                self.found.database = self.found.lacking(error)
 
     def _at_following(self, url: DatabaseUrl) -> None:
         if self.found.migration.following is None:
@@ -339,23 +352,21 @@ def look_at_store(found: Status, layout: Layout) -> None:
     """Look at the journal, the divergences and the lock, without opening the store."""
     from octavo.backends.divergence import Divergences
 
-    root = str(found.data_dir)
-    missing = [name for name in layout.folders if not os.path.isdir(os.path.join(root, name))]
-    if not os.path.isdir(root) or missing:
-        found.store = f"{root} is no store: octavo export makes it"
-        return
-    divergences = Divergences(root)
-    found.divergences, found.counters = divergences.open(), divergences.counters()
+    root, found.store = str(found.data_dir), ""
     try:
-        found.store = ""
-        found.writing = _is_locked(root)
-        journal = Journal(root, SYSTEM)
-        journal.catch_up(None)
-        found.entries = len(journal.entries)
-        found.in_doubt = len(outcome(journal.entries)[1])
-        found.lagging = _needs_recovery(root, found.entries)
-    except (OctavoError, OSError) as error:
-        found.store = str(error)
+        with disk_errors("looking at the store"):
+            require_store(root)
+            check_folders(root, layout)
+            divergences = Divergences(root)
+            found.divergences, found.counters = divergences.open(), divergences.counters()
+            found.writing = _is_locked(root)
+            journal = Journal(root, SYSTEM)
+            journal.catch_up(None)
+            found.entries = len(journal.entries)
+            found.in_doubt = len(outcome(journal.entries)[1])
+            found.lagging = _needs_recovery(root, found.entries)
+    except OctavoError as error:
+        found.store = found.lacking(error)
 
 
 def _is_locked(root: str) -> bool:
