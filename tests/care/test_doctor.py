@@ -364,7 +364,7 @@ def test_a_store_that_cannot_be_written_to_is_looked_over(data: Path) -> None:
 
 
 def test_there_has_to_be_a_folder_and_somebody_who_lets_go(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nothing to look over"):
+    with pytest.raises(UsageError, match="is no store"):
         examine(tmp_path / "nowhere", LAYOUT)
     with at_rest(data), pytest.raises(BusyError):
         examine(data, LAYOUT, lock_timeout=0)

@@ -133,7 +133,7 @@ class TestDatabase:
             run("postgresql://x@localhost:1/x", exported, public)
 
     def test_no_folder(self, refused: Refusing, tmp_path: Path) -> None:
-        refused(tmp_path / "nothing", UsageError, "is not there")
+        refused(tmp_path / "nothing", UsageError, "is no store")
 
 
 class TestDamage:

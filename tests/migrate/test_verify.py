@@ -770,7 +770,7 @@ class TestDatabaseSide:
             Check(schema_database, exported, tmp_path).report()
 
     def test_no_folder(self, schema_database: str, tmp_path: Path) -> None:
-        with pytest.raises(UsageError, match="is not there"):
+        with pytest.raises(UsageError, match="is no store"):
             Check(schema_database, tmp_path / "nothing", tmp_path).report()
 
 

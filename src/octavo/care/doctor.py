@@ -24,7 +24,7 @@ from octavo.care.findings import Findings, Kind
 from octavo.care.moment import Visitor, visit_all
 from octavo.care.recovered import Recovered, recovered
 from octavo.care.survey import Survey, survey
-from octavo.errors import DamagedError, UsageError, disk_errors
+from octavo.errors import DamagedError, disk_errors
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import FileFamily, Layout, Place
 from octavo.layout.layout import Kind as Way
@@ -39,6 +39,7 @@ from octavo.store.content import torn_at
 from octavo.store.families.log import GARBAGE
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
+from octavo.store.rest import require_store
 from octavo.store.system import FOLDER_MODE, Signature, read_whole
 
 _BROKEN = {
@@ -96,10 +97,9 @@ def examine(
     """Look a store over.
 
     ``lock_timeout``: seconds to wait for the write lock, which is held while what has changed meanwhile is
-    read again.  Raises UsageError if there is no such folder, BusyError, DiskError.
+    read again.  Raises UsageError if there is no store, BusyError, DiskError.
     """
-    if not data_dir.is_dir():
-        raise UsageError(f"{data_dir} is not there: nothing to look over")
+    require_store(data_dir)
     started = time.monotonic()
     integrity = Integrity(Reader(layout, data_dir))
     with ExitStack() as stack, disk_errors("looking the store over"):

@@ -30,6 +30,7 @@ from octavo.schema.datamodel import Model, Relation
 from octavo.schema.ddl import Ddl, ddl
 from octavo.schema.drift import compare
 from octavo.schema.sql import literal, quote, table_name
+from octavo.store.rest import require_store
 
 if TYPE_CHECKING:
     from octavo.postgres.connection import Connection
@@ -60,12 +61,11 @@ def restore(
 ) -> RestoreReport:
     """Load a data folder into a database that holds no rows, and write its payloads to the files root.
 
-    Raises UsageError if the database is not empty, DriftError if it has other tables than the schema's,
-    DamagedError for anything in the files that cannot be loaded, DifferenceError if a payload would have to
-    replace another file, DatabaseError, DiskError.  The database is then as it was.
+    Raises UsageError if there is no store or the database is not empty, DriftError if it has other tables
+    than the schema's, DamagedError for anything in the files that cannot be loaded, DifferenceError if a
+    payload would have to replace another file, DatabaseError, DiskError.  The database is then as it was.
     """
-    if not data_dir.is_dir():
-        raise UsageError(f"{data_dir} is not there: nothing to restore")
+    require_store(data_dir)
     started = time.monotonic()
     there = whole_contents(layout, data_dir)
     reader = Reader(layout, data_dir)

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from octavo import migration
-from octavo.errors import DamagedError, UsageError, disk_errors
+from octavo.errors import DamagedError, disk_errors
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
@@ -38,7 +38,7 @@ from octavo.schema.datamodel import Secret
 from octavo.store import disk
 from octavo.store.beneath import Outside
 from octavo.store.intake import read_payload
-from octavo.store.rest import at_rest
+from octavo.store.rest import at_rest, require_store
 from octavo.store.shared import commits_in
 
 _VIOLATIONS_SHOWN = 1000
@@ -123,11 +123,10 @@ def verify(
     Both may be in use.  Where something differs and somebody has written to the store meanwhile, it is done
     again while its writers wait, so that what is found is never just a write under way.
 
-    Raises UsageError if there is no data folder, DriftError if the database is not what the schema says,
+    Raises UsageError if there is no store, DriftError if the database is not what the schema says,
     DatabaseError if it cannot be read, BusyError.  Damage in the files is among the differences.
     """
-    if not data_dir.is_dir():
-        raise UsageError(f"{data_dir} is not there: nothing to verify", hint="octavo export makes it")
+    require_store(data_dir)
     started, moment, before = time.monotonic(), migration.now(), commits_in(os.fspath(data_dir))
     report = _verify(url, data_dir, layout, options, progress)
     if not report.equal and commits_in(os.fspath(data_dir)) != before:

@@ -11,13 +11,22 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from octavo.errors import DamagedError, DatabaseError, DifferenceError, disk_errors
+from octavo.errors import DamagedError, DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.store import journal, locations, lock, position, shared, world
 from octavo.store.recovery import Resolve
 from octavo.store.system import FOLDER_MODE, SYSTEM
 
 OWN = frozenset({lock.NAME, shared.NAME, locations.FOLDER, world.TORN, position.NAME})
 """what of ``cache/`` speaks of the files of this very folder, and of no other that takes its place"""
+
+
+def require_store(data_dir: Path | str) -> None:
+    """Raise UsageError if no store can be there: there is no folder, or nothing but ``cache/`` in it."""
+    if not os.path.isdir(data_dir) or not set(os.listdir(data_dir)) - {"cache"}:
+        raise UsageError(
+            f"{data_dir} is no store",
+            hint="make one by `octavo export`, or an empty one by `octavo scaffold`",
+        )
 
 
 @contextmanager

@@ -48,6 +48,7 @@ from octavo.store.layers import Base, Layer
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import TIMEOUT, ProcessLock
 from octavo.store.recovery import Resolve, recover
+from octavo.store.rest import require_store
 from octavo.store.rules import Rules
 from octavo.store.shared import COUNT, READ_ONLY, SharedState, describe_holder
 from octavo.store.shared import NAME as _STATE
@@ -118,12 +119,8 @@ class Store:
         BusyError, DiskError.
         """
         require_durability(durability)
-        if not os.path.isdir(data_dir) or not set(os.listdir(data_dir)) - {"cache"}:
-            raise UsageError(
-                f"{data_dir} is no store",
-                hint="make one by `octavo export`, or an empty one by `octavo scaffold`",
-            )
-        _check_folders(os.fspath(data_dir), layout)
+        require_store(data_dir)
+        check_folders(os.fspath(data_dir), layout)
         return cls(
             data_dir,
             layout,
@@ -245,7 +242,7 @@ class Store:
         if files is None:
             if _identity(self._root) != self._identity:
                 raise _replaced()
-            _check_folders(self._root, self.layout)
+            check_folders(self._root, self.layout)
         self._base.suspect(files)
         if commits % 2 == 0 and commits != world.known:
             self.changes_of_others += 1
@@ -511,7 +508,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _check_folders(root: str, layout: Layout) -> None:
+def check_folders(root: str, layout: Layout) -> None:
     """Raise DamagedError for a folder that is missing, or that leads elsewhere."""
     for name in layout.folders:
         place = os.path.join(root, name)
