@@ -219,6 +219,14 @@ def test_strays_are_kept_links_are_not_and_damage_is_told(data: Path, tmp_path: 
     assert check(report.target).damaged == []
 
 
+def test_what_a_store_lacks_is_told(data: Path, tmp_path: Path) -> None:
+    gone = [data / "tags/tags.json", min(data.glob("chats/*-*.jsonl")), min(data.glob("binaries/??/*"))]
+    for path in gone:
+        path.unlink()
+    report = archived(data, tmp_path / "there.tar")
+    assert report.damaged == sorted(f"{path.relative_to(data)}: is missing" for path in gone)
+
+
 def test_an_empty_store_too(tmp_path: Path) -> None:
     scaffold(tmp_path / "data", LAYOUT)
     report = archived(tmp_path / "data", tmp_path / "there.tar.gz")

@@ -182,6 +182,14 @@ def test_a_backup_is_made_checked_and_found_damaged(data: Path, tmp_path: Path) 
     assert call(data, "backup", "--check").code == 2
 
 
+def test_a_backup_of_a_damaged_store_is_made_and_the_damage_told(data: Path, tmp_path: Path) -> None:
+    (data / "tags/tags.json").unlink()
+    done = call(data, "backup", tmp_path / "there.tar")
+    assert done.code == 1
+    assert "tags/tags.json: is missing" in done.err
+    assert call(data, "backup", "--check", tmp_path / "there.tar").code == 0
+
+
 def test_a_backup_answers_a_machine(data: Path) -> None:
     answer = call(data, "backup", "--json").answer
     assert Path(answer["archive"]).parent == data.parent

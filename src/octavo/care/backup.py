@@ -34,9 +34,10 @@ from octavo import migration
 from octavo.care.moment import Visitor, visit_all
 from octavo.care.survey import Survey, survey
 from octavo.errors import DamagedError, UsageError, disk_errors
+from octavo.layout.fold import logs_of
 from octavo.layout.layout import RESERVED_FOLDERS, VERSION, Layout
 from octavo.layout.live import live_records
-from octavo.layout.reader import File, Reader
+from octavo.layout.reader import File, Reader, payload_path
 from octavo.migrate.inventory import schema_facts
 from octavo.migrate.progress import SILENT, Progress
 from octavo.store import disk
@@ -270,14 +271,23 @@ class _Archiving:
         return BackupReport(self.archive, manifest, size, self.damaged, self._left_out())
 
     def _counts(self) -> dict[str, int]:
-        """How many records there are of each model, among those that can be read."""
+        """How many records there are of each model, among those that can be read; what they lack is noted."""
         reader, counts = Reader(self.layout, self.copying.staging), Counter[str]()
+        needed = {family.path for family in self.layout.families if not family.varies}
+        owned = {place.model.name: logs_of(self.layout, place.model) for place in self.layout.places}
         for file, (family, state) in self.survey.files.items():
             damage: list[DamagedError] = []
             for record in live_records(reader, File(file, family, state.size), damage.append):
                 counts[record.place.model.name] += 1
                 counts.update(place.model.name for place, _ in record.embedded)
+                if logs := owned[record.place.model.name]:
+                    key = [(value or b"").decode() for value in record.key]
+                    needed.update(log.file_for(key) for log in logs)
+                if record.sha256 is not None:
+                    needed.add(payload_path(self.layout, record.sha256))
             self.damaged += [str(error) for error in damage]
+        missing = needed - self.survey.files.keys() - self.survey.payloads.keys()
+        self.damaged += [f"{path}: is missing" for path in sorted(missing)]
         return {model.name: counts[model.name] for model in self.layout.datamodel.tables}
 
     def _add_all(self, tar: tarfile.TarFile, progress: Progress) -> None:
@@ -378,7 +388,9 @@ def check(archive: Path, progress: Progress = SILENT) -> BackupReport:
                     progress.advance(file.tell() - at)
                     at = file.tell()
         except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise DamagedError(f"the archive is damaged: {error}", file=str(archive)) from error
+            # What tarfile says of a file that it cannot read at all is one line for each way it has tried.
+            reason = str(error).partition(":\n")[0]
+            raise DamagedError(f"the archive is damaged: {reason}", file=str(archive)) from error
     if manifest is None:
         raise DamagedError("the archive has no manifest: it is cut, or none of Octavo's", file=str(archive))
     damaged += _compare(manifest, found)

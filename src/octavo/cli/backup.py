@@ -33,8 +33,8 @@ def backup(
 ) -> None:
     """Archive the store as it is at one moment.
 
-    Writers go on meanwhile. Nothing is ever written over, and nothing into the store. With --check, ends with
-    1 if the archive is not as it was made.
+    Writers go on meanwhile. Nothing is ever written over, and nothing into the store. What is damaged is in
+    the archive as it is, and ends the command with 1; with --check, an archive that is not as it was made.
     """
     from octavo.care import backup as care
 
@@ -58,7 +58,7 @@ def backup(
         console.detail("what is damaged is in the archive as it is: octavo doctor says more")
     for text in report.left_out:
         console.warning(f"left out: {text}")
-    if check and report.damaged:
+    if report.damaged:
         raise typer.Exit(1)
 
 
