@@ -307,13 +307,18 @@ def test_a_signal_ends_the_command_in_order(followed: Followed) -> None:
 def test_the_command(followed: Followed) -> None:
     where = {"DATABASE_URL": followed.address, "DATA_DIR": str(followed.data_dir)}
     where["FILES_ROOT"] = str(followed.files_root)
-    first: Any = octavo("follow", "--until-caught-up", "--json", **where).answer
+    made = octavo("follow", "--until-caught-up", "--json", **where)
+    assert (made.code, made.err) == (0, "")
+    first: Any = made.answer
     assert first["seeded"]
     assert first["caughtUp"]
     followed.sql("UPDATE users SET name = 'x'")
     done = octavo("follow", "--until-caught-up", **where)
     assert done.code == 0
     assert "1 transaction carried over" in done.out
+    quiet = octavo("follow", "--replace", "--until-caught-up", "--quiet", **where)
+    assert (quiet.code, quiet.out) == (0, "")
+    assert "could not be had" in quiet.err
     assert octavo("follow", "--stop", "--until-caught-up", **where).code == 2
     assert octavo("follow", "--stop", "--json", **where).answer["removed"]
     assert octavo("follow", "--stop", **where).out == "nothing was followed\n"

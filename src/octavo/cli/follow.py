@@ -57,8 +57,11 @@ def follow(
         report = life.follow(url, data_dir, chosen, wanted, watcher)
     if as_json:
         console.answer(report.to_dict())
-    elif not quiet:
+        return
+    if not quiet:
         show(report)
+    if lacking := [p for p in report.payload_problems if not p.kept]:
+        console.warning(f"{console.some(len(lacking), 'payload')} could not be had")
 
 
 def show(report: FollowReport) -> None:
@@ -74,8 +77,6 @@ def show(report: FollowReport) -> None:
     if report.caught_up:
         typer.echo("all that was committed before the start is in the files")
     lacking = [p for p in report.payload_problems if not p.kept]
-    if lacking:
-        console.warning(f"{console.some(len(lacking), 'payload')} could not be had")
-        console.listed(
-            [f"{p.model} {console.short(p.key)}: {console.short(p.path, 120)!r} {p.reason}" for p in lacking]
-        )
+    console.listed(
+        [f"{p.model} {console.short(p.key)}: {console.short(p.path, 120)!r} {p.reason}" for p in lacking]
+    )

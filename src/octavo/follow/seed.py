@@ -49,7 +49,7 @@ def seed(
         write_plan(data_dir, plan)
         try:
             slot.make(connection, url, layout, plan)
-            watcher.says("waiting for the transactions that are under way")
+            watcher.progress.begin("waiting for the transactions that are under way", 0)
             report = _from_slot(url, data_dir, layout, options, (stream, plan, watcher))
         except BaseException:
             _take_back(url, data_dir, plan, stream)

@@ -63,7 +63,7 @@ class Watcher:
     """Told of what happens.  This one says nothing, and lets following go on for ever."""
 
     progress: Progress = SILENT
-    """hears how far the making of the files is"""
+    """hears how far the making of the files is, and what it waits for"""
     wants_lag = False
     """whether to ask the database now and then how far the files are behind"""
 
@@ -74,7 +74,7 @@ class Watcher:
         """Transactions were carried over, or some time has passed."""
 
     def says(self, text: str) -> None:
-        """Something that somebody should know: a connection that was lost, a wait."""
+        """Something that somebody should know: a connection that was lost."""
 
     def is_over(self) -> bool:
         """Whether to end, in order."""
