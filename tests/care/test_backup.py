@@ -24,6 +24,7 @@ import pytest
 
 import octavo as octavo_package
 from folders import beside, tree
+from octavo import migration
 from octavo.care.backup import BackupReport, back_up, check, schema_of
 from octavo.care.doctor import examine
 from octavo.care.findings import Kind
@@ -225,6 +226,7 @@ def test_what_a_store_lacks_is_told(data: Path, tmp_path: Path) -> None:
         path.unlink()
     report = archived(data, tmp_path / "there.tar")
     assert report.damaged == sorted(f"{path.relative_to(data)}: is missing" for path in gone)
+    assert migration.read(data).backup is None
 
 
 def test_an_empty_store_too(tmp_path: Path) -> None:
