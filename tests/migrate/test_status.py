@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -208,3 +212,22 @@ def test_what_ends_a_look_at_what_cannot_be_used(look: Look, data: Path) -> None
         assert (found.store, found.exit_code) == ("journal: the folder is missing", 1)
     shutil.rmtree(data)
     assert look("json").exit_code == 2
+
+
+def _obey_permissions() -> None:
+    """Let this process be refused what the permissions refuse, if it is root's."""
+    drop_from_bounding_set, may_override, may_read = 24, 1, 2
+    libc = ctypes.CDLL(None)
+    for capability in (may_override, may_read):
+        libc.prctl(drop_from_bounding_set, capability, 0, 0, 0)
+
+
+def test_a_store_that_cannot_be_written_to_can_be_looked_at(data: Path) -> None:
+    (data / "cache" / "write.lock").touch()
+    (data / "cache" / "write.lock").chmod(0o400)
+    command = [sys.executable, "-m", "octavo", "status", "--quick", "--data-dir", str(data)]
+    environment = os.environ | {"DATA_BACKEND": "json", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        command, env=environment, preexec_fn=_obey_permissions, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -34,7 +34,7 @@ from octavo.store.lock import NAME as LOCK
 from octavo.store.lock import ProcessLock
 from octavo.store.rest import require_store
 from octavo.store.shared import NAME as STATE
-from octavo.store.shared import SharedState
+from octavo.store.shared import READ_ONLY, SharedState
 from octavo.store.store import check_folders
 from octavo.store.system import SYSTEM
 
@@ -376,6 +376,10 @@ def _is_locked(root: str) -> bool:
         lock.release()
     except BusyError:
         return True
+    except OSError as error:
+        # Where nothing can be written to, nobody's lock can be seen.
+        if error.errno not in READ_ONLY:
+            raise
     finally:
         lock.close()
     return False
