@@ -221,6 +221,12 @@ def test_an_export_does_not_throw_away_what_is_of_record(over: Move) -> None:
         export(over.database, over.data, LAYOUT, ExportOptions(over.files_root, replace=True))
 
 
+def test_nor_if_cache_was_deleted(over: Move) -> None:
+    shutil.rmtree(over.data / "cache")
+    with pytest.raises(UsageError, match="backend of record"):
+        export(over.database, over.data, LAYOUT, ExportOptions(over.files_root, replace=True))
+
+
 def test_writers_in_dual_wait_and_are_then_told_where_the_data_are(ready: Move) -> None:
     stop = threading.Event()
     errors: list[OctavoError] = []
@@ -277,6 +283,25 @@ def test_what_was_written_to_the_files_is_carried_back(over: Move) -> None:
     with over.client("dual") as db:
         _talk(db, "on both")
     assert over.verify()
+
+
+def test_and_if_cache_was_deleted(over: Move) -> None:
+    shutil.rmtree(over.data / "cache")
+    with over.client("json") as db:
+        chat = _talk(db, "on the files")
+    assert over.rollback().changes["Message"]["inserted"] == 1
+    assert not over.is_fenced
+    with over.client("prisma") as db:
+        assert db.chat.find_unique(where={"id": chat}).title == "on the files"
+
+
+def test_without_the_files_postgresql_stays_closed(over: Move, tmp_path: Path) -> None:
+    over.sides = Sides(
+        over.sides.vocabulary, Settings(database_url=over.url, data_dir=tmp_path / "none", layout=None)
+    )
+    with pytest.raises(UsageError, match="is no store"):
+        over.rollback()
+    assert over.is_fenced
 
 
 def test_the_files_take_no_writes_alone_after_it(over: Move) -> None:

@@ -134,6 +134,7 @@ class _Cutover(Move):
 
     def _switch(self) -> None:
         with self.step("switch") as told:
+            fence.mark_moved(self.url)
             waived = ", ".join(gate.name for gate in self.report.gates if gate.waived)
             with migration.changing(self.sides.data_dir) as state:
                 why = "cutover" + (f" (waived: {waived})" if waived else "")

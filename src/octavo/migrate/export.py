@@ -27,6 +27,7 @@ from octavo.migrate.seeding import Seeding
 from octavo.migrate.source import Source, open_source
 from octavo.migrate.target import State, building, refusal, state_of
 from octavo.migrate.writers import Stopped, Task, Writer, Written
+from octavo.postgres import fence
 from octavo.postgres.connection import Connection, Queued
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
@@ -116,6 +117,8 @@ def export(
         cut = seeding.cut() if seeding else None
         source = stack.enter_context(open_source(url, layout, cut, snapshot=options.snapshot))
         source.drift.raise_if_any()
+        if state is State.STORE and fence.is_moved(source.snapshot.connection, url):
+            raise _of_record(data_dir)
         counts = source.counts(layout.datamodel)
         _refuse_unkeepable(source, layout)
         _refuse_orphans(source, layout)
@@ -145,14 +148,18 @@ def export(
     return report
 
 
+def _of_record(data_dir: Path, since: str = "") -> UsageError:
+    return UsageError(
+        f"the files in {data_dir} are the backend of record{since}:"
+        " PostgreSQL has only what was there before",
+        hint="octavo rollback brings the data back to PostgreSQL first",
+    )
+
+
 def _refuse_by_state(data_dir: Path) -> None:
     state = migration.read(data_dir)
     if state.backend is DataBackend.JSON:
-        raise UsageError(
-            f"the files in {data_dir} are the backend of record since {state.since}:"
-            " PostgreSQL has only what was there before",
-            hint="octavo rollback brings the data back to PostgreSQL first",
-        )
+        raise _of_record(data_dir, f" since {state.since}")
     if state.following is not None:
         raise UsageError(
             f"the files in {data_dir} follow PostgreSQL",

@@ -24,8 +24,8 @@ from octavo.migrate.source import open_source
 from octavo.migrate.steps import Tell, untold
 from octavo.migration import Phase
 from octavo.postgres import fence
-from octavo.postgres.connection import connect
-from octavo.store.rest import at_rest
+from octavo.postgres.connection import connect, transaction
+from octavo.store.rest import at_rest, require_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +51,9 @@ def rollback(
 
     A dry run brings the rows over and takes all of it back: it tells what would change.  Where it was done
     already, or was interrupted, only what is left to do is done.  Raises UsageError if the way back was given
-    up, DriftError, DamagedError, DifferenceError if PostgreSQL may have been written to meanwhile, or if both
-    sides differ in the end (then the files are still of record, and PostgreSQL closed), BusyError,
-    DatabaseError, DiskError.
+    up or the files are not there, DriftError, DamagedError, DifferenceError if PostgreSQL may have been
+    written to meanwhile, or if both sides differ in the end (then the files are still of record, and
+    PostgreSQL closed), BusyError, DatabaseError, DiskError.
     """
     report = MoveReport(sides.data_dir, dry_run=options.dry_run)
     state = migration.read(sides.data_dir)
@@ -63,12 +63,13 @@ def rollback(
             hint="octavo restore puts the files into an empty database",
         )
     run = _Rollback(sides, options, report, progress, tell)
-    if state.backend is DataBackend.PRISMA:
+    if state.backend is DataBackend.PRISMA and not run.is_moved():
         report.notes.append("PostgreSQL is the backend of record; there is nothing to carry back")
         if not options.dry_run:
             run.open()
         report.done = True
         return report
+    require_store(sides.data_dir)
     run.require_closed()
     if options.dry_run:
         with at_rest(sides.data_dir, timeout=options.patience):
@@ -85,6 +86,14 @@ def rollback(
 
 class _Rollback(Move):
     options: RollbackOptions
+
+    def is_moved(self) -> bool:
+        """Whether PostgreSQL itself knows that the files are of record: ``cache/`` may be gone."""
+        with (
+            closing(connect(self.url)) as connection,
+            transaction(connection, self.url.schema, read_only=True),
+        ):
+            return fence.is_moved(connection, self.url)
 
     def require_closed(self) -> None:
         """Raise DifferenceError if somebody may have written to PostgreSQL since the cutover."""

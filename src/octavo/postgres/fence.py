@@ -22,6 +22,7 @@ from octavo.schema.sql import literal, quote, table_name
 
 NAME = "octavo_fence"
 """of the trigger on each table, and of its function"""
+_MOVED = "octavo: the files are the backend of record"
 PATIENCE = 30.0
 """seconds to wait for those who are writing, where the caller says nothing"""
 _WAIT = "800ms"
@@ -83,6 +84,24 @@ def fenced(connection: Connection, datamodel: Datamodel) -> set[str]:
     )
     rows = connection.execute(query, [list(by_table), NAME]).fetchall()
     return {by_table[str(row[0])] for row in rows}
+
+
+def mark_moved(url: DatabaseUrl) -> None:
+    """Let the fence say that the files are of record, for whoever has no other way to know it any more."""
+    with (
+        closing(connect(url)) as connection,
+        database_errors(url, "marking the fence"),
+        transaction(connection, url.schema),
+    ):
+        comment = f"COMMENT ON FUNCTION {_function(url)}() IS {literal(_MOVED)}"
+        connection.execute(comment.encode())
+
+
+def is_moved(connection: Connection, url: DatabaseUrl) -> bool:
+    """Whether there is a fence that says that the files are of record."""
+    query = "SELECT obj_description(to_regprocedure(%s), 'pg_proc')"
+    row = connection.execute(query, [f"{_function(url)}()"]).fetchone()
+    return row is not None and row[0] == _MOVED
 
 
 def unowned(connection: Connection, datamodel: Datamodel) -> list[str]:
