@@ -7,10 +7,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from memory import MemoryBackend
+from octavo.backend import Settings
 from octavo.backends.dual import DualBackend
 from octavo.backends.json import JsonBackend
 from octavo.backends.prisma import PrismaBackend, open_backend
-from octavo.client import Client, Settings
+from octavo.client import Client
 from octavo.layout.layout import Layout, layout_for
 from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import connect

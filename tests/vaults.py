@@ -7,9 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from octavo.backend import DataBackend
+from octavo.backend import DataBackend, Settings
 from octavo.care.secrets import holders, opened, sides_of
-from octavo.client import Settings
 from octavo.crypto import SecretError, decrypt, sealed_in
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.query.vocabulary import Vocabulary

@@ -11,8 +11,12 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from octavo.errors import UsageError
+
+if TYPE_CHECKING:
+    from octavo.store.durability import Durability
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +30,20 @@ class DataBackend(StrEnum):
     """the files at ``DATA_DIR``"""
     DUAL = "dual"
     """both"""
+
+
+class Settings(NamedTuple):
+    """Where a backend finds its data; what it does not need it does not look at."""
+
+    database_url: str
+    """empty: none is named"""
+    data_dir: Path
+    layout: Path | None
+    """None: the one that goes with the schema"""
+    files_root: Path | None = None
+    """where the files lie that records point at; None: nobody looks for them"""
+    durability: Durability = "full"
+    """``batched``: a write may return before it is on disk"""
 
 
 def get_data_backend(environ: Mapping[str, str] | None = None) -> DataBackend:

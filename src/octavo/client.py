@@ -18,9 +18,7 @@ from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, overload
 
-from msgspec import Struct
-
-from octavo.backend import DataBackend, get_data_backend
+from octavo.backend import DataBackend, Settings, get_data_backend
 from octavo.backend import data_dir as named_data_dir
 from octavo.backend import files_root as named_files_root
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation, UsageError, ValidationError
@@ -64,20 +62,6 @@ class Schema:
         self.filters, self.reads, self.writes = filters, Reads(filters), Writes(filters)
         self.defaults = {m.name: Defaults(vocabulary[m.name]) for m in vocabulary.datamodel.tables}
         self.accessors = {snake_name(m.name): m.name for m in vocabulary.datamodel.models if not m.ignored}
-
-
-class Settings(Struct, frozen=True, kw_only=True):
-    """Where a backend finds its data; what it does not need it does not look at."""
-
-    database_url: str
-    """empty: none is named"""
-    data_dir: Path
-    layout: Path | None
-    """None: the one that goes with the schema"""
-    files_root: Path | None = None
-    """where the files lie that records point at; None: nobody looks for them"""
-    durability: Durability = "full"
-    """``batched``: a write may return before it is on disk"""
 
 
 class _Session(Protocol):

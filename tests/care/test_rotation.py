@@ -18,10 +18,9 @@ from hypothesis import strategies as st
 import octavo
 from backends import on_files
 from octavo import migration
-from octavo.backend import DataBackend
+from octavo.backend import DataBackend, Settings
 from octavo.care.pepper import NewPepper
 from octavo.care.rotation import Rotation, State, rotate
-from octavo.client import Settings
 from octavo.crypto import SecretError, encrypt
 from octavo.errors import DivergedError, UsageError
 from octavo.layout.layout import frozen_layout

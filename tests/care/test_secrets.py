@@ -11,10 +11,9 @@ import pytest
 
 import octavo
 from backends import on_files
-from octavo.backend import DataBackend
+from octavo.backend import DataBackend, Settings
 from octavo.care import secrets
 from octavo.care.secrets import SecretsReport, check
-from octavo.client import Settings
 from octavo.crypto import encrypt
 from octavo.query.paging import pages
 from octavo.query.vocabulary import Vocabulary

@@ -17,11 +17,10 @@ import pytest
 from backends import dual_backend
 from crash.test_dual import die_at_commit
 from faults import Fault, Faulty, child, die, die_half_way, received
-from octavo.backend import DataBackend
+from octavo.backend import DataBackend, Settings
 from octavo.backends.json import JsonBackend
 from octavo.care.pepper import NewPepper
 from octavo.care.rotation import Peppers, State, carry_out, rotate
-from octavo.client import Settings
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.verify import VerifyOptions, verify
 from octavo.postgres.url import DatabaseUrl

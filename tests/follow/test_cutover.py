@@ -10,8 +10,7 @@ import psycopg
 
 from following import PATIENCE, Followed
 from octavo import connect, migration
-from octavo.backend import DataBackend
-from octavo.client import Settings
+from octavo.backend import DataBackend, Settings
 from octavo.follow import life
 from octavo.migrate.cutover import CutoverOptions, cutover
 from octavo.migrate.move import Sides

@@ -14,9 +14,8 @@ from typing import Any
 import pytest
 
 from octavo import connect, migration
-from octavo.backend import DataBackend
+from octavo.backend import DataBackend, Settings
 from octavo.care.backup import back_up, schema_of
-from octavo.client import Settings
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageError
 from octavo.layout.layout import frozen_layout
@@ -380,7 +379,7 @@ def test_without_a_cutover_there_is_nothing_to_carry_back_and_a_fence_is_taken_d
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from octavo.client import Settings
+from octavo.backend import Settings
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.cutover import CutoverOptions, cutover
 from octavo.migrate.move import Sides

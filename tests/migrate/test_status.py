@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from octavo.backend import DataBackend
-from octavo.client import Settings
+from octavo.backend import DataBackend, Settings
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.checklist import Item, Verdict

@@ -42,7 +42,7 @@ from octavo.store.view import View
 from octavo.store.writer import Decision, Lagging
 
 if TYPE_CHECKING:
-    from octavo.client import Settings
+    from octavo.backend import Settings
 
 T = TypeVar("T")
 

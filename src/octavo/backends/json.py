@@ -40,7 +40,7 @@ from octavo.store.store import Store
 from octavo.store.view import View
 
 if TYPE_CHECKING:
-    from octavo.client import Settings
+    from octavo.backend import Settings
 
 T = TypeVar("T")
 LOG = logging.getLogger("octavo.backends.json")

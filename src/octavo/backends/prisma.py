@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 
-from octavo.backend import DataBackend
+from octavo.backend import DataBackend, Settings
 from octavo.backends.sql.columns import Tables
 from octavo.backends.sql.lowering import Lowering
 from octavo.backends.sql.queries import Queries, Ready
 from octavo.backends.sql.writes import Writes
 from octavo.backends.violations import Violations
-from octavo.client import Settings
 from octavo.errors import TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.arithmetic import changed
 from octavo.layout.record import Record

@@ -31,7 +31,7 @@ from octavo.query.plan import Change, ChangeKind, equals
 from octavo.query.protocol import Backend, Reader, Transaction
 
 if TYPE_CHECKING:
-    from octavo.client import Settings
+    from octavo.backend import Settings
     from octavo.query.vocabulary import Vocabulary
 
 _SCHEME = "aes-256-gcm"

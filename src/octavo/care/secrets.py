@@ -27,7 +27,7 @@ from octavo.query.vocabulary import Terms, Vocabulary
 from octavo.schema.datamodel import Secret
 
 if TYPE_CHECKING:
-    from octavo.client import Settings
+    from octavo.backend import Settings
 
 KEPT = 1000
 """secrets that do not open that are named in a report; all of them are counted"""

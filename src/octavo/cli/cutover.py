@@ -158,7 +158,7 @@ def _sides(
     *,
     url_needed: bool = True,
 ) -> Sides:
-    from octavo.client import Settings
+    from octavo.backend import Settings
     from octavo.migrate.move import Sides
     from octavo.query.vocabulary import Vocabulary
 

@@ -37,8 +37,7 @@ def report(
     move. It needs no network, and looks at all that octavo status looks at. Ends with 1 only if an earlier
     inventory or verification cannot be read, which the page tells.
     """
-    from octavo.backend import get_data_backend
-    from octavo.client import Settings
+    from octavo.backend import Settings, get_data_backend
     from octavo.crypto import pepper_from_env
     from octavo.migrate.status import Looking, status
     from octavo.query.vocabulary import Vocabulary

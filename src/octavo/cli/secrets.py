@@ -40,9 +40,8 @@ def check(
 
     Where DATA_BACKEND says; both sides in dual. Shows no value. Ends with 1 if one does not open.
     """
-    from octavo.backend import get_data_backend
+    from octavo.backend import Settings, get_data_backend
     from octavo.care.secrets import check as run
-    from octavo.client import Settings
     from octavo.query.vocabulary import Vocabulary
 
     pepper = _pepper()
@@ -95,9 +94,8 @@ def rotate(
     All of it or nothing, where DATA_BACKEND says; both sides in dual. Run again after an interruption, it
     goes on. Ends with 1, having changed nothing, if a value opens with neither pepper.
     """
-    from octavo.backend import get_data_backend
+    from octavo.backend import Settings, get_data_backend
     from octavo.care.rotation import rotate as run
-    from octavo.client import Settings
     from octavo.query.vocabulary import Vocabulary
 
     old, new = _pepper(), _new_pepper(generate, data_dir)

@@ -35,8 +35,7 @@ def status(
     Every item of the checklist is looked at now. Changes nothing unless told to heal. Ends with 1 if
     something is left to do or damaged, with 3 if one side cannot be reached.
     """
-    from octavo.backend import files_root, get_data_backend
-    from octavo.client import Settings
+    from octavo.backend import Settings, files_root, get_data_backend
     from octavo.crypto import pepper_from_env
     from octavo.migrate.status import Looking
     from octavo.migrate.status import status as look

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import octavo
-from octavo.backend import DataBackend
+from octavo.backend import DataBackend, Settings
 from octavo.care.backup import back_up, schema_of
-from octavo.client import Settings
 from octavo.demo.application import SENT_AWAY, lost
 from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.errors import DifferenceError, OctavoError

@@ -21,7 +21,7 @@ from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk
 
 if TYPE_CHECKING:
-    from octavo.client import Settings
+    from octavo.backend import Settings
     from octavo.migrate.gates import Gate
     from octavo.query.vocabulary import Vocabulary
 

@@ -39,10 +39,10 @@ from octavo.store.store import check_folders
 from octavo.store.system import SYSTEM
 
 if TYPE_CHECKING:
+    from octavo.backend import Settings
     from octavo.backends.divergence import Divergence
     from octavo.backends.healing import Healed
     from octavo.care.secrets import SecretsReport
-    from octavo.client import Settings
     from octavo.query.vocabulary import Vocabulary
     from octavo.schema.drift import Drift
 
