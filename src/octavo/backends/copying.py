@@ -16,7 +16,7 @@ from octavo.errors import DifferenceError
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record
 from octavo.query.paging import pages
-from octavo.query.plan import Condition, OneOf, Or, Query, equals
+from octavo.query.plan import Query, one_of
 from octavo.query.protocol import Key, Reader
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Relation
@@ -158,10 +158,5 @@ def in_database(
     """The records with these keys, in any order."""
     fields = vocabulary[model].key
     for start in range(0, len(keys), _AT_ONCE):
-        some = keys[start : start + _AT_ONCE]
-        where: Condition
-        if len(fields) == 1:
-            where = OneOf(fields[0], tuple(key[0] for key in some))
-        else:
-            where = Or(tuple(equals(fields, key) for key in some))
+        where = one_of(fields, keys[start : start + _AT_ONCE])
         yield from database.select(Query(model=model, where=where))

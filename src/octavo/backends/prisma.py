@@ -23,7 +23,7 @@ from octavo.layout.record import Record
 from octavo.migration import Guard
 from octavo.postgres.pool import Pool, Session
 from octavo.postgres.url import DatabaseUrl
-from octavo.query.plan import Change, ChangeKind, Condition, Link, OneOf, Or, Query, equals
+from octavo.query.plan import Change, ChangeKind, Condition, Link, Query, one_of
 from octavo.query.protocol import Key
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action
@@ -234,10 +234,8 @@ class PrismaTransaction(PrismaReader):
         if not follow or not records:
             return records
         terms = self.schema.vocabulary[model]
-        keys = [terms.key_of(record) for record in records]
-        if len(terms.key) == 1:
-            return self.select(Query(model=model, where=OneOf(terms.key[0], tuple(k[0] for k in keys))))
-        return self.select(Query(model=model, where=Or(tuple(equals(terms.key, key) for key in keys))))
+        where = one_of(terms.key, [terms.key_of(record) for record in records])
+        return self.select(Query(model=model, where=where))
 
     def delete(self, model: str, where: Condition) -> int:
         return self._run(model, self.schema.writes.delete(model, where))[1]

@@ -31,7 +31,6 @@ from octavo.query.plan import (
     Nested,
     NewRecord,
     OneOf,
-    Or,
     Query,
     Related,
     SetLinks,
@@ -41,6 +40,7 @@ from octavo.query.plan import (
     UpdateMany,
     Upsert,
     equals,
+    one_of,
 )
 from octavo.query.protocol import Key, Transaction
 from octavo.query.vocabulary import Terms, Vocabulary
@@ -318,9 +318,4 @@ class Writing(Execution):
     def _exactly(self, records: Sequence[Record]) -> Condition:
         """The condition that these records fulfil, and no others."""
         terms: Terms = self.vocabulary[model_of(records[0]).name]
-        keys = [terms.key_of(r) for r in records]
-        if len(keys) == 1:
-            return equals(terms.key, keys[0])
-        if len(terms.key) == 1:
-            return OneOf(terms.key[0], tuple(k[0] for k in keys))
-        return Or(tuple(equals(terms.key, key) for key in keys))
+        return one_of(terms.key, [terms.key_of(r) for r in records])

@@ -7,6 +7,7 @@ only what is true is found.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -225,6 +226,14 @@ class Unique(Struct, frozen=True):
 def equals(fields: tuple[str, ...], values: tuple[Any, ...]) -> And:
     """Each of the fields is equal to its value."""
     return And(tuple(Compare(f, Operator.EQUALS, v) for f, v in zip(fields, values, strict=True)))
+
+
+def one_of(fields: tuple[str, ...], keys: Sequence[tuple[Any, ...]]) -> Condition:
+    """The fields have the values of one of these keys."""
+    if len(fields) == 1 and len(keys) != 1:
+        return OneOf(fields[0], tuple(key[0] for key in keys))
+    found = tuple(equals(fields, key) for key in keys)
+    return found[0] if len(found) == 1 else Or(found)
 
 
 class Cursor(Struct, frozen=True):
