@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -237,9 +236,7 @@ class _Aside:
     """A new folder beside the store that keeps what was taken out of it."""
 
     def __init__(self, root: Path) -> None:
-        stamp = time.strftime("%Y-%m-%dT%H%M%S")
-        for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
-            self.folder = root.with_name(f"{root.resolve().name}.set-aside-{stamp}{suffix}")
+        for self.folder in disk.dated_names(root.with_name(f"{root.resolve().name}.set-aside")):
             with suppress(FileExistsError):
                 self.folder.mkdir(FOLDER_MODE)
                 break

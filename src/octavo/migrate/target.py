@@ -16,7 +16,6 @@ import os
 import secrets
 import shutil
 import stat
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import StrEnum
@@ -144,9 +143,7 @@ def _settle(old: Path, target: Path, layout: Layout) -> Path | None:
     if _is_empty(old, layout):
         shutil.rmtree(old)
         return None
-    stamp = time.strftime("%Y-%m-%dT%H%M%S")
-    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
-        kept = target.with_name(f"{target.name}.replaced-{stamp}{suffix}")
+    for kept in disk.dated_names(target.with_name(f"{target.name}.replaced")):
         with suppress(FileExistsError):
             disk.put_in_place(old, kept)
             return kept

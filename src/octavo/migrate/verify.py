@@ -419,11 +419,9 @@ def _key_of(place: Place, error: DamagedError) -> Mapping[str, bytes | None]:
 
 def _new_report(root: Path) -> Path | None:
     """A new file for the report, empty yet; None where the store cannot be written."""
-    stamp = time.strftime("%Y-%m-%dT%H%M%S")
     try:
         disk.make_folder(root / "cache")
-        for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
-            path = root / "cache" / f"verification-{stamp}{suffix}.jsonl"
+        for path in disk.dated_names(root / "cache" / "verification", ".jsonl"):
             with suppress(FileExistsError):
                 disk.create(path).close()
                 return path

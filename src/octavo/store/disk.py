@@ -11,6 +11,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,6 +28,13 @@ def make_folder(path: Path) -> None:
     """Make a folder, and those above it, where there is none yet: each for its owner alone."""
     for folder in (*reversed(path.parents), path):
         folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
+def dated_names(base: Path, ending: str = "") -> Iterator[Path]:
+    """Names for something that is made now: whoever finds one taken tries the next."""
+    stamp = time.strftime("%Y-%m-%dT%H%M%S")
+    for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
+        yield base.with_name(f"{base.name}-{stamp}{suffix}{ending}")
 
 
 def create(path: Path, buffering: int = -1) -> BinaryIO:
