@@ -19,6 +19,7 @@ import msgspec
 
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, DiskError, OctavoError, UsageError, disk_errors
+from octavo.words import some
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ class Migration(msgspec.Struct, rename="camel", kw_only=True):
         if found.equal:
             self.reach(Phase.VERIFICATION, f"verify: {found.records} records, equal")
         elif self.phase is Phase.VERIFICATION:
-            self.go(Phase.DUAL_WRITE, f"verify: {found.differences} differences")
+            self.go(Phase.DUAL_WRITE, f"verify: {some(found.differences, 'difference')}")
 
     def reach(self, phase: Phase, why: str) -> None:
         """Go forward to a phase, if the move is not that far yet."""

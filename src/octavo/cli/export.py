@@ -87,7 +87,8 @@ def _warnings(report: ExportReport) -> list[str]:
     if report.files_root_missing and report.payload_problems:
         found.append("the files root is not there, so no payload was kept: --files-root names it")
     for reason, count in _by_reason(report).items():
-        found.append(f"{console.some(count, 'payload')} {reason}")
+        said = reason if count == 1 else reason.replace("is ", "are ", 1)
+        found.append(f"{console.some(count, 'payload')} {said}")
     return found
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from octavo.cli import console, options
+from octavo.words import some
 
 if TYPE_CHECKING:
     from octavo.migrate.checklist import Item
@@ -105,7 +106,7 @@ def _show_move(found: Status) -> None:
         last = move.transitions[-1]
         typer.echo(f"last step    {last.time}, {console.plain(last.who)}: {console.plain(last.why)}")
     if move.verified:
-        verdict = "equal" if move.verified.equal else f"{move.verified.differences:,} differences"
+        verdict = "equal" if move.verified.equal else some(move.verified.differences, "difference")
         typer.echo(
             f"verified     {ago(age(move.verified.time))} ago: {verdict}, {move.verified.records:,} records"
         )

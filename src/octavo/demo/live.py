@@ -38,6 +38,7 @@ from octavo.postgres.embedded import LOGICAL, embedded_server
 from octavo.postgres.url import DatabaseUrl
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
+from octavo.words import some
 
 WRITERS = 2
 """processes of the application"""
@@ -212,7 +213,7 @@ class _Live:
             options = VerifyOptions(self.files, DEMO_PEPPER)
             found = verify(self.database, self.data, self.layout, options, self.progress)
             if not found.equal:
-                raise DifferenceError(f"verify found {found.total} differences: {found.report}")
+                raise DifferenceError(f"verify found {some(found.total, 'difference')}: {found.report}")
             told(f"{sum(c['database'] for c in found.counts.values()):,} records, both ways: equal")
 
     def _cut_over(self) -> None:

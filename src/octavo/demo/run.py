@@ -27,6 +27,7 @@ from octavo.postgres.url import DatabaseUrl
 from octavo.schema.ddl import ddl
 from octavo.schema.sql import literal, quote, table_name
 from octavo.store.disk import make_folder
+from octavo.words import some
 
 if TYPE_CHECKING:
     from octavo.schema.datamodel import Model
@@ -137,7 +138,8 @@ class _Demo:
             checked = verify(first, data, layout, options, self.progress)
             if not checked.equal:
                 raise DifferenceError(
-                    f"verify found {checked.total} differences and {len(checked.violations)} broken rules",
+                    f"verify found {some(checked.total, 'difference')} and "
+                    f"{some(len(checked.violations), 'broken rule')}",
                     hint=f"they are named in {checked.report}",
                 )
             told(f"equal, every field, both ways; all {checked.secrets:,} secrets hold")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from octavo.errors import UsageError
 from octavo.migrate.checklist import SECRETS_TITLE, Verdict
 from octavo.migrate.target import State
+from octavo.words import some
 
 if TYPE_CHECKING:
     from octavo.migrate.status import Status
@@ -108,7 +109,7 @@ def _verification(found: Status) -> Gate:
     if verified is None:
         return Gate(name="verification", open=False, reason="none since the files were made", hint=hint)
     if not verified.equal:
-        reason = f"that of {verified.time} found {verified.differences:,} differences"
+        reason = f"that of {verified.time} found {some(verified.differences, 'difference')}"
         return Gate(name="verification", open=False, reason=reason, hint=hint)
     reason = f"that of {verified.time}: {verified.records:,} records, equal; made again behind the freeze"
     return Gate(name="verification", open=True, reason=reason)

@@ -19,6 +19,7 @@ from octavo.migrate.steps import Step, Tell, timed, untold
 from octavo.migrate.verify import VerifyOptions, VerifyReport, verify
 from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk
+from octavo.words import some
 
 if TYPE_CHECKING:
     from octavo.backend import Settings
@@ -132,8 +133,8 @@ class Move:
             self.report.verified = found
             if not found.equal:
                 raise DifferenceError(
-                    f"with nobody writing, verify found {found.total:,} differences and "
-                    f"{len(found.violations):,} broken rules: {consequence}",
+                    f"with nobody writing, verify found {some(found.total, 'difference')} and "
+                    f"{some(len(found.violations), 'broken rule')}: {consequence}",
                     hint=f"they are named in {found.report}",
                 )
             records = sum(count["database"] for count in found.counts.values())

@@ -34,6 +34,7 @@ from octavo.schema.datamodel import (
 from octavo.schema.ddl import default_sql, is_serial, operator_class, sql_type
 from octavo.schema.expressions import comparable, same_expression
 from octavo.schema.sql import native_type
+from octavo.words import some
 
 if TYPE_CHECKING:
     import psycopg
@@ -101,8 +102,7 @@ class Drift:
     def raise_if_any(self) -> None:
         """Raise DriftError, which names every finding, if there is any."""
         if self.findings:
-            count = len(self.findings)
-            differences = "1 difference" if count == 1 else f"{count} differences"
+            differences = some(len(self.findings), "difference")
             raise DriftError(
                 f"the database is not as the schema says ({differences}):",
                 [str(finding) for finding in self.findings],
