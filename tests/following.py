@@ -16,6 +16,7 @@ from octavo.errors import OctavoError
 from octavo.follow import life
 from octavo.follow.life import FollowOptions, FollowReport, Watcher
 from octavo.layout.layout import Layout
+from octavo.migrate.progress import Progress
 from octavo.migrate.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.url import DatabaseUrl
@@ -72,11 +73,12 @@ class Followed:
             running.end()
 
 
-class Running(Watcher):
+class Running(Watcher, Progress):
     """A follower in a thread of its own."""
 
     def __init__(self, followed: Followed) -> None:
         self._over, self._changed = threading.Event(), threading.Condition()
+        self.progress, self.phase = self, ""
         self.said: list[str] = []
         self.report = FollowReport(followed.data_dir)
         self.error: OctavoError | None = None
@@ -102,6 +104,11 @@ class Running(Watcher):
             self.said.append(text)
             self._changed.notify_all()
 
+    def begin(self, phase: str, total: int, unit: str = "rows") -> None:
+        with self._changed:
+            self.phase = phase
+            self._changed.notify_all()
+
     def is_over(self) -> bool:
         return self._over.is_set()
 
@@ -112,6 +119,10 @@ class Running(Watcher):
         if self.error is not None:
             raise self.error
         assert came
+
+    def wait_for_waiting(self) -> None:
+        """Wait until it waits for the transactions that are under way."""
+        self.wait(lambda r: r.phase.startswith("waiting"))
 
     def wait_for_words(self, number: int) -> None:
         """Wait until something was said so often."""

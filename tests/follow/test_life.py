@@ -131,7 +131,7 @@ def test_what_is_under_way_when_following_begins_comes_once(followed: Followed) 
     try:
         with closing(connect(followed.url)) as connection, connection.transaction():
             connection.execute(put.format("under way").encode())
-            running.wait_for_words(1)
+            running.wait_for_waiting()
             followed.sql(put.format("meanwhile"))
         running.wait(lambda r: bool(r.report.position))
     finally:
@@ -144,7 +144,7 @@ def test_it_is_ended_while_it_waits_to_begin(followed: Followed) -> None:
     running = Running(followed)
     with closing(connect(followed.url)) as connection, connection.transaction():
         connection.execute("UPDATE users SET name = 'under way'")
-        running.wait_for_words(1)
+        running.wait_for_waiting()
         running.end()
     assert followed.sql(SLOTS) == followed.sql(PUBLICATIONS) == []
     assert running.error is None
