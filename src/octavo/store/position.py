@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from octavo.errors import disk_errors
 from octavo.store.changes import Change
 from octavo.store.families.base import Changes, Found
 from octavo.store.system import Signature
 from octavo.store.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 NAME = "cache/position.json"
 
@@ -27,7 +30,8 @@ def read(root: Path | str) -> str | None:
     """
     with disk_errors("reading the position"):
         try:
-            return Path(os.path.join(root, NAME)).read_text("utf-8")
+            with open(os.path.join(root, NAME), encoding="utf-8") as file:
+                return file.read()
         except FileNotFoundError:
             return None
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from octavo.errors import DamagedError, DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.store import journal, locations, lock, position, shared, world
 from octavo.store.recovery import Resolve
 from octavo.store.system import FOLDER_MODE, SYSTEM
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OWN = frozenset({lock.NAME, shared.NAME, locations.FOLDER, world.TORN, position.NAME})
 """what of ``cache/`` speaks of the files of this very folder, and of no other that takes its place"""
