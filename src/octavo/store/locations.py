@@ -26,7 +26,7 @@ from octavo.store.changes import Append, Change, Remove, beside
 from octavo.store.families.base import Changed, Changes, Found, list_files, read_file
 from octavo.store.families.parents import ParentLogs
 from octavo.store.shared import boot_id
-from octavo.store.system import FOLDER_MODE, Signature, open_privately, open_to_read, read_whole, signature
+from octavo.store.system import FOLDER_MODE, Signature, open_privately, open_signed, read_whole, signature
 from octavo.store.world import Behind
 
 if TYPE_CHECKING:
@@ -115,7 +115,9 @@ class Locations:
         self.path = os.path.join(logs.world.root, FOLDER, f"{boot_id():016x}")
         self._environment: _Environment | None = None
         self._doubtful: set[str] | None = None
-        """the logs that may not be as the index has them; None: any may be"""
+        """the logs that may not be as the index has them; None: any but those in ``_looked_at``"""
+        self._looked_at: set[str] = set()
+        """the logs that are as the index has them, where any other may not be"""
         self.gone: set[str] = set()
         """the logs that went, as far as has been noticed"""
         self.unlisted = True
@@ -132,10 +134,15 @@ class Locations:
         """A log may have changed; None: any may have."""
         with self._mutex:
             if file is None:
-                self._doubtful = None
+                self._doubt_all()
                 self._close_files()
-            elif self._doubtful is not None and self.logs.family.pattern.fullmatch(file):
+            elif self._doubtful is None:
+                self._looked_at.discard(file)
+            elif self.logs.family.pattern.fullmatch(file):
                 self._doubtful.add(file)
+
+    def _doubt_all(self) -> None:
+        self._doubtful, self._looked_at = None, set()
 
     def find(self, key: Key) -> Stored | None:
         """The record with this key.  Raises DamagedError, DiskError, Behind."""
@@ -183,7 +190,7 @@ class Locations:
 
     def _make_ready(self) -> None:
         self._open()
-        self._doubtful = None
+        self._doubt_all()
         # Whoever commits from now on follows; what is committed already is looked at.
         if self.world.state is not None:
             self.world.state.note_index()
@@ -235,7 +242,7 @@ class Locations:
         return stored
 
     def _is_current(self, file: str) -> bool:
-        if self._doubtful is not None and file not in self._doubtful:
+        if file in self._looked_at if self._doubtful is None else file not in self._doubtful:
             return True
         if file in self.world.in_flight:
             return True
@@ -245,7 +252,9 @@ class Locations:
         held = self._descriptors.get(file)
         if held is not None and held[1] != noted[1].inode:
             self._close_file(file)
-        if self._doubtful is not None:
+        if self._doubtful is None:
+            self._looked_at.add(file)
+        else:
             self._doubtful.discard(file)
         return True
 
@@ -271,14 +280,14 @@ class Locations:
         held = self._descriptors.get(file)
         if held is None:
             try:
-                descriptor = open_to_read(self.world.path(file))
+                descriptor, found = open_signed(self.world.path(file))
             except FileNotFoundError:
                 return b""
             except IsADirectoryError as error:
                 raise DamagedError("is no regular file", file=file) from error
             except OSError as error:
                 raise DiskError.of(error, "reading the store") from error
-            held = self._descriptors[file] = descriptor, os.fstat(descriptor).st_ino
+            held = self._descriptors[file] = descriptor, found.inode
             if len(self._descriptors) > _OPEN_FILES:
                 self._close_file(next(iter(self._descriptors)))
         return os.pread(held[0], length, at)

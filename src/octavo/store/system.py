@@ -149,11 +149,22 @@ def open_to_read(path: str) -> int:
 
     Raises OSError as the system does, and IsADirectoryError for anything that is no regular file.
     """
+    return _opened(path)[0]
+
+
+def open_signed(path: str) -> tuple[int, Signature]:
+    """The same, and the signature of the file as it was opened."""
+    descriptor, found = _opened(path)
+    return descriptor, Signature.of(found)
+
+
+def _opened(path: str) -> tuple[int, os.stat_result]:
     descriptor = os.open(path, _FILE | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode):
         os.close(descriptor)
         raise IsADirectoryError(21, "Is no regular file", path)
-    return descriptor
+    return descriptor, found
 
 
 def read_whole(path: str, start: int = 0) -> tuple[bytes, Signature]:
@@ -161,9 +172,8 @@ def read_whole(path: str, start: int = 0) -> tuple[bytes, Signature]:
 
     A file that is written meanwhile is read again.  Raises OSError.
     """
-    descriptor = open_to_read(path)
+    descriptor, before = open_signed(path)
     try:
-        before = Signature.of(os.fstat(descriptor))
         while True:
             chunks, at = [], start
             while chunk := os.pread(descriptor, max(before.size - at, 1 << 16), at):

@@ -28,7 +28,7 @@ from octavo.store.families.base import (
     read_file,
 )
 from octavo.store.families.log import GARBAGE, LogFile, Tail, lines_of
-from octavo.store.system import Signature, open_to_read
+from octavo.store.system import Signature, open_signed
 from octavo.store.world import Behind, World
 
 _BUDGET_OVERHEAD = 1_000
@@ -263,9 +263,8 @@ class ParentLogs(Family):
         return tail
 
     def _read_tail(self, file: str) -> Tail:
-        descriptor = open_to_read(self.world.path(file))
+        descriptor, found = open_signed(self.world.path(file))
         try:
-            found = Signature.of(os.fstat(descriptor))
             length = _TAIL
             while True:
                 start = max(found.size - length, 0)
