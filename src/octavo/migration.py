@@ -251,8 +251,6 @@ def changing(data_dir: Path | str) -> Iterator[Migration]:
 
     root = Path(data_dir)
     with disk_errors("changing the state of the move"):
-        disk.make_folder(root)
-        disk.make_folder(root / "cache")
         home = (root / NAME).parent
         disk.make_folder(home)
         folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -26,8 +26,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def make_folder(path: Path) -> None:
     """Make a folder, and those above it, where there is none yet: each for its owner alone."""
-    for folder in (*reversed(path.parents), path):
-        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    try:
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    except FileNotFoundError:
+        if path.parent == path:
+            raise
+        make_folder(path.parent)
+        path.mkdir(mode=FOLDER_MODE, exist_ok=True)
 
 
 def dated_names(base: Path, ending: str = "") -> Iterator[Path]:
