@@ -24,7 +24,7 @@ from octavo.follow.standing import Identity, Plan
 from octavo.follow.stream import System
 from octavo.follow.tables import RESEED, place_of
 from octavo.layout.layout import Layout
-from octavo.postgres.connection import Connection, connect, transaction
+from octavo.postgres.connection import LOCK_WAIT, Connection, connect, transaction
 from octavo.postgres.failures import database_errors
 from octavo.postgres.fence import PATIENCE, locked
 from octavo.postgres.url import DatabaseUrl
@@ -224,7 +224,7 @@ def _unpublish(connection: Connection, url: DatabaseUrl, made: Plan) -> bool:
 
 def _be_brief(connection: Connection) -> None:
     """Whoever waits for a table keeps all others from it."""
-    connection.execute(b"SET LOCAL lock_timeout = '800ms'")
+    connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'".encode())
 
 
 def _drop_slot(connection: Connection, name: str) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
 __all__ = [
+    "LOCK_WAIT",
     "SETTINGS",
     "Connection",
     "Queued",
@@ -69,7 +70,9 @@ SETTINGS: Mapping[str, str] = {
 }
 """What every transaction of ours pins, beside ``search_path`` and what only newer servers know."""
 
-_LOCK_WAIT = "800ms"
+LOCK_WAIT = "800ms"
+"""how long one try for a table's lock waits: less than the second after which PostgreSQL ends one of two that
+wait for each other, which might be the application's"""
 
 _SINCE: Mapping[str, tuple[int, str]] = {"transaction_timeout": (170000, "0")}
 
@@ -286,7 +289,7 @@ def _begin(
         connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
     if lock:
         names = sql.SQL(", ").join(sql.Identifier(*name) for name in lock)
-        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(_LOCK_WAIT))
+        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_WAIT))
         connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
     _pin(connection, settings_for(connection, schema), session=False)
 

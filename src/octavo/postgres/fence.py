@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 import psycopg
 
 from octavo.errors import DatabaseError
-from octavo.postgres.connection import Connection, connect, transaction
+from octavo.postgres.connection import LOCK_WAIT, Connection, connect, transaction
 from octavo.postgres.failures import FENCED, FENCED_STATE, database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Datamodel, Model
@@ -25,9 +25,6 @@ NAME = "octavo_fence"
 _MOVED = "octavo: the files are the backend of record"
 PATIENCE = 30.0
 """seconds to wait for those who are writing, where the caller says nothing"""
-_WAIT = "800ms"
-"""how long one try waits: less than the second after which PostgreSQL ends one of two that wait for each
-other, which might be the application's"""
 
 
 def put_up(url: DatabaseUrl, datamodel: Datamodel, *, patience: float = PATIENCE) -> None:
@@ -130,7 +127,7 @@ def locked(
     end = time.monotonic() + patience
     tables = ", ".join(table_name(m) for m in models)
     with transaction(connection, url.schema):
-        connection.execute(f"SET LOCAL lock_timeout = '{_WAIT}'".encode())
+        connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'".encode())
         while tables:
             try:
                 with connection.transaction():
