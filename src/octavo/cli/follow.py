@@ -60,8 +60,8 @@ def follow(
         return
     if not quiet:
         show(report)
-    if lacking := [p for p in report.payload_problems if not p.kept]:
-        console.warning(f"{console.some(len(lacking), 'payload')} could not be had")
+    if report.lacking:
+        console.warning(f"{console.some(len(report.lacking), 'payload')} could not be had")
 
 
 def show(report: FollowReport) -> None:
@@ -76,7 +76,9 @@ def show(report: FollowReport) -> None:
         typer.echo(f"the last of them was committed at {report.committed}")
     if report.caught_up:
         typer.echo("all that was committed before the start is in the files")
-    lacking = [p for p in report.payload_problems if not p.kept]
     console.listed(
-        [f"{p.model} {console.short(p.key)}: {console.short(p.path, 120)!r} {p.reason}" for p in lacking]
+        [
+            f"{p.model} {console.short(p.key)}: {console.short(p.path, 120)!r} {p.reason}"
+            for p in report.lacking
+        ]
     )

@@ -37,6 +37,11 @@ class FollowReport:
     """rows whose payload could not be had, or is not as the row says"""
     seconds: float = 0.0
 
+    @property
+    def lacking(self) -> list[PayloadProblem]:
+        """Those that could not be had."""
+        return [problem for problem in self.payload_problems if not problem.kept]
+
     def to_dict(self) -> dict[str, Any]:
         """The machine's answer (``follow --json``)."""
         return {
