@@ -264,7 +264,7 @@ class Story:
     def open(self, root: Path, **options: Any) -> Store:
         store = Store.open(root, layout(), durability="batched" if self.batched else "full", **options)
         # However slow the machine is, the same steps make the same calls.
-        store._writer.burst = 3600.0
+        store.engine.writer.burst = 3600.0
         return store
 
 

@@ -27,7 +27,7 @@ class Held(Unsynced):
         self.reached, self.go_on = threading.Event(), threading.Event()
 
     def _stop(self) -> None:
-        if self.hold and self.store is not None and self.store._world.commits % 2:
+        if self.hold and self.store is not None and self.store.engine.world.commits % 2:
             if self.after:
                 self.after -= 1
                 return

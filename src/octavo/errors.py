@@ -282,8 +282,13 @@ class DiskError(OctavoError):
 
 @contextmanager
 def disk_errors(doing: str) -> Iterator[None]:
-    """Turn what the system refuses inside the block into a DiskError that says what was being done."""
+    """Turn what the system refuses inside the block into a DiskError that says what was being done.
+
+    A TimeoutError without the system's number is a signal handler's, and passes.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno is None:
+            raise
         raise DiskError.of(error, doing) from error

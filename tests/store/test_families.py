@@ -231,7 +231,7 @@ class TestLogsPerParent:
             with store.transaction() as tx:
                 tx.insert([row("Chat", id=f"c{n}", **values) for n in range(30)])
                 tx.insert([message(n, f"c{n % 30}", id=f"x{n}") for n in range(300)])
-            family = store._base.family("Message")
+            family = store.engine.base.family("Message")
             for _ in range(2):
                 for n in range(30):
                     there = store.read(lambda v, n=n: v.find("Message", ("chatId",), f"c{n}"))  # type: ignore[misc]

@@ -52,7 +52,7 @@ def test_writers_in_turn_take_over_a_journal_from_each_other(
     build(root)
     stores = [Store.open(root, layout()) for _ in range(2)]
     for store in stores:
-        store._writer.burst = 3600.0
+        store.engine.writer.burst = 3600.0
     sizes = set()
     for number in range(120):
         store = stores[number // 3 % 2]

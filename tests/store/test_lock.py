@@ -9,12 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from octavo.errors import BusyError
-from octavo.store.lock import ProcessLock, Turns
+from octavo.store.lock import ProcessLock
 from octavo.store.store import Store
 from small_store import build, layout, revise
 
@@ -34,48 +35,60 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 class TestTurns:
-    def test_in_the_order_in_which_threads_came(self) -> None:
-        turns, order = Turns(), list[int]()
-        assert turns.acquire(0)
+    """Threads of one process begin their transactions in turn."""
+
+    @pytest.fixture
+    def store(self, tmp_path: Path) -> Iterator[Store]:
+        build(tmp_path / "data")
+        with Store.open(tmp_path / "data", layout()) as store:
+            yield store
+
+    def test_threads_get_their_turn_in_the_order_in_which_they_came(self, store: Store) -> None:
+        order: list[int] = []
 
         def take(number: int) -> None:
-            assert turns.acquire(None)
-            order.append(number)
-            turns.release()
+            with store.transaction():
+                order.append(number)
 
         threads = []
-        for number in range(8):
-            threads.append(threading.Thread(target=take, args=[number], daemon=True))
-            threads[-1].start()
-            until(lambda n=number: len(turns._waiting) == n + 1)  # type: ignore[misc]
-        turns.release()
+        with store.transaction():
+            for number in range(8):
+                threads.append(threading.Thread(target=take, args=[number], daemon=True))
+                threads[-1].start()
+                until(lambda n=number: len(store.engine.committer._queue) == n + 1)  # type: ignore[misc]
         for thread in threads:
             thread.join(WAIT)
         assert order == list(range(8))
-        assert not turns.is_taken
 
-    def test_who_gives_up_does_not_get_it(self) -> None:
-        turns = Turns()
-        assert turns.acquire(0)
-        assert not turns.acquire(0.01)
-        assert not turns.acquire(0)
-        assert turns.is_taken
-        turns.release()
-        assert not turns.is_taken
-        assert turns.acquire(0)
+    def test_a_thread_that_gives_up_does_not_get_it(self, store: Store) -> None:
+        busy: list[bool] = []
 
-    def test_nothing_is_lost_when_time_is_up_just_then(self) -> None:
-        """Handed over and given up at the same moment: somebody has it all the same, and hands it on."""
-        turns = Turns()
+        def give_up(timeout: float) -> None:
+            try:
+                with store.transaction(timeout=timeout):
+                    busy.append(False)
+            except BusyError:
+                busy.append(True)
+
+        with store.transaction():
+            for timeout in (0.01, 0):
+                thread = threading.Thread(target=give_up, args=[timeout], daemon=True)
+                thread.start()
+                thread.join(WAIT)
+        assert busy == [True, True]
+        with store.transaction(timeout=0):
+            pass
+
+    def test_nothing_is_lost_when_time_is_up_just_then(self, store: Store) -> None:
+        """A turn that is handed over and given up at the same moment is handed on."""
         held = [0, 0]
 
         def work() -> None:
-            for _ in range(300):
-                if turns.acquire(0.00005):
+            for _ in range(100):
+                with suppress(BusyError), store.transaction(timeout=0.0005):
                     held[0] += 1
                     held[1] = max(held[1], held[0])
                     held[0] -= 1
-                    turns.release()
 
         threads = [threading.Thread(target=work, daemon=True) for _ in range(6)]
         for thread in threads:
@@ -83,7 +96,8 @@ class TestTurns:
         for thread in threads:
             thread.join(WAIT)
         assert held == [0, 1]
-        assert turns.acquire(0)
+        with store.transaction(timeout=0):
+            pass
 
 
 class TestProcessLock:

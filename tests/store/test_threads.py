@@ -111,7 +111,7 @@ def test_upkeep_beside_a_reader_is_not_taken_for_somebody_elses_commit(
     build(tmp_path / "data")
     looking, go_on = threading.Event(), threading.Event()
     with Store.open(tmp_path / "data", layout()) as store:
-        take = store._world.watch.take
+        take = store.engine.world.watch.take
 
         def slowly() -> set[str] | None:
             if threading.current_thread() is reader:
@@ -120,13 +120,13 @@ def test_upkeep_beside_a_reader_is_not_taken_for_somebody_elses_commit(
                 go_on.wait(0.2)
             return take()
 
-        monkeypatch.setattr(store._world.watch, "take", slowly)
+        monkeypatch.setattr(store.engine.world.watch, "take", slowly)
         reader = threading.Thread(target=lambda: store.get("Tag", "tag-1"), daemon=True)
         with store.alone():
             before = store.changes_of_others
             reader.start()
             assert looking.wait(30)
-            store._writer.checkpoint()
+            store.engine.writer.checkpoint()
             go_on.set()
             joined(reader)
         assert store.changes_of_others == before

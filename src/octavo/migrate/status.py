@@ -29,13 +29,13 @@ from octavo.postgres.connection import connect
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import table_name
+from octavo.store.engine import check_folders
 from octavo.store.journal import Journal, outcome
 from octavo.store.lock import NAME as LOCK
 from octavo.store.lock import ProcessLock
 from octavo.store.rest import require_store
 from octavo.store.shared import NAME as STATE
 from octavo.store.shared import READ_ONLY, SharedState
-from octavo.store.store import check_folders
 from octavo.store.system import SYSTEM
 
 if TYPE_CHECKING:

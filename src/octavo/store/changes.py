@@ -135,28 +135,37 @@ def discard(system: FileSystem, path: str) -> None:
 
 
 def put_in_place(system: FileSystem, made: str, path: str, undo: list[Undo]) -> None:
-    """Give a file that was written beside its name, in place of what has it.  Raises OSError."""
+    """Give a file that was written beside its name, in place of what has it.  Raises OSError.
+
+    ``undo`` takes what brings the old file back, whether the rename has happened or not.
+    """
     old = None if signature(path) is None else read_whole(path)[0]
-    system.rename(made, path)
 
     def back() -> None:
-        if old is None:
-            system.remove(path)
-        else:
+        if signature(made) is not None:
+            return
+        if old is not None:
             system.rename(write_beside(system, path, old, durable=True), path)
+        else:
+            system.remove(path)
         sync_folder(system, os.path.dirname(path))
 
     undo.append(back)
+    system.rename(made, path)
 
 
 def take_away(system: FileSystem, path: str, undo: list[Undo]) -> str:
-    """Take a file away, to the name that is returned, from where it can come back.  Raises OSError."""
+    """Take a file away, to the name that is returned, from where it can come back.  Raises OSError.
+
+    ``undo`` takes what brings it back, whether the rename has happened or not.
+    """
     aside = beside(path)
-    system.rename(path, aside)
 
     def back() -> None:
-        system.rename(aside, path)
-        sync_folder(system, os.path.dirname(path))
+        if signature(aside) is not None:
+            system.rename(aside, path)
+            sync_folder(system, os.path.dirname(path))
 
     undo.append(back)
+    system.rename(path, aside)
     return aside

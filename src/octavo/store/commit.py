@@ -5,22 +5,35 @@ while they are being written.  Whatever is staged meanwhile is written together,
 by one of the threads that wait for it (see :mod:`octavo.store.writer`).
 
 The write lock is held from the first of these transactions to the end of the last one's commit.
+
+An exception that is not foreseen, such as what a signal handler raises in the main thread, can come out of
+any line of this.  Nothing tries to mend what it leaves half done: the committer is *lost*, which lets go of
+the kernel's lock as a death of the process would, and recovery decides.  So that no other thread's commit
+depends on it, the main thread writes a group only if all of it is its own.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager
+from threading import get_ident
 
 from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError
 from octavo.store.layers import Layer, Overlay
-from octavo.store.lock import ProcessLock, Turns
+from octavo.store.lock import ProcessLock
+from octavo.store.system import in_background
+from octavo.store.world import is_foreseen
 from octavo.store.writer import Decision, Writer
 
 _LONGEST_HOLD = 0.05
 """seconds for which one process goes on while others may be waiting"""
+
+
+class Lost(Exception):
+    """The committer was interrupted, and is used no more: begin again with another."""
 
 
 class Group:
@@ -29,9 +42,53 @@ class Group:
     def __init__(self, overlay: Overlay) -> None:
         self.overlay = overlay
         """what they have changed: that of the first, into which the others' were merged"""
+        self.size = 1
+        """how many transactions"""
         self.decision: Decision | None = None
+        self.leader = 0
+        """the thread that writes it"""
         self.done = False
         self.error: OctavoError | None = None
+
+
+class Turn:
+    """The right of a thread to change the store, or its wait for it."""
+
+    def __init__(self, timeout: float | None) -> None:
+        self.timeout = timeout
+        self.thread = get_ident()
+        self.granted = threading.Lock()
+        """held until another thread hands the turn over"""
+        self.overlay: Overlay | None = None
+        """what the changes go into, when it has begun"""
+
+
+class Block(AbstractContextManager[Overlay]):
+    """The block in which it is a thread's turn: gives what the changes go into.
+
+    Leaving it gives the turn back, and keeps nothing; :meth:`Committer.commit` ends the turn before.  A block
+    to which nothing refers any more has been left too: Python may run a signal handler just as it is about to
+    be entered or left.
+    """
+
+    def __init__(self, committer: Committer, timeout: float | None) -> None:
+        self.committer, self.turn = committer, Turn(timeout)
+
+    def __enter__(self) -> Overlay:
+        """Raises BusyError if it takes longer than ``timeout`` seconds (None: forever) to get the turn and
+        the write lock; UsageError inside another turn of the thread; Lost, DiskError, DamagedError."""
+        try:
+            return self.committer.begin(self.turn)
+        except BaseException as error:
+            self.committer.leave(self.turn, error)
+            raise
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.committer.leave(self.turn, error)
+
+    def __del__(self) -> None:
+        if "turn" in vars(self):
+            self.committer.forsake(self.turn)
 
 
 class Committer:
@@ -52,15 +109,21 @@ class Committer:
         """
         self.writer, self.base, self.world, self.lock = writer, writer.base, writer.world, lock
         self.batched = batched
+        self.is_lost = False
         self._enter = enter
-        self._turns = Turns()
-        self._condition = threading.Condition()
-        self._owner = 0
-        """the thread whose turn it is"""
+        self._mutex = threading.Lock()
+        """held for moments only, and never while anything waits"""
+        self._owner: Turn | None = None
+        """whose turn it is"""
+        self._queue: deque[Turn] = deque()
+        self._forsaken: deque[Turn] = deque()
+        """turns whose blocks nothing refers to any more"""
         self._held_since = 0.0
         """when the write lock was taken; 0: it is not held"""
         self._staged: Group | None = None
         self._writing: Group | None = None
+        self._waiting: list[tuple[Group | None, bool, threading.Lock]] = []
+        """for each thread that waits: the group of its own, whether it is the main one, and what wakes it"""
         self._unreported: OctavoError | None = None
         """why a batch was lost for which nobody waited"""
         self.world.wait_for_own_commit = self._wait_in_transaction
@@ -79,35 +142,57 @@ class Committer:
     def has_staged(self) -> bool:
         return self._staged is not None
 
-    def begin(self, timeout: float | None) -> Overlay:
-        """Take the turn and the write lock; what a transaction's changes go into.
+    # Turns
 
-        Raises BusyError if that takes longer than ``timeout`` seconds (None: forever).
-        DiskError, DamagedError.
-        """
-        if self._owner == threading.get_ident():
-            raise UsageError("a transaction cannot begin inside another one of the same thread")
-        end = None if timeout is None else time.monotonic() + timeout
-        if not self._turns.acquire(timeout):
-            raise BusyError(timeout or 0, "another thread of this process")
-        try:
-            with self._condition:
-                self._owner = threading.get_ident()
-                self._check()
-                if self._held_since and time.monotonic() - self._held_since > _LONGEST_HOLD:
-                    # Others may be waiting: let them in when what is staged has been written.
-                    self._settle()
-                    self._let_go()
+    def turn(self, timeout: float | None) -> Block:
+        """A block in which it is this thread's turn."""
+        return Block(self, timeout)
+
+    def begin(self, turn: Turn) -> Overlay:
+        """Take the turn and the write lock; what a transaction's changes go into."""
+        end = None if turn.timeout is None else time.monotonic() + turn.timeout
+        self._line_up(turn)
+        self._check()
+        if self._held_since and time.monotonic() - self._held_since > _LONGEST_HOLD:
+            # Other processes may be waiting: let them in when what is staged has been written.
+            self.settle()
+            with self._mutex:
+                self._let_go()
             self._check()
+        if not self._held_since:
             self._take(None if end is None else max(end - time.monotonic(), 0))
-            overlay = Overlay(self.top, self.base.codecs)
-            overlay.since = self.world.replaced
-            return overlay
-        except BaseException:
-            self.abandon()
-            raise
+        overlay = Overlay(self.top, self.base.codecs)
+        overlay.since = self.world.replaced
+        turn.overlay = overlay
+        return overlay
+
+    def _line_up(self, turn: Turn) -> None:
+        with self._mutex:
+            self._require()
+            while self._forsaken:
+                self._leave(self._forsaken.popleft())
+            owner = self._owner
+            if owner is not None and owner.thread == turn.thread:
+                raise UsageError("a transaction cannot begin inside another one of the same thread")
+            if owner is None:
+                self._owner = turn
+                return
+            turn.granted.acquire()
+            self._queue.append(turn)
+        timeout = -1 if turn.timeout is None else max(turn.timeout, 0)
+        turn.granted.acquire(timeout=timeout)
+        with self._mutex:
+            self._require()
+            # It may have been handed over just as the time was up.
+            if self._owner is not turn:
+                raise BusyError(turn.timeout or 0, "another thread of this process")
+
+    def _require(self) -> None:
+        if self.is_lost or self.world.torn:
+            raise Lost
 
     def _check(self) -> None:
+        self._require()
         if self.writer.broken is not None:
             raise self.writer.broken
         if self._unreported is not None:
@@ -115,125 +200,232 @@ class Committer:
             raise error
 
     def _take(self, timeout: float | None) -> None:
-        if not self._held_since:
-            try:
-                opened = self.lock.acquire(timeout)
-            except OSError as error:
-                raise DiskError.of(error, "taking the write lock") from error
-            self._held_since = time.monotonic()
-            try:
-                self._enter(opened)
-            except BaseException:
-                self._let_go()
+        try:
+            opened = self.lock.acquire(timeout)
+        except OSError as error:
+            if not is_foreseen(error):
                 raise
+            raise DiskError.of(error, "taking the write lock") from error
+        self._held_since = time.monotonic()
+        try:
+            self._enter(opened)
+        except BaseException:
+            self._let_go()
+            raise
 
     def _let_go(self) -> None:
-        if self._held_since:
-            self._held_since = 0.0
+        if self.is_lost:
+            self.lock.close()
+        elif self._held_since:
             self.lock.release()
+        self._held_since = 0.0
 
-    def settle(self) -> None:
-        """Wait until all that was staged has been written, or could not be.  It is this thread's turn."""
-        with self._condition:
-            self._settle()
+    def leave(self, turn: Turn, error: BaseException | None = None) -> None:
+        """Give a turn back, or the wait for it; nothing of its transaction is kept.
 
-    def _settle(self) -> None:
-        if self.batched and self._staged is not None and self._writing is None:
-            self._write_staged()
-        while self._staged is not None or self._writing is not None:
-            self._condition.wait()
+        ``error`` is why: after one that is not foreseen, out of the midst of something, the committer is
+        lost.
+        """
+        unforeseen = error is not None and not is_foreseen(error)
+        if unforeseen and self._owner is turn and (self.world.torn or turn.overlay is None):
+            self.lose()
+        with self._mutex:
+            self._leave(turn)
 
-    def abandon(self) -> None:
-        """Give the turn back; nothing of the transaction is kept."""
-        with self._condition:
-            self._owner = 0
-            self._turns.release()
+    def forsake(self, turn: Turn) -> None:
+        """Nothing refers to the block of a turn any more.  The garbage collector calls it, at any moment."""
+        if self._owner is turn or turn in self._queue:
+            self._forsaken.append(turn)
+            if self._mutex.acquire(blocking=False):
+                try:
+                    self._leave(turn)
+                finally:
+                    self._mutex.release()
+
+    def _leave(self, turn: Turn) -> None:
+        if self._owner is turn:
+            self._owner = self._queue.popleft() if self._queue else None
+            if self._owner is not None:
+                self._owner.granted.release()
             self._rest()
+        elif turn in self._queue:
+            self._queue.remove(turn)
 
     def _rest(self) -> None:
         """Give the write lock back when nobody here needs it."""
-        if self._staged is None and self._writing is None and not self._turns.is_taken:
+        if self._staged is None and self._writing is None and self._owner is None:
             self._let_go()
 
-    def stage(self, overlay: Overlay) -> Group | None:
-        """End the turn of a transaction, and put its changes into the next group; None: there are none."""
-        try:
-            with self._condition:
-                self._check()
-                overlay.check()
-                if not overlay.changes and overlay.position is None:
-                    return None
-                with self.world.change() if self.batched else nullcontext():
-                    if self._staged is None:
-                        self._staged = Group(overlay)
-                    else:
-                        self._staged.overlay.merge(overlay)
-                    return self._staged
-        finally:
-            self.abandon()
+    # Commits
 
-    def commit(self, overlay: Overlay, decision: Decision | None = None) -> None:
+    def commit(self, turn: Turn, decision: Decision | None = None) -> None:
         """End a transaction and make it durable.
 
         With a ``decision`` it is prepared first, and happens as is decided.  Raises OctavoError if it did not
         happen; Lagging if it did, and cannot be seen yet.
         """
-        if decision is not None:
-            self._commit_as_decided(overlay, decision)
-            return
-        group = self.stage(overlay)
-        if group is None or self.batched:
-            return
-        with self._condition:
-            while not group.done:
-                if self._writing is None:
-                    self._write_staged()
-                else:
-                    self._condition.wait()
+        try:
+            if decision is not None:
+                self._commit_as_decided(turn, decision)
+                return
+            with self._mutex:
+                group = self._stage(turn)
+            if group is not None and not self.batched:
+                self._finish(group)
+        except BaseException as error:
+            if not is_foreseen(error):
+                self.lose()
+            self.leave(turn)
+            raise
+
+    def _commit_as_decided(self, turn: Turn, decision: Decision) -> None:
+        # It is written by itself, and before anything that is built on it.
+        self.settle()
+        with self._mutex:
+            group = self._stage(turn)
+            if group is not None:
+                group.decision = decision
+                self._lead(group)
+        if group is not None:
+            self._write(group)
+        elif (error := decision.decide()) is not None:
+            raise error
+
+    def _stage(self, turn: Turn) -> Group | None:
+        """End the turn of a transaction, and put its changes into the next group; None: there are none."""
+        try:
+            if self.is_lost or self.world.torn:
+                raise _interrupted()
+            self._check()
+            overlay = turn.overlay
+            if overlay is None:
+                raise UsageError("the transaction has ended")
+            overlay.check()
+            if not overlay.changes and overlay.position is None:
+                return None
+            if not self.batched:
+                self._join(overlay)
+            else:
+                with self.world.mutex, self.world.change:
+                    self._join(overlay)
+            return self._staged
+        finally:
+            self._leave(turn)
+
+    def _join(self, overlay: Overlay) -> None:
+        if self._staged is None:
+            self._staged = Group(overlay)
+        else:
+            self._staged.overlay.merge(overlay)
+            self._staged.size += 1
+
+    def _lead(self, group: Group) -> None:
+        """This thread writes what is staged."""
+        group.leader = get_ident()
+        self._staged, self._writing = None, group
+
+    def _finish(self, group: Group) -> None:
+        """Wait until a group is written, or write it.  Raises OctavoError if it could not be."""
+        alone = get_ident() == threading.main_thread().ident
+        while True:
+            with self._mutex:
+                leads = self._writing is None and self._staged is group and not (alone and group.size > 1)
+                if leads:
+                    self._lead(group)
+                elif not group.done:
+                    wake = self._wait_for(group)
+            if leads:
+                self._write(group)
+                return
+            if group.done:
+                break
+            wake.acquire()
         if group.error is not None:
             raise group.error
 
-    def _commit_as_decided(self, overlay: Overlay, decision: Decision) -> None:
-        with self._condition:
-            while self._staged is not None or self._writing is not None:
-                if self._writing is None:
-                    self._write_staged()
-                else:
-                    self._condition.wait()
-            group = self.stage(overlay)
-            if group is not None:
-                group.decision = decision
-                self._write_staged()
-        error = decision.decide() if group is None else group.error
-        if error is not None:
-            raise error
+    def _wait_for(self, group: Group | None) -> threading.Lock:
+        """What is released when a group, or any, has been written.  The mutex is held."""
+        me = get_ident()
+        if self._writing is not None and self._writing.leader == me:
+            # A handler of a signal that came in the midst of it would wait for itself.
+            raise UsageError("the store is used inside a commit of the same thread")
+        wake = threading.Lock()
+        wake.acquire()
+        self._waiting.append((group, me == threading.main_thread().ident, wake))
+        return wake
+
+    def settle(self) -> None:
+        """Wait until all that was staged has been written, or could not be.  It is this thread's turn."""
+        if self.batched:
+            self._write_batch()
+        self.wait_until_written(staged=True)
+
+    def wait_until_written(self, *, staged: bool = False) -> bool:
+        """Wait for the group that is being written, if there is one; whether there was."""
+        waited = False
+        while True:
+            with self._mutex:
+                if self._writing is None and not (staged and self._staged is not None):
+                    return waited
+                wake = self._wait_for(None)
+            waited = True
+            wake.acquire()
 
     def flush(self) -> None:
         """Write what is staged, and wait until it is durable.  Raises OctavoError if it could not be."""
-        with self._condition:
-            while self._writing is not None:
-                self._condition.wait()
-            group = self._staged
-            if group is not None:
-                self._write_staged()
-            self._rest()
-        if group is not None and group.error is not None:
+        if not self.batched:
+            self.wait_until_written(staged=True)
+        elif (error := self._write_batch()) is not None:
             self._unreported = None
-            raise group.error
+            raise error
 
-    def _write_staged(self) -> None:
-        """Write the staged group.  The condition is held, and given back meanwhile."""
-        group = self._staged
-        if group is None:
-            raise AssertionError("nothing is staged")
-        self._staged, self._writing = None, group
-        self._condition.release()
-        error: OctavoError | None = DiskError("the commit was interrupted, and undone")
+    def _write_batch(self) -> OctavoError | None:
+        """Write what is staged; or why it could not be.  Others' commits are among it, so that it is not
+        written where a signal handler may run."""
+        if get_ident() != threading.main_thread().ident:
+            return self._write_staged()
+        found: list[OctavoError | None] = []
+        done = threading.Lock()
+        done.acquire()
+
+        def work() -> None:
+            try:
+                found.append(self._write_staged())
+            finally:
+                done.release()
+
+        in_background(work)
+        done.acquire()
+        return found[0] if found else DiskError("the batch could not be written")
+
+    def _write_staged(self) -> OctavoError | None:
+        while True:
+            self.wait_until_written()
+            with self._mutex:
+                group = self._staged
+                if group is None:
+                    self._rest()
+                    return None
+                if self._writing is None:
+                    self._lead(group)
+                    break
         try:
-            error = self._write(group)
-        finally:
-            self._condition.acquire()
-            self._written(group, error)
+            self._write(group)
+        except OctavoError as error:
+            return error
+        return None
+
+    def _write(self, group: Group) -> None:
+        """Write a group that this thread leads.  Raises OctavoError if it could not be."""
+        try:
+            error = self._written_or_not(group)
+            with self._mutex:
+                self._written(group, error)
+        except BaseException:
+            self.lose()
+            raise
+        if error is not None:
+            raise error
 
     def _written(self, group: Group, error: OctavoError | None) -> None:
         """A group was written, or could not be."""
@@ -246,15 +438,30 @@ class Committer:
                 staged.overlay.below = self.base
             else:
                 # What was built on this cannot stand without it.
-                staged.overlay.failed = True
-                staged.error, staged.done = ConflictError(f"built on what could not be stored: {error}"), True
                 self._staged = None
+                self._fail(staged, ConflictError(f"built on what could not be stored: {error}"))
         group.overlay.failed = error is not None
         group.done, self._writing = True, None
         self._rest()
-        self._condition.notify_all()
+        self._wake()
 
-    def _write(self, group: Group) -> OctavoError | None:
+    def _fail(self, group: Group, error: OctavoError) -> None:
+        group.overlay.failed = True
+        group.error, group.done = error, True
+
+    def _wake(self) -> None:
+        """Wake the threads whose group is done, or that wait for any, and one to write what is staged."""
+        waiting, self._waiting = self._waiting, []
+        staged = self._staged
+        # Not the main one, if there is another.
+        mine = sorted((w for w in waiting if w[0] is staged and staged is not None), key=lambda w: w[1])
+        for one in waiting:
+            if one[0] is None or one[0].done or one is mine[0]:
+                one[2].release()
+            else:
+                self._waiting.append(one)
+
+    def _written_or_not(self, group: Group) -> OctavoError | None:
         """Make a group durable, and part of what is in memory; or the reason why it is not."""
         try:
             if self.writer.broken is not None:
@@ -266,23 +473,44 @@ class Committer:
         except OctavoError as error:
             return error
         except OSError as error:
+            if not is_foreseen(error):
+                raise
             return DiskError.of(error, "writing to the store")
 
     def _wait_in_transaction(self) -> bool:
         """Let a transaction that has to read a file wait until the group before it is written."""
-        if self._owner != threading.get_ident():
-            return False
-        with self._condition:
-            if self._writing is None:
-                return False
-            while self._writing is not None:
-                self._condition.wait()
-        return True
+        owner = self._owner
+        return owner is not None and owner.thread == get_ident() and self.wait_until_written()
 
-    def wait_until_written(self) -> bool:
-        """Wait for the group that is being written, if there is one; whether there was."""
-        with self._condition:
-            there = self._writing is not None
-            while self._writing is not None:
-                self._condition.wait()
-        return there
+    def lose(self) -> None:
+        """Give everything up, as if the process had died here: only what is on disk counts now.
+
+        Another thread that is writing, or in a transaction, keeps the write lock until it is through; what
+        its transaction has changed is not kept.  Calling this again does no harm.
+        """
+        self.is_lost = True
+        self.world.tear()
+        me = get_ident()
+        with self._mutex:
+            holds = False
+            if self._staged is not None:
+                self._fail(self._staged, _interrupted())
+                self._staged = None
+            if self._writing is not None and self._writing.leader == me:
+                if not self._writing.done:
+                    reason = "a commit was interrupted: it has happened whole or not at all; look which"
+                    self._fail(self._writing, DiskError(reason))
+                self._writing, holds = None, True
+            if self._owner is not None and self._owner.thread == me:
+                self._owner, holds = None, True
+            if holds and self._held_since and self.world.state is not None:
+                # The process that takes the lock next recovers what may be half done.
+                self.world.state.begin()
+            self._wake()
+            while self._queue:
+                self._queue.popleft().granted.release()
+            self._rest()
+
+
+def _interrupted() -> ConflictError:
+    return ConflictError("the store was interrupted in the midst of something; try again")

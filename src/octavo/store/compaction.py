@@ -55,13 +55,12 @@ class Compaction:
         return sum(log.bytes_before for log in self.logs), sum(log.bytes_after for log in self.logs)
 
 
-def log_files(base: Base) -> Iterator[tuple[str, Family]]:
-    """The logs that there are now, each with the family that it belongs to.  Raises DiskError."""
+def log_files(base: Base) -> Iterator[tuple[str, str]]:
+    """The logs that there are now, each with a model whose records it holds.  Raises DiskError."""
     for family in base.layout.families:
         if family.kind.is_log:
-            made = base.family(family.places[0].model.name)
             files = sorted(list_files(base.world, family)) if family.varies else [family.path]
-            yield from ((file, made) for file in files)
+            yield from ((file, family.places[0].model.name) for file in files)
 
 
 def compact_log(file: str, family: Family, writer: Writer) -> Compacted | None:

@@ -35,6 +35,7 @@ from octavo.store.system import (
     sync_folder,
     write_all,
 )
+from octavo.store.world import is_foreseen
 
 FOLDER = "journal"
 NAME = f"{FOLDER}/changes.jsonl"
@@ -190,10 +191,11 @@ class Journal:
                 # Whoever made the file may have died before its name was durable.
                 sync_folder(self.system, os.path.dirname(self.path))
         except OSError as error:
-            try:
-                self._cut(made)
-            except OSError as again:
-                raise SyncError(again.errno, again.strerror, self.path) from error
+            if is_foreseen(error):
+                try:
+                    self._cut(made)
+                except OSError as again:
+                    raise SyncError(again.errno, again.strerror, self.path) from error
             raise
         self.entries.append(entry)
         self.end += len(line)
@@ -219,8 +221,9 @@ class Journal:
     def close(self) -> None:
         """Let go of the file; it is opened again when there is something to write."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            # Forgotten first: closed twice, the number may be another file's by then.
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
 
     def _cut(self, descriptor: int) -> None:
         """Leave the whole entries only, durably."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
 from typing import TYPE_CHECKING
 
 from octavo.errors import BusyError, OctavoError
+from octavo.store.system import in_background
 
 if TYPE_CHECKING:
     from octavo.store.store import Store
@@ -23,8 +23,8 @@ class Keeper:
 
     def __init__(self, store: Store) -> None:
         self._store = weakref.ref(store)
-        self._interval = BATCH_INTERVAL if store._committer.batched else IDLE_INTERVAL
-        threading.Thread(target=self._run, name="octavo-keeper", daemon=True).start()
+        self._interval = BATCH_INTERVAL if store.is_batched else IDLE_INTERVAL
+        in_background(self._run)
 
     def _run(self) -> None:
         while True:
@@ -33,13 +33,13 @@ class Keeper:
             if store is None:
                 return
             try:
-                if not store._keep():
-                    store._keeper = None
+                if not store.keep():
+                    store.rest()
                     return
             except BusyError:
                 continue
             except OctavoError:
                 # Whoever writes next is told: what failed is remembered by the committer.
-                store._keeper = None
+                store.rest()
                 return
             del store

@@ -71,7 +71,7 @@ class Base:
         return self._make(model) if found is None else found
 
     def _make(self, model: str) -> Family:
-        with self.world.mutex:
+        with self.world.mutex, self.world.guard:
             if model not in self._by_model:
                 path = self.layout.host(model).path
                 family = next(f for f in self.layout.families if f.path == path)

@@ -127,7 +127,7 @@ class Locations:
         self._descriptors: dict[str, tuple[int, int]] = {}
         """of logs that were read from, with the inode that each leads to"""
         self._files: dict[int, str] = {}
-        self._mutex = threading.RLock()
+        self._mutex = logs.world.mutex
         self._key_type: Any = None
 
     def suspect(self, file: str | None) -> None:
@@ -146,7 +146,7 @@ class Locations:
 
     def find(self, key: Key) -> Stored | None:
         """The record with this key.  Raises DamagedError, DiskError, Behind."""
-        return self.world.steadily(lambda: self._find(key), self._mutex)
+        return self.world.steadily(lambda: self._find(key))
 
     def _find(self, key: Key) -> Stored | None:
         for _ in range(2):
@@ -447,10 +447,10 @@ class Locations:
             os.close(held[0])
 
     def _close_files(self) -> None:
-        for descriptor, _ in self._descriptors.values():
+        while self._descriptors:
+            descriptor, _ = self._descriptors.popitem()[1]
             with suppress(OSError):
                 os.close(descriptor)
-        self._descriptors.clear()
 
     def close(self) -> None:
         # Without the mutex: in a child of fork a thread may hold it that is not there.

@@ -1,8 +1,8 @@
 """Who may write: one at a time, across threads and processes.
 
 Between processes the kernel's advisory lock on ``cache/write.lock`` decides (flock): it dies with its holder,
-and those who wait get it in the order in which they came.  Threads of one process take turns before that, in
-their order too.
+and those who wait get it in the order in which they came.  Threads of one process take turns before that
+(:mod:`octavo.store.commit`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import fcntl
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -21,46 +20,6 @@ from octavo.store.system import FILE_MODE, FOLDER_MODE
 NAME = "cache/write.lock"
 TIMEOUT = 30.0
 """seconds to wait, where the caller says nothing"""
-
-
-class Turns:
-    """A lock for threads that is handed over in the order in which they came."""
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._waiting: deque[threading.Lock] = deque()
-        self._taken = False
-
-    def acquire(self, timeout: float | None) -> bool:
-        """Wait for the turn, ``timeout`` seconds at most (None: forever); whether it is had now."""
-        with self._mutex:
-            if not self._taken:
-                self._taken = True
-                return True
-            mine = threading.Lock()
-            mine.acquire()
-            self._waiting.append(mine)
-        if mine.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
-            return True
-        with self._mutex:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-                return False
-        # It was handed over just as the time was up.
-        return True
-
-    def release(self) -> None:
-        """Hand the turn to who has waited longest."""
-        with self._mutex:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._taken = False
-
-    @property
-    def is_taken(self) -> bool:
-        """Whether it is somebody's turn."""
-        return self._taken
 
 
 class ProcessLock:
@@ -96,11 +55,11 @@ class ProcessLock:
                     self._descriptor = descriptor
                     return opened
             except BaseException:
-                os.close(descriptor)
                 self._descriptor = -1
+                os.close(descriptor)
                 raise
-            os.close(descriptor)
             self._descriptor = -1
+            os.close(descriptor)
 
     def _is_still_there(self) -> bool:
         """Whether the file that is open is the one of this name."""
@@ -125,8 +84,9 @@ class ProcessLock:
 
     def close(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            # Forgotten first: closed twice, the number may be another file's by then.
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
 
 
 def _lock(descriptor: int, timeout: float | None) -> bool:

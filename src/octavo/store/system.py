@@ -6,10 +6,12 @@ them fail or be the last, or record them and replay what a power loss may leave 
 
 from __future__ import annotations
 
+import _thread
 import fcntl
 import os
 import stat
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -200,6 +202,15 @@ def write_all(system: FileSystem, descriptor: int, data: bytes, at: int) -> None
     done = system.write(descriptor, data, at)
     while done < len(data):
         done += system.write(descriptor, memoryview(data)[done:], at + done)
+
+
+def in_background(work: Callable[[], object]) -> None:
+    """Let a thread of its own do some work.
+
+    It is started by the system alone: ``threading.Thread.start`` waits in Python code, which does not bear an
+    exception that a signal handler raises there.
+    """
+    _thread.start_new_thread(work, ())
 
 
 def sync_folder(system: FileSystem, path: str | Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from octavo.errors import ConflictError, UsageError
+from octavo.errors import UsageError
 from octavo.layout.stored import Key
+from octavo.store.commit import Committer, Lost
+from octavo.store.engine import unlocked
 from octavo.store.integrity import Writable
 from octavo.store.layers import Overlay
 from octavo.store.world import Behind
@@ -22,9 +24,9 @@ Prepare: TypeAlias = "Callable[[], Decision | None]"
 class Transaction(Writable):
     """Rows that can be read and changed; see :meth:`Store.transaction`."""
 
-    def __init__(self, store: Store, layer: Overlay) -> None:
+    def __init__(self, store: Store, committer: Committer, layer: Overlay) -> None:
         super().__init__(store.rules, layer)
-        self._store = store
+        self._store, self._committer = store, committer
 
     def set_payload(self, model: str, key: Key, sha256: str | None) -> None:
         """Note the payload that a record has, by the digest that :meth:`Store.put_payload` gave; None: it
@@ -36,7 +38,7 @@ class Transaction(Writable):
     def wait_for_earlier(self) -> None:
         """Wait until all that this transaction was built on is stored.  Raises ConflictError if it could not
         be: then this one cannot be kept either."""
-        self._store._committer.settle()
+        self._committer.settle()
         self.layer.check()
 
     def set_position(self, text: str) -> None:
@@ -45,6 +47,10 @@ class Transaction(Writable):
         That is for whoever brings changes from elsewhere, and has to know which of them are here.
         """
         self.layer.position = text
+
+    def end(self) -> None:
+        """Nothing more is read or changed."""
+        vars(self).pop("layer", None)
 
     def __getattr__(self, name: str) -> Any:
         if name == "layer":
@@ -55,45 +61,46 @@ class Transaction(Writable):
 class Begun:
     """A transaction's ``with`` block."""
 
-    __slots__ = ("_committer", "_overlay", "_prepare", "_store", "_timeout", "_transaction")
+    __slots__ = ("_block", "_engine", "_prepare", "_store", "_timeout", "_transaction")
 
     def __init__(self, store: Store, timeout: float | None, prepare: Prepare | None) -> None:
         self._store, self._timeout, self._prepare = store, timeout, prepare
 
     def __enter__(self) -> Transaction:
-        self._committer = self._store._committer
-        self._overlay = self._committer.begin(self._timeout)
-        self._transaction = Transaction(self._store, self._overlay)
-        return self._transaction
+        while True:
+            self._engine = self._store.engine
+            committer = self._engine.committer
+            self._block = committer.turn(self._timeout)
+            try:
+                self._transaction = Transaction(self._store, committer, self._block.__enter__())
+                return self._transaction
+            except Lost:
+                continue
+            except BaseException as error:
+                self._block.__exit__(type(error), error, None)
+                raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        store = self._store
-        if store._committer is not self._committer:
-            # A child of fork has come out of its parent's block.
-            del self._transaction.layer
-            if error is None:
-                raise UsageError("the transaction is that of another process")
-            return
-        if error is None:
-            try:
+        try:
+            if self._engine.is_inherited:
+                if error is None:
+                    raise UsageError("the transaction is that of another process")
+            elif error is None:
                 decision = None if self._prepare is None else self._prepare()
-            except Behind:
-                store._committer.abandon()
-                raise unlocked() from None
-            except BaseException:
-                store._committer.abandon()
-                raise
-            finally:
-                del self._transaction.layer
-            store._committer.commit(self._overlay, decision)
-            store._committed()
+                self._transaction.end()
+                self._engine.committer.commit(self._block.turn, decision)
+                self._store.committed(self._engine)
+                return
+        except BaseException as failed:
+            self._leave(failed)
+            raise
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        self._transaction.end()
+        if self._engine.is_inherited:
+            # A child of fork has come out of its parent's block.
             return
-        del self._transaction.layer
-        store._committer.abandon()
+        self._block.__exit__(type(error), error, None)
         if isinstance(error, Behind):
             raise unlocked() from None
-
-
-def unlocked() -> ConflictError:
-    """The error of whoever holds the write lock and finds that somebody else has committed."""
-    return ConflictError("the store was changed by somebody who does not hold its lock")

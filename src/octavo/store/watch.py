@@ -119,8 +119,9 @@ class Inotify:
 
     def close(self) -> None:
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            # Forgotten first: closed twice, the number may be another file's by then.
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
 
 
 class Eventually:

@@ -10,9 +10,9 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
-from octavo.errors import UsageError
+from octavo.errors import OctavoError, UsageError
 from octavo.store.shared import COUNT, SharedState
 from octavo.store.system import (
     FOLDER_MODE,
@@ -38,6 +38,17 @@ class Behind(Exception):
     """What is in memory does not fit what is on disk: to be caught up with, and tried again."""
 
 
+def is_foreseen(error: BaseException) -> bool:
+    """Whether the store's own code raises this, leaving nothing half done.
+
+    Anything else can come out of any line: a signal handler runs between any two instructions of the main
+    thread.  What the system refuses has a number, the TimeoutError of a time-out library has none.
+    """
+    return isinstance(error, (OctavoError, Behind)) or (
+        isinstance(error, OSError) and error.errno is not None
+    )
+
+
 class _Closed(Sequence[int]):
     """What a closed store has in the place of the page's numbers."""
 
@@ -48,8 +59,8 @@ class _Closed(Sequence[int]):
         return 0
 
 
-class _Change(AbstractContextManager[None]):
-    """The block of :meth:`World.change`."""
+class _Guard(AbstractContextManager[None]):
+    """The block of :attr:`World.guard`."""
 
     __slots__ = ("_world",)
 
@@ -57,12 +68,25 @@ class _Change(AbstractContextManager[None]):
         self._world = world
 
     def __enter__(self) -> None:
-        self._world.mutex.acquire()
-        self._world.epoch += 1
+        pass
 
-    def __exit__(self, *_: object) -> None:
-        self._world.epoch += 1
-        self._world.mutex.release()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None and not is_foreseen(error):
+            self._world.tear()
+
+
+class _Change(_Guard):
+    """The block of :attr:`World.change`."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        self._world.epoch |= 1
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        super().__exit__(kind, error, trace)
+        if not self._world.torn:
+            self._world.epoch = (self._world.epoch | 1) + 1
 
 
 class World:
@@ -78,20 +102,25 @@ class World:
         """the commit that what is in memory belongs to"""
         if state is not None:
             self.use(state)
-        self._change = _Change(self)
+        self.guard: AbstractContextManager[None] = _Guard(self)
+        """a block that changes what is in memory, under the mutex: an unforeseen exception tears it"""
+        self.change: AbstractContextManager[None] = _Change(self)
+        """such a block that makes it mean something else: a thread that is reading it reads again"""
         self.epoch = 0
         """odd while what is in memory is being changed to mean something else, another one afterwards"""
+        self.torn = False
+        """whether an exception came out of the midst of a change: what is in memory counts for nothing"""
         self.replaced = 0
         """how often what was in memory had to be read again"""
         self.in_flight: frozenset[str] = frozenset()
         """the files that this process's own commit is changing; in memory they are as before"""
         self.wait_for_own_commit: Callable[[], bool] = lambda: False
         """waits, in a thread that may write, for the commit before its own; whether there was one"""
-        self._steady = threading.local()
 
-    def change(self) -> AbstractContextManager[None]:
-        """Change what is in memory inside the block, so that whoever is reading it reads again."""
-        return self._change
+    def tear(self) -> None:
+        """What is in memory may be half changed: nothing is answered from it any more."""
+        self.torn = True
+        self.epoch |= 1
 
     def use(self, state: SharedState) -> None:
         """Share this page with other processes from now on; what is in memory belongs to its commit."""
@@ -113,38 +142,42 @@ class World:
 
     def read(self, file: str) -> tuple[bytes, Signature]:
         """A file's content as of the known commit.  Raises Behind, FileNotFoundError, OSError."""
+        found = None
         if self.commits == self.known:
             try:
-                return read_whole(self.path(file))
-            finally:
-                if self.commits != self.known:
-                    raise Behind
-        raise Behind
+                found = read_whole(self.path(file))
+            except OSError:
+                if self.commits == self.known:
+                    raise
+        if found is None or self.commits != self.known:
+            raise Behind
+        return found
 
     def check(self) -> None:
         """Raise Behind if somebody else may have changed what was just looked at, but not read."""
         if self.commits != self.known and not self.in_flight:
             raise Behind
 
-    def steadily(self, work: Callable[[], T], mutex: AbstractContextManager[Any] | None = None) -> T:
-        """What some work gives that may read files, done under a mutex: :attr:`mutex`, or another one.
+    def steadily(self, work: Callable[[], T]) -> T:
+        """What some work gives that may read files, done under :attr:`mutex`.
 
         If a commit of this process has to end first, it is begun again then: not waited for under the mutex,
         which that commit needs to end.  Work within such work leaves beginning again to the outer one, which
-        holds its mutex still.  Raises what it raises; Behind if somebody else is writing.
+        holds the mutex still.  Raises what it raises; Behind if another process is writing.
         """
-        is_inner, self._steady.is_working = getattr(self._steady, "is_working", False), True
-        try:
-            while True:
-                try:
-                    with mutex or self.mutex:
-                        return work()
-                except Behind:
-                    # It may also have ended just now.
-                    if is_inner or (not self.wait_for_own_commit() and self.commits != self.known):
-                        raise
-        finally:
-            self._steady.is_working = is_inner
+        while True:
+            try:
+                with self.mutex, self.guard:
+                    return work()
+            except Behind:
+                # It may also have ended just now.
+                if self._is_held() or (not self.wait_for_own_commit() and self.commits != self.known):
+                    raise
+
+    def _is_held(self) -> bool:
+        """Whether this thread holds the mutex.  (Condition variables ask a lock in the same way.)"""
+        held: bool = cast(Any, self.mutex)._is_owned()
+        return held
 
     def cut(self, file: str, size: int) -> None:
         """Cut what a crash has left of a line, and keep it below ``cache/torn``.  Under the write lock only.

@@ -39,6 +39,7 @@ from octavo.store.layers import Base
 from octavo.store.position import NAME as POSITION
 from octavo.store.position import PositionFile
 from octavo.store.system import Signature, SyncError, read_whole, sync_folder
+from octavo.store.world import is_foreseen
 
 _BURST = 0.1
 _SHORT = 1 << 15
@@ -129,22 +130,36 @@ class Writer:
         decision: Decision | None = None,
     ) -> None:
         """Make changes of files by the cheapest way that is atomic, and follow them in memory."""
+        if self.world.torn:
+            # The plan was made from what is in memory.
+            raise ConflictError("the store was interrupted in the midst of something; try again")
         self.world.in_flight = frozenset(owners)
         try:
             if decision is None and len(planned) == 1 and self._goes_alone(planned[0]):
                 found = self._directly(planned[0], owners[planned[0].file])
             else:
                 found = self._by_journal(planned, owners, decision)
-            with self.world.change():
-                for family in dict.fromkeys(owners.values()):
-                    own = {change.file: change for change in planned if owners[change.file] is family}
-                    family.done(changes, own, found)
-                    if isinstance(family, ParentLogs):
-                        self.base.locations[family.model].done(changes, own, found)
+            with self.world.mutex, self.world.change:
+                if not self.world.torn:
+                    self._follow(planned, owners, changes, found)
                 self.world.in_flight = frozenset()
                 self._end()
         finally:
             self.world.in_flight = frozenset()
+
+    def _follow(
+        self,
+        planned: list[Change],
+        owners: Mapping[str, Owner],
+        changes: Changes,
+        found: dict[str, Signature],
+    ) -> None:
+        """Let what is in memory follow the files."""
+        for family in dict.fromkeys(owners.values()):
+            own = {change.file: change for change in planned if owners[change.file] is family}
+            family.done(changes, own, found)
+            if isinstance(family, ParentLogs):
+                self.base.locations[family.model].done(changes, own, found)
 
     def _check_expected(self, file: str, family: Owner) -> None:
         """Raise ConflictError if a file is not in the state that its change was planned for."""
@@ -212,8 +227,8 @@ class Writer:
         self._begin()
         try:
             self._add(entry)
-        except BaseException:
-            if self.broken is None:
+        except BaseException as error:
+            if self.broken is None and is_foreseen(error):
                 self._end()
             raise
         if decision is not None:
@@ -225,7 +240,7 @@ class Writer:
             for change in planned:
                 found |= self._make(change, owners[change.file].expected(change.file), undo, gone)
         except BaseException as error:
-            if decision is not None:
+            if decision is not None and is_foreseen(error):
                 # It has been decided: what is left is done when the store is recovered.
                 self._break(error)
                 raise Lagging(f"the files lag behind, and have to be recovered: {error}") from error
@@ -257,8 +272,9 @@ class Writer:
         try:
             error = decision.decide()
         except BaseException as unknown:
-            # Only recovery can tell.
-            self._break(unknown)
+            if is_foreseen(unknown):
+                # Only recovery can tell.
+                self._break(unknown)
             raise
         if error is not None:
             self._undo([], error, self._take_back)
@@ -293,7 +309,13 @@ class Writer:
         self._note_end()
 
     def _undo(self, undo: list[Undo], error: BaseException, finish: Callable[[], None] | None) -> None:
-        """Bring the files back to what they were.  If even that fails, the next open has to recover them."""
+        """Bring the files back to what they were.  If even that fails, the next open has to recover them.
+
+        After an exception that is not foreseen nothing is brought back: the count stays odd, and recovery
+        decides, as after a death in the same place.
+        """
+        if not is_foreseen(error):
+            return
         try:
             for step in reversed(undo):
                 step()

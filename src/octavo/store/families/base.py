@@ -82,7 +82,7 @@ class Family:
         records = self.records(host)
         index = self._indexes.get(spec)
         if index is None:
-            with self.world.mutex:
+            with self.world.mutex, self.world.guard:
                 index = self._indexes.get(spec)
                 if index is None:
                     records = self._all[host] if self._all is not None else records
@@ -96,7 +96,7 @@ class Family:
         if self._all is None:
             self._all = found
         else:
-            with self.world.change():
+            with self.world.change:
                 self.world.replaced += 1
                 self._all = found
                 self._indexes.clear()

@@ -84,7 +84,7 @@ class ParentLogs(Family):
             if self.world.signature(file) == known.signature:
                 self._doubtful.discard(file)
                 return known
-            with self.world.change():
+            with self.world.change:
                 self.world.replaced += 1
                 self.forget(file)
         if self.world.signature(file) is None:
@@ -129,7 +129,7 @@ class ParentLogs(Family):
             return None
         if (ordered := log.ordered) is None or log.since:
             # A commit must not come between, or what is remembered would lack it.
-            with self.world.mutex:
+            with self.world.mutex, self.world.guard:
                 ordered = self._put_in_order(log)
         return ordered
 
@@ -147,7 +147,7 @@ class ParentLogs(Family):
         records, log = self.of_parent(values), self._logs.get(self.namer.file(values))
         if log is None or records is None:
             return None
-        with self.world.mutex:
+        with self.world.mutex, self.world.guard:
             if log.rows is not None and log.ordered is records:
                 return log.rows
             plain = self.codec.shape.is_record and Noted not in set(map(type, records))

@@ -81,7 +81,7 @@ class RecordFamily(Family):
             if stored is not None and found is not None:
                 self._read[file] = found, key, stored
             return stored
-        with self.world.change():
+        with self.world.change:
             self.world.replaced += 1
             if known is not None:
                 del self._read[file]

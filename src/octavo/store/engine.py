@@ -1,0 +1,321 @@
+"""One opening of a store's folder: its lock, what is in memory of it, and its committer.
+
+All that an engine knows can be read from disk again.  So one that was interrupted in the midst of something,
+by an exception that nothing here raises, is *lost*: it is given up as a process is that was killed there, and
+its store opens another one, which recovers the folder as after any death.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, TypeVar
+
+from octavo.errors import BusyError, ConflictError, DamagedError, DiskError, ReplacedError, disk_errors
+from octavo.layout.layout import RESERVED_FOLDERS, Layout
+from octavo.layout.record import Record
+from octavo.layout.stored import Key, Stored
+from octavo.store.commit import Committer, Lost
+from octavo.store.index import Spec
+from octavo.store.journal import Journal
+from octavo.store.layers import Base, Layer
+from octavo.store.lock import NAME as _LOCK
+from octavo.store.lock import ProcessLock
+from octavo.store.recovery import Resolve, recover
+from octavo.store.rules import Rules
+from octavo.store.shared import COUNT, READ_ONLY, SharedState, describe_holder
+from octavo.store.shared import NAME as _STATE
+from octavo.store.system import FOLDER_MODE, FileSystem
+from octavo.store.view import View
+from octavo.store.watch import Eventually, Watch
+from octavo.store.world import Behind, World
+from octavo.store.writer import Writer
+
+T = TypeVar("T")
+
+_PATIENT_TRIES = 8
+
+
+class Engine:
+    """What a process has of a store, from opening it to letting go of it.  Safe to share among threads."""
+
+    def __init__(
+        self,
+        root: str,
+        rules: Rules,
+        system: FileSystem,
+        *,
+        batched: bool,
+        lock_timeout: float | None,
+        log_budget: int,
+        resolve: Resolve | None,
+    ) -> None:
+        """Open the store in the folder ``root``, and recover it first if it has to be.
+
+        Raises DamagedError, BusyError, ReplacedError, DiskError.
+        """
+        self._open = ExitStack()
+        self.root, self.rules, self.layout = root, rules, rules.layout
+        self.lock_timeout, self.system = lock_timeout, system
+        self._resolve = resolve
+        self.changes_of_others = 0
+        """how often it was noticed, under the write lock or not, that another process has committed"""
+        self.read_only = False
+        self.is_inherited = False
+        """whether it is of the process that this one was forked from"""
+        try:
+            os.makedirs(os.path.join(root, "cache"), FOLDER_MODE, exist_ok=True)
+        except OSError:
+            self.read_only = True
+        lock = ProcessLock(os.path.join(root, _LOCK), self._holder)
+        self._identity, state, watching = self._look_at_folder()
+        self.world = World(root, system, state, watching)
+        self._open.callback(self.world.close)
+        self._open.callback(lock.close)
+        self.base = Base(self.world, self.layout, rules.codecs, log_budget)
+        self._open.callback(self.base.close)
+        self.journal = Journal(root, system)
+        self._open.callback(self.journal.close)
+        self.writer = Writer(self.base, self.journal)
+        self.committer = Committer(self.writer, lock, self._enter, batched=batched)
+        self.view = View(rules, _Newest(self.committer) if batched else self.base)
+        self._journals = -1
+        """which of its lives the journal is in, as far as is known here"""
+        try:
+            if state is None or not state.is_current or state.commits % 2:
+                self._recover_now()
+        except BaseException:
+            self.close()
+            raise
+
+    def _look_at_folder(self) -> tuple[tuple[int, int], SharedState | None, Watch]:
+        """What tells the folder from others, its page of state, and a watch on it.
+
+        All are of one folder, though another may be put in its place meanwhile.
+        """
+        folders = [f for f in self.layout.folders if f.partition("/")[0] not in RESERVED_FOLDERS]
+        while True:
+            identity = _identity(self.root)
+            state, watching = self._open_state(), Eventually(self.root, folders)
+            if _identity(self.root) == identity:
+                return identity, state, watching
+            watching.close()
+            if state is not None:
+                state.close()
+
+    def _open_state(self) -> SharedState | None:
+        try:
+            return SharedState(os.path.join(self.root, _STATE), create=False)
+        except OSError:
+            return None
+
+    def _recover_now(self) -> None:
+        """Recover the store, unless another process just has."""
+        try:
+            with self.committer.turn(self.lock_timeout):
+                pass
+        except DiskError as error:
+            if error.errno not in READ_ONLY:
+                raise
+            # Nothing can be written here, so nothing changes either.
+            self.read_only = True
+            self.journal.catch_up(None)
+            if self.journal.entries:
+                raise DiskError("the store has to be recovered, and cannot be written to") from error
+
+    def _holder(self) -> str:
+        return describe_holder(self.world.state)
+
+    def _enter(self, opened: bool) -> None:
+        """The write lock was taken: bring everything up to date."""
+        world = self.world
+        state = world.state
+        if opened:
+            if _identity(self.root) != self._identity:
+                raise _replaced()
+            if state is not None and not _is_there(os.path.join(self.root, _STATE), state.inode):
+                state = None
+        if state is None or not state.is_current or state.commits % 2:
+            with disk_errors("recovering the store"):
+                if state is None:
+                    state = SharedState(os.path.join(self.root, _STATE), create=True)
+                if not state.is_current:
+                    state.clear()
+                    state.begin()
+                recover(self.root, self.layout, self.journal, self.system, self._resolve)
+            state.note_journal(0)
+            state.start()
+            self.changes_of_others += 1
+            with world.mutex, world.change:
+                world.use(state)
+                self.base.suspect(None)
+        elif (state.journals, state.journal_end) != (self._journals, self.journal.end):
+            with disk_errors("reading the journal"):
+                if state.journals != self._journals:
+                    self.journal.forget()
+                self.journal.catch_up(state.journal_end)
+        self._journals = state.journals
+        state.sign()
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Take notice of what others have changed.  Raises Behind while one of them is at it."""
+        with self.world.mutex, self.world.guard:
+            self._take_notice()
+
+    def _take_notice(self) -> None:
+        world = self.world
+        commits = world.commits
+        if commits % 2 and commits - 1 != world.known:
+            raise Behind
+        files = world.watch.take()
+        if files is None:
+            if _identity(self.root) != self._identity:
+                raise _replaced()
+            check_folders(self.root, self.layout)
+        self.base.suspect(files)
+        if commits % 2 == 0 and commits != world.known:
+            self.changes_of_others += 1
+            with world.change:
+                world.known = commits
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was interrupted in the midst of something: another one is to be opened."""
+        return self.committer.is_lost or self.world.torn
+
+    def read(self, work: Callable[[View], T], timeout: float | None) -> T:
+        """What a function makes of the store, as it is between two commits; see :meth:`Store.read`.
+
+        Raises Lost if another engine has to be asked.
+        """
+        world = self.world
+        tries, epoch = 0, -1
+        while True:
+            if self.is_lost:
+                raise Lost
+            try:
+                if world.commits != world.known or world.watch.changed():
+                    self._refresh()
+                epoch = world.epoch
+                if epoch % 2 == 0:
+                    result = work(self.view)
+                    if world.epoch == epoch:
+                        return result
+            except Behind:
+                pass
+            except (RuntimeError, KeyError):
+                # A dict that changed while it was read; otherwise it is the function's own.
+                if world.epoch == epoch:
+                    raise
+            tries += 1
+            if tries > _PATIENT_TRIES:
+                return self._read_alone(work, timeout)
+            self._wait(tries)
+
+    def get(self, model: str, key: Key) -> tuple[Record | None] | None:
+        """The row with this key, if what is in memory can answer at once; None: it takes :meth:`read`."""
+        world = self.world
+        if world.words[COUNT] == world.known and not world.watch.changed():
+            epoch = world.epoch
+            if not epoch % 2:
+                with suppress(Behind, RuntimeError):
+                    found = self.view.get(model, key)
+                    if world.epoch == epoch:
+                        return (found,)
+        return None
+
+    def _wait(self, tries: int) -> None:
+        """Wait for whoever is writing; recover the store if nobody is any more."""
+        if self.committer.wait_until_written():
+            return
+        if tries % 8 == 7 and self.world.commits % 2:
+            with suppress(BusyError), self.committer.turn(0):
+                pass
+        time.sleep(min(0.0002 * tries, 0.01))
+
+    def _read_alone(self, work: Callable[[View], T], timeout: float | None) -> T:
+        """Read while nobody can write."""
+        with self.committer.turn(timeout) as overlay, reading():
+            return work(View(self.rules, overlay))
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the write lock inside the block, with all that was committed in the files, and synced.
+
+        Raises Lost, BusyError, DiskError.
+        """
+        with self.committer.turn(self.lock_timeout):
+            self.committer.flush()
+            self.writer.checkpoint()
+            yield
+
+    def close(self) -> None:
+        """Let go of everything; nothing is written."""
+        self._open.close()
+
+    def __del__(self) -> None:
+        # One that was lost may be in use by other threads for a while.
+        if "_open" in vars(self):
+            self._open.close()
+
+
+class _Newest:
+    """What is committed, written or not: a batched commit is seen before it is durable."""
+
+    def __init__(self, committer: Committer) -> None:
+        self._committer = committer
+
+    def record(self, model: str, key: Key) -> Stored | None:
+        return self._committer.top.record(model, key)
+
+    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
+        return self._committer.top.find(host, spec, values)
+
+    def all(self, model: str) -> Iterator[Stored]:
+        return self._committer.top.all(model)
+
+    def beneath(self, model: str) -> Layer:
+        return self._committer.top.beneath(model)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Read files under the write lock."""
+    try:
+        yield
+    except Behind:
+        raise unlocked() from None
+
+
+def unlocked() -> ConflictError:
+    """The error of a thread that holds the write lock and finds that another process has committed."""
+    return ConflictError("the store was changed by somebody who does not hold its lock")
+
+
+def check_folders(root: str, layout: Layout) -> None:
+    """Raise DamagedError for a folder that is missing, or that leads elsewhere."""
+    for name in layout.folders:
+        place = os.path.join(root, name)
+        if os.path.islink(place):
+            raise DamagedError("is a symbolic link, which a folder of a store never is", file=name)
+        if name != "cache" and not os.path.isdir(place):
+            raise DamagedError("the folder is missing", file=name)
+
+
+def _identity(path: str) -> tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def _replaced() -> ReplacedError:
+    return ReplacedError("the data folder was replaced by another one; close the store and open it again")
+
+
+def _is_there(path: str, inode: int) -> bool:
+    try:
+        return os.lstat(path).st_ino == inode
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,255 @@
+"""An exception out of any line of an operation leaves the store before it or after it, for everybody.
+
+Signal handlers raise such exceptions: KeyboardInterrupt, SystemExit, a time-out library's.  Each kind of
+transaction, and reading, compacting, closing, opening and recovering, is interrupted at each place in the
+code that it passes.  Afterwards this process and another one see the same, both go on writing, and what they
+acknowledge survives a kill, the removal of ``cache/``, and closing.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from interrupts import Interrupter
+from octavo.store.store import Store
+from small_store import State, Story, layout, message, revise, row, state_of, state_on_disk
+
+# A folder that was being listed is let go of by the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+Copy = Callable[[Path], Path]
+Told = Callable[[Story], list[State]]
+
+SAMPLE = 12
+"""how many places of a kind of work are tried in an ordinary run"""
+PARTS = 20
+"""in how many tests all of them are tried"""
+PATIENCE = 30.0
+"""seconds after which a lock counts as left behind"""
+
+
+class Scene(NamedTuple):
+    """What is to be interrupted."""
+
+    root: Path
+    store: Store | None
+    """open in this process when it is; None: the work opens it"""
+    work: Callable[[], object]
+    allowed: list[State]
+    """the states that it may leave"""
+
+
+def judge(scene: Scene, where: str) -> None:
+    """Everybody sees the same state, one of those allowed; goes on; and keeps what was acknowledged."""
+    root, store = scene.root, scene.store
+    if store is not None and store.is_batched:
+        # What is not flushed yet is seen by its own process only.
+        store.flush()
+    with Store.open(root, layout(), lock_timeout=PATIENCE) as other:
+        found = state_of(other)
+        assert found in scene.allowed, where
+        if store is None or store.is_closed:
+            store = Store.open(root, layout(), lock_timeout=PATIENCE)
+        assert state_of(store) == found, where
+        write(store, "here")
+        write(other, "there")
+        after = state_of(other)
+        assert state_of(store) == after, where
+        assert len(after["User"]) == len(found["User"]) + 2, where
+        killed(root, after, where)
+        store.close()
+        write(other, "last")
+        after = state_of(other)
+    assert list((root / "journal").iterdir()) == [], where
+    assert state_on_disk(root) == after, where
+
+
+def write(store: Store, name: str) -> None:
+    with store.transaction(timeout=PATIENCE) as tx:
+        tx.insert([row("User", id=name, email=name)])
+        tx.insert([row("Session", id=name, sessionToken=name, userId=name)])
+    with store.transaction(timeout=PATIENCE) as tx:
+        tx.insert([row("Session", id=f"{name}-2", sessionToken=f"{name}-2", userId=name)])
+
+
+def killed(root: Path, expected: State, where: str) -> None:
+    """What is found if every process was killed now, and the machine started again."""
+    left = root.with_name(f"{root.name}-left")
+    shutil.copytree(root, left, ignore=shutil.ignore_patterns("cache"))
+    with Store.open(left, layout()) as again:
+        assert state_of(again) == expected, where
+    shutil.rmtree(left)
+
+
+def interrupted(begin: Callable[[], Scene], part: int = 0, parts: int | None = None) -> int:
+    """Interrupt some work at its places: at one part of them, or at a sample; how many were tried."""
+    scene = begin()
+    counting = Interrupter()
+    counting.run(scene.work)
+    if scene.store is not None:
+        scene.store.close()
+    places = counting.distinct()
+    tried = places[part::parts] if parts else places[len(places) % 7 :: max(len(places) // SAMPLE, 1)]
+    for at in tried:
+        scene = begin()
+        interrupter = Interrupter(at)
+        interrupter.run(scene.work)
+        judge(scene, f"moment {at}: {interrupter.where}")
+    return len(tried)
+
+
+def of_story(story: Story, small: Path, copied: Copy, told: Told) -> Callable[[], Scene]:
+    def begin() -> Scene:
+        root = copied(small)
+        store = story.open(root, lock_timeout=PATIENCE)
+        state_of(store)
+
+        def work() -> None:
+            for step in story.steps:
+                step(store)
+
+        return Scene(root, store, work, told(story))
+
+    return begin
+
+
+def test_a_transaction_interrupted_at_some_places(
+    story: Story, small: Path, copied: Copy, told: Told
+) -> None:
+    assert interrupted(of_story(story, small, copied, told))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+def test_a_transaction_interrupted_anywhere(
+    story: Story, part: int, small: Path, copied: Copy, told: Told
+) -> None:
+    interrupted(of_story(story, small, copied, told), part, PARTS)
+
+
+def _opened(root: Path) -> Store:
+    return Store.open(root, layout(), lock_timeout=PATIENCE)
+
+
+def reading(small: Path, copied: Copy) -> Scene:
+    """Everything for the first time, and single records."""
+    root = copied(small)
+    store = _opened(root)
+    with _opened(copied(small)) as other:
+        state = state_of(other)
+
+    def work() -> None:
+        store.get("Message", "m10")
+        state_of(store)
+        store.read(lambda view: view.in_file_order("Message", ("chatId",), "chat-1"))
+
+    return Scene(root, store, work, [state])
+
+
+def refreshing(small: Path, copied: Copy) -> Scene:
+    """What another process has changed since it was read."""
+    root = copied(small)
+    store = _opened(root)
+    for _ in range(70):
+        # Often enough that changes are watched for.
+        store.get("Chat", "chat-1")
+    state_of(store)
+    with _opened(root) as other:
+        with other.transaction() as tx:
+            tx.insert([message(20)])
+            tx.insert([row("Tag", id="tag-9", userId="user-1")])
+            revise(tx, "Persona", "persona-1", name="neu")
+            revise(tx, "Chat", "chat-2", title="neu")
+        state = state_of(other)
+
+    def work() -> None:
+        store.get("Message", "m20")
+        state_of(store)
+
+    return Scene(root, store, work, [state])
+
+
+def compacting(small: Path, copied: Copy) -> Scene:
+    """Every log."""
+    root = copied(small)
+    store = _opened(root)
+    with store.transaction() as tx:
+        revise(tx, "Chat", "chat-2", title="neu")
+        revise(tx, "Message", "m1", content="neu")
+    return Scene(root, store, store.compact, [state_of(store)])
+
+
+def emptying_the_journal(small: Path, copied: Copy) -> Scene:
+    """What a store does when it is at rest."""
+    root = copied(small)
+    store = _opened(root)
+    with store.transaction() as tx:
+        revise(tx, "Chat", "chat-2", title="neu")
+        revise(tx, "Message", "m1", content="neu")
+    return Scene(root, store, store.checkpoint, [state_of(store)])
+
+
+def closing(small: Path, copied: Copy) -> Scene:
+    """With the journal still to be emptied."""
+    scene = emptying_the_journal(small, copied)
+    assert scene.store is not None
+    return scene._replace(work=scene.store.close)
+
+
+def recovering(small: Path, copied: Copy) -> Scene:
+    """What a process that was killed has left: an entry of which the files lack a part."""
+    while True:
+        left = copied(small)
+        with _opened(left) as store:
+            with store.transaction() as tx:
+                tx.insert([message(20), message(21)])
+                revise(tx, "Chat", "chat-2", title="neu")
+            state = state_of(store)
+            root = copied(left)
+        # On a slow machine the journal may have been emptied meanwhile.
+        if any((root / "journal").iterdir()):
+            break
+    for name in ("chats/chat-1.jsonl", "chats/index.jsonl"):
+        shutil.copy(small / name, root / name)
+    shutil.rmtree(root / "cache")
+    return Scene(root, None, lambda: _opened(root).close(), [state])
+
+
+def opening_at_rest(small: Path, copied: Copy) -> Scene:
+    """A store that was closed in order."""
+    root = copied(small)
+    with _opened(root) as store:
+        state = state_of(store)
+    return Scene(root, None, lambda: _opened(root).close(), [state])
+
+
+WORKS = (
+    reading,
+    refreshing,
+    compacting,
+    emptying_the_journal,
+    closing,
+    recovering,
+    opening_at_rest,
+)
+
+
+@pytest.mark.parametrize("work", WORKS)
+def test_other_work_interrupted_at_some_places(
+    work: Callable[[Path, Copy], Scene], small: Path, copied: Copy
+) -> None:
+    assert interrupted(lambda: work(small, copied))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("work", WORKS)
+def test_other_work_interrupted_anywhere(
+    work: Callable[[Path, Copy], Scene], part: int, small: Path, copied: Copy
+) -> None:
+    interrupted(lambda: work(small, copied), part, PARTS)

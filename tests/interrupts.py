@@ -1,0 +1,114 @@
+"""Raises out of any moment at which Python may run a signal handler in the main thread.
+
+A handler runs between any two instructions; what it raises comes out of the line, function start or call
+that was under way.  An :class:`Interrupter` counts these moments by tracing, and raises at one of them.  Two
+kinds are Python's own, and left out: the first line of a ``finally``, and a ``with`` statement that is being
+left.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import os
+import sys
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import octavo
+
+_SOURCES = (str(Path(octavo.__file__).parent), contextlib.__file__, threading.__file__)
+
+
+class Interrupt(BaseException):
+    """What a signal handler raises."""
+
+
+class Interrupter:
+    """Counts the moments of some work, and raises at one of them."""
+
+    def __init__(self, at: int = 0, kind: type[BaseException] = Interrupt) -> None:
+        """``at``: at which of them, from 1; 0: at none."""
+        self.at, self.kind = at, kind
+        self.moments: list[str] = []
+        """where each of them was"""
+        self.where = ""
+        self._entered: set[tuple[int, int]] = set()
+
+    @property
+    def fired(self) -> bool:
+        return self.where != ""
+
+    def run(self, work: Callable[[], Any]) -> bool:
+        """Do the work; whether it was interrupted."""
+        try:
+            sys.settrace(self._trace)
+            sys.setprofile(self._profile)
+            work()
+        except self.kind:
+            assert self.fired
+            return True
+        finally:
+            sys.settrace(None)
+            sys.setprofile(None)
+        return False
+
+    def distinct(self) -> list[int]:
+        """Of all moments, counted from 1, the first and the last at each place in the code."""
+        first: dict[str, int] = {}
+        last: dict[str, int] = {}
+        for at, where in enumerate(self.moments, 1):
+            first.setdefault(where, at)
+            last[where] = at
+        return sorted({*first.values(), *last.values()})
+
+    def _moment(self, frame: FrameType, what: str) -> None:
+        code = frame.f_code
+        self.moments.append(f"{os.path.basename(code.co_filename)}:{frame.f_lineno} {code.co_name} ({what})")
+        if len(self.moments) == self.at:
+            self.where = self.moments[-1]
+            sys.settrace(None)
+            sys.setprofile(None)
+            raise self.kind
+
+    def _trace(self, frame: FrameType, event: str, arg: object) -> Any:
+        if event == "call":
+            if not frame.f_code.co_filename.startswith(_SOURCES):
+                return None
+            # A block's exit is its ``with`` statement's.
+            if frame.f_code.co_name not in ("__exit__", "__del__"):
+                self._moment(frame, "start")
+        elif event == "line" and not self._is_exempt(frame):
+            self._moment(frame, "line")
+        return self._trace
+
+    def _profile(self, frame: FrameType, event: str, arg: object) -> None:
+        if event == "c_return" and frame.f_code.co_filename.startswith(_SOURCES):
+            self._moment(frame, "return from C")
+
+    def _is_exempt(self, frame: FrameType) -> bool:
+        finals, withs = _special_lines(frame.f_code.co_filename)
+        if frame.f_lineno in finals:
+            return True
+        if frame.f_lineno in withs:
+            here = (id(frame), frame.f_lineno)
+            if here in self._entered:
+                return True
+            self._entered.add(here)
+        return False
+
+
+@cache
+def _special_lines(file: str) -> tuple[frozenset[int], frozenset[int]]:
+    """The first lines of each ``finally``, and the lines of ``with`` statements."""
+    finals, withs = set(), set()
+    for node in ast.walk(ast.parse(Path(file).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Try) and node.finalbody:
+            finals.add(node.finalbody[0].lineno)
+        elif isinstance(node, ast.With):
+            withs |= {node.lineno, *(item.context_expr.lineno for item in node.items)}
+    return frozenset(finals), frozenset(withs)
