@@ -104,8 +104,8 @@ class _Alone:
         thread = get_ident()
         self._check(thread)
         with self.backend.transaction(max_wait=max_wait, timeout=timeout) as transaction:
-            self._holders.add(thread)
             try:
+                self._holders.add(thread)
                 yield transaction
             finally:
                 self._holders.discard(thread)

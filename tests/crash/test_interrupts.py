@@ -11,10 +11,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+import octavo
 from interrupts import Interrupter
 from octavo.store.store import Store
 from small_store import State, Story, layout, message, revise, row, state_of, state_on_disk
@@ -23,6 +24,8 @@ from small_store import State, Story, layout, message, revise, row, state_of, st
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 Copy = Callable[[Path], Path]
+Call = Callable[[Any], object]
+"""A call of the client, or of a transaction of it"""
 Told = Callable[[Story], list[State]]
 
 SAMPLE = 12
@@ -42,6 +45,12 @@ class Scene(NamedTuple):
     work: Callable[[], object]
     allowed: list[State]
     """the states that it may leave"""
+    goes_on: Callable[[], object] = lambda: None
+    """what the process does next"""
+
+
+AT = {"createdAt": "2025-11-22T12:34:56.789Z"}
+UPDATED = {"updatedAt": "2025-11-22T12:34:56.789Z"}
 
 
 def judge(scene: Scene, where: str) -> None:
@@ -56,6 +65,7 @@ def judge(scene: Scene, where: str) -> None:
         if store is None or store.is_closed:
             store = Store.open(root, layout(), lock_timeout=PATIENCE)
         assert state_of(store) == found, where
+        scene.goes_on()
         write(store, "here")
         write(other, "there")
         after = state_of(other)
@@ -226,6 +236,66 @@ def opening_at_rest(small: Path, copied: Copy) -> Scene:
     with _opened(root) as store:
         state = state_of(store)
     return Scene(root, None, lambda: _opened(root).close(), [state])
+
+
+def by_client(work: Call, small: Path, copied: Copy) -> Scene:
+    """A call of the client, which goes on with another one."""
+    told = copied(small)
+    with _opened(told) as store:
+        states = [state_of(store)]
+        with octavo.connect("json", data_dir=told) as first:
+            work(first)
+        states.append(state_of(store))
+    root = copied(small)
+    db: Any = octavo.connect("json", data_dir=root)
+    db.message.find_many()
+
+    def goes_on() -> None:
+        new: Any = {"id": "goes on", "userId": "user-1", "name": "goes on", "nameLower": "goes on"}
+        db.tag.create(data=new)
+        with db.tx(max_wait=PATIENCE, timeout=PATIENCE) as tx:
+            assert tx.tag.delete(where={"id": "goes on"}).name == "goes on"
+        db.close()
+
+    return Scene(root, None, lambda: work(db), states, goes_on)
+
+
+def _create(db: Any) -> None:
+    db.message.create(data={"id": "m30", "chatId": "chat-1", "role": "USER", "content": "x"} | AT)
+
+
+def _update(db: Any) -> None:
+    db.chat.update(where={"id": "chat-1"}, data={"title": "neu"} | UPDATED)
+
+
+def _delete(db: Any) -> None:
+    db.chat.delete(where={"id": "chat-1"})
+
+
+def _upsert(db: Any) -> None:
+    new = {"id": "tag-3", "userId": "user-1", "name": "x", "nameLower": "x"} | AT | UPDATED
+    db.tag.upsert(where={"id": "tag-3"}, create=new, update={"name": "y"})
+
+
+def _several(db: Any) -> None:
+    with db.tx(max_wait=PATIENCE, timeout=PATIENCE) as tx:
+        _create(tx)
+        tx.character.delete(where={"id": "hero-1"})
+
+
+CALLS = (_create, _update, _delete, _upsert, _several)
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_of_the_client_interrupted_at_some_places(call: Call, small: Path, copied: Copy) -> None:
+    assert interrupted(lambda: by_client(call, small, copied))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_of_the_client_interrupted_anywhere(call: Call, part: int, small: Path, copied: Copy) -> None:
+    interrupted(lambda: by_client(call, small, copied), part, PARTS)
 
 
 WORKS = (
