@@ -81,15 +81,19 @@ def on():
     while True:
         try:
             say("ok", work("main", dice))
-        except (Stop, ConflictError):
+        except ConflictError:
             pass
 
-while True:
-    try:
-        signal.signal(signal.SIGINT, stop)
-        on()
-    except Stop:
-        pass
+def guarded(level):
+    # A signal may come while another one's exception is being caught.
+    while True:
+        try:
+            guarded(level - 1) if level else on()
+        except Stop:
+            pass
+
+signal.signal(signal.SIGINT, stop)
+guarded(8)
 """
 
 

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from threading import get_ident
+from weakref import ref
 
 from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError
 from octavo.store.layers import Layer, Overlay
@@ -54,8 +55,10 @@ class Group:
 class Turn:
     """The right of a thread to change the store, or its wait for it."""
 
-    def __init__(self, timeout: float | None) -> None:
+    def __init__(self, block: Block, timeout: float | None) -> None:
         self.timeout = timeout
+        self.block = ref(block)
+        """what gives it back when it is left; None: it was left otherwise"""
         self.thread = get_ident()
         self.granted = threading.Lock()
         """held until another thread hands the turn over"""
@@ -68,11 +71,11 @@ class Block(AbstractContextManager[Overlay]):
 
     Leaving it gives the turn back, and keeps nothing; :meth:`Committer.commit` ends the turn before.  A block
     to which nothing refers any more has been left too: Python may run a signal handler just as it is about to
-    be entered or left.
+    be entered or left.  (A ``__del__`` would not do: what a handler raises there is dropped.)
     """
 
     def __init__(self, committer: Committer, timeout: float | None) -> None:
-        self.committer, self.turn = committer, Turn(timeout)
+        self.committer, self.turn = committer, Turn(self, timeout)
 
     def __enter__(self) -> Overlay:
         """Raises BusyError if it takes longer than ``timeout`` seconds (None: forever) to get the turn and
@@ -85,10 +88,6 @@ class Block(AbstractContextManager[Overlay]):
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.committer.leave(self.turn, error)
-
-    def __del__(self) -> None:
-        if "turn" in vars(self):
-            self.committer.forsake(self.turn)
 
 
 class Committer:
@@ -116,8 +115,6 @@ class Committer:
         self._owner: Turn | None = None
         """whose turn it is"""
         self._queue: deque[Turn] = deque()
-        self._forsaken: deque[Turn] = deque()
-        """turns whose blocks nothing refers to any more"""
         self._held_since = 0.0
         """when the write lock was taken; 0: it is not held"""
         self._staged: Group | None = None
@@ -169,8 +166,8 @@ class Committer:
     def _line_up(self, turn: Turn) -> None:
         with self._mutex:
             self._require()
-            while self._forsaken:
-                self._leave(self._forsaken.popleft())
+            while self._owner is not None and self._owner.block() is None:
+                self._leave(self._owner)
             owner = self._owner
             if owner is not None and owner.thread == turn.thread:
                 raise UsageError("a transaction cannot begin inside another one of the same thread")
@@ -231,16 +228,6 @@ class Committer:
             self.lose()
         with self._mutex:
             self._leave(turn)
-
-    def forsake(self, turn: Turn) -> None:
-        """Nothing refers to the block of a turn any more.  The garbage collector calls it, at any moment."""
-        if self._owner is turn or turn in self._queue:
-            self._forsaken.append(turn)
-            if self._mutex.acquire(blocking=False):
-                try:
-                    self._leave(turn)
-                finally:
-                    self._mutex.release()
 
     def _leave(self, turn: Turn) -> None:
         if self._owner is turn:
@@ -454,9 +441,10 @@ class Committer:
         waiting, self._waiting = self._waiting, []
         staged = self._staged
         # Not the main one, if there is another.
-        mine = sorted((w for w in waiting if w[0] is staged and staged is not None), key=lambda w: w[1])
+        of_staged = sorted((w for w in waiting if w[0] is staged and staged is not None), key=lambda w: w[1])
+        leader = of_staged[0] if of_staged else None
         for one in waiting:
-            if one[0] is None or one[0].done or one is mine[0]:
+            if one[0] is None or one[0].done or one is leader:
                 one[2].release()
             else:
                 self._waiting.append(one)

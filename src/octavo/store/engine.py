@@ -56,7 +56,8 @@ class Engine:
 
         Raises DamagedError, BusyError, ReplacedError, DiskError.
         """
-        self._open = ExitStack()
+        self.open = ExitStack()
+        """what is to be let go of"""
         self.root, self.rules, self.layout = root, rules, rules.layout
         self.lock_timeout, self.system = lock_timeout, system
         self._resolve = resolve
@@ -72,12 +73,12 @@ class Engine:
         lock = ProcessLock(os.path.join(root, _LOCK), self._holder)
         self._identity, state, watching = self._look_at_folder()
         self.world = World(root, system, state, watching)
-        self._open.callback(self.world.close)
-        self._open.callback(lock.close)
+        self.open.callback(self.world.close)
+        self.open.callback(lock.close)
         self.base = Base(self.world, self.layout, rules.codecs, log_budget)
-        self._open.callback(self.base.close)
+        self.open.callback(self.base.close)
         self.journal = Journal(root, system)
-        self._open.callback(self.journal.close)
+        self.open.callback(self.journal.close)
         self.writer = Writer(self.base, self.journal)
         self.committer = Committer(self.writer, lock, self._enter, batched=batched)
         self.view = View(rules, _Newest(self.committer) if batched else self.base)
@@ -254,12 +255,7 @@ class Engine:
 
     def close(self) -> None:
         """Let go of everything; nothing is written."""
-        self._open.close()
-
-    def __del__(self) -> None:
-        # One that was lost may be in use by other threads for a while.
-        if "_open" in vars(self):
-            self._open.close()
+        self.open.close()
 
 
 class _Newest:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from octavo.errors import BusyError
-from octavo.store.system import FILE_MODE, FOLDER_MODE
+from octavo.store.system import FILE_MODE, FOLDER_MODE, in_background
 
 NAME = "cache/write.lock"
 TIMEOUT = 30.0
@@ -105,7 +105,8 @@ def _lock(descriptor: int, timeout: float | None) -> bool:
 
 def _lock_in_time(descriptor: int, timeout: float) -> bool:
     """Wait in the kernel's queue, which is in order, in a thread that can be left behind."""
-    mutex, got, given_up = threading.Lock(), threading.Event(), False
+    mutex, got, given_up = threading.Lock(), threading.Lock(), False
+    got.acquire()
     # A descriptor of its own, so that what is left behind can let go without its owner.
     waiting = os.dup(descriptor)
 
@@ -116,12 +117,12 @@ def _lock_in_time(descriptor: int, timeout: float) -> bool:
             if given_up:
                 fcntl.flock(waiting, fcntl.LOCK_UN)
             else:
-                got.set()
+                got.release()
         os.close(waiting)
 
-    threading.Thread(target=wait, name="octavo-lock", daemon=True).start()
-    if got.wait(timeout):
+    in_background(wait)
+    if got.acquire(timeout=timeout):
         return True
     with mutex:
-        given_up = not got.is_set()
+        given_up = not got.acquire(blocking=False)
     return not given_up

@@ -23,6 +23,7 @@ import os
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
@@ -80,6 +81,10 @@ class Store:
         self._last_commit = 0.0
         self._noticed = 0
         """what :attr:`changes_of_others` counted in engines that were lost"""
+        self._leaving: dict[weakref.ref[Engine], ExitStack] = {}
+        """what engines that were lost have open"""
+        self._left: deque[weakref.ref[Engine]] = deque()
+        """those of them that no thread uses any more"""
         self._opening = threading.Lock()
         self._engine = self._opened()
         _stores.add(self)
@@ -145,6 +150,11 @@ class Store:
                 opened = self._opened()
                 self._noticed += engine.changes_of_others + 1
                 self._engine = opened
+                # Other threads may be using the lost one for a while.
+                self._leaving[weakref.ref(engine, self._left.append)] = engine.open
+                del engine
+                while self._left:
+                    self._leaving.pop(self._left.popleft()).close()
         return self._engine
 
     @property
@@ -320,6 +330,8 @@ class Store:
             self.is_closed = True
             _stores.discard(self)
             self._engine.close()
+            for opened in self._leaving.values():
+                opened.close()
 
     def open_again(self) -> None:
         """Set up everything for a child of fork, which shares its parent's locks and must not."""
