@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -17,16 +18,17 @@ import pytest
 from backends import dual_backend
 from crash.test_dual import die_at_commit
 from faults import Fault, Faulty, child, die, die_half_way, received
+from interrupts import Interrupter
 from octavo.backend import DataBackend, Settings
 from octavo.backends.json import JsonBackend
 from octavo.care.pepper import NewPepper
-from octavo.care.rotation import Peppers, State, carry_out, rotate
+from octavo.care.rotation import Peppers, State, carry_out, look, rotate
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.verify import VerifyOptions, verify
 from octavo.postgres.url import DatabaseUrl
 from octavo.query.protocol import Backend
 from octavo.store.store import Store
-from octavo.store.system import FileSystem
+from octavo.store.system import SYSTEM, FileSystem
 from vaults import NEW, OLD, VOCABULARY, Told, Vault
 
 KINDS = [DataBackend.JSON, DataBackend.DUAL]
@@ -119,6 +121,26 @@ def test_killed_at_any_call(new: NewVault, kind: DataBackend, fault: Fault, step
             acknowledged = "done" in list(received(connection))
         outcomes.add(one_or_the_other(vault, plain, acknowledged=acknowledged))
     assert outcomes == {False, True}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("tries", [8, pytest.param(200, marks=pytest.mark.slow)])
+def test_interrupted_at_any_place(new: NewVault, kind: DataBackend, tries: int) -> None:
+    """An exception out of any line: the process itself, and the next one, see one pepper, the same."""
+    vault = new(kind)
+    plain = vault.told(OLD)
+    counting = Interrupter()
+    with on(vault, SYSTEM) as backend:
+        counting.run(lambda: carry_out(backend, VOCABULARY, Peppers(OLD, NEW)))
+    places = counting.distinct()
+    for at in places[:: max(len(places) // tries, 1)]:
+        vault = new(kind)
+        with on(vault, SYSTEM) as backend:
+            interrupter = Interrupter(at)
+            interrupter.run(partial(carry_out, backend, VOCABULARY, Peppers(OLD, NEW)))
+            here = look(backend, VOCABULARY, Peppers(OLD, NEW)).state
+        opens = one_or_the_other(vault, plain)
+        assert here is (State.NEW if opens else State.OLD), interrupter.where
 
 
 @pytest.mark.parametrize("done", [False, True], ids=["before", "behind"])
