@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import pytest
 
 from crash.both_sides import CHANGES, VOCABULARY, Sides, begin, say
 from faults import KILLED, Fault, Faulty, child, die, die_half_way, fail, fail_half_way, received
+from interrupts import Interrupter
 from octavo.errors import DamagedError, DatabaseError, DiskError, OctavoError
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.scaffold import scaffold
@@ -146,6 +148,32 @@ def test_a_process_killed_at_any_call_leaves_both_sides_equal(
         sides = new_sides()
         acknowledged = killed(sides, change, Faulty(at, fault))
         equal_and_whole(sides, before, after, acknowledged)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("tries", [4, pytest.param(300, marks=pytest.mark.slow)])
+def test_an_exception_out_of_any_line_leaves_both_sides_equal(
+    new_sides: NewSides, change: str, tries: int
+) -> None:
+    sides = new_sides()
+    before, counting = rows(sides), Interrupter()
+    with sides.open() as (db, _):
+        db.message.find_many()
+        counting.run(lambda: CHANGES[change](db))
+    after, places = rows(sides), counting.distinct()
+    for at in places[len(places) % 5 :: max(len(places) // tries, 1)]:
+        sides = new_sides()
+        with sides.open() as (db, backend):
+            db.message.find_many()
+            interrupter = Interrupter(at)
+            interrupter.run(partial(CHANGES[change], db))
+            # The process goes on, in the thread that was interrupted.
+            db.user.create(data={"id": "own", "email": "own@x"})
+            assert backend.files.find("User", ("id",), ("own",)) is not None, interrupter.where
+            db.user.delete(where={"id": "own"})
+            found = rows(sides)
+            assert found in (before, after), interrupter.where
+        equal_and_whole(sides, found, found, acknowledged=False)
 
 
 def die_at_commit(*, done: bool) -> Callable[[], None]:
