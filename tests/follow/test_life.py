@@ -173,7 +173,7 @@ def test_whether_it_runs(followed: Followed) -> None:
 def test_a_payload_comes_with_its_row_or_later(followed: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
     from octavo.follow import follower
 
-    monkeypatch.setattr(follower, "_PAYLOADS", 0.0)
+    monkeypatch.setattr(follower, "_LOOK", 0.0)
     followed.seed()
     put = 'INSERT INTO images (id, "userId", filename, filepath, "mimeType", size, "updatedAt")'
     user = "(SELECT id FROM users LIMIT 1)"

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from octavo.errors import ConflictError, ConstraintError, DivergedError
 from octavo.follow.decode import Decoder
 from octavo.follow.net import Net, NetModel, Row, diverged
-from octavo.follow.protocol import Tuple
+from octavo.follow.protocol import UNCHANGED, Tuple
 from octavo.follow.standing import Position
 from octavo.follow.tables import RESEED
 from octavo.layout.layout import Layout
@@ -178,7 +178,10 @@ class Applier:
 
 
 def _sent(values: Tuple) -> Sequence[bytes | None]:
-    return [value if isinstance(value, bytes) else None for value in values]
+    """The values of a row or key that is complete."""
+    if UNCHANGED in values:
+        raise AssertionError("a value is neither sent nor completed")
+    return [value for value in values if value is not UNCHANGED]
 
 
 def _texts(row: Row) -> Sequence[bytes | None]:

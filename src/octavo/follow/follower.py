@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from datetime import UTC
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from typing import NamedTuple, TypeAlias
 
 import psycopg
 
-from octavo.errors import BusyError, DatabaseError, DriftError
-from octavo.follow import slot
+from octavo.errors import BusyError, DatabaseError, DivergedError, DriftError
+from octavo.follow import slot, unsent
 from octavo.follow.apply import Applier
 from octavo.follow.decode import Decoder
 from octavo.follow.net import Net
@@ -54,8 +54,10 @@ _TURN = 0.2
 """seconds to wait for a message"""
 _SHOWN = 1.0
 """seconds between two times that the watcher hears how things stand"""
-_PAYLOADS = 5.0
-"""seconds between two looks for payloads that were missing"""
+_LOOK = 5.0
+"""seconds between two looks for what is not sent: a change of the catalog, a payload that was missing"""
+_MOMENT = 0.005
+"""seconds after which a transaction that has been sent should be over"""
 _LONGEST_PAUSE = 10.0
 _PATIENCE = 60.0
 """seconds to try to connect again, where the end is to be reached soon"""
@@ -149,10 +151,9 @@ class Follower:
             position = read_position(self.place.data_dir, plan)
             if found.confirmed > position.at:
                 raise slot.lost(plan, "was read by somebody else")
-            tables = Tables(connection, self.url, self.layout)
-            tables.require(plan.columns)
-            slot.require_published(connection, plan, tables.places)
-            yield _Session(self, stream, connection, tables, position, plan)
+            session = _Session(self, stream, connection, plan, position)
+            session.require_same()
+            yield session
 
 
 class _Session:
@@ -163,11 +164,11 @@ class _Session:
         follower: Follower,
         stream: Stream,
         connection: Connection,
-        tables: Tables,
-        position: Position,
         plan: Plan,
+        position: Position,
     ) -> None:
-        self._follower, self._stream, self._connection, self._tables = follower, stream, connection, tables
+        self._follower, self._stream, self._connection = follower, stream, connection
+        self._tables = Tables(connection, follower.url, follower.layout)
         self._watcher, self._report = follower.watcher, follower.report
         self._plan, self._position = plan, position
         self._applier = Applier(
@@ -188,7 +189,10 @@ class _Session:
         self._commit: Commit | None = None
         """the last commit of that"""
         self._written = self._shown = self._looked = time.monotonic()
-        self._transactions = 0
+        self._number = 0
+        """of the transaction that is being received"""
+        self._transactions: list[int] = []
+        """the numbers of those in the net"""
 
     def now(self) -> int:
         """A position behind everything that is committed now.
@@ -215,7 +219,7 @@ class _Session:
             if message is not None:
                 self._take(message)
             if message is None or self._net.changes >= _BATCH:
-                self._apply()
+                self._settle()
             if message is None and target is not None:
                 # A server that has nothing to send says how far it is only when it is asked.
                 self._stream.confirm(self._applied, reply=True)
@@ -227,16 +231,43 @@ class _Session:
     def _is_reached(self, target: int) -> bool:
         if self._current is not None or self._commit or self._seen < target:
             return False
-        # What has changed since the last look, and sent nothing, shows in the catalog.
-        tables = Tables(self._connection, self._follower.url, self._follower.layout)
-        tables.require(self._plan.columns)
-        slot.require_published(self._connection, self._plan, tables.places)
+        self._tables = Tables(self._connection, self._follower.url, self._follower.layout)
+        self.require_same()
         return True
+
+    def require_same(self) -> None:
+        """Raise DriftError if something has changed of which the log does not tell; DatabaseError."""
+        unsent.require_published(self._connection, self._plan.publication, self._tables.published)
+        self._require_unchanged()
+
+    def _require_unchanged(self) -> None:
+        while self._transactions and unsent.is_under_way(self._connection, self._transactions):
+            if self._watcher.is_over():
+                raise Stopped
+            time.sleep(_MOMENT)
+        try:
+            unsent.require_unchanged(
+                self._connection, self._plan.publication, self._tables.places, self._plan.marks
+            )
+        except DriftError:
+            if self.is_streaming:
+                # A row of an altered table tells where that was: what was committed before is applied.
+                with suppress(DivergedError):
+                    self._take_until(self.now())
+            raise
+
+    def _take_until(self, target: int) -> None:
+        """Receive what was committed before a position, and apply nothing."""
+        while self._seen < target and not self._watcher.is_over():
+            if (message := self._stream.next(_TURN)) is not None:
+                self._take(message)
+            else:
+                self._stream.confirm(self._applied, reply=True)
 
     def _finish(self) -> None:
         """Write down how far all is received, if nothing of it is left to apply."""
         self._applier.carry_missing()
-        self._apply()
+        self._settle()
         if self._seen > self._applied:
             self._advance()
         self._show()
@@ -253,25 +284,29 @@ class _Session:
             case Begin():
                 # A commit before the position is in the files; the server sends none, as it was told.
                 self._current, self._skipping = [], message.commit < self._applied
+                self._number = message.transaction
             case Commit():
                 self._end_of_transaction(message)
-            case Relation():
+            case Relation() | Insert() | Update() | Delete() | Truncate():
                 try:
-                    self._relations[message.oid] = self._tables.table(message)
+                    self._understand(message)
                 except DriftError:
                     # What was committed before the change is good.
                     self._apply()
                     raise
-            case Insert() | Update() | Delete() | Truncate():
-                if self._current is not None and not self._skipping:
-                    self._current.append(self._change(message))
+
+    def _understand(self, message: Relation | Insert | Update | Delete | Truncate) -> None:
+        if isinstance(message, Relation):
+            self._relations[message.oid] = self._tables.table(message)
+        elif self._current is not None and not self._skipping:
+            self._current.append(self._change(message))
 
     def _end_of_transaction(self, commit: Commit) -> None:
         for change in self._current or ():
             change(self._net)
         if not self._skipping:
             self._commit = commit
-            self._transactions += 1
+            self._transactions.append(self._number)
         self._current, self._seen = None, max(self._seen, commit.end)
 
     def _change(self, message: Insert | Update | Delete | Truncate) -> Change:
@@ -282,15 +317,22 @@ class _Session:
                 return partial(Net.insert, table=table, values=table.row(message.row))
             case Update():
                 table = self._relations[message.relation]
-                old = None if message.old is None else table.row(message.old)
+                old = None if message.old is None else table.old(message.old)
                 return partial(Net.update, table=table, old=old, values=table.row(message.row))
             case Delete():
                 table = self._relations[message.relation]
-                return partial(Net.delete, table=table, old=table.row(message.old))
+                return partial(Net.delete, table=table, old=table.old(message.old))
             case Truncate():
-                return partial(_truncated, tables=[self._relations[oid] for oid in message.relations])
+                tables = [self._relations[oid] for oid in message.relations]
+                return partial(_truncated, tables=self._tables.truncated(tables))
 
     # Positions
+
+    def _settle(self) -> None:
+        """Apply what was committed, unless something has changed of which the log does not tell."""
+        if self._commit is not None:
+            self._require_unchanged()
+            self._apply()
 
     def _apply(self) -> None:
         """Make what was committed durable in the files, and let the server know."""
@@ -303,16 +345,17 @@ class _Session:
             committed=committed.replace("+00:00", "Z"),
         )
         self._applier.apply(self._net, position)
-        self._report.transactions += self._transactions
+        self._report.transactions += len(self._transactions)
         self._report.rows += self._net.changes
         self._position, self._applied = position, self._commit.end
-        self._net, self._commit, self._transactions = Net(), None, 0
+        self._net, self._commit, self._transactions = Net(), None, []
         self._written = time.monotonic()
         self._stream.confirm(self._applied)
         self._note()
 
     def _advance(self) -> None:
         """Write down a position that no row goes with: all that was committed before it is in the files."""
+        self._require_unchanged()
         position = Position(
             slot=self._plan.slot, position=position_text(self._seen), committed=self._position.committed
         )
@@ -327,7 +370,8 @@ class _Session:
         far = self._seen - self._applied
         if self._commit is None and far > 0 and (far > _FAR or now - self._written > _IDLE):
             self._advance()
-        if self._applier.missing and now - self._looked > _PAYLOADS:
+        if now - self._looked > _LOOK:
+            self._require_unchanged()
             self._applier.carry_missing()
             self._looked = time.monotonic()
         if now - self._shown > _SHOWN:
@@ -346,6 +390,8 @@ class _Session:
         if self._watcher.wants_lag:
             there = position_text(self._applied if self._commit else max(self._applied, self._seen))
             self._report.behind = slot.behind(self._connection, there)
+            if not self._report.behind:
+                self._require_unchanged()
         self._watcher.stands(self._report)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from octavo.errors import DivergedError
+from octavo.errors import DivergedError, DriftError
 from octavo.follow.protocol import UNCHANGED, Tuple
 from octavo.follow.tables import RESEED, Table
 
@@ -51,7 +51,7 @@ class Net:
         """how many rows were changed, each time counted"""
 
     def insert(self, table: Table, values: Tuple) -> None:
-        rows, key = self._rows(table), table.key(values)
+        rows, key = self._rows(table), _key(table, values)
         known = rows.get(key)
         if known is None:
             rows[key] = Row(was_there=False, values=values, origin=None)
@@ -61,8 +61,10 @@ class Net:
             known.values, known.origin = values, None
 
     def update(self, table: Table, old: Tuple | None, values: Tuple) -> None:
-        rows, key = self._rows(table), table.key(values)
-        before = key if old is None else table.key(old)
+        # The key, too, may be stored apart and not be sent again; then the old one was sent.
+        values = _filled(values, old)
+        rows, key = self._rows(table), _key(table, values)
+        before = key if old is None else _key(table, old)
         known = self._present(table, before)
         merged = _filled(values, known.values)
         if before == key:
@@ -76,7 +78,7 @@ class Net:
         target.values, target.origin = merged, origin
 
     def delete(self, table: Table, old: Tuple) -> None:
-        known = self._present(table, table.key(old))
+        known = self._present(table, _key(table, old))
         known.values, known.origin = None, None
 
     def truncate(self, table: Table) -> None:
@@ -103,6 +105,17 @@ class Net:
         if known is None or known.values is None:
             raise diverged(table, "a row was changed that is not there")
         return known
+
+
+def _key(table: Table, values: Tuple) -> Tuple:
+    """The key of a row.  Raises DriftError if it was not sent: then nothing says which row it is."""
+    key = table.key(values)
+    if any(not isinstance(value, bytes) for value in key):
+        raise DriftError(
+            f"PostgreSQL has sent a change of {table.model.table} without the row's key",
+            hint=f"update PostgreSQL to its latest minor release, then {RESEED}",
+        )
+    return key
 
 
 def _filled(values: Tuple, before: Tuple | None) -> Tuple:

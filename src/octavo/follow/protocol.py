@@ -63,6 +63,8 @@ class Relation(NamedTuple):
 class Begin(NamedTuple):
     commit: int
     """the position of its commit"""
+    transaction: int
+    """its number, without the epoch"""
 
 
 class Commit(NamedTuple):
@@ -147,8 +149,8 @@ def _message(reading: _Reading) -> Message:
 
 
 def _begin(reading: _Reading) -> Begin:
-    commit, _time, _xid = reading.numbers(">QQI")
-    return Begin(commit)
+    commit, _time, transaction = reading.numbers(">QQI")
+    return Begin(commit, transaction)
 
 
 def _commit(reading: _Reading) -> Commit:

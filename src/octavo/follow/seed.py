@@ -12,16 +12,17 @@ from msgspec.structs import replace
 from octavo import migration
 from octavo.backend import DataBackend
 from octavo.errors import OctavoError, UsageError
-from octavo.follow import slot
+from octavo.follow import slot, unsent
 from octavo.follow.protocol import position_text
 from octavo.follow.standing import Plan, Position, forget_plan, read_plan, write_plan
 from octavo.follow.stream import Slot, Stream
-from octavo.follow.tables import Tables
+from octavo.follow.tables import Tables, place_of, stored
 from octavo.follow.watcher import Watcher
 from octavo.layout.layout import Layout
 from octavo.migrate.export import ExportOptions, ExportReport, export
 from octavo.migration import Following
-from octavo.postgres.connection import Rewritten, connect
+from octavo.postgres.connection import Rewritten, connect, join_snapshot
+from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk, position
 
@@ -44,8 +45,9 @@ def seed(
             slot.remove(url, left)
             forget_following(data_dir)
         slot.require(connection, url)
-        columns = Tables(connection, url, layout).fingerprint
-        plan = replace(slot.plan(connection, url, layout, stream.identify()), columns=columns)
+        # What the schema does not say is refused before anything is made.
+        Tables(connection, url, layout)
+        plan = slot.plan(connection, url, layout, stream.identify())
         write_plan(data_dir, plan)
         try:
             slot.make(connection, url, layout, plan)
@@ -76,7 +78,8 @@ def _from_slot(
     stream, plan, watcher = made_for
     for attempt in range(_TRIES):
         made = stream.create_slot(plan.slot)
-        chosen = dataclasses.replace(options, snapshot=made.snapshot, finish=_finisher(plan, made))
+        finish = _finisher(url, layout, plan, made)
+        chosen = dataclasses.replace(options, snapshot=made.snapshot, finish=finish)
         try:
             return export(url, data_dir, layout, chosen, watcher.progress)
         except Rewritten:
@@ -86,17 +89,31 @@ def _from_slot(
     raise AssertionError
 
 
-def _finisher(plan: Plan, made: Slot) -> Callable[[Path], None]:
+def _finisher(url: DatabaseUrl, layout: Layout, plan: Plan, made: Slot) -> Callable[[Path], None]:
     def finish(built: Path) -> None:
         """Let the folder say what it follows, before it is anybody's."""
+        marks = _marks(url, layout, plan, made.snapshot)
         start = Position(slot=plan.slot, position=position_text(made.position))
         disk.write_file(built / position.NAME, start.encode().encode())
-        write_plan(built, replace(plan, seeded=True))
+        write_plan(built, replace(plan, seeded=True, marks=marks))
         with migration.changing(built) as state:
             state.seeded("the files were made, and follow PostgreSQL")
             state.following = Following(slot=plan.slot, publication=plan.publication, since=migration.now())
 
     return finish
+
+
+def _marks(url: DatabaseUrl, layout: Layout, plan: Plan, snapshot: str) -> dict[str, str]:
+    """The marks of a snapshot from which on everything is sent.
+
+    It waits for no table's lock: others may wait for those that the export holds.  Raises DriftError,
+    DatabaseError.
+    """
+    places = [place_of(url, model) for model in layout.datamodel.tables]
+    with closing(join_snapshot(url, snapshot)) as connection, database_errors(url, "looking at the tables"):
+        published = [(table.schema, table.name) for table in stored(connection, url, layout)]
+        unsent.require_published(connection, plan.publication, published)
+        return dict(unsent.read_marks(connection, plan.publication, places))
 
 
 def _take_back(url: DatabaseUrl, data_dir: Path, plan: Plan, stream: Stream) -> None:

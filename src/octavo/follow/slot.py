@@ -2,7 +2,7 @@
 
 - A *slot*: PostgreSQL keeps its log from there on until we have confirmed it.  One that nobody reads fills
   the server's disk.
-- A *publication*: the tables that are sent.
+- A *publication*: the tables that are sent.  Of a partitioned table these are the partitions.
 - The *replica identity* of each table: by which columns a changed or deleted row is told.  PostgreSQL refuses
   the application's own UPDATE and DELETE on a published table that has none; so one without a primary key is
   given one before it is published, and what it had is given back after that.
@@ -12,23 +12,21 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
 from contextlib import closing, suppress
 from typing import NamedTuple
 
 import psycopg
 
-from octavo.errors import DatabaseError, DriftError, UsageError
+from octavo.errors import DatabaseError, UsageError
 from octavo.follow import protocol
 from octavo.follow.standing import Identity, Plan
 from octavo.follow.stream import System
-from octavo.follow.tables import RESEED, place_of
+from octavo.follow.tables import RESEED, Stored, stored
 from octavo.layout.layout import Layout
 from octavo.postgres.connection import LOCK_WAIT, Connection, connect, transaction
 from octavo.postgres.failures import database_errors
 from octavo.postgres.fence import PATIENCE, locked
 from octavo.postgres.url import DatabaseUrl
-from octavo.schema.datamodel import Model
 from octavo.schema.sql import literal, qualified, quote, table_name
 
 _PREFIX = "octavo_"
@@ -82,38 +80,30 @@ def plan(connection: Connection, url: DatabaseUrl, layout: Layout, system: Syste
     """What is to be made, under names that nobody else has.  Raises UsageError for a table that cannot be
     followed, DatabaseError."""
     name = f"{_PREFIX}{secrets.token_hex(6)}"
-    identities = []
     with database_errors(url, "looking at the tables"):
-        for model in layout.datamodel.tables:
-            schema, table = place_of(url, model)
-            found = _identity(connection, schema, model)
-            if found is not None:
-                identities.append(Identity(schema, table, *found))
+        lacking = [_identity(connection, table) for table in stored(connection, url, layout)]
     return Plan(
         slot=name,
         publication=name,
         system=system.identifier,
         timeline=system.timeline,
         database=system.database,
-        identities=identities,
+        identities=[identity for identity in lacking if identity is not None],
     )
 
 
-def _identity(connection: Connection, schema: str, model: Model) -> tuple[str, str | None] | None:
+def _identity(connection: Connection, table: Stored) -> Identity | None:
     """The replica identity of a table that needs another one; None: the one that it has will do."""
-    table = model.table
-    row = connection.execute(
-        "SELECT c.oid::bigint, c.relreplident::text, c.relpersistence::text FROM pg_catalog.pg_class c"
-        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s",
-        [schema, table],
-    ).fetchone()
-    if row is None:
-        raise DriftError(f"there is no table {schema}.{table}")
-    oid, kind, persistence = row
-    if persistence != "p":
+    name = qualified(table.schema, table.name)
+    if not table.is_own:
         raise UsageError(
-            f"the table {table} is not logged, so nobody can follow it",
-            hint=f"ALTER TABLE {qualified(schema, table)} SET LOGGED",
+            f"the table {table.name} inherits {table.model.table}: its rows show there, but are sent apart",
+            hint=f"ALTER TABLE {name} NO INHERIT {table_name(table.model)}",
+        )
+    if table.persistence != "p":
+        raise UsageError(
+            f"the table {table.name} is not logged, so nobody can follow it",
+            hint=f"ALTER TABLE {name} SET LOGGED",
         )
     indexes = connection.execute(
         "SELECT c.relname, i.indisprimary, i.indisreplident, ARRAY(SELECT a.attname::text FROM"
@@ -121,13 +111,14 @@ def _identity(connection: Connection, schema: str, model: Model) -> tuple[str, s
         " FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
         " WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indimmediate"
         " AND i.indpred IS NULL AND i.indexprs IS NULL",
-        [oid],
+        [table.oid],
     ).fetchall()
-    key = {f.column for f in model.key_fields}
+    key, kind = {f.column for f in table.model.key_fields}, table.identity
     used = next((i for i in indexes if (i[1] if kind == "d" else i[2])), None)
     if kind == "f" or (kind in "di" and used is not None and key.issubset(used[3])):
         return None
-    return kind, str(used[0]) if kind == "i" and used is not None else None
+    index = str(used[0]) if kind == "i" and used is not None else None
+    return Identity(table.schema, table.name, kind, index)
 
 
 def make(connection: Connection, url: DatabaseUrl, layout: Layout, made: Plan) -> None:
@@ -135,38 +126,37 @@ def make(connection: Connection, url: DatabaseUrl, layout: Layout, made: Plan) -
 
     Raises DatabaseError: others do not end their transactions, or the user does not own the tables.
     """
-    lacking = {(i.schema, i.table) for i in made.identities}
-    models = [m for m in layout.datamodel.tables if place_of(url, m) in lacking]
-    tables = ", ".join(table_name(m) for m in layout.datamodel.tables)
-    version = connection.info.server_version
-    options = ["publish_via_partition_root = true"] if version >= 130000 else []
-    if version >= 180000:
-        options.append("publish_generated_columns = stored")
-    with_options = f" WITH ({', '.join(options)})" if options else ""
+    with database_errors(url, "looking at the tables"):
+        tables = stored(connection, url, layout)
+    needed = {(i.schema, i.table) for i in made.identities}
+    lacking = [table for table in tables if (table.schema, table.name) in needed]
+    models = list(dict.fromkeys(table.model for table in lacking))
+    published = ", ".join(qualified(table.schema, table.name) for table in tables)
+    for_tables = f" FOR TABLE {published}" if published else ""
+    generated = connection.info.server_version >= 180000
+    with_options = " WITH (publish_generated_columns = stored)" if generated else ""
     with (
         database_errors(url, "publishing the tables"),
         locked(connection, url, models, "ACCESS EXCLUSIVE"),
     ):
-        for model in models:
-            identity = _usable_index(connection, url, model)
-            using = f"USING INDEX {quote(identity)}" if identity else "FULL"
-            connection.execute(f"ALTER TABLE {table_name(model)} REPLICA IDENTITY {using}".encode())
-        connection.execute(
-            f"CREATE PUBLICATION {quote(made.publication)} FOR TABLE {tables}{with_options}".encode()
-        )
+        for table in lacking:
+            index = _usable_index(connection, table)
+            using = f"USING INDEX {quote(index)}" if index else "FULL"
+            name = qualified(table.schema, table.name)
+            connection.execute(f"ALTER TABLE {name} REPLICA IDENTITY {using}".encode())
+        connection.execute(f"CREATE PUBLICATION {quote(made.publication)}{for_tables}{with_options}".encode())
 
 
-def _usable_index(connection: Connection, url: DatabaseUrl, model: Model) -> str | None:
-    """A unique index on the model's key by which its rows can be told; None if there is none."""
-    schema, table = place_of(url, model)
+def _usable_index(connection: Connection, table: Stored) -> str | None:
+    """A unique index on the model's key by which a table's rows can be told; None if there is none."""
     row = connection.execute(
         "SELECT c.relname FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid"
-        " WHERE i.indrelid = to_regclass(%s) AND i.indisunique AND i.indisvalid AND i.indimmediate"
+        " WHERE i.indrelid = %s AND i.indisunique AND i.indisvalid AND i.indimmediate"
         " AND i.indpred IS NULL AND i.indexprs IS NULL AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a"
         "  WHERE a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey::int2[]) AND NOT a.attnotnull)"
         " AND %s::text[] = ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a"
         "  WHERE a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey::int2[]) ORDER BY 1) LIMIT 1",
-        [qualified(schema, table), sorted(f.column for f in model.key_fields)],
+        [table.oid, sorted(f.column for f in table.model.key_fields)],
     ).fetchone()
     return None if row is None else str(row[0])
 
@@ -290,32 +280,6 @@ def lost(made: Plan, reason: str) -> DatabaseError:
         f"the slot {made.slot} {reason}; what was committed since the files' position cannot be had any more",
         hint=f"{RESEED} (max_slot_wal_keep_size says how much of its log the server keeps for a slot)",
     )
-
-
-def require_published(connection: Connection, made: Plan, places: Sequence[tuple[str, str]]) -> None:
-    """Make sure that the publication has all tables, and all that happens to them.
-
-    Raises DriftError if somebody has changed it.
-    """
-    with database_errors(doing="looking at the publication"):
-        row = connection.execute(
-            "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_catalog.pg_publication"
-            " WHERE pubname = %s",
-            [made.publication],
-        ).fetchone()
-        tables = connection.execute(
-            "SELECT schemaname, tablename FROM pg_catalog.pg_publication_tables WHERE pubname = %s",
-            [made.publication],
-        ).fetchall()
-    missing = set(places) - {(str(schema), str(table)) for schema, table in tables}
-    if row is None or not row[0] or missing:
-        what = (
-            f"lacks {', '.join('.'.join(m) for m in sorted(missing))}" if row and missing else "was changed"
-        )
-        raise DriftError(
-            f"the publication {made.publication} {what}: rows may have been written that were not sent",
-            hint=RESEED,
-        )
 
 
 def others(connection: Connection) -> list[str]:

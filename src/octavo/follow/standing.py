@@ -47,8 +47,8 @@ class Plan(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     timeline: int
     database: str
     identities: list[Identity] = msgspec.field(default_factory=list)
-    columns: str = ""
-    """the fingerprint of the tables' columns when following began"""
+    marks: dict[str, str] = msgspec.field(default_factory=dict)
+    """of the slot's snapshot (see ``unsent``): the catalog that the files are made for"""
     seeded: bool = False
     """whether these files are those of the slot's snapshot, or later ones"""
 
