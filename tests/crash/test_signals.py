@@ -1,7 +1,8 @@
 """Real signals at random moments: what was acknowledged stays, and nothing is left behind.
 
 A process writes through the client until it is told to end.  Signals come at random, some while other threads
-write too; its handler raises.  Another process looks on, and is killed now and then while it writes.
+write too; its handler raises.  Another process writes as well, and is killed now and then.  Both fork
+children, which live for some seconds.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import octavo
 Copy = Callable[[Path], Path]
 
 PROGRAM = """
-import os, random, signal, sys, threading
+import os, random, signal, sys, threading, time
 import octavo
 from octavo.errors import ConflictError
 
@@ -46,6 +47,10 @@ def work(label, dice):
     number = f"{name}-{label}-{next(numbers)}"
     chat = dice.choice(["chat-1", "chat-2"])
     new = {"id": number, "chatId": chat, "role": "USER", "content": number * dice.choice((1, 40))}
+    if dice.randrange(100) == 0 and os.fork() == 0:
+        # It holds no lock, however long it lives.
+        time.sleep(5)
+        os._exit(0)
     kind = dice.randrange(5)
     if kind == 0:
         tag = {"id": number, "userId": "user-1", "name": number, "nameLower": number}
