@@ -248,22 +248,21 @@ def changing(data_dir: Path | str) -> Iterator[Migration]:
     import fcntl
 
     from octavo.store import disk
+    from octavo.store.lock import LockFile
 
     root = Path(data_dir)
     with disk_errors("changing the state of the move"):
         home = (root / NAME).parent
         disk.make_folder(home)
-        folder = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        folder = LockFile(lambda: os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    with folder:
+        fcntl.flock(folder.descriptor, fcntl.LOCK_EX)
         state = read(root)
         before = msgspec.json.encode(state)
         yield state
         after = msgspec.json.encode(state)
         if after != before:
             disk.write_file(root / NAME, msgspec.json.format(after, indent=2) + b"\n")
-    finally:
-        os.close(folder)
 
 
 def now() -> str:

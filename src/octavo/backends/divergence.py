@@ -26,6 +26,7 @@ from octavo.layout.codec import value_of
 from octavo.layout.record import Record, model_of, stored_value
 from octavo.layout.stored import Key
 from octavo.layout.types import column_type
+from octavo.store.lock import LockFile
 from octavo.store.rules import Rules
 from octavo.store.system import FILE_MODE
 
@@ -216,12 +217,10 @@ class Divergences:
 
 @contextmanager
 def _locked(path: str) -> Iterator[int]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, FILE_MODE)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    with LockFile(lambda: os.open(path, flags, FILE_MODE)) as file:
+        fcntl.flock(file.descriptor, fcntl.LOCK_EX)
+        yield file.descriptor
 
 
 def _decoded(data: bytes) -> dict[str, int]:

@@ -23,6 +23,7 @@ from octavo.backends.copying import Name
 from octavo.backends.divergence import Keys
 from octavo.backends.keys import in_query, in_store
 from octavo.errors import BusyError, ConflictError, disk_errors
+from octavo.store.lock import LockFile
 from octavo.store.rules import Rules
 from octavo.store.system import FILE_MODE
 
@@ -48,27 +49,17 @@ class Touching:
 
     def note(self, rules: Rules, names: Iterable[Name]) -> None:
         """Write down what is about to be changed.  The write lock is held.  Raises DiskError."""
-        with disk_errors("noting what changes, for the export that is under way"):
-            descriptor = self._open()
-            if descriptor is None:
-                return
-            with open(descriptor, "ab") as file:
-                file.write(b"".join(_lines(Keys(rules), names)))
+        doing = "noting what changes, for the export that is under way"
+        with disk_errors(doing), suppress(FileNotFoundError), LockFile(self._open) as file:
+            if file.lock(fcntl.LOCK_SH):
+                # Its export is not alive.
+                os.unlink(self._path)
+            else:
+                with open(file.descriptor, "ab", closefd=False) as lines:
+                    lines.write(b"".join(_lines(Keys(rules), names)))
 
-    def _open(self) -> int | None:
-        """The file to write to, if its export is alive; if not, it is removed."""
-        try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return descriptor
-        os.close(descriptor)
-        with suppress(FileNotFoundError):
-            os.unlink(self._path)
-        return None
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def _lines(keys: Keys, names: Iterable[Name]) -> Iterator[bytes]:
@@ -80,8 +71,8 @@ def _lines(keys: Keys, names: Iterable[Name]) -> Iterator[bytes]:
 class Touched:
     """The side of the export; made by :meth:`of`."""
 
-    def __init__(self, path: str, descriptor: int, rules: Rules) -> None:
-        self._path, self._descriptor, self._keys = path, descriptor, Keys(rules)
+    def __init__(self, path: str, file: LockFile, rules: Rules) -> None:
+        self._path, self._file, self._keys = path, file, Keys(rules)
         self._read = 0
         """bytes that were read"""
 
@@ -94,27 +85,24 @@ class Touched:
         """
         path = os.path.join(root, NAME)
         with disk_errors("asking writers what they change"):
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, FILE_MODE)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise BusyError(0, "another export that is to replace it") from None
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = LockFile(lambda: os.open(path, flags, FILE_MODE))
+        with file:
+            if not file.lock(fcntl.LOCK_EX):
+                raise BusyError(0, "another export that is to replace it")
             with disk_errors("asking writers what they change"):
                 # That of an export that was killed.
-                os.ftruncate(descriptor, 0)
-            made = cls(path, descriptor, rules)
+                os.ftruncate(file.descriptor, 0)
+            made = cls(path, file, rules)
             try:
                 yield made
             finally:
                 made.end()
-        finally:
-            os.close(descriptor)
 
     @property
     def size(self) -> int:
         """How many bytes were written down.  Under the write lock, all that they tell is decided."""
-        return os.fstat(self._descriptor).st_size
+        return os.fstat(self._file.descriptor).st_size
 
     def until(self, end: int) -> list[tuple[str, tuple[object, ...] | None]]:
         """What was written down before ``end``, and not read yet: models and keys; None: all of a model.
@@ -125,7 +113,7 @@ class Touched:
             raise ConflictError("cache/ was emptied while the export ran; run it again")
         data = bytearray()
         while (missing := end - self._read - len(data)) > 0:
-            data += os.pread(self._descriptor, min(missing, _PIECE), self._read + len(data))
+            data += os.pread(self._file.descriptor, min(missing, _PIECE), self._read + len(data))
         self._read = end
         found: dict[tuple[str, tuple[object, ...] | None], None] = {}
         for text in bytes(data).splitlines():
@@ -142,6 +130,6 @@ class Touched:
 
     def _is_there(self) -> bool:
         try:
-            return os.path.samestat(os.fstat(self._descriptor), os.lstat(self._path))
+            return os.path.samestat(os.fstat(self._file.descriptor), os.lstat(self._path))
         except OSError:
             return False

@@ -196,7 +196,7 @@ def _staging(archive: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(made)
         if lock is not None:
-            os.close(lock)
+            lock.close()
 
 
 class _Copying(Visitor):

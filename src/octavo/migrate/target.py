@@ -231,7 +231,7 @@ def _new_folder(target: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        os.close(lock)
+        lock.close()
 
 
 def _is_rubbish(path: Path, target: Path) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from octavo.errors import UsageError, disk_errors
+from octavo.store.lock import LockFile
 from octavo.store.system import FOLDER_MODE, SYSTEM, open_privately, sync, sync_folder
 
 _AT_FDCWD, _NOREPLACE, _EXCHANGE = -100, 1, 2
@@ -124,38 +125,38 @@ def _rename(source: Path, target: Path, flags: int) -> bool:
     raise OSError(number, os.strerror(number), str(source), None, str(target))
 
 
-def lock_folder(path: Path) -> int | None:
+def lock_folder(path: Path) -> LockFile | None:
     """Take the kernel's lock on a folder: it marks what is alive, and dies with its holder.
 
-    Gives the descriptor whose closing ends it; None if somebody else holds it, or the folder of this name is
+    Gives the open folder whose closing ends it; None if somebody else holds it, or the folder of this name is
     gone or another by then.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        folder = LockFile(lambda: os.open(path, flags))
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
+        if folder.lock(fcntl.LOCK_EX) and os.path.samestat(os.fstat(folder.descriptor), os.lstat(path)):
+            return folder
+    except FileNotFoundError:
         pass
     except BaseException:
-        os.close(descriptor)
+        folder.close()
         raise
-    os.close(descriptor)
+    folder.close()
     return None
 
 
 @contextmanager
 def unlocked_folder(path: Path) -> Iterator[bool]:
     """Hold the lock inside the block, if nobody alive does: whether it is held now."""
-    descriptor = lock_folder(path)
+    folder = lock_folder(path)
     try:
-        yield descriptor is not None
+        yield folder is not None
     finally:
-        if descriptor is not None:
-            os.close(descriptor)
+        if folder is not None:
+            folder.close()
 
 
 def is_locked(path: Path) -> bool:

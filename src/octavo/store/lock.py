@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 from octavo.errors import BusyError
 from octavo.store.system import FILE_MODE, FOLDER_MODE, in_background
@@ -22,52 +22,108 @@ TIMEOUT = 30.0
 """seconds to wait, where the caller says nothing"""
 
 
+_forking = threading.RLock()
+"""held while a lock's file is opened or closed, and during a fork"""
+_open: set[LockFile] = set()
+
+
+class LockFile(AbstractContextManager["LockFile"]):
+    """An open file, or folder, on which this process may hold a kernel lock; to be closed in its time.
+
+    ``flock`` belongs to the open file.  A child of fork shares that, so it would hold the lock for as long as
+    it lives.  Every such file is therefore opened here, where a fork waits until it is known, and a child
+    closes all of them before anything else of Octavo runs in it.
+    """
+
+    __slots__ = ("descriptor",)
+
+    def __init__(self, opened: Callable[[], int]) -> None:
+        """``opened`` opens the file, and gives its descriptor.  Raises what it raises."""
+        with _forking:
+            self.descriptor = opened()
+            _open.add(self)
+
+    def lock(self, how: int) -> bool:
+        """Take the lock (LOCK_SH or LOCK_EX) without waiting; False if another open file holds it."""
+        try:
+            fcntl.flock(self.descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def unlock(self) -> None:
+        """Let go of the lock, if it is held.  In a child of fork, and after closing, this does nothing."""
+        with _forking:
+            if self in _open:
+                fcntl.flock(self.descriptor, fcntl.LOCK_UN)
+
+    def close(self, *, unlock: bool = True) -> None:
+        """Let go of the lock, and close the file.  In a child of fork, and a second time, this does nothing.
+
+        Without ``unlock`` the lock stays with another descriptor of the same open file.
+        """
+        with _forking:
+            if self in _open:
+                # At once, although a child that is just being made may have the file open for a moment yet.
+                if unlock:
+                    self.unlock()
+                _open.discard(self)
+                os.close(self.descriptor)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _let_go() -> None:
+    """In a child of fork: have none of the parent's locks."""
+    for file in _open:
+        # A child may have closed what it does not know, as a daemon does.
+        with suppress(OSError):
+            os.close(file.descriptor)
+        file.descriptor = -1
+    _open.clear()
+    _forking.release()
+
+
+os.register_at_fork(before=_forking.acquire, after_in_parent=_forking.release, after_in_child=_let_go)
+
+
 class ProcessLock:
     """The kernel's lock on one file, held by this process or not."""
 
     def __init__(self, path: str, holder: Callable[[], str]) -> None:
         """``holder`` says who holds it, for an error's message."""
         self.path, self._holder = path, holder
-        self._descriptor = -1
-        self._opened = 0, 0
-        """device and inode of the file that is open"""
+        self._file: LockFile | None = None
 
     def acquire(self, timeout: float | None) -> bool:
         """Take the lock, waiting ``timeout`` seconds at most (None: forever).
 
         Whether its file had to be opened: the first time, or as there is another one now.  Raises BusyError,
-        which names the holder, when the time is up; OSError as the system does.
+        which names the holder, when the time is up; OSError as the system does.  Whatever is raised, the lock
+        is not held then.
         """
-        opened = False
         end = None if timeout is None else time.monotonic() + timeout
-        while True:
-            descriptor = self._descriptor
-            if descriptor < 0:
-                descriptor = self._open()
-                found = os.fstat(descriptor)
-                self._opened = found.st_dev, found.st_ino
-                opened = True
-            try:
-                if not _lock(descriptor, None if end is None else end - time.monotonic()):
+        try:
+            while True:
+                opened = self._file is None
+                file = self._file = self._file or LockFile(self._open)
+                if not _lock(file, None if end is None else end - time.monotonic()):
                     raise BusyError(timeout or 0, self._holder())
-                # Somebody may have removed the file, or put another store in the place of this one.
-                if self._is_still_there():
-                    self._descriptor = descriptor
+                # The file may have been removed, or another store put in the place of this one.
+                if self._is_in_place(file):
                     return opened
-            except BaseException:
-                self._descriptor = -1
-                os.close(descriptor)
-                raise
-            self._descriptor = -1
-            os.close(descriptor)
+                self.close()
+        except BaseException:
+            self.close()
+            raise
 
-    def _is_still_there(self) -> bool:
+    def _is_in_place(self, file: LockFile) -> bool:
         """Whether the file that is open is the one of this name."""
         try:
-            found = os.lstat(self.path)
+            return os.path.samestat(os.fstat(file.descriptor), os.lstat(self.path))
         except FileNotFoundError:
             return False
-        return (found.st_dev, found.st_ino) == self._opened
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -79,50 +135,50 @@ class ProcessLock:
             return os.open(self.path, flags, FILE_MODE)
 
     def release(self) -> None:
-        """Let the next one have it."""
-        fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        """Let the next one have it.  Without the lock, this does nothing."""
+        if self._file is not None:
+            self._file.unlock()
 
     def close(self) -> None:
-        if self._descriptor >= 0:
-            # Forgotten first: closed twice, the number may be another file's by then.
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
+        """Let go of the lock, if it is held, and of its file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
 
 
-def _lock(descriptor: int, timeout: float | None) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _lock(file: LockFile, timeout: float | None) -> bool:
+    if file.lock(fcntl.LOCK_EX):
         return True
-    except BlockingIOError:
-        pass
     if timeout is None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        fcntl.flock(file.descriptor, fcntl.LOCK_EX)
         return True
     if timeout <= 0:
         return False
-    return _lock_in_time(descriptor, timeout)
+    return _lock_in_time(file, timeout)
 
 
-def _lock_in_time(descriptor: int, timeout: float) -> bool:
+def _lock_in_time(file: LockFile, timeout: float) -> bool:
     """Wait in the kernel's queue, which is in order, in a thread that can be left behind."""
-    mutex, got, given_up = threading.Lock(), threading.Lock(), False
-    got.acquire()
-    # A descriptor of its own, so that what is left behind can let go without its owner.
-    waiting = os.dup(descriptor)
+    done, failed = threading.Lock(), list[OSError]()
+    done.acquire()
+    # A descriptor of its own: a lock that it gets too late ends with it, as its owner has closed the other.
+    waiting = LockFile(lambda: os.dup(file.descriptor))
 
     def wait() -> None:
-        with suppress(OSError):
-            fcntl.flock(waiting, fcntl.LOCK_EX)
-        with mutex:
-            if given_up:
-                fcntl.flock(waiting, fcntl.LOCK_UN)
-            else:
-                got.release()
-        os.close(waiting)
+        try:
+            fcntl.flock(waiting.descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            failed.append(error)
+        done.release()
+        waiting.close(unlock=False)
 
-    in_background(wait)
-    if got.acquire(timeout=timeout):
-        return True
-    with mutex:
-        given_up = not got.acquire(blocking=False)
-    return not given_up
+    try:
+        in_background(wait)
+    except RuntimeError:
+        # There is no room for another thread.
+        waiting.close()
+        raise
+    got = done.acquire(timeout=timeout)
+    if failed:
+        raise failed[0]
+    return got

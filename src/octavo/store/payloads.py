@@ -17,6 +17,7 @@ import stat
 import time
 from collections.abc import Collection, Generator, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TypeAlias
 
@@ -24,6 +25,7 @@ from octavo.errors import BusyError, DamagedError, DiskError, UsageError, disk_e
 from octavo.layout.layout import Layout
 from octavo.layout.reader import payload_files, payload_path
 from octavo.store.changes import discard
+from octavo.store.lock import LockFile
 from octavo.store.system import FileSystem, open_to_read, sync, sync_folder, write_all
 
 Source: TypeAlias = "bytes | Path | BinaryIO | Generator[bytes, None, None]"
@@ -87,14 +89,14 @@ class Payloads:
             return self._put(source)
 
     def _put(self, source: Source) -> str:
-        incoming, descriptor = self._create()
+        incoming, file = self._create()
         try:
             digest, at = hashlib.sha256(), 0
             for piece in _pieces(source):
                 digest.update(piece)
-                write_all(self.system, descriptor, piece, at)
+                write_all(self.system, file.descriptor, piece, at)
                 at += len(piece)
-            sync(self.system, descriptor)
+            sync(self.system, file.descriptor)
             name = digest.hexdigest()
             shelf = self._make_shelf(name)
             # Over one that is there too, which may have been damaged, and is young again.
@@ -103,28 +105,28 @@ class Payloads:
             discard(self.system, incoming)
             raise
         finally:
-            os.close(descriptor)
+            file.close()
         sync_folder(self.system, shelf)
         # Somebody else may have made the shelf, and not have synced it yet.
         sync_folder(self.system, self.folder)
         return name
 
-    def _create(self) -> tuple[str, int]:
+    def _create(self) -> tuple[str, LockFile]:
         """A new file, locked by the kernel for as long as it is open: so it is told from what was left."""
         while True:
             path = os.path.join(self.folder, f".{secrets.token_hex(8)}.incoming")
-            descriptor = self.system.create(path)
+            file = LockFile(partial(self.system.create, path))
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
-                    return path, descriptor
-            except (BlockingIOError, FileNotFoundError):
-                # Somebody who cleans up took it for what was left.
-                discard(self.system, path)
+                if file.lock(fcntl.LOCK_EX) and os.path.samestat(os.fstat(file.descriptor), os.lstat(path)):
+                    return path, file
+            except FileNotFoundError:
+                pass
             except BaseException:
-                os.close(descriptor)
+                file.close()
                 raise
-            os.close(descriptor)
+            # A clean-up took it for what a crash had left.
+            discard(self.system, path)
+            file.close()
 
     def _make_shelf(self, digest: str) -> str:
         shelf = os.path.join(self.folder, digest[:2])
@@ -165,15 +167,14 @@ class Payloads:
     @contextmanager
     def _folder_lock(self, how: int) -> Iterator[None]:
         with disk_errors("locking the payloads"):
-            descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+            folder = LockFile(lambda: os.open(self.folder, flags))
+        with folder:
             try:
-                fcntl.flock(descriptor, how)
+                fcntl.flock(folder.descriptor, how)
             except BlockingIOError:
                 raise BusyError(0, "a backup, which needs every payload") from None
             yield
-        finally:
-            os.close(descriptor)
 
 
 def is_incoming(name: str) -> bool:
@@ -188,18 +189,16 @@ _JUST_MADE = 1.0
 def is_abandoned(path: str) -> bool:
     """Whether nobody alive is writing the payload on its way at ``path``."""
     try:
-        descriptor = open_to_read(path)
+        with LockFile(lambda: open_to_read(path)) as file:
+            found = os.fstat(file.descriptor)
+            # Its writer may be about to lock it, or have been done with it just then and given it its name.
+            return (
+                file.lock(fcntl.LOCK_EX)
+                and os.path.samestat(found, os.lstat(path))
+                and time.time() - found.st_mtime > _JUST_MADE
+            )
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        found = os.fstat(descriptor)
-        # Its writer may be about to lock it, or have been done with it just then and given it its name.
-        return os.path.samestat(found, os.lstat(path)) and time.time() - found.st_mtime > _JUST_MADE
-    except (BlockingIOError, FileNotFoundError):
-        return False
-    finally:
-        os.close(descriptor)
 
 
 def _pieces(source: Source) -> Iterator[bytes]:
