@@ -16,12 +16,15 @@ import itertools
 import os
 import random
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from math import prod
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from faults import Fault, Faulty
+from octavo.store.shared import Openers, SharedState
+from octavo.store.system import Signature
 
 Event: TypeAlias = tuple[Any, ...]
 Loss: TypeAlias = dict[str, bytes]
@@ -239,6 +242,20 @@ def _paths(entries: dict[str, dict[str, _File]]) -> dict[str, _File]:
         for folder, names in entries.items()
         for name, file in names.items()
     }
+
+
+def leave_page(root: Path, journal_end: int) -> None:
+    """Put into ``cache/`` the page of state as a disk may bring it back on the same boot: one of this folder,
+    as it was when no commit was under way, the journal had so many bytes, and there was a whole index."""
+    (root / "cache").mkdir(exist_ok=True)
+    Openers(str(root)).close()
+    with closing(SharedState(str(root), create=True)) as page:
+        page.clear()
+        page.note_journal(0)
+        page.note_journal(journal_end)
+        page.note_index()
+        page.note_whole(Signature(1, 1, 1, 1))
+        page.start()
 
 
 def materialise(folders: Iterable[str], loss: Loss, root: Path) -> None:

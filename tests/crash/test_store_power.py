@@ -3,6 +3,9 @@
 The calls of each story are recorded, and replayed into what a legal file system may be found with after any
 of them (see :mod:`power`).  Then once more behind a first fault: a process that was killed, or that the disk
 has failed, at any call of its own, and that another process has followed.
+
+Each state is opened twice: without a page of this boot, as after the machine was started again, and with one
+that is of this boot and folder and of some moment before, as from a snapshot or a disk that was pulled.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ import pytest
 
 from faults import Fault, child, die, fail, fail_half_way, received
 from octavo.errors import OctavoError
+from octavo.store.journal import NAME as JOURNAL
 from octavo.store.store import Store
 from octavo.store.system import FileSystem
-from power import Disk, Event, Loss, Recorder, materialise
+from power import Disk, Event, Loss, Recorder, leave_page, materialise
 from small_store import (
     State,
     Step,
@@ -107,10 +111,17 @@ class Judge:
         if digest in self._seen:
             return
         self._seen.add(digest)
-        self.count += 1
-        root = self._folder / f"{len(self._seen)}"
-        root.mkdir(parents=True)
-        materialise(self._disk.folders(), loss, root)
+        journal = loss.get(JOURNAL, b"")
+        for end in (None, (0, len(journal), journal.find(b"\n") + 1)[self.count % 3]):
+            self.count += 1
+            root = self._folder / f"{self.count}"
+            root.mkdir(parents=True)
+            materialise(self._disk.folders(), loss, root)
+            if end is not None:
+                leave_page(root, end)
+            self._open(root, allowed)
+
+    def _open(self, root: Path, allowed: list[State]) -> None:
         with Store.open(root, layout(), system=Unsynced()) as store:
             found = state_of(store)
             assert found in allowed, differences(found, allowed)

@@ -25,6 +25,7 @@ from octavo.store.lock import NAME as LOCK
 from octavo.store.lock import LockFile, ProcessLock
 from octavo.store.payloads import Payloads, is_abandoned
 from octavo.store.rules import Rules
+from octavo.store.shared import OPENERS, is_open
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM
 from small_store import build, layout, message, revise
@@ -74,6 +75,13 @@ def child(work: Callable[[], object]) -> int:
 
 def status(pid: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + WAIT
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
 
 
 @contextmanager
@@ -290,3 +298,26 @@ def test_a_payload_of_a_killed_writer_is_abandoned_although_a_child_lives(data: 
         os.kill(int(pid), signal.SIGKILL)
     os.close(made)
     os.close(told)
+
+
+class TestOpeners:
+    """A child that uses the store has it open itself."""
+
+    def test_a_child_has_the_store_open_as_long_as_it_lives(self, data: Path) -> None:
+        store = _open_store(data)
+        with living_child():
+            store.close()
+            until(lambda: is_open(str(data)))
+        assert not is_open(str(data))
+
+    def test_a_child_of_a_process_that_has_closed_it_has_not(self, data: Path) -> None:
+        store = _open_store(data)
+        store.close()
+        with living_child():
+            assert not is_open(str(data))
+
+    def test_it_has_a_lock_of_its_own(self, data: Path) -> None:
+        with _open_store(data):
+            before = inherited(data).count(OPENERS)
+            assert before == 1
+            assert status(child(lambda: inherited(data).count(OPENERS) != 1)) == 0

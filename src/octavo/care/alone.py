@@ -26,7 +26,7 @@ def write_lock(root: Path, timeout: float | None) -> Iterator[None]:
 def page(root: Path) -> Iterator[shared.SharedState | None]:
     """The page that the processes with this store open share; None: there is none, or it cannot be had."""
     try:
-        state = shared.SharedState(str(root / shared.NAME), create=False)
+        state = shared.SharedState(str(root), create=False)
     except OSError:
         yield None
         return
@@ -36,4 +36,4 @@ def page(root: Path) -> Iterator[shared.SharedState | None]:
 
 def needs_recovery(state: shared.SharedState | None) -> bool:
     """Whether the next process that opens the store will recover it."""
-    return state is None or not state.is_current or state.commits % 2 == 1
+    return state is None or not state.counts

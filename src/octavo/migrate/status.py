@@ -34,7 +34,6 @@ from octavo.store.journal import Journal, outcome
 from octavo.store.lock import NAME as LOCK
 from octavo.store.lock import ProcessLock
 from octavo.store.rest import require_store
-from octavo.store.shared import NAME as STATE
 from octavo.store.shared import READ_ONLY, SharedState
 from octavo.store.system import SYSTEM
 
@@ -388,10 +387,10 @@ def _is_locked(root: str) -> bool:
 def _needs_recovery(root: str, entries: int) -> bool:
     """Whether the files may lack something that the journal has."""
     try:
-        state = SharedState(os.path.join(root, STATE), create=False)
+        state = SharedState(root, create=False)
     except OSError:
         return entries > 0
     try:
-        return state.commits % 2 == 1 or (entries > 0 and not state.is_current)
+        return state.commits % 2 == 1 or (entries > 0 and not state.counts)
     finally:
         state.close()

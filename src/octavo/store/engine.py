@@ -21,11 +21,12 @@ from octavo.store.commit import Committer, Lost
 from octavo.store.index import Spec
 from octavo.store.journal import Journal
 from octavo.store.layers import Base, Layer
+from octavo.store.locations import keep_if_whole
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import ProcessLock
 from octavo.store.recovery import Resolve, recover
 from octavo.store.rules import Rules
-from octavo.store.shared import COUNT, READ_ONLY, SharedState, describe_holder
+from octavo.store.shared import COUNT, READ_ONLY, Openers, SharedState, describe_holder
 from octavo.store.shared import NAME as _STATE
 from octavo.store.system import FOLDER_MODE, FileSystem
 from octavo.store.view import View
@@ -71,7 +72,8 @@ class Engine:
         except OSError:
             self.read_only = True
         lock = ProcessLock(os.path.join(root, _LOCK), self._holder)
-        self._identity, state, watching = self._look_at_folder()
+        self._identity, self.openers, state, watching = self._look_at_folder()
+        self.open.callback(self.openers.close)
         self.world = World(root, system, state, watching)
         self.open.callback(self.world.close)
         self.open.callback(lock.close)
@@ -91,24 +93,28 @@ class Engine:
             self.close()
             raise
 
-    def _look_at_folder(self) -> tuple[tuple[int, int], SharedState | None, Watch]:
-        """What tells the folder from others, its page of state, and a watch on it.
+    def _look_at_folder(self) -> tuple[tuple[int, int], Openers, SharedState | None, Watch]:
+        """What tells the folder from others, who has it open, its page of state, and a watch on it.
 
         All are of one folder, though another may be put in its place meanwhile.
         """
         folders = [f for f in self.layout.folders if f.partition("/")[0] not in RESERVED_FOLDERS]
         while True:
             identity = _identity(self.root)
+            with disk_errors("opening the store"):
+                openers = Openers(self.root)
             state, watching = self._open_state(), Eventually(self.root, folders)
             if _identity(self.root) == identity:
-                return identity, state, watching
+                openers.join(state)
+                return identity, openers, state, watching
             watching.close()
+            openers.close()
             if state is not None:
                 state.close()
 
     def _open_state(self) -> SharedState | None:
         try:
-            return SharedState(os.path.join(self.root, _STATE), create=False)
+            return SharedState(self.root, create=False)
         except OSError:
             return None
 
@@ -117,6 +123,8 @@ class Engine:
         try:
             with self.committer.turn(self.lock_timeout):
                 pass
+            # A process that only reads needs it no more.
+            self.committer.lock.close()
         except DiskError as error:
             if error.errno not in READ_ONLY:
                 raise
@@ -136,18 +144,18 @@ class Engine:
         if opened:
             if _identity(self.root) != self._identity:
                 raise _replaced()
+            if not self.openers.is_in_place():
+                self.openers.close()
+                with disk_errors("opening the store"):
+                    self.openers.open()
+                self.openers.join(None)
             if state is not None and not _is_there(os.path.join(self.root, _STATE), state.inode):
                 state = None
         if state is None or not state.is_current or state.commits % 2:
             with disk_errors("recovering the store"):
                 if state is None:
-                    state = SharedState(os.path.join(self.root, _STATE), create=True)
-                if not state.is_current:
-                    state.clear()
-                    state.begin()
-                recover(self.root, self.layout, self.journal, self.system, self._resolve)
-            state.note_journal(0)
-            state.start()
+                    state = SharedState(self.root, create=True)
+                self._recover(state)
             self.changes_of_others += 1
             with world.mutex, world.change:
                 world.use(state)
@@ -160,6 +168,20 @@ class Engine:
         self._journals = state.journals
         state.sign()
         self._refresh()
+
+    def _recover(self, state: SharedState) -> None:
+        """Bring the store back to what was committed, where that is needed; its page counts from then on."""
+        if not state.is_of_here:
+            state.clear()
+            state.begin()
+        if state.commits % 2 or not self.journal.is_absent:
+            state.begin()
+            recover(self.root, self.layout, self.journal, self.system, self._resolve)
+        if not state.is_current:
+            # While it is, the index has been followed without a gap.
+            state.note_index(keep_if_whole(self.root, state))
+        state.note_journal(0)
+        state.start()
 
     def _refresh(self) -> None:
         """Take notice of what others have changed.  Raises Behind while one of them is at it."""

@@ -167,6 +167,11 @@ class Journal:
         self.entries, self.end, self.pending, self._inode, self._room = [], 0, set(), 0, 0
 
     @property
+    def is_absent(self) -> bool:
+        """Whether there is no journal, so that all that was committed is in the files.  Raises OSError."""
+        return signature(self.path) is None
+
+    @property
     def next_number(self) -> int:
         return self.entries[-1].number + 1 if self.entries else 1
 

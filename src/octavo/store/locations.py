@@ -2,8 +2,14 @@
 
 The index is an LMDB file below ``cache/``, from a record's key to its log, position and length.  It is never
 the truth: what it says is read from the log and held against the key, and every log is indexed again whose
-signature is not the one that the index has noted.  It is made when it is first needed and belongs to one boot
-of the machine, as nothing in it is ever synced.
+signature is not the one that the index has noted.  It is made when it is first needed.
+
+But a file of LMDB that is not whole kills the process that reads it, or finds nothing in it.  So it is used
+only if it is known to be whole.  It is, as long as processes have the store open one after the other without
+a gap.  The last one syncs it and notes its signature in the shared page (:func:`settle`); that note is taken
+back, durably, before the file is changed again.  So a file that fits its note is whole even where the folder
+was brought back to an earlier state.  The process that opens the store next removes any other
+(:func:`keep_if_whole`).
 """
 
 from __future__ import annotations
@@ -13,7 +19,7 @@ import os
 import struct
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -25,14 +31,26 @@ from octavo.layout.stored import Key, Stored, encode, key_getter
 from octavo.store.changes import Append, Change, Remove, beside
 from octavo.store.families.base import Changed, Changes, Found, list_files, read_file
 from octavo.store.families.parents import ParentLogs
-from octavo.store.shared import boot_id
-from octavo.store.system import FOLDER_MODE, Signature, open_privately, open_signed, read_whole, signature
+from octavo.store.shared import SharedState, boot_id
+from octavo.store.system import (
+    FILE_MODE,
+    FOLDER_MODE,
+    SYSTEM,
+    FileSystem,
+    Signature,
+    SyncError,
+    open_privately,
+    open_signed,
+    read_whole,
+    signature,
+)
 from octavo.store.world import Behind
 
 if TYPE_CHECKING:
     import lmdb
 
 FOLDER = "cache/index"
+_DATA, _LOCK = "data.mdb", "lock.mdb"
 _MAP_SIZE = 1 << 36 if struct.calcsize("P") == 8 else 1 << 30
 """bytes of address space, not of disk or memory"""
 _LOCK_SIZE = 1 << 14
@@ -54,26 +72,63 @@ class _Environment:
     def __init__(self, path: str) -> None:
         import lmdb
 
-        _make_room(os.path.join(path, "lock.mdb"))
-        self.lmdb = lmdb.open(
-            path, map_size=_MAP_SIZE, max_dbs=64, sync=False, metasync=False, mode=0o600, max_spare_txns=8
-        )
+        data = os.path.join(path, _DATA)
         self._writing = threading.Lock()
+        # Open as long as LMDB has it open, so that no other file can have its inode.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(data, flags, FILE_MODE)
+        _make_room(os.path.join(path, _LOCK))
+        self.lmdb = lmdb.open(
+            path,
+            map_size=_MAP_SIZE,
+            max_dbs=64,
+            sync=False,
+            metasync=False,
+            mode=FILE_MODE,
+            max_spare_txns=8,
+        )
+        if not os.path.samestat(os.fstat(self._descriptor), os.lstat(data)):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), data)
 
-    def table(self, name: str) -> lmdb._Database:
+    def table(
+        self, name: str, state: SharedState | None = None, system: FileSystem = SYSTEM
+    ) -> lmdb._Database:
         """The table of this name, which is made if it is not there."""
-        with self._writing:
-            return self.lmdb.open_db(name.encode())
+        import lmdb
+
+        with suppress(lmdb.NotFoundError), self._writing:
+            return self.lmdb.open_db(name.encode(), create=False)
+        with self.writing(None, state, system) as transaction:
+            return self.lmdb.open_db(name.encode(), txn=transaction)
 
     @contextmanager
-    def writing(self, table: lmdb._Database) -> Iterator[lmdb.Transaction]:
-        """A transaction that changes something, in this table unless it names another."""
+    def writing(
+        self, table: lmdb._Database | None, state: SharedState | None = None, system: FileSystem = SYSTEM
+    ) -> Iterator[lmdb.Transaction]:
+        """A transaction that changes something, in this table unless it names another.
+
+        ``state`` is told before that the index is not whole any more.
+        """
         with self._writing, self.lmdb.begin(write=True, db=table) as transaction:
+            if state is not None:
+                state.change_index(system)
             yield transaction
+
+    def settle(self, state: SharedState, *, in_use: bool) -> None:
+        """Make all that was changed durable, and note that the index is whole.  Raises lmdb.Error."""
+        if in_use:
+            # Most of it now, so that a commit does not have to wait for it.
+            self.lmdb.sync(True)
+        # No process changes it between these.
+        with self._writing, self.lmdb.begin(write=True):
+            self.lmdb.sync(True)
+            state.note_whole(Signature.of(os.fstat(self._descriptor)))
 
     def __del__(self) -> None:
         if hasattr(self, "lmdb"):
             self.lmdb.close()
+        if hasattr(self, "_descriptor"):
+            os.close(self._descriptor)
 
 
 def _make_room(path: str) -> None:
@@ -107,12 +162,51 @@ def _environment(path: str) -> _Environment:
         return found
 
 
+def _place(root: str) -> str:
+    """The folder of the index of this boot."""
+    return os.path.join(root, FOLDER, f"{boot_id():016x}")
+
+
+def keep_if_whole(root: str, state: SharedState) -> bool:
+    """Remove the index of a store, unless it is known to be whole; whether there is one then.
+
+    The write lock is held, and no process has the store open.  Raises OSError.
+    """
+    import shutil
+
+    data, lock = (signature(os.path.join(_place(root), name)) for name in (_DATA, _LOCK))
+    # LMDB writes the other file anew when it opens the first, but does not make room for it.
+    if data is not None and state.is_whole(data) and lock is not None and lock.size >= _LOCK_SIZE:
+        return True
+    folder = os.path.join(root, FOLDER)
+    with suppress(FileNotFoundError):
+        if os.path.islink(folder):
+            os.unlink(folder)
+        else:
+            shutil.rmtree(folder)
+    return False
+
+
+def settle(state: SharedState | None, *, in_use: bool) -> None:
+    """Make the index of a store durable, and note in its page that it is whole, if there is one.
+
+    ``in_use``: threads of this process may be about to commit.  If the system refuses, nothing is noted, and
+    the index is made anew one day.
+    """
+    # A thread may close the page meanwhile, which is a ValueError here.
+    with suppress(OSError, ValueError):
+        if state is None or not state.is_current or not state.indexed or state.is_index_whole:
+            return
+        with suppress(_failure()):
+            _environment(_place(state.root)).settle(state, in_use=in_use)
+
+
 class Locations:
     """Finds the records of one place with a log per parent by their key."""
 
     def __init__(self, logs: ParentLogs) -> None:
         self.logs, self.world, self.codec = logs, logs.world, logs.codec
-        self.path = os.path.join(logs.world.root, FOLDER, f"{boot_id():016x}")
+        self.path = _place(logs.world.root)
         self._environment: _Environment | None = None
         self._doubtful: set[str] | None = None
         """the logs that may not be as the index has them; None: any but those in ``_looked_at``"""
@@ -154,7 +248,7 @@ class Locations:
                 return self._find_by_index(key)
             except _failure():
                 self._give_up()
-            except PermissionError:
+            except (PermissionError, SyncError):
                 break
             except OSError as error:
                 if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
@@ -197,18 +291,18 @@ class Locations:
         self._catch_up()
 
     def _open(self) -> None:
-        import shutil
-
-        above = os.path.dirname(self.path)
-        for name in os.listdir(above) if os.path.isdir(above) else ():
-            if name != os.path.basename(self.path):
-                shutil.rmtree(os.path.join(above, name), ignore_errors=True)
         self._environment = _environment(self.path)
         model = self.logs.model
-        self._places = self._environment.table(f"{model} places")
-        self._logs = self._environment.table(f"{model} logs")
+        self._places, self._logs = (
+            self._environment.table(f"{model} {what}", self.world.state, self.world.system)
+            for what in ("places", "logs")
+        )
         self._close_files()
         self._files = {}
+
+    def _writing(self) -> AbstractContextManager[lmdb.Transaction]:
+        """A transaction that changes the index."""
+        return self._opened.writing(self._places, self.world.state, self.world.system)
 
     @property
     def _opened(self) -> _Environment:
@@ -322,7 +416,7 @@ class Locations:
         data, found = read_whole(self.world.path(file)) if own else read_file(self.world, file)
         self._close_file(file)
         self._broken.discard(file)
-        with self._opened.writing(self._places) as transaction:
+        with self._writing() as transaction:
             number = self._number(transaction, file)
             places: dict[bytes, bytes | None] = {}
             for key, at, length in self._lines(file, data):
@@ -427,7 +521,7 @@ class Locations:
             return
         lines = change.lines.encode()
         at = change.at
-        with self._opened.writing(self._places) as transaction:
+        with self._writing() as transaction:
             for key, change_of in changed.items():
                 if change_of.after is None and change_of.before is None:
                     continue

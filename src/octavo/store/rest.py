@@ -19,7 +19,7 @@ from octavo.store.system import FOLDER_MODE, SYSTEM
 if TYPE_CHECKING:
     from pathlib import Path
 
-OWN = frozenset({lock.NAME, shared.NAME, locations.FOLDER, world.TORN, position.NAME})
+OWN = frozenset({lock.NAME, shared.NAME, shared.OPENERS, locations.FOLDER, world.TORN, position.NAME})
 """what of ``cache/`` speaks of the files of this very folder, and of no other that takes its place"""
 
 
@@ -66,7 +66,7 @@ def _empty_journal(root: str, resolve: Resolve | None) -> None:
     try:
         with disk_errors("recovering the store"), _page(root) as state:
             found = journal.Journal(root, SYSTEM)
-            if state is not None and state.is_current and state.commits % 2 == 0:
+            if state is not None and state.counts:
                 # While the count is odd, a failure leaves it to the next who opens the store to recover it.
                 state.begin()
                 found.catch_up(state.journal_end)
@@ -93,7 +93,7 @@ def _listed(folder: str) -> list[str]:
 @contextmanager
 def _page(root: str) -> Iterator[shared.SharedState | None]:
     try:
-        state = shared.SharedState(os.path.join(root, shared.NAME), create=False)
+        state = shared.SharedState(root, create=False)
     except FileNotFoundError:
         yield None
         return

@@ -37,6 +37,7 @@ from octavo.store.commit import Lost
 from octavo.store.durability import Durability, require_durability
 from octavo.store.engine import Engine, check_folders, reading
 from octavo.store.keeper import IDLE_INTERVAL, Keeper
+from octavo.store.locations import settle
 from octavo.store.lock import TIMEOUT
 from octavo.store.recovery import Resolve
 from octavo.store.rest import require_store
@@ -299,6 +300,7 @@ class Store:
         if engine.journal.end:
             with suppress(Lost), engine.committer.turn(0):
                 engine.writer.checkpoint()
+        settle(engine.world.state, in_use=True)
         return self.is_batched
 
     def rest(self) -> None:
@@ -326,6 +328,8 @@ class Store:
                     # Whoever has put another store in the place of this one has emptied its journal.
                     with suppress(BusyError, ReplacedError):
                         self.checkpoint()
+                if engine.openers.leave():
+                    settle(engine.world.state, in_use=False)
         finally:
             self.is_closed = True
             _stores.discard(self)
