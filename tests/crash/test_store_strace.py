@@ -29,6 +29,7 @@ CALLS = (
     "unlink",
     "ftruncate",
     "flock",
+    "fcntl",
     "mkdir",
     "link",
 )
