@@ -27,7 +27,7 @@ from octavo.store.layers import Layer, Overlay
 from octavo.store.lock import ProcessLock
 from octavo.store.system import in_background
 from octavo.store.world import is_foreseen
-from octavo.store.writer import Decision, Writer
+from octavo.store.writer import Decision, Lagging, Writer
 
 _LONGEST_HOLD = 0.05
 """seconds for which one process goes on while others may be waiting"""
@@ -156,7 +156,9 @@ class Committer:
             with self._mutex:
                 self._let_go()
             self._check()
-        if not self._held_since:
+        if self._held_since:
+            self.world.place.check()
+        else:
             self._take(None if end is None else max(end - time.monotonic(), 0))
         overlay = Overlay(self.top, self.base.codecs)
         overlay.since = self.world.replaced
@@ -455,7 +457,9 @@ class Committer:
             if self.writer.broken is not None:
                 return self.writer.broken
             overlay = group.overlay
+            self.world.place.check()
             self.writer.write(overlay.net, group.decision, since=overlay.since, position=overlay.position)
+            self._check_kept(group)
             # What has failed behind it, as compacting a log, is told to whoever writes next.
             return None
         except OctavoError as error:
@@ -464,6 +468,18 @@ class Committer:
             if not is_foreseen(error):
                 raise
             return DiskError.of(error, "writing to the store")
+
+    def _check_kept(self, group: Group) -> None:
+        """Raise ReplacedError if what was written is not in the folder at the path.
+
+        Raises Lagging instead if another database has committed it.
+        """
+        try:
+            self.world.place.check()
+        except OctavoError as error:
+            if group.decision is None:
+                raise
+            raise Lagging(f"the files do not show what was committed: {error}") from error
 
     def _wait_in_transaction(self) -> bool:
         """Let a transaction that has to read a file wait until the group before it is written."""

@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
-from octavo.errors import BusyError, ConflictError, DamagedError, DiskError, ReplacedError, disk_errors
+from octavo.errors import (
+    BusyError,
+    ConflictError,
+    DamagedError,
+    DiskError,
+    OctavoError,
+    ReplacedError,
+    disk_errors,
+)
 from octavo.layout.layout import RESERVED_FOLDERS, Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Stored
@@ -24,6 +32,7 @@ from octavo.store.layers import Base, Layer
 from octavo.store.locations import keep_if_whole
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import ProcessLock
+from octavo.store.place import Place
 from octavo.store.recovery import Resolve, recover
 from octavo.store.rules import Rules
 from octavo.store.shared import COUNT, READ_ONLY, Openers, SharedState, describe_holder
@@ -72,9 +81,9 @@ class Engine:
         except OSError:
             self.read_only = True
         lock = ProcessLock(os.path.join(root, _LOCK), self._holder)
-        self._identity, self.openers, state, watching = self._look_at_folder()
+        place, self.openers, state, watching = self._look_at_folder()
         self.open.callback(self.openers.close)
-        self.world = World(root, system, state, watching)
+        self.world = World(place, system, state, watching)
         self.open.callback(self.world.close)
         self.open.callback(lock.close)
         self.base = Base(self.world, self.layout, rules.codecs, log_budget)
@@ -93,24 +102,28 @@ class Engine:
             self.close()
             raise
 
-    def _look_at_folder(self) -> tuple[tuple[int, int], Openers, SharedState | None, Watch]:
-        """What tells the folder from others, who has it open, its page of state, and a watch on it.
+    def _look_at_folder(self) -> tuple[Place, Openers, SharedState | None, Watch]:
+        """The folder at the path, who has it open, its page of state, and a watch on it.
 
         All are of one folder, though another may be put in its place meanwhile.
         """
         folders = [f for f in self.layout.folders if f.partition("/")[0] not in RESERVED_FOLDERS]
         while True:
-            identity = _identity(self.root)
+            place = Place(self.root)
             with disk_errors("opening the store"):
                 openers = Openers(self.root)
             state, watching = self._open_state(), Eventually(self.root, folders)
-            if _identity(self.root) == identity:
+            try:
+                place.check()
+            except OctavoError as error:
+                for made in (place, watching, openers, state):
+                    if made is not None:
+                        made.close()
+                if not isinstance(error, ReplacedError):
+                    raise
+            else:
                 openers.join(state)
-                return identity, openers, state, watching
-            watching.close()
-            openers.close()
-            if state is not None:
-                state.close()
+                return place, openers, state, watching
 
     def _open_state(self) -> SharedState | None:
         try:
@@ -141,9 +154,8 @@ class Engine:
         """The write lock was taken: bring everything up to date."""
         world = self.world
         state = world.state
+        world.place.check()
         if opened:
-            if _identity(self.root) != self._identity:
-                raise _replaced()
             if not self.openers.is_in_place():
                 self.openers.close()
                 with disk_errors("opening the store"):
@@ -195,8 +207,6 @@ class Engine:
             raise Behind
         files = world.watch.take()
         if files is None:
-            if _identity(self.root) != self._identity:
-                raise _replaced()
             check_folders(self.root, self.layout)
         self.base.suspect(files)
         if commits % 2 == 0 and commits != world.known:
@@ -220,7 +230,9 @@ class Engine:
             if self.is_lost:
                 raise Lost
             try:
-                if world.commits != world.known or world.watch.changed():
+                is_stale = world.commits != world.known or world.watch.changed()
+                world.place.check()
+                if is_stale:
                     self._refresh()
                 epoch = world.epoch
                 if epoch % 2 == 0:
@@ -233,6 +245,10 @@ class Engine:
                 # A dict that changed while it was read; otherwise it is the function's own.
                 if world.epoch == epoch:
                     raise
+            except OctavoError:
+                # What is missing or damaged may be so in another folder.
+                world.place.check()
+                raise
             tries += 1
             if tries > _PATIENT_TRIES:
                 return self._read_alone(work, timeout)
@@ -242,6 +258,7 @@ class Engine:
         """The row with this key, if what is in memory can answer at once; None: it takes :meth:`read`."""
         world = self.world
         if world.words[COUNT] == world.known and not world.watch.changed():
+            world.place.check()
             epoch = world.epoch
             if not epoch % 2:
                 with suppress(Behind, RuntimeError):
@@ -321,15 +338,6 @@ def check_folders(root: str, layout: Layout) -> None:
             raise DamagedError("is a symbolic link, which a folder of a store never is", file=name)
         if name != "cache" and not os.path.isdir(place):
             raise DamagedError("the folder is missing", file=name)
-
-
-def _identity(path: str) -> tuple[int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino
-
-
-def _replaced() -> ReplacedError:
-    return ReplacedError("the data folder was replaced by another one; close the store and open it again")
 
 
 def _is_there(path: str, inode: int) -> bool:

@@ -382,6 +382,7 @@ class Locations:
             except OSError as error:
                 raise DiskError.of(error, "reading the store") from error
             held = self._descriptors[file] = descriptor, found.inode
+            self.world.place.check()
             if len(self._descriptors) > _OPEN_FILES:
                 self._close_file(next(iter(self._descriptors)))
         return os.pread(held[0], length, at)

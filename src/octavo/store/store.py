@@ -172,8 +172,8 @@ class Store:
         """What a function makes of the store, as it is between two commits.
 
         The function may be called again when somebody has written meanwhile; it must not do anything else.
-        Raises what it raises, DamagedError, DiskError; BusyError if writers leave no gap for ``timeout``
-        seconds (by default as long as for the write lock).
+        Raises what it raises, DamagedError, DiskError; ReplacedError if another folder is at the path by now;
+        BusyError if writers leave no gap for ``timeout`` seconds (by default as long as for the write lock).
         """
         timeout = self.lock_timeout if timeout is None else timeout
         while True:
@@ -268,10 +268,12 @@ class Store:
         record names may be removed when it is an hour old.  Raises DiskError.
         """
         self._check_open()
+        self.engine.world.place.check()
         return self.payloads.put(source)
 
     def open_payload(self, sha256: str) -> BinaryIO:
-        """A payload to read from.  Raises DamagedError if it is not there, DiskError."""
+        """A payload to read from.  Raises DamagedError if it is missing, ReplacedError, DiskError."""
+        self.engine.world.place.check()
         return self.payloads.open(sha256)
 
     def remove_payloads(self, grace: float = 3600.0) -> list[Removed]:

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NoReturn, TypeVar, cast
 
 from octavo.errors import OctavoError, UsageError
+from octavo.store.place import Place
 from octavo.store.shared import COUNT, SharedState
 from octavo.store.system import (
     FOLDER_MODE,
@@ -90,10 +91,10 @@ class _Change(_Guard):
 
 
 class World:
-    """What is known of the files below ``root``."""
+    """What is known of the files in one folder."""
 
-    def __init__(self, root: str, system: FileSystem, state: SharedState | None, watch: Watch) -> None:
-        self.root, self.system, self.watch = root, system, watch
+    def __init__(self, place: Place, system: FileSystem, state: SharedState | None, watch: Watch) -> None:
+        self.place, self.root, self.system, self.watch = place, place.path, system, watch
         self.mutex = threading.RLock()
         """held while what is in memory is read from files or changed"""
         self.state: SharedState | None = None
@@ -127,7 +128,8 @@ class World:
         self.state, self.words, self.known = state, state.words, state.commits
 
     def close(self) -> None:
-        """Let go of the page and of the watch; whoever asks for the count then is told so."""
+        """Let go of the folder, the page and the watch; whoever asks for the count then is told so."""
+        self.place.close()
         self.watch.close()
         state, self.state, self.words = self.state, None, _Closed()
         if state is not None:
@@ -141,14 +143,19 @@ class World:
         return self.words[COUNT]
 
     def read(self, file: str) -> tuple[bytes, Signature]:
-        """A file's content as of the known commit.  Raises Behind, FileNotFoundError, OSError."""
+        """A file's content as of the known commit.
+
+        Raises Behind, ReplacedError, FileNotFoundError, OSError.
+        """
         found = None
         if self.commits == self.known:
             try:
                 found = read_whole(self.path(file))
             except OSError:
+                self.place.check()
                 if self.commits == self.known:
                     raise
+            self.place.check()
         if found is None or self.commits != self.known:
             raise Behind
         return found

@@ -188,13 +188,14 @@ class Namer:
 
 
 def list_files(world: World, family: FileFamily) -> Iterator[str]:
-    """The files of a family that there are.  Raises DiskError, Behind."""
+    """The files of a family that there are.  Raises DiskError, ReplacedError, Behind."""
     folder = family.folder
     try:
         with os.scandir(world.path(folder)) as entries:
             names = [entry.name for entry in entries]
     except OSError as error:
         raise DiskError.of(error, "listing the store") from error
+    world.place.check()
     world.check()
     for name in names:
         file = f"{folder}/{name}" if folder else name

@@ -76,6 +76,7 @@ class RecordFamily(Family):
             if self._namer.file(key) != file:
                 raise DamagedError("a record that belongs in another file", file=file, model=self.model)
         else:
+            self.world.place.check()
             self.world.check()
         if known is None and self._all is None:
             if stored is not None and found is not None:
