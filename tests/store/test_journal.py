@@ -2,45 +2,114 @@
 
 from __future__ import annotations
 
-import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from folders import tree
-from octavo.errors import ConflictError, DamagedError
-from octavo.layout.layout import frozen_layout
+from octavo.care.doctor import examine
+from octavo.care.findings import Kind
+from octavo.errors import ConflictError, DamagedError, DifferenceError
+from octavo.store import rest
 from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.journal import Entry, Journal, encode_entry, read_entries
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM
 from octavo.store.writer import Decision
 from small_store import build, layout, message
+from stores import copied
 
 JOURNAL = "journal/changes.jsonl"
-OUTSIDE = ("../mine", "chats/../../mine", "{absolute}")
+FORBIDDEN = (
+    "../mine/file",
+    "chats/../../mine/file",
+    "{outside}/mine/file",
+    "folder/file",
+    "folder/new",
+    "chats/folder/file",
+    "chats/link.jsonl",
+    "loop/file",
+    "./tags/tags.json",
+    "tags//tags.json",
+    "tags/./tags.json",
+    "tags/tags.json/",
+    "",
+    "chats/\0.jsonl",
+    "journal/changes.jsonl",
+    "cache/write.lock",
+)
+"""names that Octavo gives no file, with links to a folder and to a file outside"""
+CHANGES: dict[str, Callable[[str], Change]] = {
+    "append": lambda name: Append(name, 4, "yours\n"),
+    "replace": lambda name: Replace(name, "yours"),
+    "remove": Remove,
+}
 
 
-@pytest.mark.parametrize("file", OUTSIDE)
-@pytest.mark.parametrize("kind", [Append, Replace, Remove])
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("built") / "data"
+    build(root)
+    return root
+
+
+@pytest.fixture
+def inside(tmp_path: Path, built: Path) -> Path:
+    """A store with links that lead out of it."""
+    data = copied(built, tmp_path / "data")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("mine")
+    for link in ("folder", "chats/folder"):
+        (data / link).symlink_to(tmp_path / "mine")
+    (data / "chats/link.jsonl").symlink_to(tmp_path / "mine/file")
+    (data / "loop").symlink_to("loop")
+    return data
+
+
+def a_store(data: Path) -> object:
+    return Store.open(data, layout())
+
+
+def one_that_is_open(data: Path) -> None:
+    """It reads what another process has added."""
+    entry = (data / JOURNAL).read_bytes()
+    (data / JOURNAL).unlink()
+    with Store.open(data, layout()) as store:
+        (data / JOURNAL).write_bytes(entry)
+        state = store._world.state
+        assert state is not None
+        state.note_journal(len(entry))
+        store.checkpoint()
+
+
+def at_rest(data: Path) -> None:
+    with rest.at_rest(data):
+        raise AssertionError("it was emptied")
+
+
+def doctor(data: Path) -> None:
+    found = examine(data, layout()).findings.all()
+    assert [finding.kind for finding in found if finding.kind is Kind.JOURNAL], found
+    raise DamagedError("said so")
+
+
+@pytest.mark.parametrize("name", FORBIDDEN)
+@pytest.mark.parametrize(
+    ("read", "kind"),
+    [(a_store, kind) for kind in CHANGES]
+    + [(read, "replace") for read in (one_that_is_open, at_rest, doctor)],
+)
 def test_no_name_in_it_leads_out_of_the_data_folder(
-    exported: Path, tmp_path: Path, file: str, kind: type[Change]
+    inside: Path, name: str, kind: str, read: Callable[[Path], object]
 ) -> None:
-    data = Path(shutil.copytree(exported, tmp_path / "data"))
-    (tmp_path / "mine").write_text("mine")
-    name = file.format(absolute=tmp_path / "mine")
-    changes: dict[type[Change], Change] = {
-        Append: Append(name, 4, "yours\n"),
-        Replace: Replace(name, "yours"),
-        Remove: Remove(name),
-    }
-    (data / JOURNAL).write_bytes(encode_entry(Entry(1, (changes[kind],))))
-    before = tree(tmp_path)
-    with pytest.raises(DamagedError, match="whose path"):
-        Store.open(data, frozen_layout())
-    assert {k: v for k, v in tree(tmp_path).items() if not k.startswith("data/cache")} == {
-        k: v for k, v in before.items() if not k.startswith("data/cache")
-    }
+    root = inside.parent
+    entry = Entry(1, (CHANGES[kind](name.format(outside=root)),))
+    (inside / JOURNAL).write_bytes(encode_entry(entry))
+    before = tree(root)
+    with pytest.raises(DifferenceError):
+        read(inside)
+    assert {path: text for path, text in tree(root).items() if not path.startswith("data/cache/")} == before
 
 
 def test_writers_in_turn_take_over_a_journal_from_each_other(

@@ -16,7 +16,7 @@ import pytest
 from octavo.errors import DamagedError
 from octavo.layout.layout import Layout
 from octavo.layout.record import attribute
-from octavo.store.locations import FOLDER
+from octavo.store.locations import FOLDER, _environment
 from octavo.store.store import Store
 from small_store import build, chat, erase, layout, message, revise
 from stores import Unsynced
@@ -362,3 +362,18 @@ def test_threads_that_change_the_index_at_once_all_go_on(tmp_path: Path) -> None
     """They could stop the whole process, so another one does it."""
     command = [sys.executable, "-c", _AT_ONCE, str(tmp_path / "index")]
     subprocess.run(command, check=True, timeout=120)
+
+
+@pytest.mark.parametrize("name", [b"../mine.jsonl", b"/etc/passwd", b"chats/../../mine.jsonl", b"\xff", b""])
+def test_one_that_names_another_file_is_made_anew(data: Path, name: bytes) -> None:
+    """What the index holds never makes the store read outside its logs."""
+    with opened(data) as store:
+        assert found(store) == ALL
+        environment = _environment(str(index(data)))
+        with environment.writing(environment.table("Message logs")) as transaction:
+            for key, _ in list(transaction.cursor()):
+                if bytes(key).startswith(b"n"):
+                    transaction.put(key, name)
+        del environment, transaction
+    with opened(data) as store:
+        assert found(store) == ALL

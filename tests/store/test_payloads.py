@@ -15,6 +15,7 @@ import pytest
 from folders import write_long_ago
 from octavo.errors import BusyError, DamagedError, DiskError, UsageError
 from octavo.layout.layout import frozen_layout
+from octavo.migrate.payloads import file_digest
 from octavo.store.recovery import left_overs
 from octavo.store.store import Store
 from octavo.store.system import FileSystem
@@ -94,6 +95,12 @@ def test_a_link_in_place_of_a_shelf_is_not_followed(store: Store, data: Path, tm
     with pytest.raises(DamagedError, match="no folder"):
         store.put_payload(TEXT)
     assert os.listdir(tmp_path / "outside") == []
+    (tmp_path / "outside" / NAME).write_bytes(TEXT)
+    with pytest.raises(DamagedError, match="is not there"):
+        store.open_payload(NAME)
+    assert not store.payloads.has(NAME)
+    with pytest.raises(OSError, match="symbolic link"):
+        file_digest(data, store.payloads.file(NAME))
 
 
 class _Full(FileSystem):

@@ -198,7 +198,7 @@ class _Look(Visitor):
         self.progress.advance(1)
         if file in self.survey.payloads:
             try:
-                self.digests[file] = file_digest(self.root / file)
+                self.digests[file] = file_digest(self.root, file)
             except FileNotFoundError:
                 raise
             except OSError as error:

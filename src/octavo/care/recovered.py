@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from octavo.errors import DamagedError
-from octavo.store.beneath import Outside, parts_of
 from octavo.store.journal import NAME, Journal, outcome
 from octavo.store.system import FileSystem, read_whole
 
@@ -57,10 +56,7 @@ def recovered(root: Path, scratch: Path) -> Recovered:
 
 def _replay(root: Path, scratch: Path, journal: Journal) -> None:
     for file in (*journal.pending, NAME):
-        try:
-            target = scratch.joinpath(*parts_of(file))
-        except Outside as error:
-            raise DamagedError(f"names a file whose path {error.reason}", file=NAME) from error
+        target = scratch / file
         target.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileNotFoundError):
             data, _ = read_whole(str(root / file))

@@ -6,6 +6,7 @@ in ``_sha256``.  The path that the record itself holds is only ever followed bel
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -20,7 +21,6 @@ from octavo.store.beneath import Outside, folder_beneath, parts_of
 from octavo.store.intake import PayloadProblem, Unreadable, other_size, read_payload, readable
 from octavo.store.system import SYSTEM, sync
 
-_CHUNK = 1 << 20
 CONFLICT = "another file stands there"
 
 
@@ -33,18 +33,16 @@ def digest_of(pieces: Iterator[bytes]) -> tuple[str, int]:
     return digest.hexdigest(), size
 
 
-def file_digest(path: Path) -> tuple[str, int]:
+def file_digest(data: Path, file: str) -> tuple[str, int]:
     """The digest and size of a payload in the data folder.  Raises OSError; follows no symbolic link."""
-    return digest_of(_pieces(path))
+    return digest_of(_pieces(data, file))
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+def _pieces(data: Path, file: str) -> Iterator[bytes]:
     try:
-        while piece := os.read(descriptor, _CHUNK):
-            yield piece
-    finally:
-        os.close(descriptor)
+        yield from read_payload(data, file)
+    except Outside as error:
+        raise OSError(errno.ELOOP, f"its path {error.reason}", file) from error
 
 
 class PayloadKeeper:
@@ -125,7 +123,6 @@ def put_back(data: Path, layout: Layout, digest: str, files_root: Path, path: st
     Gives the reason if that cannot be done, None if the file is there now.  Raises OSError as the system does
     in writing.
     """
-    source = data / payload_path(layout, digest)
     try:
         parts_of(path)
         if (there := _digest_there(files_root, path)) is not None:
@@ -141,7 +138,7 @@ def put_back(data: Path, layout: Layout, digest: str, files_root: Path, path: st
         )
         try:
             with open(descriptor, "wb") as file:
-                for piece in _pieces(source):
+                for piece in _pieces(data, payload_path(layout, digest)):
                     file.write(piece)
                 disk.sync_file(file)
             try:

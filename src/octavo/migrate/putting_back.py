@@ -58,7 +58,7 @@ class PutBack:
     def _check(self, digest: str) -> None:
         path = payload_path(self.layout, digest)
         try:
-            found, _ = file_digest(self.reader.root / path)
+            found, _ = file_digest(self.reader.root, path)
         except FileNotFoundError as error:
             raise DamagedError("the payload is missing", file=path) from error
         except OSError as error:

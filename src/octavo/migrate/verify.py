@@ -327,7 +327,7 @@ class _Verification:
     def _payload_damage(self, digest: str, checked: dict[str, str]) -> str:
         if digest not in checked:
             try:
-                there, _ = file_digest(self.root / payload_path(self.layout, digest))
+                there, _ = file_digest(self.root, payload_path(self.layout, digest))
                 checked[digest] = "" if there == digest else "the payload kept is not what its digest says"
             except FileNotFoundError:
                 checked[digest] = "the payload is missing from the data folder"

@@ -34,6 +34,24 @@ def parts_of(path: str) -> list[str]:
     return parts
 
 
+def require_beneath(root: str, path: str) -> None:
+    """Raise Outside for a path that is not spelled in the one way that Octavo does, or that leads elsewhere.
+
+    Whether there is such a file does not matter.  Raises OSError if that cannot be told.
+    """
+    parts = parts_of(path)
+    if path != "/".join(parts):
+        raise Outside("is spelled in another way than Octavo does")
+    at = root
+    for part in parts:
+        at = f"{at}/{part}"
+        try:
+            if stat.S_ISLNK(os.lstat(at).st_mode):
+                raise Outside("leads over a symbolic link")
+        except (FileNotFoundError, NotADirectoryError):
+            return
+
+
 def open_beneath(root: Path, path: str) -> int:
     """A descriptor to read a regular file below ``root``, opened name by name.
 

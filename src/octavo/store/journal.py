@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from octavo.errors import DamagedError
+from octavo.layout.layout import RESERVED_FOLDERS
 from octavo.store.changes import Append, Change, Remove, Replace, write_beside
 from octavo.store.system import (
     FileSystem,
@@ -143,7 +144,10 @@ class Journal:
         """bytes of a torn entry that were found behind the whole ones"""
 
     def catch_up(self, end: int | None) -> None:
-        """Read what other processes have added.  ``end`` is where whole entries end, None if nobody knows."""
+        """Read what other processes have added.  ``end`` is where whole entries end, None if that is unknown.
+
+        Raises DamagedError for an entry that Octavo cannot have written, OSError.
+        """
         found = signature(self.path)
         if found is None:
             self.forget()
@@ -152,6 +156,7 @@ class Journal:
             self.forget()
         data, found = read_whole(self.path, self.end)
         added, length = read_entries(data if end is None else data[: end - self.end], len(self.entries))
+        _refuse_others(self.root, {change.file for entry in added for change in entry.changes})
         self.entries += added
         self.end += length
         if end is not None and self.end != end:
@@ -286,7 +291,6 @@ class Journal:
         Raises DamagedError if a file is not as the journal can have left it, or if nobody can tell; OSError.
         """
         changes, doubtful = outcome(self.entries)
-        _refuse_outside(change.file for entry in self.entries for change in entry.changes)
         for entry in doubtful:
             if resolve is None:
                 raise DamagedError("a change is in doubt, and nobody here can tell its fate", file=NAME)
@@ -345,13 +349,17 @@ class Journal:
         write_all(self.system, descriptor, data, change.at)
 
 
-def _refuse_outside(files: Iterable[str]) -> None:
-    """Raise DamagedError for a name that leads out of the data folder: whoever made it, it was not Octavo."""
-    from octavo.store.beneath import Outside, parts_of
+def _refuse_others(root: str, files: Iterable[str]) -> None:
+    """Raise DamagedError for a file that no commit changes: outside the data folder, or one of Octavo's own
+    beside the records.  Another program has written that."""
+    from octavo.store.beneath import Outside, require_beneath
+    from octavo.store.position import NAME as POSITION
 
     for file in files:
         try:
-            parts_of(file)
+            require_beneath(root, file)
+            if file.partition("/")[0] in RESERVED_FOLDERS and file != POSITION:
+                raise Outside(f"leads into {file.partition('/')[0]}/")
         except Outside as error:
             raise DamagedError(f"has a change of a file whose path {error.reason}", file=NAME) from error
 

@@ -358,7 +358,10 @@ class Locations:
             with self._opened.lmdb.begin(db=self._logs) as transaction:
                 found = transaction.get(_number_key(number))
             if found is not None:
-                file = self._files[number] = found.decode()
+                file = found.decode("utf-8", "surrogateescape")
+                if not self.logs.family.pattern.fullmatch(file):
+                    raise _failure()("it names a file that is no log")
+                self._files[number] = file
         return file
 
     def _noted(self, file: str) -> tuple[int, Signature] | None:

@@ -24,6 +24,7 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 from octavo.errors import BusyError, DamagedError, DiskError, UsageError, disk_errors
 from octavo.layout.layout import Layout
 from octavo.layout.reader import payload_files, payload_path
+from octavo.store.beneath import Outside, open_beneath
 from octavo.store.changes import discard
 from octavo.store.lock import LockFile
 from octavo.store.system import FileSystem, open_to_read, sync, sync_folder, write_all
@@ -60,22 +61,20 @@ class Payloads:
             raise UsageError("is no SHA-256 in lower-case hexadecimal, by which a payload is known")
         return payload_path(self.layout, sha256)
 
-    def path(self, sha256: str) -> str:
-        return os.path.join(self.root, self.file(sha256))
-
     def has(self, sha256: str) -> bool:
         """Whether there is such a payload."""
         try:
-            return stat.S_ISREG(os.lstat(self.path(sha256)).st_mode)
-        except FileNotFoundError:
+            os.close(open_beneath(Path(self.root), self.file(sha256)))
+        except (FileNotFoundError, Outside):
             return False
+        return True
 
     def open(self, sha256: str) -> BinaryIO:
         """A payload to read from.  Raises DamagedError if it is not there, DiskError."""
         file = self.file(sha256)
         try:
-            return os.fdopen(open_to_read(os.path.join(self.root, file)), "rb")
-        except (FileNotFoundError, IsADirectoryError) as error:
+            return os.fdopen(open_beneath(Path(self.root), file), "rb")
+        except (FileNotFoundError, Outside) as error:
             raise DamagedError("the payload is not there", file=file) from error
         except OSError as error:
             raise DiskError.of(error, "reading a payload") from error
