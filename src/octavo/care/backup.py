@@ -12,7 +12,6 @@ then none is removed.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import os
@@ -20,17 +19,17 @@ import secrets
 import shutil
 import tarfile
 import time
-import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
 from octavo import migration
+from octavo.care.archive import DATA, MANIFEST, read, spelled
 from octavo.care.moment import Visitor, visit_all
 from octavo.care.survey import Survey, survey
 from octavo.errors import DamagedError, UsageError, disk_errors
@@ -45,7 +44,6 @@ from octavo.store.store import Store
 from octavo.store.system import FILE_MODE, FOLDER_MODE, Signature, open_privately, open_to_read
 
 FORMAT = 1
-DATA, MANIFEST = "data", "manifest.json"
 _PIECE = 1 << 20
 _STAGING = ".octavo-backup-"
 _ENDINGS: dict[str, dict[str, Any]] = {
@@ -53,27 +51,29 @@ _ENDINGS: dict[str, dict[str, Any]] = {
     ".tar.gz": {"mode": "w:gz", "compresslevel": 6},
     ".tgz": {"mode": "w:gz", "compresslevel": 6},
 }
-_LARGEST_MANIFEST = 1 << 30
+
+
+Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
 
 class ArchivedFile(msgspec.Struct, frozen=True):
     """A file in an archive; ``path`` is that in the archive, ``size`` in bytes."""
 
     path: str
-    size: int
+    size: Number
     sha256: str
 
 
 class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     """What an archive says of itself."""
 
-    format: int
+    format: Number
     octavo: str
-    layout_version: int
+    layout_version: Number
     schema: dict[str, str | None]
     """version, if it is a known one, and fingerprint"""
     made_at: str
-    counts: dict[str, int]
+    counts: dict[str, Number]
     """records by model"""
     files: list[ArchivedFile]
 
@@ -313,7 +313,7 @@ class _Archiving:
         payload = self.survey.payloads.get(path)
         if payload is not None and payload[0] != digest:
             self.damaged.append(f"{path}: is not what its digest says")
-        self.files.append(ArchivedFile(f"{DATA}/{path}", found.st_size, digest))
+        self.files.append(ArchivedFile(spelled(f"{DATA}/{path}"), found.st_size, digest))
 
     def _manifest(self, counts: dict[str, int]) -> Manifest:
         from octavo import __version__
@@ -361,67 +361,44 @@ def _add_bytes(tar: tarfile.TarFile, path: str, data: bytes) -> None:
 def check(archive: Path, progress: Progress = SILENT) -> BackupReport:
     """Hold an archive against its manifest: every file there, none else, each with its digest.
 
-    What is not so is in the report.  Raises UsageError if there is no such file, DamagedError for one that is
-    no archive or has no manifest, DiskError.
+    What is not so is in the report.  Nothing is unpacked, and the cost is bounded by what the archive holds.
+    Raises UsageError if there is no such file, DamagedError for one that holds anything that Octavo does not
+    write, DiskError.
     """
     if not archive.is_file():
         raise UsageError(f"{archive} is not there, or is no file")
     started = time.monotonic()
-    found: dict[str, tuple[str, int]] = {}
-    damaged: list[str] = []
-    manifest: Manifest | None = None
-    with disk_errors("reading the archive"):
-        size = archive.stat().st_size
+    with disk_errors("reading the archive"), open(archive, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
         progress.begin("backup: checking", size, "bytes")
-        try:
-            with open(archive, "rb") as file, tarfile.open(fileobj=file, mode="r:*") as tar:
-                at = 0
-                for member in tar:
-                    if member.isdir():
-                        continue
-                    content = tar.extractfile(member) if member.isreg() else None
-                    if content is None or member.name in found:
-                        damaged.append(f"{member.name}: does not belong in an archive of a store")
-                    elif member.name == MANIFEST:
-                        manifest = _read_manifest(content.read(_LARGEST_MANIFEST))
-                    else:
-                        found[member.name] = _digest(content)
-                    progress.advance(file.tell() - at)
-                    at = file.tell()
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            # What tarfile says of a file that it cannot read at all is one line for each way it has tried.
-            reason = str(error).partition(":\n")[0]
-            raise DamagedError(f"the archive is damaged: {reason}", file=str(archive)) from error
-    if manifest is None:
-        raise DamagedError("the archive has no manifest: it is cut, or none of Octavo's", file=str(archive))
-    damaged += _compare(manifest, found)
+        content = read(file, progress.advance)
+    manifest = _read_manifest(content.manifest)
+    damaged = list(_compare(manifest, content.files))
     return BackupReport(archive, manifest, size, damaged, seconds=time.monotonic() - started)
-
-
-def _digest(content: Any) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    while piece := content.read(_PIECE):
-        digest.update(piece)
-        size += len(piece)
-    return digest.hexdigest(), size
 
 
 def _read_manifest(text: bytes) -> Manifest:
     try:
         manifest = msgspec.json.decode(text, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeError) as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise DamagedError("is not a manifest of this version", file=MANIFEST) from error
     if manifest.format != FORMAT:
         raise DamagedError(f"is of format {manifest.format}; this Octavo reads {FORMAT}", file=MANIFEST)
     return manifest
 
 
-def _compare(manifest: Manifest, found: dict[str, tuple[str, int]]) -> Iterator[str]:
-    listed = {file.path for file in manifest.files}
+def _compare(manifest: Manifest, found: dict[str, tuple[bytes, int]]) -> Iterator[str]:
+    there = {spelled(name): content for name, content in found.items()}
+    listed = set()
     for file in manifest.files:
-        if file.path not in found:
+        if file.path in listed:
+            yield f"{file.path}: stands in the manifest twice"
+        listed.add(file.path)
+        if file.path not in there:
             yield f"{file.path}: is missing"
-        elif found[file.path] != (file.sha256, file.size):
+            continue
+        digest, size = there[file.path]
+        if (digest.hex(), size) != (file.sha256, file.size):
             yield f"{file.path}: is not what the manifest says"
-    for path in found.keys() - listed:
+    for path in there.keys() - listed:
         yield f"{path}: is not in the manifest"
