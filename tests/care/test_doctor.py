@@ -233,8 +233,8 @@ FINDINGS: dict[str, tuple[Damage, dict[Kind, int]]] = {
     ),
     "a folder that others may enter": (lambda d: (d / "auth").chmod(0o755), {Kind.OPEN_TO_OTHERS: 1}),
     "the whole store open": (lambda d: d.chmod(0o755), {Kind.OPEN_TO_OTHERS: 1}),
-    "a note among the chats": (lambda d: private(d / "chats/notes.txt"), {Kind.STRAY: 1}),
-    "a link to somewhere": (lambda d: (d / "chats/away").symlink_to("/etc"), {Kind.LINK: 1}),
+    "a record whose file has another name": (lambda d: private(d / "characters/Me.json"), {Kind.STRAY: 1}),
+    "a link that ends as a log does": (lambda d: (d / "chats/A.jsonl").symlink_to("/etc"), {Kind.STRAY: 1}),
     "a note in a character": (
         lambda d: edit_json(first(d, "characters/*.json"), lambda x: x.update(mine={"yes": 1})),
         {Kind.UNKNOWN_KEY: 1},

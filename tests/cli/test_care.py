@@ -48,7 +48,7 @@ def test_a_sound_store_in_a_line(data: Path) -> None:
 
 def test_damage_with_its_place_and_what_to_do(data: Path) -> None:
     edit_line(log_of(data), 2, lambda x: x.update(role="KING"))
-    (data / "chats" / "\x1b[31m").write_text("mine")
+    (data / "chats" / "\x1b[31m.jsonl").write_text("mine")
     done = call(data, "doctor")
     assert done.code == 1
     assert "damage: cannot be read (1)" in done.out

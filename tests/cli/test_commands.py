@@ -130,7 +130,7 @@ def test_quiet_says_nothing_unless_there_is_something(application: Application, 
     done = application.call("export", "--quiet", "--replace", "--files-root", nowhere, data=data)
     assert (done.code, done.out) == (0, "")
     assert "the files root is not there" in done.err
-    (data / "chats" / "stray.txt").write_text("mine")
+    (data / "chats" / "Stray.jsonl").write_text("mine")
     done = application.call("verify", "--quiet", "--files-root", nowhere, data=data)
     assert (done.code, done.out) == (0, "")
     assert "1 file that nothing points at" in done.err

@@ -11,10 +11,12 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from signal import SIGKILL
+from typing import Any
 
 import pytest
 
 from folders import beside, tree
+from foreign import PIPE, found, plant
 from octavo.backends import touched
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.export import ExportOptions, export
@@ -24,7 +26,7 @@ from octavo.postgres.url import DatabaseUrl
 from strike import ONE_THREAD, Moment, Struck, every, some
 
 CHANGING = (
-    *("mkdir", "write", "pwrite64", "rename", "renameat2"),
+    *("mkdir", "write", "pwrite64", "rename", "renameat2", "linkat"),
     *("syncfs", "fdatasync", "unlink", "unlinkat", "rmdir"),
 )
 SCRIPT = f"""{ONE_THREAD}
@@ -42,8 +44,15 @@ try:
 except OctavoError as error:
     sys.exit(error.exit_code if isinstance(error, DiskError) else 9)
 """
-ENOSPC = {"mkdir": "ENOSPC", "write": "ENOSPC", "rename": "ENOSPC", "renameat2": "EIO"}
-EIO = {"mkdir": "EIO", "write": "EIO", "rename": "EROFS", "syncfs": "EIO", "fdatasync": "EIO"}
+ENOSPC = {"mkdir": "ENOSPC", "write": "ENOSPC", "rename": "ENOSPC", "renameat2": "EIO", "linkat": "ENOSPC"}
+EIO = {
+    "mkdir": "EIO",
+    "write": "EIO",
+    "rename": "EROFS",
+    "syncfs": "EIO",
+    "fdatasync": "EIO",
+    "linkat": "EIO",
+}
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="needs strace")
 
@@ -61,9 +70,12 @@ class Exports:
         self.struck = Struck(SCRIPT, url, self.target, files_root)
 
     def begin_with_a_store(self) -> None:
-        (self.target / "cache").mkdir(parents=True)
-        (self.target / "mine").write_text("mine")
+        """With files in it that are the user's."""
+        self.begin_with_what_scaffold_makes()
+        (self.target / "auth/sessions.jsonl").write_text("a record")
         (self.target / "cache" / "baseline").write_text("baseline")
+        plant(self.target)
+        (self.target / PIPE).unlink()
 
     def begin_with_what_scaffold_makes(self) -> None:
         scaffold(self.target, frozen_layout())
@@ -83,14 +95,14 @@ class Exports:
     def keep(self) -> None:
         """Remember what stands there now for :meth:`reset`."""
         if self.target.exists() and not self._old.exists():
-            shutil.copytree(self.target, self._old)
+            shutil.copytree(self.target, self._old, symlinks=True)
 
     def reset(self) -> None:
         """Let stand there again what did, and nothing else."""
         shutil.rmtree(self.target.parent)
         self.target.parent.mkdir()
         if self._old.exists():
-            shutil.copytree(self._old, self.target)
+            shutil.copytree(self._old, self.target, symlinks=True)
 
     def again(self) -> None:
         """Export once more, undisturbed."""
@@ -103,9 +115,16 @@ class Exports:
         return [whole(self.target.with_name(name)) for name in beside(self.target)]
 
 
-def whole(folder: Path) -> dict[str, bytes | None]:
-    """Without the file for what writers change, which the next of them removes, or the next export."""
-    return {name: data for name, data in tree(folder, cache=True).items() if name != touched.NAME}
+def whole(folder: Path, *, cache: bool = True) -> dict[str, bytes | None]:
+    """Without the user's files, and without the file for what writers change: the next of them removes that,
+    or the next export."""
+    others = {touched.NAME, *users(folder)}
+    return {name: data for name, data in tree(folder, cache=cache).items() if name not in others}
+
+
+def users(folder: Path) -> dict[str, Any]:
+    """The user's files."""
+    return found(folder, frozen_layout())
 
 
 @pytest.fixture
@@ -114,29 +133,33 @@ def exports(server: EmbeddedServer, sample: tuple[str, Path], tmp_path: Path) ->
 
 
 def killed(exports: Exports, after: dict[str, bytes | None], moments: Iterable[Moment]) -> None:
-    """What stood there stands there, or all of the new store; and what was a store is kept."""
-    target, before = exports.target, whole(exports.target)
+    """What stood there stands there, or all of the new store; what was a store is kept, and the user's files
+    are where they were."""
+    target, before, others = exports.target, whole(exports.target), users(exports.target)
     exports.keep()
-    is_store = "mine" in before
+    is_store = before.get("auth/sessions.jsonl", b"") != b""
     for moment in moments:
         exports.reset()
         assert exports.struck.kill(moment) == -SIGKILL, moment
-        done = tree(target) == after
+        done = whole(target, cache=False) == after
+        assert users(target) == others, moment
         assert done or whole(target) == before, moment
         assert not (done and is_store) or before in exports.kept, moment
         exports.again()
-        assert tree(target) == after, moment
+        assert whole(target, cache=False) == after, moment
+        assert users(target) == others, moment
         assert not [name for name in beside(target) if name.startswith(".")], moment
         assert len(exports.kept) == is_store + done, moment
         assert not is_store or before in exports.kept, moment
 
 
 def failed(exports: Exports, errors: dict[str, str], moments: Iterable[Moment]) -> None:
-    target, before = exports.target, whole(exports.target)
+    target, before, others = exports.target, whole(exports.target), users(exports.target)
     exports.keep()
     for moment in moments:
         exports.reset()
         code, printed = exports.struck.fail(moment, errors[moment[0]])
+        assert users(target) == others, moment
         if code == 0:
             # What cannot be tidied up is left; the export itself is there.
             assert whole(target) != before
@@ -153,7 +176,7 @@ def chosen(counts: dict[str, int], calls: Iterable[str]) -> dict[str, int]:
 
 def test_killed_at_some_calls(exports: Exports, exported: Path) -> None:
     exports.begin_with_a_store()
-    moments = chosen(exports.count(), ("write", "rename", "syncfs", "renameat2"))
+    moments = chosen(exports.count(), ("write", "rename", "syncfs", "linkat", "unlink", "renameat2"))
     killed(exports, tree(exported), [*some(moments), ("renameat2", 1)])
 
 
@@ -176,7 +199,7 @@ def test_killed_at_every_call(exports: Exports, exported: Path, begin: str) -> N
 
 def test_the_disk_fails_at_some_calls(exports: Exports) -> None:
     exports.begin_with_a_store()
-    errors = {"mkdir": "EROFS", "write": "ENOSPC", "syncfs": "EIO", "renameat2": "EIO", "fdatasync": "EIO"}
+    errors = {"mkdir": "EROFS", "write": "ENOSPC", "syncfs": "EIO", "renameat2": "EIO", "linkat": "EIO"}
     failed(exports, errors, some(chosen(exports.count(), errors)))
 
 

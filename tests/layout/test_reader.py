@@ -413,16 +413,17 @@ def test_documents(store: Store) -> None:
 def test_what_the_folder_holds(store: Store) -> None:
     for path in ("lines/b1.jsonl", "cards/c.json"):
         store.write(path, b"")
-    strays = [
+    strays = ["cards/C.json", "cards/.json", "lines/x y.jsonl"]
+    others = [
         "note.txt",
-        "cards/C.json",
         "cards/c.json~",
         "cards/c.jsonl",
         "payloads/x",
         "payloads/zz/a",
         "a/b/c",
+        "note.json",
     ]
-    for path in strays:
+    for path in [*strays, *others]:
         (store.root / path).parent.mkdir(parents=True, exist_ok=True)
         store.write(path, b"")
     for path in ("cards/folder.json", "payloads/0a"):

@@ -274,11 +274,12 @@ def test_unknown_keys_and_strays_are_reported_and_no_difference(sound: Sound, tm
         edit(data / "tags" / "tags.json", lambda x: x.update(note=1))
         swap(first(data, "personas/*.json"), r'"_version": 1', '"_version": 1, "note": {"mine": true}')
         (data / "characters" / "draft.json~").write_text("mine", "utf-8")
+        (data / "characters" / "Draft.json").write_text("mine", "utf-8")
 
     report = sound.damaged(tmp_path / "data", note)
     assert report.equal
     assert [key for _, key in report.unknown_keys] == ["note", "note"]
-    assert report.strays == ["characters/draft.json~"]
+    assert report.strays == ["characters/Draft.json"]
 
 
 def test_broken_references_are_named(sound: Sound, tmp_path: Path) -> None:

@@ -533,7 +533,7 @@ def test_replacing_keeps_the_old_store(sample_database: str, exported: Path, tmp
     import shutil
 
     shutil.copytree(exported, tmp_path / "data")
-    (tmp_path / "data" / "characters" / "note.txt").write_text("mine")
+    (tmp_path / "data" / "auth" / "sessions.jsonl").write_text("of the old one")
     before = tree(tmp_path / "data", cache=True)
     report = run(sample_database, tmp_path / "data", replace=True)
     assert report.kept is not None

@@ -216,11 +216,12 @@ class TestDamage:
         edit_json(data / "tags/tags.json", lambda d: d.update(note=1))
         edit_line(data / "chats/index.jsonl", 0, lambda d: d.update(mine=1))
         (data / "notes.txt").touch()
+        (data / "characters/Notes.json").touch()
         left = run(database, data, public).left_out
         assert len(left) == 3
         assert "tags/tags.json: the key 'note'" in "\n".join(left)
         assert "chats/index.jsonl (Chat): the key 'mine'" in "\n".join(left)
-        assert "notes.txt" in "\n".join(left)
+        assert "characters/Notes.json: a stray file" in left
 
     def test_superseded_lines_and_tombstones_are_obeyed(
         self, data: Path, database: str, public: Path

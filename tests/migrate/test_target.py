@@ -19,18 +19,19 @@ from octavo.migrate.target import State, building, state_of
 from octavo.store import disk
 
 LAYOUT = frozen_layout()
+FILE = "tags/tags.json"
 
 
 def put(target: Path, text: str = "new", *, replace: bool = False) -> Path | None:
     """Put a folder in place that holds one file."""
     with building(target, LAYOUT) as built:
-        (built.path / "file").write_text(text)
+        (built.path / FILE).write_text(text)
         return built.put_in_place(replace=replace)
 
 
 def store(target: Path, text: str = "old") -> dict[str, bytes | None]:
     scaffold(target, LAYOUT)
-    (target / "note").write_text(text)
+    (target / "auth/sessions.jsonl").write_text(text)
     return tree(target, cache=True)
 
 
@@ -52,15 +53,22 @@ class TestWhatStandsThere:
         assert state_of(tmp_path / "data", LAYOUT) is State.EMPTY
 
     @pytest.mark.parametrize(
-        "path", ["note", "characters/x.json", "journal/0001", "other/x", "binaries/ab/x", "tags/tags.json"]
+        "path", ["characters/x.json", "journal/changes.jsonl", f"binaries/ab/ab{'0' * 62}", "tags/tags.json"]
     )
-    def test_any_other_file_makes_it_a_store(self, tmp_path: Path, path: str) -> None:
+    def test_any_other_file_of_octavos_makes_it_a_store(self, tmp_path: Path, path: str) -> None:
         scaffold(tmp_path, LAYOUT)
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_bytes(b"{}")
         assert state_of(tmp_path, LAYOUT) is State.STORE
 
-    def test_so_do_other_folders_links_and_pipes(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("path", ["note", "journal/0001", "other/x", "binaries/x", "characters/X"])
+    def test_a_file_of_the_users_does_not(self, tmp_path: Path, path: str) -> None:
+        scaffold(tmp_path, LAYOUT)
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_bytes(b"{}")
+        assert state_of(tmp_path, LAYOUT) is State.EMPTY
+
+    def test_without_what_scaffold_makes_every_folder_link_and_pipe_does(self, tmp_path: Path) -> None:
         folders = [tmp_path / name for name in "abcde"]
         for folder in folders:
             (folder / "tags").mkdir(parents=True)
@@ -80,12 +88,12 @@ class TestWhatStandsThere:
 class TestPuttingInPlace:
     def test_where_nothing_is(self, tmp_path: Path) -> None:
         assert put(tmp_path / "data") is None
-        assert (tmp_path / "data" / "file").read_text() == "new"
+        assert (tmp_path / "data" / FILE).read_text() == "new"
         assert list(beside(tmp_path / "data")) == []
 
     def test_in_folders_that_are_missing(self, tmp_path: Path) -> None:
         put(tmp_path / "a" / "b" / "data")
-        assert (tmp_path / "a" / "b" / "data" / "file").exists()
+        assert (tmp_path / "a" / "b" / "data" / FILE).exists()
 
     def test_folders_made_for_nothing_are_removed(self, tmp_path: Path) -> None:
         with pytest.raises(ZeroDivisionError), building(tmp_path / "a" / "b" / "data", LAYOUT):
@@ -133,7 +141,7 @@ class TestPuttingInPlace:
         (tmp_path / "data").symlink_to("real")
         put(tmp_path / "data")
         assert (tmp_path / "data").is_symlink()
-        assert (tmp_path / "real" / "file").exists()
+        assert (tmp_path / "real" / FILE).exists()
 
     @pytest.mark.parametrize("name", ["[a-z]*?", " ", "-rf", "data.octavo-building-", "ü" * 60])
     def test_any_name_will_do(self, tmp_path: Path, name: str) -> None:
@@ -155,7 +163,7 @@ class TestPuttingInPlace:
             thread.start()
         for thread in threads:
             thread.join()
-        there = {(tmp_path / name / "file").read_text() for name in os.listdir(tmp_path)}
+        there = {(tmp_path / name / FILE).read_text() for name in os.listdir(tmp_path)}
         assert len(there) == len(os.listdir(tmp_path)) == 8 - len(failures)
         assert all("meanwhile" in str(error) for error in failures)
         assert not any(name.startswith(".") for name in os.listdir(tmp_path))
@@ -168,7 +176,7 @@ class TestLeftovers:
             "import os; from pathlib import Path; from octavo.layout.layout import frozen_layout\n"
             "from octavo.migrate import target; from octavo.store import disk\n"
             f"with target.building(Path({str(target)!r}), frozen_layout()) as built:\n"
-            "    (built.path / 'file').write_text('dead')\n    " + code
+            "    (built.path / 'tags/tags.json').write_text('dead')\n    " + code
         )
         subprocess.run([sys.executable, "-c", text], check=False)
 
@@ -205,7 +213,7 @@ class TestLeftovers:
         before = store(tmp_path / "data")
         die = "target._settle = lambda *a: os._exit(1); built.put_in_place(replace=True)"
         self.dead(tmp_path / "data", die)
-        assert (tmp_path / "data" / "file").read_text() == "dead"
+        assert (tmp_path / "data" / FILE).read_text() == "dead"
         put(tmp_path / "data", replace=True)
         names = sorted(os.listdir(tmp_path))
         assert len(names) == 3
@@ -251,14 +259,15 @@ def test_a_mount_point_is_said_and_keeps_what_is_there(tmp_path: Path) -> None:
     if not _can_mount(tmp_path / "data"):
         pytest.skip("may not mount here")
     try:
+        (tmp_path / "data" / "lost+found").mkdir()
         with pytest.raises(UsageError, match="mount point"):
-            put(tmp_path / "data")
+            put(tmp_path / "data", replace=True)
         before = store(tmp_path / "data")
         with pytest.raises(UsageError, match="mount point"):
             put(tmp_path / "data", replace=True)
         assert tree(tmp_path / "data", cache=True) == before
         assert os.listdir(tmp_path) == ["data"]
         put(tmp_path / "data" / "inside")
-        assert (tmp_path / "data" / "inside" / "file").exists()
+        assert (tmp_path / "data" / "inside" / FILE).exists()
     finally:
         subprocess.run(["umount", str(tmp_path / "data")], check=True)

@@ -313,7 +313,8 @@ class _Conclusion:
             if folder not in in_the_way:
                 self.add(Kind.MISSING_FOLDER, folder)
         for folder, reason in found.unlisted.items():
-            self.add(Kind.UNREADABLE, folder, reason=f"cannot be listed: {reason}")
+            if layout.is_own_folder(folder):
+                self.add(Kind.UNREADABLE, folder, reason=f"cannot be listed: {reason}")
         for family in layout.families:
             is_gone = family.folder in gone or family.folder in found.unlisted
             if family.varies and is_gone:
@@ -451,12 +452,13 @@ class _Conclusion:
     def _lying_about(self) -> None:
         found, layout = self.survey, self.layout
         for path in sorted(found.links):
-            belongs = layout.family(path) is not None or path in layout.folders
-            self.add(Kind.IN_THE_WAY if belongs else Kind.LINK, path, reason="is a symbolic link")
+            if layout.family(path) is not None or layout.is_own_folder(path):
+                self.add(Kind.IN_THE_WAY, path, reason="is a symbolic link")
         for path in sorted(found.in_the_way):
             self.add(Kind.IN_THE_WAY, path)
-        for path in sorted([*found.others, *found.odd]):
-            self.add(Kind.STRAY, path)
+        for path in sorted([*found.others, *found.odd, *found.links]):
+            if layout.family(path) is None and layout.misnames(path):
+                self.add(Kind.STRAY, path)
         for path in sorted(found.left_overs):
             self.add(Kind.LEFT_OVER, path)
         for path in sorted(found.stale):

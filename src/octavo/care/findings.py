@@ -38,7 +38,6 @@ class Kind(StrEnum):
     LEFT_OVER = "left over"
     STALE = "stale"
     OPEN_TO_OTHERS = "open to others"
-    LINK = "link"
     STRAY = "stray"
     UNKNOWN_KEY = "unknown key"
     PAYLOAD_NOT_KEPT = "payload not kept"
@@ -117,8 +116,11 @@ MEANINGS: dict[Kind, Meaning] = {
     ),
     Kind.STALE: Meaning(False, "nobody uses this any more", "--repair removes it"),
     Kind.OPEN_TO_OTHERS: Meaning(False, "others may read it", "--repair closes it to them"),
-    Kind.LINK: Meaning(False, "a symbolic link, which is never followed", "move it away"),
-    Kind.STRAY: Meaning(False, "belongs to nothing", "it does no harm; move it away if nobody needs it"),
+    Kind.STRAY: Meaning(
+        False,
+        "ends as the records beside it, and is not one by its name",
+        "it is not read; to make it one, let the application create the record",
+    ),
     Kind.UNKNOWN_KEY: Meaning(False, "a key that the schema does not know", "it is kept as it is"),
     Kind.PAYLOAD_NOT_KEPT: Meaning(
         False, "a record without its payload", "it was missing when the record was made"

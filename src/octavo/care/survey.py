@@ -33,7 +33,7 @@ class Survey:
     """those whose names are digests, with the digest"""
     folders: set[str] = field(default_factory=set)
     others: dict[str, Signature] = field(default_factory=dict)
-    """regular files that belong to nothing"""
+    """regular files that are not Octavo's"""
     links: list[str] = field(default_factory=list)
     """symbolic links, wherever they are"""
     in_the_way: list[str] = field(default_factory=list)
@@ -45,7 +45,7 @@ class Survey:
     stale: list[str] = field(default_factory=list)
     """folders below ``cache/`` that nobody uses any more"""
     open_to_others: dict[str, bool] = field(default_factory=dict)
-    """what others may read or enter, and whether it is a folder"""
+    """what of the store others may read or enter, and whether it is a folder"""
     unlisted: dict[str, str] = field(default_factory=dict)
     """folders that cannot be listed, with the reason"""
 
@@ -91,8 +91,8 @@ class _Surveyor:
         if kind == stat.S_IFLNK:
             self.found.links.append(path)
             return False
-        self._note_mode(path, found)
         if path.startswith("cache/"):
+            self._note_mode(path, found)
             if self._is_stale(path, found):
                 self.found.stale.append(path)
             # What lies in a scratch folder comes and goes, and nobody else can enter it.
@@ -103,14 +103,18 @@ class _Surveyor:
             self.found.in_the_way.append(path)
         elif kind == stat.S_IFDIR:
             self.found.folders.add(path)
+            if layout.is_own_folder(path):
+                self._note_mode(path, found)
             return True
         elif kind == stat.S_IFREG:
-            self._take_file(path, entry, Signature.of(found))
+            if self._take_file(path, entry, Signature.of(found)):
+                self._note_mode(path, found)
         else:
             self.found.odd.append(path)
         return False
 
-    def _take_file(self, path: str, entry: os.DirEntry[str], found: Signature) -> None:
+    def _take_file(self, path: str, entry: os.DirEntry[str], found: Signature) -> bool:
+        """Note a file; whether it is one of the store's."""
         family = self.layout.family(path)
         folder, _, name = path.rpartition("/")
         if family is not None:
@@ -120,10 +124,15 @@ class _Surveyor:
         elif folder.startswith(INDEX):
             # Made and dropped as it is needed, and not under the write lock.
             pass
-        elif is_left_over(name) or (is_incoming(name) and is_abandoned(entry.path)):
+        elif is_left_over(name) and (not folder or self.layout.is_own_folder(folder)):
             self.found.left_overs.append(path)
-        elif path != JOURNAL and not is_incoming(name):
+        elif folder == self.layout.payload_folder and is_incoming(name):
+            if is_abandoned(entry.path):
+                self.found.left_overs.append(path)
+        elif path != JOURNAL:
             self.found.others[path] = found
+            return False
+        return True
 
     def _is_payload(self, folder: str, name: str) -> bool:
         above, _, shelf = folder.rpartition("/")

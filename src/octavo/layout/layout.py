@@ -179,6 +179,23 @@ class Layout(Struct, frozen=True, dict=True):
         exact = next((f for f in self.families if f.path == path), None)
         return exact or next((f for f in self.families if f.pattern.fullmatch(path)), None)
 
+    def misnames(self, path: str) -> bool:
+        """Whether a file that belongs to no family lies among the files of one, and ends as they do: a record
+        that is not read, as its name is not one that Octavo gives."""
+        folder, _, name = path.rpartition("/")
+        return any(
+            family.varies
+            and family.folder == folder
+            and name.endswith(family.path[family.path.rindex(".") :])
+            for family in self.families
+        )
+
+    def is_own_folder(self, path: str) -> bool:
+        """Whether a folder below the data folder is one of the store's: others are the user's."""
+        above, _, name = path.rpartition("/")
+        is_shelf = above == self.payload_folder and re.fullmatch(r"[0-9a-f]{2}", name) is not None
+        return path in self.folders or (is_shelf and above != "")
+
     @cached_property
     def folders(self) -> tuple[str, ...]:
         """Every folder of a store, relative to it, parents first."""

@@ -25,7 +25,6 @@ from octavo.layout.unfold import Unfolded, Unfolder
 Found: TypeAlias = "Unfolded | DamagedError | UnknownKey"
 
 _PAYLOAD = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}")
-_SHELF = re.compile(r"[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,11 @@ class File:
 
 @dataclass(frozen=True)
 class Contents:
-    """What lies in a data folder: the layout's files, the fixed ones that are missing, and strays."""
+    """What lies in a data folder: the layout's files, the fixed ones that are missing, and strays.
+
+    A stray stands where a record is kept, and is none that can be read.  What else is in the folder is the
+    user's.
+    """
 
     files: tuple[File, ...]
     missing: tuple[str, ...]
@@ -59,9 +62,10 @@ class Contents:
 
 
 def contents(layout: Layout, root: Path) -> Contents:
-    """List a data folder.  Raises OSError if it, or a folder in it, cannot be listed.
+    """List a data folder.  Raises OSError if it, or a folder of the layout in it, cannot be listed.
 
-    The payloads and the folders that are Octavo's own (``cache``, ``journal``) are not looked into.
+    Only folders of the layout are looked into: not the payloads, nor what is Octavo's own (``cache``,
+    ``journal``) or the user's.
     """
     found: list[File] = []
     strays: list[str] = []
@@ -74,11 +78,14 @@ def contents(layout: Layout, root: Path) -> Contents:
                 if entry.is_dir(follow_symlinks=False):
                     if layout.family(path) is not None:
                         strays.append(path)
-                    elif path not in RESERVED_FOLDERS and not _is_payload_folder(layout, path):
+                    elif path in layout.folders and path not in RESERVED_FOLDERS:
                         pending.append(path)
                     continue
                 family = layout.family(path)
-                if family is None or not entry.is_file(follow_symlinks=False):
+                if family is None:
+                    if layout.misnames(path) or _is_shelf(layout, path):
+                        strays.append(path)
+                elif not entry.is_file(follow_symlinks=False):
                     strays.append(path)
                 else:
                     found.append(File(path, family, entry.stat(follow_symlinks=False).st_size))
@@ -100,7 +107,7 @@ def payload_files(layout: Layout, root: Path) -> Iterator[tuple[str, str]]:
     if not base.is_dir():
         return
     for shelf in sorted(os.listdir(base)):
-        if not _is_payload_folder(layout, f"{layout.payload_folder}/{shelf}") or _is_no_folder(base / shelf):
+        if not _is_shelf(layout, f"{layout.payload_folder}/{shelf}") or _is_no_folder(base / shelf):
             continue
         for name in sorted(os.listdir(base / shelf)):
             digest = name if _PAYLOAD.fullmatch(f"{shelf}/{name}") else ""
@@ -112,13 +119,8 @@ def payload_path(layout: Layout, digest: str) -> str:
     return f"{layout.payload_folder}/{digest[:2]}/{digest}"
 
 
-def _is_payload_folder(layout: Layout, path: str) -> bool:
-    folder, _, shelf = path.rpartition("/")
-    return (
-        bool(layout.payload_folder)
-        and folder == layout.payload_folder
-        and _SHELF.fullmatch(shelf) is not None
-    )
+def _is_shelf(layout: Layout, path: str) -> bool:
+    return path not in layout.folders and layout.is_own_folder(path)
 
 
 def _is_no_folder(path: Path) -> bool:

@@ -6,7 +6,8 @@ construction; the builder holds a lock on it, and without one it is rubbish.
 name is the one with that inode, it is the new one; afterwards it is the store that was replaced.
 
 Applications may have the store open that is replaced.  The exchange is made under its write lock, so that
-what they have committed is in the folder that is kept, and what they commit later is refused.
+what they have committed is in the folder that is kept, and what they commit later is refused.  What is not
+Octavo's stays in the folder at the path (see :mod:`octavo.migrate.foreign`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import StrEnum
 from functools import partial
@@ -27,7 +28,9 @@ from octavo.backends import divergence, seed, touched
 from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import FileFamily, Layout
+from octavo.migrate.foreign import Carried, foreign
 from octavo.store import disk
+from octavo.store.journal import FOLDER as JOURNAL_FOLDER
 from octavo.store.lock import TIMEOUT
 from octavo.store.recovery import Resolve
 from octavo.store.rest import OWN, at_rest
@@ -45,7 +48,7 @@ class State(StrEnum):
 
     NOTHING = "nothing"
     EMPTY = "no store yet"
-    """nothing but ``cache/`` and what ``scaffold`` makes"""
+    """nothing but ``cache/``, or what ``scaffold`` makes, with or without files of the user's"""
     STORE = "a store"
 
 
@@ -56,22 +59,26 @@ def state_of(target: Path, layout: Layout) -> State:
             return State.NOTHING
         if not target.is_dir():
             raise UsageError(f"{target} is not a folder")
-        return State.EMPTY if _is_empty(target, layout) else State.STORE
+        # Without what scaffold makes it is any folder, with files that nobody has meant for a data folder.
+        users = {path for path, _ in foreign(target, layout)} if (target / JOURNAL_FOLDER).is_dir() else set()
+        return State.EMPTY if _is_empty(target, layout, users) else State.STORE
 
 
-def _is_empty(target: Path, layout: Layout) -> bool:
+def _is_empty(target: Path, layout: Layout, users: Collection[str] = ()) -> bool:
+    """Whether there is nothing but what ``scaffold`` makes, and these files and folders of the user's."""
     known = set(layout.folders)
     for folder, names, files in os.walk(target, onerror=_raise):
         relative = os.path.relpath(folder, target).replace(os.sep, "/")
-        if relative == ".":
-            names[:] = [n for n in names if n != _CACHE]
-            relative = ""
-        elif relative not in known:
+        below = "" if relative == "." else f"{relative}/"
+        names[:] = [n for n in names if below + n != _CACHE and below + n not in users]
+        if below and relative not in known:
             return False
         if any(os.path.islink(os.path.join(folder, name)) for name in names):
             return False
         for name in files:
-            family = layout.family(f"{relative}/{name}" if relative else name)
+            if below + name in users:
+                continue
+            family = layout.family(below + name)
             if family is None or not _is_untouched(Path(folder) / name, family):
                 return False
     return True
@@ -120,7 +127,12 @@ class Building:
                 _bring_cache(self.target / _CACHE, self.path / _CACHE, durably=True)
                 if last is not None:
                     last(self.path)
+                if self.path.stat().st_dev != self.target.stat().st_dev:
+                    raise _mounted(self.target)
+                carried = Carried(self.layout)
+                carried.name_in(self.target, self.path)
                 self._exchange()
+                carried.leave(self.path, self.target)
                 return _settle(self.path, self.target, self.layout)
 
     def _exchange(self) -> None:
@@ -131,11 +143,14 @@ class Building:
             disk.exchange(announced, self.target)
         except OSError as error:
             if error.errno in (errno.EBUSY, errno.EXDEV):
-                raise UsageError(
-                    f"{self.target} is a mount point, which cannot be put in place whole",
-                    hint="name a folder inside it",
-                ) from error
+                raise _mounted(self.target) from error
             raise
+
+
+def _mounted(target: Path) -> UsageError:
+    return UsageError(
+        f"{target} is a mount point, which cannot be put in place whole", hint="name a folder inside it"
+    )
 
 
 def _settle(old: Path, target: Path, layout: Layout) -> Path | None:

@@ -8,6 +8,7 @@ nothing else remembers any more that it has to be.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
@@ -25,6 +26,8 @@ from octavo.store.system import (
     sync_folder,
     write_all,
 )
+
+_LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{8}\.new", re.DOTALL)
 
 Undo: TypeAlias = Callable[[], None]
 
@@ -71,7 +74,7 @@ def beside(path: str) -> str:
 
 def is_left_over(name: str) -> bool:
     """Whether a file's name is one that :func:`beside` gives: what a crash may leave."""
-    return name.startswith(".") and name.endswith(".new")
+    return _LEFT_OVER.fullmatch(name) is not None
 
 
 def append(

@@ -32,6 +32,7 @@ from octavo.store.system import FileSystem, open_to_read, sync, sync_folder, wri
 Source: TypeAlias = "bytes | Path | BinaryIO | Generator[bytes, None, None]"
 
 _PIECE = 1 << 20
+_INCOMING = re.compile(r"\.[0-9a-f]{16}\.incoming")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -178,7 +179,7 @@ class Payloads:
 
 def is_incoming(name: str) -> bool:
     """Whether a file's name is that of a payload on its way, or of what a crash has left of one."""
-    return name.startswith(".") and name.endswith(".incoming")
+    return _INCOMING.fullmatch(name) is not None
 
 
 _JUST_MADE = 1.0

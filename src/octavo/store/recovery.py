@@ -45,7 +45,8 @@ def left_overs(root: str, layout: Layout) -> list[str]:
             continue
         with suppress(FileNotFoundError), os.scandir(os.path.join(root, folder)) as entries:
             for entry in entries:
-                if is_left_over(entry.name) or (is_incoming(entry.name) and is_abandoned(entry.path)):
+                is_payload = folder == layout.payload_folder and is_incoming(entry.name)
+                if is_left_over(entry.name) or (is_payload and is_abandoned(entry.path)):
                     found.append(os.path.join(folder, entry.name))
     # Of what lies in the cache only this is written under the write lock.
     beside = os.path.dirname(position.NAME)

@@ -61,7 +61,7 @@ def at_rest(
 def _empty_journal(root: str, resolve: Resolve | None) -> None:
     """Bring what the journal holds into the files.  The write lock is held."""
     folder = os.path.join(root, journal.FOLDER)
-    if not _listed(folder):
+    if not _journals(folder):
         return
     try:
         with disk_errors("recovering the store"), _page(root) as state:
@@ -80,13 +80,14 @@ def _empty_journal(root: str, resolve: Resolve | None) -> None:
                 found.checkpoint()
     except (DamagedError, DatabaseError) as error:
         raise _not_at_rest(root, str(error)) from error
-    if left := _listed(folder):
+    if left := _journals(folder):
         raise _not_at_rest(root, f"what is {journal.FOLDER}/{left[0]}?")
 
 
-def _listed(folder: str) -> list[str]:
+def _journals(folder: str) -> list[str]:
+    """The journals in a folder, of any version; other files in it are the user's."""
     with disk_errors("looking into the journal"), suppress(FileNotFoundError):
-        return sorted(os.listdir(folder))
+        return sorted(name for name in os.listdir(folder) if name.startswith("changes."))
     return []
 
 

@@ -97,7 +97,8 @@ def _sync_tree(root: str) -> None:
             os.close(descriptor)
         return
     for folder, _, names in os.walk(root, topdown=False):
-        for path, flags in [*((os.path.join(folder, name), _FILE) for name in names), (folder, _FOLDER)]:
+        files = [path for name in names if stat.S_ISREG(os.lstat(path := os.path.join(folder, name)).st_mode)]
+        for path, flags in [*((file, _FILE) for file in files), (folder, _FOLDER)]:
             descriptor = os.open(path, flags)
             try:
                 _sync(descriptor)
