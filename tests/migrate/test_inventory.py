@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -176,6 +177,67 @@ def test_any_schema_has_an_inventory(database: str, tmp_path: Path) -> None:
     assert fields["made"]["default"] == 'dbgenerated("now()")'
     page = save_inventory(found, tmp_path).report.read_text()
     assert "checklist of all 3 models" in page
+
+
+HOSTILE = (
+    *("*bold*", "_italic_", "`code`", "``", "<b>html</b>", "<!--", "[link](https://example.org)", "![](x)"),
+    *(
+        "~~gone~~",
+        "a|b",
+        "|",
+        "\\",
+        "\\*",
+        "&amp;",
+        "# head",
+        "- item",
+        "1. item",
+        "```",
+        "a_b_c",
+        "<x@y.example>",
+    ),
+)
+
+
+def test_the_report_shows_every_name_as_it_is(database: str, tmp_path: Path) -> None:
+    """Labels and names from the schema are text: Markdown makes nothing of them."""
+    quoted = [label.replace("\\", "\\\\").replace('"', '\\"') for label in HOSTILE]
+    labels = "\n".join(f'L{n} @map("{label}")' for n, label in enumerate(quoted))
+    models = "\n".join(
+        f'model M{n} {{\n id Int @id\n kind Kind @default(L{n})\n note String @default("{label}")\n'
+        f' @@unique([note], map: "u{n}{label}")\n @@map("t{n}{label}")\n}}'
+        for n, label in enumerate(quoted)
+    )
+    text = f'{MANY.partition("model")[0]}\nenum Kind {{\n{labels}\n @@map("k*|`_")\n}}\n{models}\n'
+    datamodel = parse_schema(text, "hostile.prisma")
+    with connect(database) as connection:
+        connection.execute(ddl(datamodel).script().encode())
+    found = generate_prisma_metadata(database, layout=default_layout(datamodel), schema_text=text)
+    page = save_inventory(found, tmp_path).report.read_text()
+    shown, kinds = "", set()
+    for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(page):
+        kinds.add(token.type)
+        for inner in token.children or ():
+            kinds.add(inner.type)
+            shown += inner.content
+        shown += "\n"
+    structure = {
+        "heading",
+        "paragraph",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+        "bullet_list",
+        "list_item",
+    }
+    made = {f"{name}_{end}" for name in (*structure, "strong") for end in ("open", "close")}
+    assert kinds <= {*made, "inline", "text", "text_special", "code_inline", "softbreak"}
+    assert f"kind is one of {', '.join(HOSTILE)}" in shown
+    for number, label in enumerate(HOSTILE):
+        assert f"t{number}{label}" in shown
+        assert f"u{number}{label}" in shown
 
 
 def test_it_is_saved_with_a_report(metadata: Facts, tmp_path: Path) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from octavo.migrate.structure import Facts, requirement
+
+_SPECIAL = re.compile(r"[\\`*<>\[\]~&]|(?<!\w)_|_(?!\w)|^[#+=-]|^\d+(?=[.)])")
+_BACKTICKS = re.compile(r"`+")
 
 
 def report(metadata: Facts, baseline: str | None, changes: Sequence[str]) -> str:
@@ -32,7 +36,7 @@ def _head(metadata: Facts) -> Iterator[str]:
         [
             ("taken", metadata["generatedAt"]),
             ("schema", f"{schema['version'] or 'without a version'}, {schema['fingerprint']}"),
-            ("database", f"{database['name']} (schema {', '.join(database['schemas'])})"),
+            ("database", _text(f"{database['name']} (schema {', '.join(database['schemas'])})")),
             ("server", f"PostgreSQL {database['serverVersion']}"),
             ("encoding", database["encoding"]),
             (
@@ -78,7 +82,7 @@ def _counts(metadata: Facts) -> Iterator[str]:
     yield "## Records"
     yield ""
     rows = [
-        (model["name"], f"`{model['table']}`", metadata["counts"][model["name"]], _home(model))
+        (model["name"], _code(model["table"]), metadata["counts"][model["name"]], _home(model))
         for model in metadata["models"]
     ]
     yield from _table(("model", "table", "records", "lives in"), rows)
@@ -90,7 +94,7 @@ def _mapping(metadata: Facts) -> Iterator[str]:
         yield ""
         yield f"### {model['name']}"
         yield ""
-        yield f"Table `{model['table']}` → {_home(model)}; key: {', '.join(model['key'])}."
+        yield f"Table {_code(model['table'])} → {_home(model)}; key: {', '.join(model['key'])}."
         yield ""
         yield from _table(
             (
@@ -102,9 +106,9 @@ def _mapping(metadata: Facts) -> Iterator[str]:
                     f"`{f['name']}`",
                     _spot(model, f["name"]),
                     f["type"] + ("[]" if f["list"] else ""),
-                    f["postgres"],
+                    _text(f["postgres"]),
                     "yes" if f["nullable"] else "",
-                    f"{f['default']} (by the {f['defaultBy']})" if f["default"] is not None else "",
+                    f"{_text(f['default'])} (by the {f['defaultBy']})" if f["default"] is not None else "",
                     "yes" if f["json"] else "",
                     requirement(f) or "none",
                 )
@@ -124,16 +128,16 @@ def _spot(model: Facts, name: str) -> str:
 
 
 def _constraints(model: Facts) -> Iterator[str]:
-    if model["primaryKey"]:
-        yield f"- primary key `{model['primaryKey']['name']}`: {', '.join(model['primaryKey']['fields'])}"
+    if primary := model["primaryKey"]:
+        yield f"- primary key {_code(primary['name'])}: {', '.join(primary['fields'])}"
     for unique in model["uniques"]:
-        yield f"- unique `{unique['name']}`: {', '.join(unique['fields'])}"
+        yield f"- unique {_code(unique['name'])}: {', '.join(unique['fields'])}"
     for index in model["indexes"]:
-        yield f"- index `{index['name']}`: {', '.join(index['fields'])}"
+        yield f"- index {_code(index['name'])}: {', '.join(index['fields'])}"
     for key in model["foreignKeys"]:
         target = key["references"]
         yield (
-            f"- foreign key `{key['name']}`: {', '.join(key['fields'])} →"
+            f"- foreign key {_code(key['name'])}: {', '.join(key['fields'])} →"
             f" {target['model']}.{', '.join(target['fields'])},"
             f" on delete {key['onDelete']}, on update {key['onUpdate']}"
         )
@@ -164,7 +168,7 @@ def _relations(metadata: Facts) -> Iterator[str]:
             r.get("child", r.get("modelA")),
             r.get("onDelete", "Cascade"),
             r.get("onUpdate", "Cascade"),
-            f"`{r['name']}`",
+            _code(r["name"]),
         )
         for r in metadata["relations"]
     ]
@@ -220,17 +224,26 @@ def _home(model: Facts) -> str:
             how = f"one log for each {home['parent']}"
         case _:
             how = "one line a record"
-    payload = f", payload at `{home['payload']}`" if "payload" in home else ""
-    return f"`{home['file']}` ({how}{payload})"
+    payload = f", payload at {_code(home['payload'])}" if "payload" in home else ""
+    return f"{_code(home['file'])} ({how}{payload})"
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     yield f"| {' | '.join(heads)} |"
     yield f"|{'---|' * len(heads)}"
     for row in rows:
-        yield f"| {' | '.join(_text(str(cell)) for cell in row)} |"
+        # A bar and a line break end a cell, whatever they stand in.
+        cells = [" ".join(str(cell).split()).replace("|", "\\|") for cell in row]
+        yield f"| {' | '.join(cells)} |"
 
 
 def _text(text: str) -> str:
-    """One line that does not end a table's cell."""
-    return " ".join(text.split()).replace("|", "\\|")
+    """Text from the schema or the database, of which Markdown takes nothing for its own."""
+    return _SPECIAL.sub(r"\\\g<0>", " ".join(text.split()))
+
+
+def _code(name: str) -> str:
+    """A name as it is, between as many backticks as it takes."""
+    fence = "`" * (max(map(len, _BACKTICKS.findall(name)), default=0) + 1)
+    room = " " if name.startswith("`") or name.endswith("`") else ""
+    return f"{fence}{room}{' '.join(name.split())}{room}{fence}"
