@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from folders import tree
-from octavo.errors import DiskError
+from octavo.errors import DiskError, OctavoError
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.restore import restore
@@ -21,6 +21,7 @@ from octavo.postgres.url import DatabaseUrl
 from octavo.store.store import Store
 from octavo.store.system import FileSystem
 from octavo.store.transaction import Transaction
+from stores import Unsynced
 
 LAYOUT = frozen_layout()
 
@@ -184,3 +185,46 @@ def test_on_a_full_disk_the_logs_stay_as_they_are(data: Path) -> None:
         store.compact()
     records = [json.loads(line) for line in (data / "chats" / "index.jsonl").read_bytes().splitlines()]
     assert len({r["id"] for r in records}) == len(records)
+
+
+def test_another_process_may_write_between_two_logs(store: Store, data: Path) -> None:
+    """The next logs are as of a commit that this process has not seen yet."""
+    with Store.open(data, LAYOUT, system=Unsynced()) as other:
+
+        def write(_: int) -> None:
+            with other.transaction() as tx:
+                user = next(tx.rows("User"))
+                tx.update([(user, changed(user, name="again"))])
+
+        report = store.compact(write)
+    assert report.damaged == []
+    assert {log.file for log in report.logs} >= {f"chats/{path.name}" for path in (data / "chats").iterdir()}
+
+
+def test_others_may_write_all_the_time(store: Store, data: Path) -> None:
+    """Logs come and go while it goes on."""
+    stop, failures = threading.Event(), []
+
+    def write(number: int) -> None:
+        try:
+            with Store.open(data, LAYOUT, system=Unsynced()) as other:
+                while not stop.is_set():
+                    with other.transaction() as tx:
+                        chat = min(tx.rows("Chat"), key=lambda c: c.id)
+                        tx.insert([changed(chat, id=f"new-{number}")])
+                    with other.transaction() as tx:
+                        tx.delete([row for row in [tx.get("Chat", f"new-{number}")] if row is not None])
+        except OctavoError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            assert store.compact().damaged == []
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert failures == []

@@ -248,7 +248,9 @@ class Store:
         from octavo.store.compaction import Compaction, log_files
 
         report = Compaction()
-        for file, model in log_files(self.engine.base):
+        with self.alone() as engine, reading():
+            files = list(log_files(engine.base))
+        for file, model in files:
             with self.alone() as engine, reading():
                 report.take(file, engine.base.family(model), engine.writer)
             done(1)
