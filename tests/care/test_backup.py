@@ -10,6 +10,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -35,6 +36,7 @@ from octavo.migrate.scaffold import scaffold
 from octavo.store.changes import Replace
 from octavo.store.journal import Entry, encode_entry
 from octavo.store.store import Store
+from privileges import without_privileges
 
 LAYOUT = frozen_layout()
 DOCS = Path(__file__).parents[2] / "docs"
@@ -189,6 +191,30 @@ def test_what_was_left_by_a_kill_goes(data: Path, tmp_path: Path) -> None:
     (tmp_path / ".octavo-backup-0123" / "half").write_text("half")
     archived(data, tmp_path / "there.tar")
     assert sorted(beside(data)) == ["there.tar"]
+
+
+def test_what_others_have_left_in_a_shared_folder_blocks_none(data: Path, tmp_path: Path) -> None:
+    """It is another user's, or no folder at all."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / ".octavo-backup-file").write_text("mine")
+    (shared / ".octavo-backup-link").symlink_to(data)
+    (shared / ".octavo-backup-nowhere").symlink_to("nothing")
+    for name in ("closed", "kept"):
+        (shared / f".octavo-backup-{name}").mkdir()
+        (shared / f".octavo-backup-{name}" / "file").write_text("mine")
+    left = sorted(os.listdir(shared))
+    shutil.move(data, shared / "data")
+    before = tree(shared / "data")
+
+    def back_it_up(there: Path) -> None:
+        archived(there / "data", there / "there.tar")
+        assert sorted(os.listdir(there)) == sorted([*left, "data", "there.tar"])
+
+    for name, mode in (("closed", 0o000), ("kept", 0o500)):
+        os.chmod(shared / f".octavo-backup-{name}", mode)
+    without_privileges(shared, back_it_up)
+    assert tree(shared / "data") == before
 
 
 def test_if_the_disk_is_full_nothing_is_left(data: Path, tmp_path: Path) -> None:

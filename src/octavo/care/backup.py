@@ -183,11 +183,12 @@ def _target(data_dir: Path, wanted: Path | None) -> Path:
 
 @contextmanager
 def _staging(archive: Path) -> Iterator[Path]:
-    """A new folder beside the archive, gone at the end; one that a crash has left goes first."""
+    """A new folder beside the archive, gone at the end; one that a crash has left goes first, as far as this
+    user may remove it."""
     for left in archive.parent.glob(f"{_STAGING}*"):
         with disk.unlocked_folder(left) as free:
             if free:
-                shutil.rmtree(left)
+                shutil.rmtree(left, ignore_errors=True)
     made = archive.with_name(f"{_STAGING}{secrets.token_hex(4)}")
     made.mkdir(FOLDER_MODE)
     lock = disk.lock_folder(made)

@@ -150,8 +150,16 @@ def lock_folder(path: Path) -> LockFile | None:
 
 @contextmanager
 def unlocked_folder(path: Path) -> Iterator[bool]:
-    """Hold the lock inside the block, if nobody alive does: whether it is held now."""
-    folder = lock_folder(path)
+    """Hold the lock inside the block, if no living process does: whether it is held now.
+
+    In a shared folder anything may have the name: what is no folder, or not open to this user, is not held.
+    """
+    try:
+        folder = lock_folder(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP, errno.EACCES, errno.EPERM):
+            raise
+        folder = None
     try:
         yield folder is not None
     finally:
