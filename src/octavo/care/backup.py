@@ -41,7 +41,14 @@ from octavo.migrate.inventory import schema_facts
 from octavo.migrate.progress import SILENT, Progress
 from octavo.store import disk
 from octavo.store.store import Store
-from octavo.store.system import FILE_MODE, FOLDER_MODE, Signature, open_privately, open_to_read
+from octavo.store.system import (
+    FILE_MODE,
+    FOLDER_MODE,
+    Signature,
+    open_privately,
+    open_signed,
+    open_to_read,
+)
 
 FORMAT = 1
 _PIECE = 1 << 20
@@ -221,7 +228,8 @@ class _Copying(Visitor):
     def visit(self, file: str) -> None:
         target = self.staging / file
         disk.make_folder(target.parent)
-        source = open_to_read(str(self.root / file))
+        path = str(self.root / file)
+        source = open_signed(path)[0] if file in self.survey.files else open_to_read(path)
         digest, size = hashlib.sha256(), 0
         try:
             with open(target, "wb", opener=open_privately) as copy:

@@ -42,7 +42,10 @@ def recovered(root: Path, scratch: Path) -> Recovered:
     found = Recovered(scratch)
     journal = Journal(str(root), FileSystem())
     try:
-        journal.catch_up(None)
+        try:
+            journal.catch_up(None)
+        except OSError as error:
+            raise DamagedError(f"cannot be read: {error.strerror}", file=NAME) from error
         found.entries, found.files = len(journal.entries), journal.pending
         found.torn = journal.torn
         _, doubtful = outcome(journal.entries)

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from octavo.errors import DamagedError
+from octavo.layout.holes import refuse_holes
 from octavo.layout.layout import RESERVED_FOLDERS, FileFamily, Kind, Layout, Place
 from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of, why_no_json
 from octavo.layout.stored import encode, version
@@ -160,6 +161,7 @@ class Reader:
         belongs = self._belongs(file, place)
         seen: list[bytes | None] | None = None
         with open(self.root / file.path, "rb", buffering=1 << 18) as lines:
+            refuse_holes(lines.fileno(), file.path)
             for number, line in enumerate(lines, 1):
                 try:
                     decoded = decode(line)
@@ -221,7 +223,7 @@ class Reader:
 
     def _record_file(self, file: File) -> Iterator[Found]:
         place = file.family.places[0]
-        text = (self.root / file.path).read_bytes()
+        text = self._whole(file)
         try:
             record = self.unfolder(place).unfold(text)
         except DamagedError as error:
@@ -234,7 +236,7 @@ class Reader:
             yield record
 
     def _document(self, file: File) -> Iterator[Found]:
-        text = (self.root / file.path).read_bytes()
+        text = self._whole(file)
         arrays = {place.array: place for place in file.family.places}
         try:
             found = Members(text)
@@ -255,6 +257,11 @@ class Reader:
                 yield from self._array(file, text, span, place)
         for key in found.left():
             yield UnknownKey(file.path, key)
+
+    def _whole(self, file: File) -> bytes:
+        with open(self.root / file.path, "rb") as content:
+            refuse_holes(content.fileno(), file.path)
+            return content.read()
 
     def _array(self, file: File, text: bytes, span: tuple[int, int], place: Place) -> Iterator[Found]:
         unfolder = self.unfolder(place)

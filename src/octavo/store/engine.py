@@ -143,7 +143,8 @@ class Engine:
                 raise
             # Nothing can be written here, so nothing changes either.
             self.read_only = True
-            self.journal.catch_up(None)
+            with disk_errors("reading the journal"):
+                self.journal.catch_up(None)
             if self.journal.entries:
                 raise DiskError("the store has to be recovered, and cannot be written to") from error
 

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from octavo.errors import DamagedError
+from octavo.layout.holes import Hollow
 from octavo.layout.layout import RESERVED_FOLDERS
 from octavo.store.changes import Append, Change, Remove, Replace, write_beside
 from octavo.store.system import (
@@ -154,7 +155,12 @@ class Journal:
             return
         if end is None or end < self.end or found.inode != self._inode:
             self.forget()
-        data, found = read_whole(self.path, self.end)
+        try:
+            data, found = read_whole(self.path, self.end)
+        except IsADirectoryError as error:
+            raise DamagedError("is no regular file", file=NAME) from error
+        except Hollow as error:
+            raise DamagedError(str(error.strerror), file=NAME) from error
         added, length = read_entries(data if end is None else data[: end - self.end], len(self.entries))
         _refuse_others(self.root, {change.file for entry in added for change in entry.changes})
         self.entries += added

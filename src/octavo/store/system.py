@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from octavo.layout.holes import refuse_holes
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -156,8 +158,16 @@ def open_to_read(path: str) -> int:
 
 
 def open_signed(path: str) -> tuple[int, Signature]:
-    """The same, and the signature of the file as it was opened."""
+    """The same of a file that holds records or changes, and its signature as it was opened.
+
+    Raises Hollow, too.
+    """
     descriptor, found = _opened(path)
+    try:
+        refuse_holes(descriptor, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
     return descriptor, Signature.of(found)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from octavo.errors import DamagedError, DiskError
 from octavo.layout.codec import Codec
+from octavo.layout.holes import Hollow
 from octavo.layout.layout import FileFamily
 from octavo.layout.order import file_order, in_file_order
 from octavo.layout.stored import Key, Stored
@@ -160,6 +161,8 @@ def read_file(world: World, file: str) -> tuple[bytes, Signature]:
         raise missing(file) from error
     except IsADirectoryError as error:
         raise DamagedError("is no regular file", file=file) from error
+    except Hollow as error:
+        raise DamagedError(str(error.strerror), file=file) from error
     except OSError as error:
         raise DiskError.of(error, "reading the store") from error
 
