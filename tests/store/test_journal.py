@@ -77,7 +77,7 @@ def one_that_is_open(data: Path) -> None:
     (data / JOURNAL).unlink()
     with Store.open(data, layout()) as store:
         (data / JOURNAL).write_bytes(entry)
-        state = store._world.state
+        state = store.engine.world.state
         assert state is not None
         state.note_journal(len(entry))
         store.checkpoint()
