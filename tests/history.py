@@ -5,7 +5,10 @@ version of those that it writes.  Everybody notes, outside the store and before 
 and is about to write, and afterwards that the commit returned.  From that follows who has read whose write of
 each record, and so an order in which the transactions must have happened: if it has no cycle, they have.
 
-Run as a program this is one of the processes: ``python history.py DATA LOG STOP DURABILITY``;
+A message of one worker comes, changes and goes again, and the log says so: before it goes, and after each
+commit.  So every other worker, in another process too, knows what it must find and what it must not.
+
+Run as a program this is one of the processes: ``python history.py DATA LOG STOP DURABILITY THREADS``;
 it ends when the file ``STOP`` is there.
 """
 
@@ -15,8 +18,11 @@ import json
 import os
 import random
 import sys
+import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -24,7 +30,7 @@ from octavo.errors import UniqueViolation
 from octavo.store.store import Store
 from octavo.store.transaction import Transaction
 from octavo.store.view import View
-from small_store import layout, message, revise
+from small_store import erase, layout, message, revise
 from small_store import row as new
 
 Key: TypeAlias = tuple[str, str]
@@ -42,6 +48,10 @@ PURSES = ("m0", "m10")
 """messages of two chats, whose ``tokenCount`` is a sum of money together"""
 SUM = 1000
 CHATS = ("chat-1", "chat-2", "chat-3")
+_RECENT = 1 << 13
+"""bytes at the end of a log that tell which messages are there now"""
+_PATIENCE = 60
+"""seconds in which a worker ends when it is over"""
 
 
 class Undone(Exception):
@@ -68,8 +78,9 @@ def version(view: View, key: Key) -> str:
 class Worker:
     """One thread, or the only one of a process."""
 
-    def __init__(self, store: Store, log: Path, seed: str) -> None:
-        self.store, self.name = store, seed
+    def __init__(self, store: Store, log: Path, seed: str, *, shown: bool = True) -> None:
+        """``shown``: whether other processes see a commit when it has returned."""
+        self.store, self.name, self.path, self.shown = store, seed, log, shown
         self.random = random.Random(seed)
         self.number = 0
         self.log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -81,7 +92,9 @@ class Worker:
         """Work until it is over."""
         while not is_over():
             self.number += 1
-            act = self.random.choice([self.write, self.write, self.write, self.read, self.claim, self.pay])
+            act = self.random.choice(
+                [self.write, self.write, self.write, self.read, self.claim, self.pay, self.live, self.look]
+            )
             act()
 
     @property
@@ -163,6 +176,75 @@ class Worker:
             revise(tx, "Message", PURSES[1], tokenCount=other.tokenCount + amount)
             self.note(paid=amount, begun=self.token)
         self.note(done=self.token)
+
+    def live(self) -> None:
+        """Make a message, change it and remove it, each in a transaction that sees the one before."""
+        key, contents = f"life {self.token}", [f"{n} {self.token}" for n in range(3)]
+        with self.store.transaction() as tx:
+            tx.insert([message(1, self.random.choice(CHATS), id=key, content=contents[0])])
+        for before, after in pairwise(contents):
+            self._lives(key, before)
+            with self.store.transaction() as tx:
+                self._is_as_left(key, before, tx.get("Message", key))
+                revise(tx, "Message", key, content=after, chatId=self.random.choice(CHATS))
+        self._lives(key, contents[-1])
+        self._is_taken(key)
+        self.note(leaves=key)
+        with self.store.transaction() as tx:
+            erase(tx, "Message", key)
+        self.note(left=key)
+        assert self.store.get("Message", key) is None, f"{key} is seen after it was deleted"
+
+    def _lives(self, key: str, content: str) -> None:
+        self.note(lives=key, number=_number(content))
+        self._is_as_left(key, content, self.store.get("Message", key))
+
+    def _is_as_left(self, key: str, content: str, there: Any) -> None:
+        assert there is not None, f"{key} is not seen by its maker"
+        assert there.content == content, f"{key} is not as its maker left it"
+
+    def _is_taken(self, key: str) -> None:
+        """An id that is taken is refused, in another log too."""
+        try:
+            with self.store.transaction() as tx:
+                tx.insert([message(1, self.random.choice(CHATS), id=key)])
+        except UniqueViolation:
+            return
+        raise AssertionError(f"{key} was made twice")
+
+    def look(self) -> None:
+        """Look for a message of some worker, by its id: as a read does, or as a transaction does."""
+        log = self.random.choice(list(self.path.parent.iterdir())) if self.shown else self.path
+        lives, left = _fates(log)
+        for key in self.random.sample(sorted(lives), min(len(lives), 2)) + left[-1:]:
+            if self.random.random() < 0.5:
+                there = self.store.get("Message", key)
+            else:
+                with self.store.transaction() as tx:
+                    there = tx.get("Message", key)
+            if key in left:
+                assert there is None, f"{key} is seen after it was deleted"
+            elif there is None:
+                assert key not in _fates(log)[0], f"{key} is not seen"
+            else:
+                assert _number(there.content) >= lives[key], f"{key} is seen as it was before"
+
+
+def _fates(log: Path) -> tuple[dict[str, int], list[str]]:
+    """The messages that are there, as a log says, each with how often it was changed; and those that left."""
+    with open(log, "rb") as file:
+        file.seek(max(os.fstat(file.fileno()).st_size - _RECENT, 0))
+        lines = file.read().split(b"\n")[1:-1]
+    lives: dict[str, int] = {}
+    left: list[str] = []
+    for event in map(json.loads, lines):
+        if "lives" in event:
+            lives[event["lives"]] = event["number"]
+        elif "leaves" in event:
+            lives.pop(event["leaves"], None)
+        elif "left" in event:
+            left.append(event["left"])
+    return lives, left
 
 
 def purses(view: View) -> int:
@@ -288,9 +370,37 @@ def _cycle(after: dict[str, set[str]]) -> list[str]:
     return found[::-1]
 
 
-def main(data: str, log: str, stop: str, durability: str) -> None:
+def work(store: Store, log: Path, names: Iterable[str], is_over: Callable[[], bool], *, shown: bool) -> None:
+    """Let a worker of each name work in a thread of its own until it is over.
+
+    Raises what the first to fail raised, AssertionError if one does not end.
+    """
+    failed: list[BaseException] = []
+
+    def run(worker: Worker) -> None:
+        try:
+            worker.run(lambda: bool(failed) or is_over())
+        except BaseException as error:
+            failed.append(error)
+
+    workers = [Worker(store, log, name, shown=shown) for name in names]
+    threads = [threading.Thread(target=run, args=[worker], daemon=True) for worker in workers]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads) and not is_over():
+        time.sleep(0.05)
+    for thread in threads:
+        thread.join(_PATIENCE)
+    for error in failed:
+        raise error
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def main(data: str, log: str, stop: str, durability: str, threads: str) -> None:
     with Store.open(data, layout(), durability=durability) as store:  # type: ignore[arg-type]
-        Worker(store, Path(log), Path(log).name).run(Path(stop).exists)
+        name = Path(log).name
+        names = [name, *(f"{name}-t{n}" for n in range(1, int(threads)))]
+        work(store, Path(log), names, Path(stop).exists, shown=durability == "full")
 
 
 if __name__ == "__main__":

@@ -7,14 +7,13 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 import history
-from history import History, Worker, prepare
+from history import History, prepare
 from octavo.store.durability import Durability
 from octavo.store.store import Store
 from small_store import broken_constraints, build, layout, state_of, state_on_disk
@@ -42,48 +41,35 @@ def check(data: Path, logs: list[Path], *, may_be_lost: list[str] | None = None)
 
 
 def in_threads(data: Path, log: Path, durability: Durability, seconds: float) -> History:
+    log.parent.mkdir()
     with Store.open(data, layout(), durability=durability) as store:
-        workers = [Worker(store, log, f"thread{n}") for n in range(8)]
-        failed: list[BaseException] = []
-
         end = time.monotonic() + seconds
-
-        def run(worker: Worker) -> None:
-            try:
-                worker.run(lambda: time.monotonic() > end)
-            except BaseException as error:
-                failed.append(error)
-                raise
-
-        threads = [threading.Thread(target=run, args=[w], daemon=True) for w in workers]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(seconds + 60)
-        assert not any(thread.is_alive() for thread in threads)
-        assert failed == []
+        names = [f"thread{n}" for n in range(8)]
+        history.work(store, log, names, lambda: time.monotonic() > end, shown=True)
     return check(data, [log])
 
 
 class Processes:
-    """Eight of them, each with a log named after it in ``logs``."""
+    """Some of some threads each, each with a log named after it in ``logs``."""
 
-    def __init__(self, data: Path, logs: Path, durability: Durability) -> None:
-        self.data, self.logs, self.durability = data, logs, durability
+    def __init__(
+        self, data: Path, logs: Path, durability: Durability, number: int = 8, threads: int = 1
+    ) -> None:
+        self.data, self.logs, self.durability, self.threads = data, logs, durability, threads
         self.stop = logs.with_name("stop")
         logs.mkdir()
         self.started = 0
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        for _ in range(8):
+        for _ in range(number):
             self.start()
 
     def start(self) -> None:
         name = f"process{self.started}"
         self.started += 1
-        arguments = [str(self.data), str(self.logs / name), str(self.stop), self.durability]
+        arguments = [self.data, self.logs / name, self.stop, self.durability, self.threads]
         path = os.pathsep.join([str(Path(history.__file__).parent), *sys.path])
         self.running[name] = subprocess.Popen(
-            [sys.executable, history.__file__, *arguments],
+            [sys.executable, history.__file__, *map(str, arguments)],
             env=os.environ | {"PYTHONPATH": path},
             stderr=subprocess.PIPE,
         )
@@ -118,9 +104,22 @@ def in_processes(data: Path, folder: Path, durability: Durability, kills: int, s
     return check(data, logs, may_be_lost=killed if durability == "batched" else [])
 
 
+def in_processes_that_live(data: Path, folder: Path, durability: Durability, seconds: float) -> History:
+    """They come to remember what they have seen, and to be told of what changes, which takes a while."""
+    processes = Processes(data, folder / "logs", durability, number=3, threads=3)
+    time.sleep(seconds)
+    processes.end()
+    return check(data, list((folder / "logs").iterdir()))
+
+
 @pytest.mark.parametrize("durability", DURABILITIES)
 def test_threads(data: Path, tmp_path: Path, durability: Durability) -> None:
-    assert len(in_threads(data, tmp_path / "log", durability, 1.5).done) > 20
+    assert len(in_threads(data, tmp_path / "logs" / "log", durability, 1.5).done) > 20
+
+
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_processes_that_live(data: Path, tmp_path: Path, durability: Durability) -> None:
+    assert len(in_processes_that_live(data, tmp_path, durability, 4).done) > 20
 
 
 @pytest.mark.parametrize("durability", DURABILITIES)
@@ -131,7 +130,13 @@ def test_processes_that_are_killed(data: Path, tmp_path: Path, durability: Durab
 @pytest.mark.slow
 @pytest.mark.parametrize("durability", DURABILITIES)
 def test_threads_for_long(data: Path, tmp_path: Path, durability: Durability) -> None:
-    in_threads(data, tmp_path / "log", durability, 60)
+    in_threads(data, tmp_path / "logs" / "log", durability, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("durability", DURABILITIES)
+def test_processes_that_live_for_long(data: Path, tmp_path: Path, durability: Durability) -> None:
+    in_processes_that_live(data, tmp_path, durability, 60)
 
 
 @pytest.mark.slow

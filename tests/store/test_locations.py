@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from octavo.layout.record import attribute
 from octavo.store.locations import FOLDER, _environment
 from octavo.store.store import Store
 from small_store import build, chat, erase, layout, message, revise
-from stores import Unsynced
+from stores import Held, Unsynced
 
 ALL = ["m0", "m1", "m10", "m11", "m2"]
 
@@ -220,6 +221,91 @@ class TestEdits:
             anew.get("Message", "m0")
 
 
+class TestSeveralStores:
+    """Several stores use one index, and each has read from the logs that it leads to."""
+
+    @pytest.fixture
+    def other(self, data: Path) -> Iterator[Store]:
+        with opened(data) as found:
+            yield found
+
+    @pytest.fixture
+    def store(self, data: Path, other: Store) -> Iterator[Store]:
+        with opened(data) as store:
+            for asked in (store, other):
+                # From some answers on, the kernel tells what has changed.
+                for _ in range(40):
+                    assert found(asked) == ALL
+            yield store
+
+    def test_a_log_that_another_store_compacts(self, store: Store, other: Store) -> None:
+        """Its lines are of one length, so that an old one stands where a new one does."""
+        for content in ("old", "new"):
+            for key in ALL:
+                with other.transaction() as tx:
+                    revise(tx, "Message", key, content=content)
+            other.compact()
+            assert store.get("Message", "nowhere") is None
+            there = [store.get("Message", key) for key in ALL]
+            assert [row and row.content for row in there] == [content] * len(ALL)
+
+    def test_a_log_that_another_store_removes(self, store: Store, other: Store) -> None:
+        with other.transaction() as tx:
+            erase(tx, "Chat", "chat-1")
+        for _ in range(2):
+            assert found(store) == ["m10", "m11"]
+        with other.transaction() as tx:
+            tx.insert([chat("chat-1")])
+        with other.transaction() as tx:
+            tx.insert([message(1)])
+        assert found(store) == ["m1", "m10", "m11"]
+
+    def test_what_was_read_for_the_index_is_old_when_it_gets_there(
+        self, data: Path, store: Store, other: Store
+    ) -> None:
+        """The index leads to a newer state by then, which other stores rely on."""
+        log = data / "chats" / "chat-1.jsonl"
+        with open(log, "ab") as file:
+            file.write(lines(log)[0].replace(b'"id":"m0"', b'"id":"m3"'))
+        with _environment(str(index(data)))._writing:
+            indexing = threading.Thread(target=store.get, args=["Message", "m3"])
+            indexing.start()
+            _wait_until_at(indexing, "writing")
+            erasing, moving = "erase(tx, 'Message', 'm1')", "revise(tx, 'Message', 'm2', chatId='chat-2')"
+            in_another_process(data, f"{erasing}; {moving}")
+            # This one has looked at the log, and has no reason to look again.
+            there = [other.get("Message", key) for key in ("m0", "m2")]
+            assert [row and row.chatId for row in there] == ["chat-1", "chat-2"]
+        indexing.join(30)
+        assert not indexing.is_alive()
+        for asked in (other, store):
+            assert found(asked, "m3") == ["m0", "m10", "m11", "m2", "m3"]
+            assert asked.get("Message", "m2").chatId == "chat-2"  # type: ignore[union-attr]
+
+
+def in_another_process(data: Path, change: str) -> None:
+    """Commit a change there, having looked into the index."""
+    code = (
+        "import sys\nfrom octavo.store.store import Store\nfrom small_store import *\n"
+        "with Store.open(sys.argv[1], layout()) as store, store.transaction() as tx: " + change
+    )
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+    command = [sys.executable, "-c", code, str(data)]
+    subprocess.run(command, check=True, timeout=60, env=os.environ | {"PYTHONPATH": path})
+
+
+def _wait_until_at(thread: threading.Thread, function: str) -> None:
+    """Wait until a thread waits in a function of this name."""
+    for _ in range(3000):
+        frame = sys._current_frames().get(thread.ident or 0)
+        while frame is not None and frame.f_code.co_name != function:
+            frame = frame.f_back
+        if frame is not None:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"it never came to {function}")
+
+
 def test_long_and_awkward_ids(store: Store) -> None:
     ids = ["", "x" * 5000, "é" * 300, 'a"\\\n\u2028', "../../up", "~", "X" * 401]
     with store.transaction() as tx:
@@ -331,6 +417,79 @@ def test_it_is_not_absent_while_its_log_is_replaced(data: Path) -> None:
             thread.join(30)
             assert not thread.is_alive()
     assert seen == ALL
+
+
+def test_a_log_that_was_edited_and_is_written_to(data: Path) -> None:
+    """What stands in it is not known before it was looked at again, which has to wait for the commit."""
+    system, seen = Held(), []
+    with Store.open(data, layout(), system=system) as store:
+        system.store = store
+        for _ in range(40):
+            assert found(store) == ALL
+        log = data / "chats" / "chat-1.jsonl"
+        with open(log, "ab") as file:
+            file.write(json.dumps(json.loads(lines(log)[0]) | {"content": "edited"}).encode() + b"\n")
+
+        def write() -> None:
+            with store.transaction() as tx:
+                tx.insert([message(7)], known_new={"id"})
+
+        def look() -> None:
+            with store.transaction() as tx:
+                there = tx.get("Message", "m0")
+                seen.append(there and there.content)
+
+        system.hold = True
+        writing, looking = threading.Thread(target=write), threading.Thread(target=look)
+        writing.start()
+        assert system.reached.wait(30)
+        looking.start()
+        looking.join(0.2)
+        system.go_on.set()
+        for thread in (writing, looking):
+            thread.join(30)
+            assert not thread.is_alive()
+    assert seen == ["edited"]
+
+
+_WITHOUT_INDEX = """
+import sys, threading, time
+from octavo.store.store import Store
+from small_store import layout, message, revise
+
+sys.setswitchinterval(1e-5)
+over = threading.Event()
+with Store.open(sys.argv[1], layout()) as store:
+
+    def look():
+        while not over.is_set():
+            assert store.get("Message", "m1").id == "m1"
+
+    looking = [threading.Thread(target=look) for _ in range(4)]
+    for thread in looking:
+        thread.start()
+    for number in range(50):
+        with store.transaction() as tx:
+            revise(tx, "Message", "m10", content=f"number {number}")
+    over.set()
+    for thread in looking:
+        thread.join()
+"""
+
+
+def test_threads_that_do_without_an_index_all_go_on(data: Path) -> None:
+    """They could wait for each other for ever, so another process does it."""
+    place = data / FOLDER
+    place.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=4k", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount here")
+    try:
+        path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
+        command = [sys.executable, "-c", _WITHOUT_INDEX, str(data)]
+        subprocess.run(command, check=True, timeout=60, env=os.environ | {"PYTHONPATH": path})
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
 
 
 _AT_ONCE = """

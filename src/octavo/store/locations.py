@@ -20,7 +20,7 @@ import struct
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -201,6 +201,14 @@ def settle(state: SharedState | None, *, in_use: bool) -> None:
             _environment(_place(state.root)).settle(state, in_use=in_use)
 
 
+class _Noted(NamedTuple):
+    """What the index holds of a log."""
+
+    number: int
+    state: Signature
+    """in which it was indexed"""
+
+
 class Locations:
     """Finds the records of one place with a log per parent by their key."""
 
@@ -272,7 +280,7 @@ class Locations:
         if stored is None:
             if self._catch_up():
                 stored = self._read(key)
-            if stored is None and self._doubtful and not self._doubtful.isdisjoint(self.world.in_flight):
+            if stored is None and self._doubtful != self._broken:
                 # It may be in a log that cannot be looked at before it has been written.
                 raise Behind
             for file in sorted(self._broken) if stored is None else ():
@@ -315,13 +323,14 @@ class Locations:
         raw = _raw_key(key)
         with self._opened.lmdb.begin(db=self._places) as transaction:
             found = transaction.get(raw)
-        if found is None:
+            if found is None:
+                return None
+            number, at, length = _PLACE.unpack(found)
+            file = self._file(transaction, number)
+            noted = None if file is None else self._noted(file, transaction)
+        if file is None or noted is None or noted.number != number or not self._is_current(file, noted.state):
             return None
-        number, at, length = _PLACE.unpack(found)
-        file = self._file(number)
-        if file is None or not self._is_current(file):
-            return None
-        text = self._text(file, at, length)
+        text = self._text(file, noted.state.inode, at, length)
         try:
             stored = self.codec.decode(text)
         except DamagedError:
@@ -330,51 +339,56 @@ class Locations:
             if file in self.world.in_flight:
                 # It is just being replaced, and the index follows when it has been.
                 raise Behind
-            # The index is behind, or the log is broken: reading the whole of it tells.
+            self.world.check()
+            # The line is broken; or the log was changed just now; or an edit has left no line of the record.
             self._understand(file)
+            self.suspect(file)
             return None
         return stored
 
-    def _is_current(self, file: str) -> bool:
+    def _is_current(self, file: str, noted: Signature) -> bool:
+        """Whether a log is as it was when the index noted this state of it."""
         if file in self._looked_at if self._doubtful is None else file not in self._doubtful:
             return True
         if file in self.world.in_flight:
-            return True
-        noted = self._noted(file)
-        if noted is None or self.world.signature(file) != noted[1]:
+            return noted == self.logs.expected(file)
+        if self.world.signature(file) != noted:
             return False
-        held = self._descriptors.get(file)
-        if held is not None and held[1] != noted[1].inode:
-            self._close_file(file)
         if self._doubtful is None:
             self._looked_at.add(file)
         else:
             self._doubtful.discard(file)
         return True
 
-    def _file(self, number: int) -> str | None:
+    def _file(self, transaction: lmdb.Transaction, number: int) -> str | None:
         file = self._files.get(number)
-        if file is None:
-            with self._opened.lmdb.begin(db=self._logs) as transaction:
-                found = transaction.get(_number_key(number))
-            if found is not None:
-                file = found.decode("utf-8", "surrogateescape")
-                if not self.logs.family.pattern.fullmatch(file):
-                    raise _failure()("it names a file that is no log")
-                self._files[number] = file
+        if file is None and (found := transaction.get(_number_key(number), db=self._logs)) is not None:
+            file = bytes(found).decode("utf-8", "surrogateescape")
+            if not self.logs.family.pattern.fullmatch(file):
+                raise _failure()("it names a file that is no log")
+            self._files[number] = file
         return file
 
-    def _noted(self, file: str) -> tuple[int, Signature] | None:
-        """The number of a log, and the state in which it was indexed."""
-        with self._opened.lmdb.begin(db=self._logs) as transaction:
-            found = transaction.get(_log_key(file))
+    def _noted(self, file: str, transaction: lmdb.Transaction) -> _Noted | None:
+        """What the index has noted of a log."""
+        found = transaction.get(_log_key(file), db=self._logs)
         if found is None:
             return None
         number, *state = _FILE.unpack(found)
-        return number, Signature(*state)
+        return _Noted(number, Signature(*state))
 
-    def _text(self, file: str, at: int, length: int) -> bytes:
+    def _state_of(self, file: str) -> Signature | None:
+        """The state in which a log was indexed; None: it was not."""
+        with self._opened.lmdb.begin(db=self._logs) as transaction:
+            noted = self._noted(file, transaction)
+        return None if noted is None else noted.state
+
+    def _text(self, file: str, inode: int, at: int, length: int) -> bytes:
+        """A part of a log that is this inode; nothing if another one has its name by now."""
         held = self._descriptors.get(file)
+        if held is not None and held[1] != inode:
+            self._close_file(file)
+            held = None
         if held is None:
             try:
                 descriptor, found = open_signed(self.world.path(file))
@@ -388,25 +402,31 @@ class Locations:
             self.world.place.check()
             if len(self._descriptors) > _OPEN_FILES:
                 self._close_file(next(iter(self._descriptors)))
+            if found.inode != inode:
+                return b""
         return os.pread(held[0], length, at)
 
     def _catch_up(self) -> bool:
-        """Index the logs that are not as the index has them; whether there were any."""
-        files = self._doubtful
+        """Index the logs that are not as the index has them; whether there were any.
+
+        Those that cannot be looked at before they have been written stay doubtful.
+        """
+        files, in_flight = self._doubtful, self.world.in_flight
         if files is None:
             files = set(list_files(self.world, self.logs.family))
             self.unlisted = True
         changed = False
-        for file in sorted(files - self.world.in_flight):
-            found, noted = self.world.signature(file), self._noted(file)
-            if found is None:
-                self.gone.add(file)
-                continue
-            self.gone.discard(file)
-            if noted is None or noted[1] != found:
-                self._index(file)
+        for file in sorted(files - in_flight):
+            found = self.world.signature(file)
+            (self.gone.add if found is None else self.gone.discard)(file)
+            if found != self._state_of(file):
                 changed = True
-        self._doubtful = (files & self.world.in_flight) | self._broken
+                if found is None:
+                    self._forget(file)
+                else:
+                    self._index(file)
+        self._doubtful = {f for f in files & in_flight if self._state_of(f) != self.logs.expected(f)}
+        self._doubtful |= self._broken
         return changed
 
     def _understand(self, file: str) -> None:
@@ -415,12 +435,30 @@ class Locations:
             self.logs.understand(file, read_file(self.world, file)[0])
         self._broken.discard(file)
 
+    @contextmanager
+    def _changing(self, file: str, found: Signature | None, own: bool) -> Iterator[lmdb.Transaction]:
+        """Change what the index has of a log, which was found in this state; ``None``: it is gone.
+
+        Raises Behind if that is over: what a newer state came to would be replaced by an older one.
+        """
+        with self._writing() as transaction:
+            if not own and (self.world.commits != self.world.known or self.world.signature(file) != found):
+                raise Behind
+            yield transaction
+
+    def _forget(self, file: str, *, own: bool = False) -> None:
+        """A log is gone, and with it every place in it; ``own``: this process's commit has removed it."""
+        self._close_file(file)
+        self._broken.discard(file)
+        with self._changing(file, None, own) as transaction:
+            transaction.delete(_log_key(file), db=self._logs)
+
     def _index(self, file: str, *, own: bool = False) -> None:
         """Index a log anew; ``own``: as this process's commit has just left it."""
         data, found = read_whole(self.world.path(file)) if own else read_file(self.world, file)
         self._close_file(file)
-        self._broken.discard(file)
-        with self._writing() as transaction:
+        with self._changing(file, found, own) as transaction:
+            self._broken.discard(file)
             number = self._number(transaction, file)
             places: dict[bytes, bytes | None] = {}
             for key, at, length in self._lines(file, data):
@@ -475,10 +513,8 @@ class Locations:
         return msgspec.json.Decoder(self._key_type).decode, key_getter(self.codec.place.model.key_fields)
 
     def _number(self, transaction: lmdb.Transaction, file: str) -> int:
-        found = transaction.get(_log_key(file), db=self._logs)
-        if found is not None:
-            number: int = _FILE.unpack(found)[0]
-            return number
+        if (noted := self._noted(file, transaction)) is not None:
+            return noted.number
         number = int.from_bytes(transaction.get(b"#", b"\0", db=self._logs)) + 1
         transaction.put(b"#", number.to_bytes(4), db=self._logs)
         transaction.put(_number_key(number), file.encode(), db=self._logs)
@@ -510,22 +546,21 @@ class Locations:
         for file, change in files.items():
             if isinstance(change, Append):
                 self._appended(file, change, by_file.get(file, {}), found.get(file))
-                continue
-            self._close_file(file)
-            if isinstance(change, Remove):
-                continue
-            self._index(file, own=True)
+            elif isinstance(change, Remove):
+                self._forget(file, own=True)
+            else:
+                self._index(file, own=True)
 
     def _appended(
         self, file: str, change: Append, changed: Mapping[Key, Changed], found: Signature | None
     ) -> None:
-        noted = self._noted(file)
-        if noted is None or found is None or noted[1].size != change.at:
-            self.suspect(file)
-            return
         lines = change.lines.encode()
         at = change.at
         with self._writing() as transaction:
+            noted = self._noted(file, transaction)
+            if noted is None or found is None or noted.state != self.logs.expected(file):
+                self.suspect(file)
+                return
             for key, change_of in changed.items():
                 if change_of.after is None and change_of.before is None:
                     continue
@@ -534,11 +569,11 @@ class Locations:
                 end = lines.index(b"\n", at - change.at)
                 length = end - (at - change.at)
                 if change_of.after is None:
-                    self._drop(transaction, _raw_key(key), noted[0])
+                    self._drop(transaction, _raw_key(key), noted.number)
                 else:
-                    transaction.put(_raw_key(key), _PLACE.pack(noted[0], at, length))
+                    transaction.put(_raw_key(key), _PLACE.pack(noted.number, at, length))
                 at += length + 1
-            self._note(transaction, file, noted[0], found)
+            self._note(transaction, file, noted.number, found)
 
     def _close_file(self, file: str) -> None:
         if (held := self._descriptors.pop(file, None)) is not None:
