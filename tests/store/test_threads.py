@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from octavo.errors import DiskError
 from octavo.store.store import Store
 from octavo.store.transaction import Transaction
 from small_store import build, erase, layout, message, row
@@ -132,3 +133,61 @@ def test_upkeep_beside_a_reader_is_not_taken_for_somebody_elses_commit(
         assert store.changes_of_others == before
         with store.transaction() as tx:
             assert len(list(tx.rows("Message"))) == 5
+
+
+@pytest.fixture
+def edited(tmp_path: Path) -> Iterator[Store]:
+    """A store that is told what changes, and a document that it has read and a person has edited since."""
+    build(tmp_path / "data")
+    with Store.open(tmp_path / "data", layout()) as store:
+        for _ in range(40):
+            assert name_of_tag(store) == "t1"
+        tags = tmp_path / "data" / "tags" / "tags.json"
+        tags.write_text(tags.read_text(encoding="utf-8").replace('"t1"', '"edited"'), encoding="utf-8")
+        yield store
+
+
+def name_of_tag(store: Store) -> Any:
+    there = store.get("Tag", "tag-1")
+    assert there is not None
+    return there.nameLower
+
+
+def test_what_one_thread_is_just_told_of_no_other_misses(
+    edited: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken, go_on, take = threading.Event(), threading.Event(), edited.engine.world.watch.take
+
+    def slowly() -> set[str] | None:
+        found = take()
+        taken.set()
+        go_on.wait(30)
+        return found
+
+    monkeypatch.setattr(edited.engine.world.watch, "take", slowly)
+    found: list[Any] = []
+    first, other = (threading.Thread(target=lambda: found.append(name_of_tag(edited))) for _ in range(2))
+    first.start()
+    assert taken.wait(30)
+    other.start()
+    # It may answer at once, or wait for the first.
+    other.join(0.2)
+    go_on.set()
+    joined(first, other)
+    assert found == ["edited", "edited"]
+
+
+def test_what_a_thread_was_told_before_an_error_the_next_one_hears(
+    edited: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = edited.engine.world.watch.take
+
+    def failing() -> set[str] | None:
+        take()
+        raise DiskError("the folder cannot be looked at")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(edited.engine.world.watch, "take", failing)
+        with pytest.raises(DiskError):
+            name_of_tag(edited)
+    assert name_of_tag(edited) == "edited"

@@ -206,10 +206,12 @@ class Engine:
         commits = world.commits
         if commits % 2 and commits - 1 != world.known:
             raise Behind
+        refused, world.untold = world.untold, True
         files = world.watch.take()
         if files is None:
             check_folders(self.root, self.layout)
-        self.base.suspect(files)
+        self.base.suspect(None if refused else files)
+        world.untold = False
         if commits % 2 == 0 and commits != world.known:
             self.changes_of_others += 1
             with world.change:
@@ -231,7 +233,8 @@ class Engine:
             if self.is_lost:
                 raise Lost
             try:
-                is_stale = world.commits != world.known or world.watch.changed()
+                # In this order: a thread that takes changes from the watch says first that they are untold.
+                is_stale = world.commits != world.known or world.watch.changed() or world.untold
                 world.place.check()
                 if is_stale:
                     self._refresh()
@@ -258,7 +261,7 @@ class Engine:
     def get(self, model: str, key: Key) -> tuple[Record | None] | None:
         """The row with this key, if what is in memory can answer at once; None: it takes :meth:`read`."""
         world = self.world
-        if world.words[COUNT] == world.known and not world.watch.changed():
+        if world.words[COUNT] == world.known and not world.watch.changed() and not world.untold:
             world.place.check()
             epoch = world.epoch
             if not epoch % 2:

@@ -101,6 +101,8 @@ class World:
         self.words: Sequence[int] = (0,) * (COUNT + 1)
         self.known = 0
         """the commit that what is in memory belongs to"""
+        self.untold = False
+        """whether the watch's changes were taken, and what is in memory has not been told of them yet"""
         if state is not None:
             self.use(state)
         self.guard: AbstractContextManager[None] = _Guard(self)
