@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from octavo.errors import UniqueViolation
-from octavo.store.store import Store
+from octavo.store.store import LOG_BUDGET, Store
 from octavo.store.transaction import Transaction
 from octavo.store.view import View
 from small_store import erase, layout, message, revise
@@ -397,8 +397,10 @@ def work(store: Store, log: Path, names: Iterable[str], is_over: Callable[[], bo
 
 
 def main(data: str, log: str, stop: str, durability: str, threads: str) -> None:
-    with Store.open(data, layout(), durability=durability) as store:  # type: ignore[arg-type]
-        name = Path(log).name
+    name = Path(log).name
+    # One has all logs in memory, another reads them each time.
+    budget = random.Random(name).choice([0, LOG_BUDGET])
+    with Store.open(data, layout(), durability=durability, log_budget=budget) as store:  # type: ignore[arg-type]
         names = [name, *(f"{name}-t{n}" for n in range(1, int(threads)))]
         work(store, Path(log), names, Path(stop).exists, shown=durability == "full")
 

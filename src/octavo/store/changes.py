@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias
@@ -121,6 +122,9 @@ def write_beside(system: FileSystem, path: str, content: bytes, *, durable: bool
     try:
         try:
             write_all(system, descriptor, content, 0)
+            # The kernel's clock for files stands still for milliseconds: by it a file could have the
+            # signature of the one before last, whose inode it may get.
+            os.utime(descriptor, ns=(now := time.time_ns(), now))
             if durable:
                 sync(system, descriptor)
         finally:
