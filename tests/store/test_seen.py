@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from octavo.errors import UniqueViolation
+from octavo.errors import ForeignKeyViolation, UniqueViolation
 from octavo.layout.record import Record
 from octavo.store.store import Store
 from octavo.store.transaction import Transaction
@@ -100,18 +100,15 @@ class World:
                 tx.insert([message(1, into, id=key, content=content)])
                 self.messages[key] = into, content
 
-    def make_twice(self, store: Store, key: str, into: str) -> None:
-        """An id that is taken is refused, and one that is free is not."""
-        if into not in self.chats:
-            return
+    def make(self, store: Store, key: str, into: str) -> None:
+        """An id that is taken is refused, and a chat that is gone; what is free, or there, is not."""
         content = self.new()
-        try:
-            with store.transaction() as tx:
-                tx.insert([message(1, into, id=key, content=content)])
-            assert key not in self.messages, f"{key} is there, and was made again"
+        expected = UniqueViolation if key in self.messages else ForeignKeyViolation
+        is_right = key not in self.messages and into in self.chats
+        with nullcontext() if is_right else pytest.raises(expected), store.transaction() as tx:
+            tx.insert([message(1, into, id=key, content=content)])
+        if is_right:
             self.messages[key] = into, content
-        except UniqueViolation:
-            assert key in self.messages, f"{key} is not there, and counts as taken"
 
     def move(self, store: Store, key: str, into: str) -> None:
         if key in self.messages and into in self.chats:
@@ -137,6 +134,9 @@ class World:
 
     def compact(self, store: Store, key: str, into: str) -> None:
         store.compact()
+
+    def checkpoint(self, store: Store, key: str, into: str) -> None:
+        store.checkpoint()
 
     def name(self, store: Store, key: str, into: str) -> None:
         """Change a document and record files, twice, as fast as can be."""
@@ -192,7 +192,7 @@ class World:
         assert found == self.messages.get(key), key
 
 
-DOES = ("upsert", "make_twice", "move", "erase", "come_and_go", "compact", "name", "edit")
+DOES = ("upsert", "make", "move", "erase", "come_and_go", "compact", "checkpoint", "name", "edit")
 LOOKS = ("look", "look_in_transaction", "list")
 TURNS = st.lists(
     st.tuples(
