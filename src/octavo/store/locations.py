@@ -179,11 +179,12 @@ def keep_if_whole(root: str, state: SharedState) -> bool:
     if data is not None and state.is_whole(data) and lock is not None and lock.size >= _LOCK_SIZE:
         return True
     folder = os.path.join(root, FOLDER)
+    if os.path.islink(folder):
+        os.unlink(folder)
     with suppress(FileNotFoundError):
-        if os.path.islink(folder):
-            os.unlink(folder)
-        else:
-            shutil.rmtree(folder)
+        # The folder itself may be where a file system is mounted.
+        for entry in list(os.scandir(folder)):
+            shutil.rmtree(entry) if entry.is_dir(follow_symlinks=False) else os.unlink(entry)
     return False
 
 
