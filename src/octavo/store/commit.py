@@ -311,7 +311,9 @@ class Committer:
     def _lead(self, group: Group) -> None:
         """This thread writes what is staged."""
         group.leader = get_ident()
-        self._staged, self._writing = None, group
+        # In this order, so that :attr:`top` never lacks it.
+        self._writing = group
+        self._staged = None
 
     def _finish(self, group: Group) -> None:
         """Wait until a group is written, or write it.  Raises OctavoError if it could not be."""
