@@ -17,6 +17,8 @@ import pytest
 
 import octavo
 from interrupts import Interrupter
+from octavo.care.backup import back_up
+from octavo.migrate.target import building
 from octavo.store.store import Store
 from small_store import State, Story, layout, message, revise, row, state_of, state_on_disk
 
@@ -283,6 +285,34 @@ def _several(db: Any) -> None:
         tx.character.delete(where={"id": "hero-1"})
 
 
+def backing_up(small: Path, copied: Copy) -> Scene:
+    """An archive beside the store."""
+    root = copied(small)
+    with _opened(root) as store:
+        state = state_of(store)
+    archive = root.with_name(f"{root.name}.tar.gz")
+    return Scene(root, None, lambda: back_up(root, layout(), archive, {}), [state])
+
+
+def replacing(small: Path, copied: Copy) -> Scene:
+    """A store by another one, as an export does."""
+    root, new = copied(small), copied(small)
+    with _opened(root) as store:
+        states = [state_of(store)]
+    with _opened(new) as store:
+        with store.transaction() as tx:
+            revise(tx, "Chat", "chat-2", title="neu")
+        states.append(state_of(store))
+
+    def work() -> None:
+        with building(root, layout(), lock_timeout=PATIENCE) as built:
+            ignored = shutil.ignore_patterns("cache", "journal")
+            shutil.copytree(new, built.path, dirs_exist_ok=True, ignore=ignored)
+            built.put_in_place(replace=True)
+
+    return Scene(root, None, work, states)
+
+
 CALLS = (_create, _update, _delete, _upsert, _several)
 
 
@@ -306,6 +336,8 @@ WORKS = (
     closing,
     recovering,
     opening_at_rest,
+    backing_up,
+    replacing,
 )
 
 

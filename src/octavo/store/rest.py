@@ -46,14 +46,14 @@ def at_rest(
     ever); DifferenceError if the journal holds what cannot be brought into the files; DiskError.
     """
     held = lock.ProcessLock(os.path.join(root, lock.NAME), lambda: shared.holder_in(os.fspath(root)))
-    with disk_errors("taking the write lock"):
-        with suppress(FileExistsError):
-            os.mkdir(os.path.dirname(held.path), FOLDER_MODE)
-        held.acquire(timeout)
     with closing(held):
-        with disk_errors("taking the write lock"), _page(os.fspath(root)) as state:
-            if state is not None:
-                state.sign()
+        with disk_errors("taking the write lock"):
+            with suppress(FileExistsError):
+                os.mkdir(os.path.dirname(held.path), FOLDER_MODE)
+            held.acquire(timeout)
+            with _page(os.fspath(root)) as state:
+                if state is not None:
+                    state.sign()
         _empty_journal(os.fspath(root), resolve)
         yield
 
