@@ -11,8 +11,10 @@ import fcntl
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from weakref import ref
 
 from octavo.errors import BusyError
 from octavo.store.system import FILE_MODE, FOLDER_MODE, in_background
@@ -24,7 +26,10 @@ TIMEOUT = 30.0
 
 _forking = threading.RLock()
 """held while a lock's file is opened or closed, and during a fork"""
-_open: set[LockFile] = set()
+_open: dict[ref[LockFile], int] = {}
+"""the descriptors of all that are open"""
+_dropped: deque[ref[LockFile]] = deque()
+"""files to which nothing refers any more: an interrupted ``with`` may not have closed them"""
 
 
 class LockFile(AbstractContextManager["LockFile"]):
@@ -35,13 +40,17 @@ class LockFile(AbstractContextManager["LockFile"]):
     closes all of them before anything else of Octavo runs in it.
     """
 
-    __slots__ = ("descriptor",)
+    __slots__ = ("_mark", "descriptor")
 
     def __init__(self, opened: Callable[[], int]) -> None:
         """``opened`` opens the file, and gives its descriptor.  Raises what it raises."""
         with _forking:
+            while _dropped:
+                if (descriptor := _open.pop(_dropped.popleft(), -1)) >= 0:
+                    os.close(descriptor)
             self.descriptor = opened()
-            _open.add(self)
+            self._mark = ref(self, _dropped.append)
+            _open[self._mark] = self.descriptor
 
     def lock(self, how: int) -> bool:
         """Take the lock (LOCK_SH or LOCK_EX) without waiting; False if another open file holds it."""
@@ -54,7 +63,7 @@ class LockFile(AbstractContextManager["LockFile"]):
     def unlock(self) -> None:
         """Let go of the lock, if it is held.  In a child of fork, and after closing, this does nothing."""
         with _forking:
-            if self in _open:
+            if self._mark in _open:
                 fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
     def close(self, *, unlock: bool = True) -> None:
@@ -63,12 +72,16 @@ class LockFile(AbstractContextManager["LockFile"]):
         Without ``unlock`` the lock stays with another descriptor of the same open file.
         """
         with _forking:
-            if self in _open:
+            if self._mark not in _open:
+                return
+            try:
                 # At once, although a child that is just being made may have the file open for a moment yet.
                 if unlock:
                     self.unlock()
-                _open.discard(self)
-                os.close(self.descriptor)
+            finally:
+                # Forgotten first: closed twice, the number may be another file's by then.
+                descriptor = _open.pop(self._mark)
+                os.close(descriptor)
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -76,12 +89,14 @@ class LockFile(AbstractContextManager["LockFile"]):
 
 def _let_go() -> None:
     """In a child of fork: have none of the parent's locks."""
-    for file in _open:
+    for mark, descriptor in list(_open.items()):
         # A child may have closed what it does not know, as a daemon does.
         with suppress(OSError):
-            os.close(file.descriptor)
-        file.descriptor = -1
+            os.close(descriptor)
+        if (file := mark()) is not None:
+            file.descriptor = -1
     _open.clear()
+    _dropped.clear()
     _forking.release()
 
 
