@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -53,6 +53,14 @@ def snake_name(model: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", model).lower()
 
 
+def accessors(models: Iterable[str]) -> dict[str, list[str]]:
+    """The models by their accessors.  One that several models share is none of theirs."""
+    found: dict[str, list[str]] = {}
+    for model in models:
+        found.setdefault(snake_name(model), []).append(model)
+    return found
+
+
 class Schema:
     """A datamodel with all that checks arguments against it; shared by a client and its transactions."""
 
@@ -61,7 +69,7 @@ class Schema:
         filters = Filters(vocabulary)
         self.filters, self.reads, self.writes = filters, Reads(filters), Writes(filters)
         self.defaults = {m.name: Defaults(vocabulary[m.name]) for m in vocabulary.datamodel.tables}
-        self.accessors = {snake_name(m.name): m.name for m in vocabulary.datamodel.models if not m.ignored}
+        self.accessors = accessors(m.name for m in vocabulary.datamodel.models if not m.ignored)
 
 
 class _Session(Protocol):
@@ -254,10 +262,12 @@ class ModelClient:
     # Writing
 
     def create(self, **arguments: Any) -> Shown:
-        """Make a record of ``data``, nested writes included.  ``include``, ``select``, ``omit``."""
+        """Make a record of ``data``, nested writes included; of defaults alone, if ``data`` is left out.
+        ``include``, ``select``, ``omit``."""
         at = self._at()
         found = at.named(arguments, ("data", *_SHOWN), "arguments")
-        new = self._schema.writes.new(self._terms, _required(found, "data", at), at / "data")
+        data = _required(found, "data", at) if self._terms.needed else found.get("data", {})
+        new = self._schema.writes.new(self._terms, data, at / "data")
         projection = self._schema.reads.shown(self._terms, found, at)
         with self._writing(single=not new.nested and projection is None) as run:
             return run.show([run.create(new)], projection)[0]
@@ -386,9 +396,15 @@ class Models:
         self._schema, self._session = schema, session
 
     def __getattr__(self, name: str) -> ModelClient:
-        if name.startswith("_") or name not in self._schema.accessors:
-            raise AttributeError(f"there is no model {name}")
-        accessor = self[self._schema.accessors[name]]
+        models = () if name.startswith("_") else self._schema.accessors.get(name, ())
+        if len(models) != 1:
+            either = " or ".join(f'["{model}"]' for model in models)
+            raise AttributeError(
+                f"{name} is the accessor of several models: say {either}"
+                if models
+                else f"there is no model {name}"
+            )
+        accessor = self[models[0]]
         self.__dict__[name] = accessor
         return accessor
 
@@ -397,7 +413,8 @@ class Models:
         return ModelClient(self._schema, self._schema.vocabulary[model], self._session)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *self._schema.accessors]
+        unmistakable = (name for name, models in self._schema.accessors.items() if len(models) == 1)
+        return [*super().__dir__(), *unmistakable]
 
 
 class Client(Models):

@@ -7,9 +7,10 @@ they are asked for, so that reading a thousand messages parses no time that nobo
 ===================  =================================  ===============================================
 type                 stored                             in Python
 ===================  =================================  ===============================================
-DateTime             its text                           ``datetime`` in UTC; the text where that cannot
-                                                        hold it (``infinity``, BC, years over 9999) and
-                                                        for ``@db.Time`` and ``@db.Timetz``
+DateTime             its text                           ``datetime`` in UTC, of ``@db.Time`` on
+                                                        1970-01-01; the text where that cannot hold it
+                                                        (``infinity``, BC, years over 9999, the zone of
+                                                        ``@db.Timetz``)
 Json                 ``msgspec.Raw``; ``UNSET`` is NULL  what the JSON means; numbers as :func:`number`
 BigInt, Decimal      string of digits                   ``int``, ``Decimal``
 Float                ``msgspec.Raw``, ``null`` too       ``float``
@@ -20,7 +21,7 @@ lists                list of these, or None             list (a NULL list is emp
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -32,6 +33,8 @@ from octavo.schema.sql import native_type
 
 Read: TypeAlias = Callable[[Any], Any]
 """From a value's stored form to Python's."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def reader(field: ScalarField) -> Read | None:
@@ -71,6 +74,14 @@ def read_time(text: str) -> datetime | str:
     return found if found.tzinfo is UTC else found.replace(tzinfo=UTC)
 
 
+def read_clock(text: str) -> datetime:
+    """The instant of 1970-01-01 (UTC) that a time of day stands for, as in Prisma; ``24:00:00`` is the end of
+    that day."""
+    if text == "24:00:00":
+        return _EPOCH + timedelta(days=1)
+    return datetime.combine(_EPOCH, time.fromisoformat(text), UTC)
+
+
 def read_float(raw: msgspec.Raw) -> float | None:
     """The float that stands there as a number, or as ``"NaN"``, ``"Infinity"``, ``"-Infinity"``; or null."""
     text = bytes(raw)
@@ -81,10 +92,11 @@ def _element_reader(field: ScalarField) -> Read | None:
     if field.kind is not ScalarKind.SCALAR:
         return None
     if field.type == "DateTime":
-        return None if native_type(field).name in ("Time", "Timetz") else read_time
+        return _TIMES.get(native_type(field).name, read_time)
     return _READERS.get(field.type)
 
 
+_TIMES: dict[str, Read | None] = {"Time": read_clock, "Timetz": None}
 _READERS: dict[str, Read] = {"Json": read_json, "BigInt": int, "Decimal": Decimal, "Float": read_float}
 
 

@@ -12,6 +12,7 @@ import math
 import re
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, ROUND_UP, Context, Decimal
 from enum import Enum as PythonEnum
@@ -438,12 +439,15 @@ def _time_writer(native: NativeType) -> Write:
 
 def _parsed(value: str, native: str) -> Any:
     """What an ISO 8601 text of another spelling means; None: nothing."""
-    try:
-        if native in ("Time", "Timetz"):
-            return time.fromisoformat(value)
-        return datetime.fromisoformat(value)
-    except ValueError:
-        return None
+    if native not in ("Time", "Timetz"):
+        parsers: tuple[Callable[[str], Any], ...] = (datetime.fromisoformat,)
+    else:
+        # Without a colon, 2025 would be a quarter past eight, and a day its midnight.
+        parsers = (time.fromisoformat, datetime.fromisoformat) if ":" in value else ()
+    for parse in parsers:
+        with suppress(ValueError):
+            return parse(value)
+    return None
 
 
 def _utc(value: datetime) -> datetime:

@@ -2,7 +2,7 @@
 
 A key that is not there filters nothing; None is a test for NULL, refused where a field cannot be NULL; an
 unknown key, and a field's filter without an operator, is an error.  So nothing that was meant as a filter
-can silently vanish.
+can silently vanish.  Empty branches of ``AND``, ``OR`` and ``NOT`` are Prisma's: they are left out.
 """
 
 from __future__ import annotations
@@ -51,6 +51,16 @@ MODES = ("default", "insensitive")
 _NULL_JSON = msgspec.Raw(b"null")
 
 
+def _keys(terms: Terms) -> tuple[str, ...]:
+    """What a ``where`` of this model may hold."""
+    return (*terms.usable, *terms.links, *(u for u in terms.uniques if u not in terms.columns), *LOGIC)
+
+
+def may_be_where(terms: Terms, given: Any) -> bool:
+    """Whether this has the shape of a ``where`` of this model: each of its keys is known."""
+    return isinstance(given, Mapping) and given.keys() <= set(_keys(terms))
+
+
 def both(*conditions: Condition) -> Condition:
     """All of these, as simply as it can be said."""
     parts: list[Condition] = []
@@ -80,12 +90,16 @@ class Filters:
         self.vocabulary = vocabulary
 
     def where(self, terms: Terms, given: Any, at: At) -> Condition:
-        """The condition that a ``where`` means."""
+        """The condition that a ``where`` means; TRUE if it filters nothing."""
         try:
-            parts = [self._key(terms, key, value, at) for key, value in at.mapping(given).items()]
+            return self._where(terms, given, at, branch=False)
         except RecursionError:
             at.fail("is nested too deep")
-        return both(*parts) if parts else TRUE
+
+    def _where(self, terms: Terms, given: Any, at: At, *, branch: bool) -> Condition:
+        """The same.  ``branch``: it stands within AND, OR or NOT."""
+        parts = [self._key(terms, key, value, at, branch) for key, value in at.mapping(given).items()]
+        return both(*parts)
 
     def unique(self, terms: Terms, given: Any, at: At) -> Unique:
         """What a ``where`` means that must tell one record, by a key or unique among its keys."""
@@ -109,28 +123,28 @@ class Filters:
             return Unique(terms.name, fields, values, self.where(terms, rest, at) if rest else TRUE)
         at.fail(f"must name one record by {' or '.join(terms.uniques)}")
 
-    def _key(self, terms: Terms, key: str, value: Any, at: At) -> Condition:
+    def _key(self, terms: Terms, key: str, value: Any, at: At, branch: bool) -> Condition:
         if (column := terms.usable.get(key)) is not None:
             return self.field(column, value, at / key)
         if (link := terms.links.get(key)) is not None:
             return self._relation(link, value, at / key)
         if key in LOGIC:
-            return self._logic(terms, key, value, at / key)
+            return self._logic(terms, key, value, at / key, branch)
         if key in terms.uniques:
             fields = terms.uniques[key]
             inner = (at / key).named(value, fields, "the fields of this unique")
             return both(*(self.field(terms.columns[f], v, at / key / f) for f, v in inner.items()))
-        known = (*terms.usable, *terms.links, *(u for u in terms.uniques if u not in terms.columns), *LOGIC)
-        at.unknown(key, known, f"{terms.name} has no such field")
+        at.unknown(key, _keys(terms), f"{terms.name} has no such field")
 
-    def _logic(self, terms: Terms, key: str, value: Any, at: At) -> Condition:
-        parts = [self.where(terms, item, inner) for item, inner in at.each(value)]
-        if key == "AND":
-            return both(*parts) if parts else TRUE
+    def _logic(self, terms: Terms, key: str, value: Any, at: At, branch: bool) -> Condition:
+        items = at.each(at.sequence(value) if key == "OR" else value)
+        found = [self._where(terms, item, inner, branch=True) for item, inner in items]
+        # As in Prisma, a branch that filters nothing is left out.
+        parts = [part for part in found if part != TRUE]
         if key == "OR":
-            return TRUE if TRUE in parts else Or(tuple(parts)) if parts else FALSE
-        # As in Prisma, what is empty excludes nothing.
-        return both(*(Not(part) for part in parts if part != TRUE)) if parts else TRUE
+            # Without a branch, OR finds nothing; but within another AND, OR or NOT it filters nothing.
+            return Or(tuple(parts)) if parts or not branch else TRUE
+        return both(*(map(Not, parts) if key == "NOT" else parts))
 
     def _relation(self, link: Link, value: Any, at: At) -> Condition:
         target = self.vocabulary[link.target]
@@ -144,13 +158,24 @@ class Filters:
         given = at.mapping(value)
         if not given:
             at.fail("filters by nothing; a record that is there at all is {'is_not': None}")
-        if all(isinstance(key, str) and snake(key) in quantifiers(link) for key in given):
+        if self._is_quantified(link, target, given):
             parts = []
             for key, inner in at.named(given, quantifiers(link)).items():
                 found_one = self._one(link, target, inner, at / key)
                 parts.append(found_one if key == "is" else Not(found_one))
             return both(*parts)
         return Related(link, self.where(target, given, at))
+
+    def _is_quantified(self, link: Link, target: Terms, given: Mapping[Any, Any]) -> bool:
+        """Whether a filter of one record says ``is`` or ``is_not``.  A model may have fields of these names:
+        as in Prisma, they are meant where the value can be no ``where``."""
+        optional = not (link.holds_key and link.required)
+        return all(
+            isinstance(key, str)
+            and snake(key) in quantifiers(link)
+            and (key not in _keys(target) or (optional if value is None else may_be_where(target, value)))
+            for key, value in given.items()
+        )
 
     def _one(self, link: Link, target: Terms, value: Any, at: At) -> Condition:
         return self._nobody(link, at) if value is None else Related(link, self.where(target, value, at))

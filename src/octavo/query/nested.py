@@ -7,7 +7,7 @@ give its key; over all others they come after it.  Whatever is written carries t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from octavo.errors import RecordNotFound, RequiredRelationViolation
 from octavo.layout.record import Record, model_of
@@ -45,6 +45,16 @@ from octavo.query.plan import (
 from octavo.query.protocol import Key, Transaction
 from octavo.query.vocabulary import Terms, Vocabulary
 
+_Own = TypeVar("_Own", Record, None)
+"""The record that a writing is about; None: it is not made yet."""
+
+
+class _Changed(NamedTuple):
+    """A record that a nested write has changed."""
+
+    before: Record
+    after: Record
+
 
 class Writing(Execution):
     """One writing operation."""
@@ -62,7 +72,7 @@ class Writing(Execution):
         values = {**new.values, **(supplied or {})}
         for nested in new.nested:
             if nested.link.holds_key:
-                values.update(self._own_key(nested, None))
+                values.update(self._own_key(nested, None)[0])
         [record] = self.insert(new.model, [values])
         return self._around(record, new.nested)
 
@@ -95,7 +105,7 @@ class Writing(Execution):
         changes = list(edit.changes)
         for nested in edit.nested:
             if nested.link.holds_key:
-                key = self._own_key(nested, record)
+                key, record = self._own_key(nested, record)
                 changes += [Change(name, ChangeKind.SET, value) for name, value in key.items()]
         if changes:
             found = self.change(edit.model, self._exactly([record]), changes)
@@ -105,9 +115,13 @@ class Writing(Execution):
         return self._around(record, edit.nested)
 
     def change(self, model: str, where: Condition, changes: Iterable[Change]) -> list[Record]:
-        """Change all records that fulfil a condition, ``@updatedAt`` with them."""
+        """Change all records that fulfil a condition, ``@updatedAt`` with them, and give them.  Without a
+        change they are found, and left as they are."""
         touched = self.defaults[model].touched(changes, self.now)
-        return self.transaction.update(model, where, touched) if touched else []
+        if touched:
+            return self.transaction.update(model, where, touched)
+        order = self.vocabulary[model].key_order
+        return self.transaction.select(Query(model=model, where=where, order=order))
 
     def delete(self, record: Record, doing: str) -> None:
         """Delete a record.  Raises RecordNotFound if somebody else was first."""
@@ -135,22 +149,29 @@ class Writing(Execution):
 
     # The record holds the foreign key.
 
-    def _own_key(self, nested: Nested, record: Record | None) -> dict[str, Any]:
-        """The foreign key that nested writes give a record (None: one that is not made yet)."""
+    def _own_key(self, nested: Nested, record: _Own) -> tuple[dict[str, Any], _Own]:
+        """The foreign key that nested writes give a record (None: one that is not made yet); and the record
+        as they leave it."""
         key: dict[str, Any] = {}
         link = nested.link
         for step in nested.steps:
             target = self._parent(link, record, step)
-            if isinstance(target, Record):
+            if isinstance(target, _Changed):
+                assert record is not None
+                record = self._followed(link, record, target)
+            elif isinstance(target, Record):
                 self._displace(link, target, record)
                 references = self.vocabulary[link.target].getter(link.references)(target)
                 key = dict(zip(link.fields, references, strict=True))
             elif target is not None:
                 key = target
-        return key
+        return key, record
 
-    def _parent(self, link: Link, record: Record | None, step: Step) -> Record | dict[str, Any] | None:
-        """The record that a step makes the foreign key point at; or a key that points nowhere; or None."""
+    def _parent(
+        self, link: Link, record: Record | None, step: Step
+    ) -> Record | _Changed | dict[str, Any] | None:
+        """The record that a step makes the foreign key point at; or the one that it points at, as the step
+        has changed it; or a key that points nowhere; or None."""
         doing = f"{link.model}.{link.name}"
         match step:
             case Create():
@@ -168,14 +189,31 @@ class Writing(Execution):
                 return None
             raise RecordNotFound(link.target, f"a nested {type(step).__name__.lower()} over {doing}")
         if isinstance(step, Update | Upsert):
-            self.edit(current, step.edit)
-            return None
+            return _Changed(current, self.edit(current, step.edit))
         nowhere = self._nowhere(link)
         if isinstance(step, Delete):
             changes = [Change(name, ChangeKind.SET, value) for name, value in nowhere.items()]
             self.change(link.model, self._exactly([record]), changes)
             self.delete(current, f"a nested delete over {doing}")
         return nowhere
+
+    def _followed(self, link: Link, record: Record, target: _Changed) -> Record:
+        """A record as it is after the one that it points at was changed.
+
+        Its foreign key may have followed (``onUpdate``), and its own key with that.  Raises RecordNotFound.
+        """
+        terms, other = self.vocabulary[link.model], self.vocabulary[link.target]
+        if terms is other and terms.key_of(record) == other.key_of(target.before):
+            return target.after
+        references = other.getter(link.references)(target.after)
+        if references == other.getter(link.references)(target.before):
+            return record
+        own = dict(zip(terms.key, terms.key_of(record), strict=True))
+        followed = {f: v for f, v in zip(link.fields, references, strict=True) if f in own}
+        found = self.transaction.find(terms.name, terms.key, tuple({**own, **followed}.values()))
+        if found is None:
+            raise RecordNotFound(terms.name, "an update")
+        return found
 
     def _current(self, link: Link, record: Record, where: Condition) -> Record | None:
         terms = self.vocabulary[link.model]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from octavo.query.arguments import At, snake
-from octavo.query.filters import Filters
+from octavo.query.arguments import At
+from octavo.query.filters import Filters, may_be_where
 from octavo.query.plan import (
     TRUE,
     Change,
@@ -262,10 +262,16 @@ class Writes:
 
 
 def _is_wrapped(target: Terms, given: Any) -> bool:
-    """Whether an update of a to-one relation is spelled ``{where, data}``, and is not the data itself."""
-    return (
-        isinstance(given, Mapping)
-        and isinstance(given.get("data"), Mapping)
-        and "data" not in target.columns
-        and all(isinstance(key, str) and snake(key) in ("where", "data") for key in given)
+    """Whether an update of a to-one relation is spelled ``{where, data}``, and is not the data itself.
+
+    A model may have fields of these names: as in Prisma, they are meant where the values could be nothing
+    else.
+    """
+    if not isinstance(given, Mapping) or not isinstance(given.get("data"), Mapping):
+        return False
+    if not given.keys() <= {"where", "data"}:
+        return False
+    names = target.usable.keys() | target.links.keys()
+    return ("data" not in names or given["data"].keys() <= names) and (
+        "where" not in names or may_be_where(target, given.get("where", {}))
     )

@@ -284,8 +284,8 @@ UserField: TypeAlias = Literal[
 
 class UserRest(TypedDict, total=False):
     AND: UserWhere | Sequence[UserWhere]
-    OR: UserWhere | Sequence[UserWhere]
     NOT: UserWhere | Sequence[UserWhere]
+    OR: Sequence[UserWhere]
     name: str | StringOrNullFilter | None
     image: str | StringOrNullFilter | None
     emailVerified: datetime | str | DateTimeOrNullFilter | None
@@ -509,8 +509,8 @@ ChatSettingsField: TypeAlias = Literal[
 
 class ChatSettingsRest(TypedDict, total=False):
     AND: ChatSettingsWhere | Sequence[ChatSettingsWhere]
-    OR: ChatSettingsWhere | Sequence[ChatSettingsWhere]
     NOT: ChatSettingsWhere | Sequence[ChatSettingsWhere]
+    OR: Sequence[ChatSettingsWhere]
     avatarDisplayMode: AvatarDisplayMode | AvatarDisplayModeFilter
     avatarDisplayStyle: str | StringFilter
     createdAt: datetime | str | DateTimeFilter
@@ -653,8 +653,8 @@ class Account_provider_providerAccountId(TypedDict):
 
 class AccountRest(TypedDict, total=False):
     AND: AccountWhere | Sequence[AccountWhere]
-    OR: AccountWhere | Sequence[AccountWhere]
     NOT: AccountWhere | Sequence[AccountWhere]
+    OR: Sequence[AccountWhere]
     userId: str | StringFilter
     type: str | StringFilter
     provider: str | StringFilter
@@ -795,8 +795,8 @@ SessionField: TypeAlias = Literal["id", "sessionToken", "userId", "expires"]
 
 class SessionRest(TypedDict, total=False):
     AND: SessionWhere | Sequence[SessionWhere]
-    OR: SessionWhere | Sequence[SessionWhere]
     NOT: SessionWhere | Sequence[SessionWhere]
+    OR: Sequence[SessionWhere]
     userId: str | StringFilter
     expires: datetime | str | DateTimeFilter
     user: UserOne
@@ -898,8 +898,8 @@ class VerificationToken_identifier_token(TypedDict):
 
 class VerificationTokenRest(TypedDict, total=False):
     AND: VerificationTokenWhere | Sequence[VerificationTokenWhere]
-    OR: VerificationTokenWhere | Sequence[VerificationTokenWhere]
     NOT: VerificationTokenWhere | Sequence[VerificationTokenWhere]
+    OR: Sequence[VerificationTokenWhere]
     identifier: str | StringFilter
     expires: datetime | str | DateTimeFilter
 
@@ -987,8 +987,8 @@ ApiKeyField: TypeAlias = Literal[
 
 class ApiKeyRest(TypedDict, total=False):
     AND: ApiKeyWhere | Sequence[ApiKeyWhere]
-    OR: ApiKeyWhere | Sequence[ApiKeyWhere]
     NOT: ApiKeyWhere | Sequence[ApiKeyWhere]
+    OR: Sequence[ApiKeyWhere]
     userId: str | StringFilter
     provider: Provider | ProviderFilter
     label: str | StringFilter
@@ -1191,8 +1191,8 @@ ConnectionProfileField: TypeAlias = Literal[
 
 class ConnectionProfileRest(TypedDict, total=False):
     AND: ConnectionProfileWhere | Sequence[ConnectionProfileWhere]
-    OR: ConnectionProfileWhere | Sequence[ConnectionProfileWhere]
     NOT: ConnectionProfileWhere | Sequence[ConnectionProfileWhere]
+    OR: Sequence[ConnectionProfileWhere]
     userId: str | StringFilter
     name: str | StringFilter
     provider: Provider | ProviderFilter
@@ -1419,8 +1419,8 @@ CharacterField: TypeAlias = Literal[
 
 class CharacterRest(TypedDict, total=False):
     AND: CharacterWhere | Sequence[CharacterWhere]
-    OR: CharacterWhere | Sequence[CharacterWhere]
     NOT: CharacterWhere | Sequence[CharacterWhere]
+    OR: Sequence[CharacterWhere]
     userId: str | StringFilter
     name: str | StringFilter
     title: str | StringOrNullFilter | None
@@ -1666,8 +1666,8 @@ PersonaField: TypeAlias = Literal[
 
 class PersonaRest(TypedDict, total=False):
     AND: PersonaWhere | Sequence[PersonaWhere]
-    OR: PersonaWhere | Sequence[PersonaWhere]
     NOT: PersonaWhere | Sequence[PersonaWhere]
+    OR: Sequence[PersonaWhere]
     userId: str | StringFilter
     name: str | StringFilter
     title: str | StringOrNullFilter | None
@@ -1871,8 +1871,8 @@ class CharacterPersona_characterId_personaId(TypedDict):
 
 class CharacterPersonaRest(TypedDict, total=False):
     AND: CharacterPersonaWhere | Sequence[CharacterPersonaWhere]
-    OR: CharacterPersonaWhere | Sequence[CharacterPersonaWhere]
     NOT: CharacterPersonaWhere | Sequence[CharacterPersonaWhere]
+    OR: Sequence[CharacterPersonaWhere]
     characterId: str | StringFilter
     personaId: str | StringFilter
     isDefault: bool | BooleanFilter
@@ -2007,8 +2007,8 @@ ChatField: TypeAlias = Literal[
 
 class ChatRest(TypedDict, total=False):
     AND: ChatWhere | Sequence[ChatWhere]
-    OR: ChatWhere | Sequence[ChatWhere]
     NOT: ChatWhere | Sequence[ChatWhere]
+    OR: Sequence[ChatWhere]
     userId: str | StringFilter
     characterId: str | StringFilter
     personaId: str | StringOrNullFilter | None
@@ -2221,8 +2221,8 @@ MessageField: TypeAlias = Literal[
 
 class MessageRest(TypedDict, total=False):
     AND: MessageWhere | Sequence[MessageWhere]
-    OR: MessageWhere | Sequence[MessageWhere]
     NOT: MessageWhere | Sequence[MessageWhere]
+    OR: Sequence[MessageWhere]
     chatId: str | StringFilter
     role: Role | RoleFilter
     content: str | StringFilter
@@ -2408,8 +2408,8 @@ ChatFileField: TypeAlias = Literal[
 
 class ChatFileRest(TypedDict, total=False):
     AND: ChatFileWhere | Sequence[ChatFileWhere]
-    OR: ChatFileWhere | Sequence[ChatFileWhere]
     NOT: ChatFileWhere | Sequence[ChatFileWhere]
+    OR: Sequence[ChatFileWhere]
     chatId: str | StringFilter
     messageId: str | StringOrNullFilter | None
     filename: str | StringFilter
@@ -2583,8 +2583,8 @@ ImageField: TypeAlias = Literal[
 
 class ImageRest(TypedDict, total=False):
     AND: ImageWhere | Sequence[ImageWhere]
-    OR: ImageWhere | Sequence[ImageWhere]
     NOT: ImageWhere | Sequence[ImageWhere]
+    OR: Sequence[ImageWhere]
     userId: str | StringFilter
     filename: str | StringFilter
     filepath: str | StringFilter
@@ -2798,8 +2798,8 @@ class ImageTag_imageId_tagType_tagId(TypedDict):
 
 class ImageTagRest(TypedDict, total=False):
     AND: ImageTagWhere | Sequence[ImageTagWhere]
-    OR: ImageTagWhere | Sequence[ImageTagWhere]
     NOT: ImageTagWhere | Sequence[ImageTagWhere]
+    OR: Sequence[ImageTagWhere]
     imageId: str | StringFilter
     tagType: ImageTagType | ImageTagTypeFilter
     tagId: str | StringFilter
@@ -2918,8 +2918,8 @@ class ChatAvatarOverride_chatId_characterId(TypedDict):
 
 class ChatAvatarOverrideRest(TypedDict, total=False):
     AND: ChatAvatarOverrideWhere | Sequence[ChatAvatarOverrideWhere]
-    OR: ChatAvatarOverrideWhere | Sequence[ChatAvatarOverrideWhere]
     NOT: ChatAvatarOverrideWhere | Sequence[ChatAvatarOverrideWhere]
+    OR: Sequence[ChatAvatarOverrideWhere]
     chatId: str | StringFilter
     characterId: str | StringFilter
     imageId: str | StringFilter
@@ -3061,8 +3061,8 @@ class Tag_userId_nameLower(TypedDict):
 
 class TagRest(TypedDict, total=False):
     AND: TagWhere | Sequence[TagWhere]
-    OR: TagWhere | Sequence[TagWhere]
     NOT: TagWhere | Sequence[TagWhere]
+    OR: Sequence[TagWhere]
     userId: str | StringFilter
     name: str | StringFilter
     nameLower: str | StringFilter
@@ -3226,8 +3226,8 @@ class CharacterTag_characterId_tagId(TypedDict):
 
 class CharacterTagRest(TypedDict, total=False):
     AND: CharacterTagWhere | Sequence[CharacterTagWhere]
-    OR: CharacterTagWhere | Sequence[CharacterTagWhere]
     NOT: CharacterTagWhere | Sequence[CharacterTagWhere]
+    OR: Sequence[CharacterTagWhere]
     characterId: str | StringFilter
     tagId: str | StringFilter
     createdAt: datetime | str | DateTimeFilter
@@ -3345,8 +3345,8 @@ class PersonaTag_personaId_tagId(TypedDict):
 
 class PersonaTagRest(TypedDict, total=False):
     AND: PersonaTagWhere | Sequence[PersonaTagWhere]
-    OR: PersonaTagWhere | Sequence[PersonaTagWhere]
     NOT: PersonaTagWhere | Sequence[PersonaTagWhere]
+    OR: Sequence[PersonaTagWhere]
     personaId: str | StringFilter
     tagId: str | StringFilter
     createdAt: datetime | str | DateTimeFilter
@@ -3464,8 +3464,8 @@ class ChatTag_chatId_tagId(TypedDict):
 
 class ChatTagRest(TypedDict, total=False):
     AND: ChatTagWhere | Sequence[ChatTagWhere]
-    OR: ChatTagWhere | Sequence[ChatTagWhere]
     NOT: ChatTagWhere | Sequence[ChatTagWhere]
+    OR: Sequence[ChatTagWhere]
     chatId: str | StringFilter
     tagId: str | StringFilter
     createdAt: datetime | str | DateTimeFilter
@@ -3576,8 +3576,8 @@ class ConnectionProfileTag_connectionProfileId_tagId(TypedDict):
 
 class ConnectionProfileTagRest(TypedDict, total=False):
     AND: ConnectionProfileTagWhere | Sequence[ConnectionProfileTagWhere]
-    OR: ConnectionProfileTagWhere | Sequence[ConnectionProfileTagWhere]
     NOT: ConnectionProfileTagWhere | Sequence[ConnectionProfileTagWhere]
+    OR: Sequence[ConnectionProfileTagWhere]
     connectionProfileId: str | StringFilter
     tagId: str | StringFilter
     createdAt: datetime | str | DateTimeFilter
@@ -3717,8 +3717,8 @@ class ImageProfile_userId_name(TypedDict):
 
 class ImageProfileRest(TypedDict, total=False):
     AND: ImageProfileWhere | Sequence[ImageProfileWhere]
-    OR: ImageProfileWhere | Sequence[ImageProfileWhere]
     NOT: ImageProfileWhere | Sequence[ImageProfileWhere]
+    OR: Sequence[ImageProfileWhere]
     userId: str | StringFilter
     name: str | StringFilter
     provider: ImageProvider | ImageProviderFilter
@@ -3926,8 +3926,8 @@ class ImageProfileTag_imageProfileId_tagId(TypedDict):
 
 class ImageProfileTagRest(TypedDict, total=False):
     AND: ImageProfileTagWhere | Sequence[ImageProfileTagWhere]
-    OR: ImageProfileTagWhere | Sequence[ImageProfileTagWhere]
     NOT: ImageProfileTagWhere | Sequence[ImageProfileTagWhere]
+    OR: Sequence[ImageProfileTagWhere]
     imageProfileId: str | StringFilter
     tagId: str | StringFilter
     createdAt: datetime | str | DateTimeFilter

@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from octavo.client import snake_name
+from octavo.client import accessors
 from octavo.query.arguments import camel
 from octavo.query.filters import operators
 from octavo.query.plan import Link
@@ -149,7 +149,8 @@ def _record(terms: Terms) -> str:
 def _filters(terms: Terms, uses: _Uses) -> Iterator[str]:
     name = terms.name
     singles = {u for u, fields in terms.uniques.items() if len(fields) == 1}
-    rest = dict.fromkeys(("AND", "OR", "NOT"), f"{name}Where | Sequence[{name}Where]")
+    rest = dict.fromkeys(("AND", "NOT"), f"{name}Where | Sequence[{name}Where]")
+    rest["OR"] = f"Sequence[{name}Where]"
     where, unique = {}, {}
     for column in terms.usable.values():
         kind = _field_filter(column)
@@ -253,8 +254,8 @@ def _shown(terms: Terms, uses: _Uses) -> Iterator[str]:
 
 
 def _clients(models: Sequence[Terms]) -> Iterator[str]:
-    accessors = {snake_name(terms.name): f"{terms.name}Actions" for terms in models}
-    lines = [f"{name}: {kind}" for name, kind in accessors.items()]
+    named = accessors(terms.name for terms in models)
+    lines = [f"{name}: {model}Actions" for name, [model, *others] in named.items() if not others]
     for terms in models:
         lines += [
             "@overload",
