@@ -220,6 +220,61 @@ EMPTY_BRANCHES_OVER_A_LIST: list[tuple[Any, Any]] = [
 ]
 
 
+_X = {"name": "x"}
+NEGATIONS: list[tuple[Any, Any]] = [
+    ({"box": {"is_not": _X}}, [2, 4]),
+    ({"NOT": {"box": _X}}, [2, 4]),
+    ({"NOT": {"box": {"is": _X}}}, [2, 4]),
+    ({"NOT": {"box": {"is_not": _X}}}, [1, 5]),
+    ({"NOT": {"NOT": {"box": _X}}}, [1, 5]),
+    ({"NOT": {"box": {"name": None}}}, [1, 2, 4, 5]),
+    ({"NOT": {"box": {"name": {"not": "x"}}}}, [1, 4, 5]),
+    ({"box": {"is_not": {"name": {"not": "x"}}}}, [1, 4, 5]),
+    ({"box": {"is_not": {"NOT": _X}}}, [1, 4, 5]),
+    ({"box": {"NOT": _X}}, [2]),
+    ({"NOT": {"AND": [{"box": _X}, {"owner": "a"}]}}, [2, 3, 4, 5]),
+    ({"NOT": {"OR": [{"box": _X}, {"owner": "a"}]}}, [4]),
+    ({"NOT": {"OR": [{"box": _X}, {"id": 9}]}}, [2, 4]),
+    ({"NOT": {"box": _X, "owner": "a"}}, [2, 3, 4, 5]),
+    ({"NOT": [{"box": _X}, {"owner": "c"}]}, [4]),
+    ({"NOT": {"box": {"notes": {"some": {"owner": "a"}}}}}, [2, 3, 4]),
+    ({"box": {"is_not": {"notes": {"some": {"owner": "a"}}}}}, [2, 3, 4]),
+    ({"box": {"is_not": None}}, [1, 2, 3, 5]),
+    ({"NOT": {"box": None}}, [1, 2, 3, 5]),
+    ({"NOT": {"box": {"is_not": None}}}, [4]),
+    ({"NOT": {"box": {"is": {}}}}, [4]),
+    ({"box": {"is_not": {}}}, [4]),
+    ({"box": {"is": _X, "is_not": {"id": 1}}}, []),
+    ({"box": {"is": _X, "is_not": {"id": 2}}}, [1, 5]),
+    ({"NOT": {"box": {"is": _X, "is_not": {"id": 2}}}}, [2, 4]),
+    ({"NOT": {"owner": "a"}}, [3, 4, 5]),
+    ({"NOT": {"owner": {"in": ["a"]}}}, [3, 4, 5]),
+]
+NEGATIONS_OVER_A_LIST: list[tuple[Any, Any]] = [
+    ({"notes": {"some": {"owner": "a"}}}, [1]),
+    ({"notes": {"every": {"owner": "a"}}}, [2]),
+    ({"notes": {"none": {"owner": "a"}}}, [2, 3]),
+    ({"NOT": {"notes": {"some": {"owner": "a"}}}}, [2, 3]),
+    ({"NOT": {"notes": {"every": {"owner": "a"}}}}, [1, 3]),
+    ({"NOT": {"notes": {"none": {"owner": "a"}}}}, [1]),
+    ({"notes": {"some": {"NOT": {"owner": "a"}}}}, [1, 3]),
+    ({"notes": {"some": {"box": {"is_not": _X}}}}, [2]),
+    ({"notes": {"every": {"box": {"is_not": _X}}}}, [2, 3]),
+    ({"notes": {"every": {"box": _X}}}, [1, 3]),
+    ({"notes": {"none": {"box": {"is_not": _X}}}}, [1, 3]),
+    ({"notes": {"every": {"owner": {"not": "a"}}}}, [2, 3]),
+    ({"notes": {"every": {"NOT": {"box": _X}}}}, [2, 3]),
+]
+
+
+def test_what_is_unknown_of_a_related_record_is_neither_so_nor_not_so(db: Any) -> None:
+    db.box.create_many(data=[{"id": 1, "name": "x"}, {"id": 2, "name": "y"}, {"id": 3}])
+    rows = [(1, "a", 1), (2, None, 2), (3, "c", 3), (4, "d", None), (5, "c", 1)]
+    db.note.create_many(data=[{"id": id, "owner": owner, "boxId": box} for id, owner, box in rows])
+    answers(lambda where: ids(db.note.find_many(where=where)), NEGATIONS)
+    answers(lambda where: ids(db.box.find_many(where=where)), NEGATIONS_OVER_A_LIST)
+
+
 @pytest.fixture
 def notes(db: Any) -> Any:
     db.box.create_many(data=[{"id": 1, "name": "a"}, {"id": 2}])
@@ -362,6 +417,8 @@ NAMED_LIKE_OPERATORS: list[tuple[Any, Any]] = [
     ({"word": {"is": {"isNot": "y"}}}, [1]),
     ({"word": {"is": {"id": 1}}}, [1]),
     ({"word": {"isNot": "y"}}, [1]),
+    ({"word": {"isNot": {"isNot": "y"}}}, [3]),
+    ({"word": {"isNot": {"is": "x"}}}, [3]),
     ({"word": {"isNot": None}}, [1, 2]),
     ({"word": {"is": "x", "isNot": "y"}}, [1]),
     ({"word": {"is": "x", "id": 1}}, [1]),

@@ -69,6 +69,25 @@ def both(*conditions: Condition) -> Condition:
     return parts[0] if len(parts) == 1 else And(tuple(parts))
 
 
+def negated(condition: Condition) -> Condition:
+    """What is true where a condition is false.
+
+    Over a relation to one record, a condition is unknown where it is for that record, and false without one.
+    :class:`Related` is never unknown, so that ``Not`` of it alone would not do.
+    """
+    match condition:
+        case Not():
+            return condition.part
+        case And():
+            return Or(tuple(map(negated, condition.parts)))
+        case Or():
+            return both(*map(negated, condition.parts))
+        case Related() if not condition.link.is_list and condition.where != TRUE:
+            nobody = Not(Related(condition.link, TRUE))
+            return Or((nobody, Related(condition.link, negated(condition.where))))
+    return Not(condition)
+
+
 def operators(column: Column) -> tuple[str, ...]:
     """What a filter of a field may say."""
     if column.field.is_list:
@@ -144,7 +163,7 @@ class Filters:
         if key == "OR":
             # Without a branch, OR finds nothing; but within another AND, OR or NOT it filters nothing.
             return Or(tuple(parts)) if parts or not branch else TRUE
-        return both(*(map(Not, parts) if key == "NOT" else parts))
+        return both(*(map(negated, parts) if key == "NOT" else parts))
 
     def _relation(self, link: Link, value: Any, at: At) -> Condition:
         target = self.vocabulary[link.target]
@@ -162,7 +181,7 @@ class Filters:
             parts = []
             for key, inner in at.named(given, quantifiers(link)).items():
                 found_one = self._one(link, target, inner, at / key)
-                parts.append(found_one if key == "is" else Not(found_one))
+                parts.append(found_one if key == "is" else negated(found_one))
             return both(*parts)
         return Related(link, self.where(target, given, at))
 
@@ -191,7 +210,7 @@ class Filters:
             return Related(link, inner)
         if quantifier == "none":
             return Not(Related(link, inner))
-        return Not(Related(link, Not(inner)))
+        return Not(Related(link, negated(inner)))
 
     def field(self, column: Column, value: Any, at: At) -> Condition:
         """The condition on one field."""
