@@ -120,6 +120,16 @@ class Table:
         self.name = table_name(terms.model)
         self.columns = {name: SqlColumn(column, datamodel) for name, column in terms.columns.items()}
         self._decoder = msgspec.json.Decoder(list[terms.type])  # type: ignore[name-defined]
+        self.place, self.first, self.key = map(self._beside, ("place", "first", "key"))
+        """columns beside a row's own: its place in the order, its place among those that count once, and its
+        key's"""
+
+    def _beside(self, name: str) -> str:
+        """A name, quoted, that no column of the table has."""
+        columns = {column.field.column for column in self.columns.values()}
+        while name in columns:
+            name += "_"
+        return quote(name)
 
     @cached_property
     def record(self) -> str:

@@ -12,9 +12,6 @@ from octavo.backends.sql.statement import Statement
 from octavo.query.plan import Condition, Link, Query
 from octavo.query.protocol import Key
 
-_PLACE, _FIRST, _KEY = '"0place"', '"0first"', '"0key"'
-"""columns beside a row's own: its place in the order, its place among those that count once, and its key's"""
-
 
 class Ready(NamedTuple):
     """A statement that can be run."""
@@ -51,8 +48,8 @@ class Queries:
             rows = f"{table.name} AS {ROW}{joins}{where}"
             by = f" ORDER BY {order}" if order else ""
         else:
-            rows = f"({self._numbered(statement, table, query)}) AS {ROW} WHERE {_FIRST} = 1"
-            by = f" ORDER BY {_PLACE}"
+            rows = f"({self._numbered(statement, table, query)}) AS {ROW} WHERE {table.first} = 1"
+            by = f" ORDER BY {table.place}"
         text = f"SELECT {table.record} FROM {rows}{by}{statement.slice(query.skip, query.take)}"
         return Ready(text, statement.parameters)
 
@@ -66,10 +63,10 @@ class Queries:
         joins, order = statement.order(table, query.order)
         by = f" ORDER BY {order}" if order else ""
         same = ", ".join(table.columns[f].compared(ROW) for f in query.distinct)
-        first = f"row_number() OVER (PARTITION BY {same}{by}) AS {_FIRST}, " if same else ""
+        first = f"row_number() OVER (PARTITION BY {same}{by}) AS {table.first}, " if same else ""
         where = statement.where(on, statement.condition(table, query.where))
         return (
-            f"SELECT {ROW}.*, {first}row_number() OVER ({by.strip()}) AS {_PLACE}"
+            f"SELECT {ROW}.*, {first}row_number() OVER ({by.strip()}) AS {table.place}"
             f" FROM {table.name} AS {ROW}{source}{joins}{where}{by}"
         )
 
@@ -95,9 +92,9 @@ class Queries:
             # For each key by itself.
             chosen = self._numbered(statement, table, query, join, on)
             if query.distinct:
-                chosen = f"SELECT * FROM ({chosen}) AS {ROW} WHERE {_FIRST} = 1 ORDER BY {_PLACE}"
+                chosen = f"SELECT * FROM ({chosen}) AS {ROW} WHERE {table.first} = 1 ORDER BY {table.place}"
             chosen += statement.slice(query.skip, query.take)
-            text = f"{columns} {source} CROSS JOIN LATERAL ({chosen}) AS {ROW} ORDER BY k.n, {_PLACE}"
+            text = f"{columns} {source} CROSS JOIN LATERAL ({chosen}) AS {ROW} ORDER BY k.n, {table.place}"
             return Ready(text, statement.parameters)
         joins, order = statement.order(table, query.order)
         where = statement.where(on, statement.condition(table, query.where))
@@ -107,14 +104,14 @@ class Queries:
             return Ready(f"{columns} {rows} ORDER BY k.n{by}", statement.parameters)
         # One pass over the table for all keys.
         by = f" ORDER BY {order}" if order else ""
-        place = f"row_number() OVER (PARTITION BY k.n{by}) AS {_PLACE}"
+        place = f"row_number() OVER (PARTITION BY k.n{by}) AS {table.place}"
         skip = statement.parameter(str(query.skip), "bigint")
         last = "" if query.take is None else statement.parameter(str(query.skip + query.take), "bigint")
-        until = f" AND {_PLACE} <= {last}" if last else ""
+        until = f" AND {table.place} <= {last}" if last else ""
         text = (
-            f"SELECT {_KEY}, {table.record}"
-            f" FROM (SELECT {ROW}.*, k.n AS {_KEY}, {place} FROM {rows}) AS {ROW}"
-            f" WHERE {_PLACE} > {skip}{until} ORDER BY {_KEY}, {_PLACE}"
+            f"SELECT {table.key}, {table.record}"
+            f" FROM (SELECT {ROW}.*, k.n AS {table.key}, {place} FROM {rows}) AS {ROW}"
+            f" WHERE {table.place} > {skip}{until} ORDER BY {table.key}, {table.place}"
         )
         return Ready(text, statement.parameters)
 
