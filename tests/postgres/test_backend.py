@@ -11,13 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import octavo
-from backends import prisma_backend
+from backends import dual_backend, on_files, prisma_backend
 from octavo.backends.prisma import PrismaBackend, PrismaReader, PrismaTransaction
 from octavo.client import Client
 from octavo.errors import (
@@ -33,6 +34,7 @@ from octavo.errors import (
 )
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
+from octavo.postgres.url import DatabaseUrl
 from octavo.query.plan import TRUE, Change, ChangeKind, Query
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
@@ -65,6 +67,20 @@ model Thing {{
 }}
 """
 SECRET = "hunter2"
+
+WRITES: dict[str, Callable[[Any], Any]] = {
+    "create": lambda db: db.owner.create(data={"name": "b"}),
+    "nested create": lambda db: db.owner.create(
+        data={"name": "b", "things": {"create": {"left": 3, "right": 3}}}
+    ),
+    "create many": lambda db: db.owner.create_many(data=[{"name": "b"}, {"id": 7, "name": "c"}]),
+    "update": lambda db: db.owner.update(where={"name": "a"}, data={"token": None}),
+    "update many": lambda db: db.owner.update_many(data={"token": None}),
+    "upsert": lambda db: db.owner.upsert(where={"name": "a"}, create={"name": "a"}, update={"token": None}),
+    "delete": lambda db: db.thing.delete(where={"left_right": {"left": 1, "right": 2}}),
+    "delete many": lambda db: db.thing.delete_many(),
+}
+"""each kind of writing call"""
 
 
 @pytest.fixture(scope="session")
@@ -104,6 +120,39 @@ def execute(url: str, statement: str) -> list[tuple[Any, ...]]:
 @pytest.fixture
 def owner(db: Client) -> Any:
     return db.owner.create(data={"name": "a", "token": SECRET, "things": {"create": {"left": 1, "right": 2}}})
+
+
+@pytest.mark.parametrize("kind", ["prisma", "dual"])
+def test_a_database_that_is_read_only_by_default_takes_no_write(
+    url: str, owners: Vocabulary, owner: Any, tmp_path: Path, kind: str
+) -> None:
+    execute(url, f"ALTER DATABASE {DatabaseUrl.parse(url).database} SET default_transaction_read_only = on")
+
+    def tried(db: Any, write: Callable[[Any], Any], *, together: bool) -> None:
+        with pytest.raises(DatabaseError, match="takes no writes: it is read-only") as refused:
+            if together:
+                with db.tx() as tx:
+                    write(tx)
+            else:
+                write(db)
+        assert refused.value.sqlstate == "25006"
+
+    with ExitStack() as stack:
+        if kind == "dual":
+            files = on_files(owners, tmp_path / "data")
+            files.owner.create(data={"id": owner.id, "name": "a", "token": SECRET})
+            files.thing.create(data={"left": 1, "right": 2, "ownerId": owner.id})
+            files.close()
+            opened: Any = stack.enter_context(dual_backend(owners, url, tmp_path / "data"))
+        else:
+            opened = stack.enter_context(prisma_backend(owners, url))
+        db = Client(opened, owners)
+        before = [db.owner.find_many(include={"things": True}), db.thing.find_many()]
+        for write in WRITES.values():
+            tried(db, write, together=False)
+            tried(db, write, together=True)
+        with db.tx() as tx:
+            assert [tx.owner.find_many(include={"things": True}), tx.thing.find_many()] == before
 
 
 @pytest.mark.parametrize(

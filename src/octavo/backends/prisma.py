@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_WRITES = "ISOLATION LEVEL READ COMMITTED READ WRITE"
+_WRITES = "ISOLATION LEVEL READ COMMITTED"
+"""whether it may write is for the database to say: it may be closed by default_transaction_read_only"""
 _ONE_STATE = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _SINCE_TRANSACTION_TIMEOUT = 170000
 """the server's version"""

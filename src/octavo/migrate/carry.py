@@ -76,8 +76,8 @@ class _Table:
         self.new = f"pg_temp.{quote(f'octavo_{number}')}"
         same = " AND ".join(f"n.{quote(f.column)} = o.{quote(f.column)}" for f in model.key_fields)
         self.has_key = f"EXISTS (SELECT FROM {self.new} n WHERE {same})"
-        # It compares the stored bytes: 1.0 is not 1.00, nor is a Json value of other digits.  Without the star,
-        # n would be a column of that name, where the table has one.
+        # It compares the stored bytes: 1.0 is not 1.00, nor is a Json value of other digits.  Without
+        # the stars, n and o would be columns of these names, where the table has them.
         equal = "pg_catalog.record_image_eq(n.*, o.*)"
         self.is_same = f"EXISTS (SELECT FROM {self.new} n WHERE {same} AND {equal})"
         self.is_there = f"EXISTS (SELECT FROM {self.name} o WHERE {same})"

@@ -69,7 +69,7 @@ _BY_STATE: dict[str, tuple[str, str]] = {
     "57014": ("the database server cancelled the statement: {message}", ""),
     "25006": (
         "the database takes no writes: it is read-only",
-        "it may be a standby: use the primary's address",
+        "it is a standby, or closed by default_transaction_read_only",
     ),
     "40001": ("the data changed while they were being read or written: {message}", "run again"),
     "40P01": ("two transactions waited for each other and PostgreSQL ended this one", "run again"),
