@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from command import octavo
 from octavo.cli.schema import app
 from octavo.errors import DatabaseError, SchemaError, UsageError
 from octavo.postgres.connection import connect
@@ -52,6 +53,28 @@ def test_show_another_schema(tmp_path: Path) -> None:
     assert json.loads(run("show", "--schema", str(file), "--json").stdout)["version"] is None
     file.write_text(SMALL.replace("Int", "Itn"), "utf-8")
     assert isinstance(run("show", "--schema", str(file)).exception, SchemaError)
+
+
+def test_a_schema_folder_is_what_its_files_are(tmp_path: Path, schema_database: str) -> None:
+    lines = frozen.frozen_text().splitlines(keepends=True)
+    folder = tmp_path / "prisma"
+    folder.mkdir()
+    cut = next(n for n in range(len(lines) - 1, 0, -1) if lines[n].startswith("model "))
+    for name, part in (("a.prisma", lines[:cut]), ("b.prisma", ["// of ours\n", *lines[cut:]])):
+        (folder / name).write_text("".join(part), "utf-8")
+    shown = json.loads(run("show", "--schema", str(folder), "--json").stdout)
+    expected = frozen.fingerprint("".join([*lines[:cut], "// of ours\n", *lines[cut:]]))
+    assert shown["fingerprint"] == expected
+    done = octavo(
+        "inventory",
+        "--schema",
+        folder,
+        "--data-dir",
+        tmp_path / "data",
+        "--json",
+        DATABASE_URL=schema_database,
+    )
+    assert done.answer["schema"] == {"version": None, "fingerprint": expected}
 
 
 def test_show_ends_with_1_if_the_frozen_file_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,66 @@ def folder(tmp_path: Path) -> Path:
 def test_a_folder_is_one_schema(folder: Path) -> None:
     schema: Datamodel = load_schema(folder)
     assert [m.name for m in schema.models] == ["User", "Pet"]
+
+
+def test_symbolic_links_in_a_folder_are_followed(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in ("sub", "zoo.prisma"):
+        (folder / name).rename(elsewhere / name)
+    (folder / "models").symlink_to(elsewhere / "sub")
+    # As in Prisma, what a link leads to counts, and not what it is called.
+    (folder / "zoo").symlink_to(elsewhere / "zoo.prisma")
+    (folder / "more.prisma").symlink_to(folder / "notes.txt")
+    (folder / "named.prisma").mkdir()
+    assert sorted(m.name for m in load_schema(folder).models) == ["Pet", "User"]
+    (elsewhere / "linked").symlink_to(folder)
+    assert [m.name for m in load_schema(elsewhere / "linked").models] == ["User", "Pet"]
+
+
+def link_twice(folder: Path) -> None:
+    (folder / "again.prisma").symlink_to("zoo.prisma")
+
+
+def link_nowhere(folder: Path) -> None:
+    (folder / "gone.prisma").symlink_to("nowhere.prisma")
+
+
+def link_to_itself(folder: Path) -> None:
+    (folder / "loop.prisma").symlink_to("loop.prisma")
+
+
+def link_upwards(folder: Path) -> None:
+    (folder / "sub" / "up").symlink_to("..")
+
+
+def close_folder(folder: Path) -> None:
+    (folder / "sub").chmod(0)
+    if os.access(folder / "sub", os.R_OK):
+        pytest.skip("this user may read everything")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "file", "reason"),
+    [
+        (link_twice, "zoo.prisma", "Pet"),
+        (link_nowhere, "gone.prisma", "No such file"),
+        (link_to_itself, "loop.prisma", "symbolic links"),
+        (link_upwards, "sub/up", "a folder that it lies in"),
+        (close_folder, "sub", "Permission denied"),
+    ],
+)
+def test_what_cannot_be_read_of_a_folder_is_an_error(
+    folder: Path, spoil: Callable[[Path], None], file: str, reason: str
+) -> None:
+    spoil(folder)
+    try:
+        with pytest.raises(SchemaError, match=reason) as caught:
+            load_schema(folder)
+    finally:
+        (folder / "sub").chmod(0o700)
+    assert caught.value.file.endswith(file)
 
 
 def test_an_error_in_a_folder_names_its_file(folder: Path) -> None:

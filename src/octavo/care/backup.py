@@ -39,6 +39,7 @@ from octavo.layout.live import live_records
 from octavo.layout.reader import File, Reader, payload_path
 from octavo.migrate.inventory import schema_facts
 from octavo.migrate.progress import SILENT, Progress
+from octavo.schema.parser import schema_text
 from octavo.store import disk
 from octavo.store.store import Store
 from octavo.store.system import (
@@ -148,12 +149,8 @@ def back_up(
 
 
 def schema_of(path: Path | None) -> dict[str, str | None]:
-    """Version and fingerprint of a schema file or folder; None: of the frozen schema.  Raises DiskError."""
-    if path is None:
-        return schema_facts(None)
-    with disk_errors("reading the schema"):
-        files = sorted(path.rglob("*.prisma")) if path.is_dir() else [path]
-        return schema_facts("".join(file.read_bytes().decode() for file in files))
+    """Version and fingerprint of a schema file or folder; None: of the frozen schema.  Raises SchemaError."""
+    return schema_facts(None if path is None else schema_text(path))
 
 
 @contextmanager

@@ -21,9 +21,10 @@ def inventory(
     it. Ends with 1 if the database is not what the schema says.
     """
     from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
+    from octavo.schema.parser import schema_text
 
     chosen = options.chosen_layout(layout, schema)
-    text = schema.read_bytes().decode() if schema is not None and schema.is_file() else None
+    text = None if schema is None else schema_text(schema)
     metadata = generate_prisma_metadata(options.chosen_url(database_url), layout=chosen, schema_text=text)
     saved = save_inventory(metadata, data_dir)
     metadata = saved.metadata

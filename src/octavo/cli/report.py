@@ -42,9 +42,10 @@ def report(
     from octavo.migrate.status import Looking, status
     from octavo.query.vocabulary import Vocabulary
     from octavo.report.page import write_page
+    from octavo.schema.parser import schema_text
 
     chosen = options.chosen_layout(layout, schema)
-    text = schema.read_bytes().decode() if schema is not None and schema.is_file() else None
+    text = None if schema is None else schema_text(schema)
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
     looking = Looking(pepper=pepper_from_env())
     target = out or data_dir / "cache" / f"report-{datetime.now(UTC):%Y-%m-%d}.html"

@@ -30,6 +30,7 @@ def show(
     Ends with 1 if the frozen schema is not the one that this version was made with.
     """
     from octavo.schema.frozen import FINGERPRINT, VERSION, changed_files, fingerprint, frozen_text
+    from octavo.schema.parser import schema_text
 
     datamodel = options.chosen_schema(schema)
     if dmmf:
@@ -38,7 +39,7 @@ def show(
         console.answer(in_prismas_shape(datamodel))
         return
     frozen = schema is None
-    found = fingerprint(frozen_text()) if frozen else _fingerprint_of(schema)
+    found = fingerprint(frozen_text() if schema is None else schema_text(schema))
     changed = changed_files() if frozen else []
     if as_json:
         answer: dict[str, Any] = {
@@ -51,8 +52,7 @@ def show(
         console.answer(answer)
     elif not quiet:
         typer.echo(f"schema {console.plain(VERSION if frozen else str(schema))}")
-        if found is not None:
-            typer.echo(f"fingerprint {found}{' (as it was shipped)' if frozen and not changed else ''}")
+        typer.echo(f"fingerprint {found}{' (as it was shipped)' if frozen and not changed else ''}")
         for line in _described(datamodel):
             typer.echo(line)
     if changed:
@@ -112,17 +112,6 @@ def json_schema(
     elif not quiet:
         for path in written:
             typer.echo(console.plain(str(path)))
-
-
-def _fingerprint_of(path: Path | None) -> str | None:
-    """The fingerprint of a schema file; a folder of several has none."""
-    from octavo.schema.frozen import fingerprint
-
-    return (
-        fingerprint(path.read_bytes().decode("utf-8", "replace"))
-        if path is not None and path.is_file()
-        else None
-    )
 
 
 def _described(datamodel: Datamodel) -> Iterator[str]:
