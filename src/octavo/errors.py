@@ -99,17 +99,21 @@ class ValidationError(UsageError):
 
 
 class DifferenceError(OctavoError):
-    """Two things that should be equal are not, or a store is damaged."""
+    """Two things that should be equal are not, or a store is damaged.
+
+    ``findings`` are the differences, one sentence each, where they are named; ``summary`` is the message
+    without them.
+    """
 
     exit_code = 1
 
+    def __init__(self, message: str, findings: Sequence[str] = (), *, hint: str = "") -> None:
+        self.summary, self.findings = message, tuple(findings)
+        super().__init__("\n  ".join((message, *self.findings)), hint=hint)
+
 
 class DriftError(DifferenceError):
-    """The live database is not what the schema says.  ``findings`` holds one sentence each."""
-
-    def __init__(self, message: str, findings: Sequence[str] = (), *, hint: str = "") -> None:
-        self.findings = tuple(findings)
-        super().__init__("\n  ".join((message, *self.findings)), hint=hint)
+    """The live database is not what the schema says."""
 
 
 class DivergedError(DifferenceError):

@@ -163,6 +163,27 @@ def test_differences_are_named(application: Application, tmp_path: Path) -> None
     assert kinds == {first["id"]: ("different", ["name"]), gone["id"]: ("missing", [])}
 
 
+def test_inconsistent_records_are_named_one_by_one(
+    application: Application, new_database: Callable[..., str], tmp_path: Path
+) -> None:
+    data = application.copy(tmp_path / "data")
+    index = data / "chats" / "index.jsonl"
+    index.write_text(
+        re.sub(r'("_model":"Chat".*?"characterId":)"[^"]*"', r'\1"nobody"', index.read_text("utf-8")), "utf-8"
+    )
+    files = ("--data-dir", data, "--files-root", tmp_path / "public")
+    done = octavo("restore", *files, DATABASE_URL=new_database())
+    first, *others = done.err.splitlines()
+    assert done.code == 1
+    assert first.startswith("error: the files are not consistent: ")
+    assert first.endswith(", by chats_characterId_fkey")
+    assert 1 < len(others) <= 5
+    assert all(re.fullmatch(r"  chats/index\.jsonl:\d+: Chat .*", line) for line in others)
+    error = octavo("restore", *files, "--json", DATABASE_URL=new_database()).answer["error"]
+    assert error["findings"] == [line.strip() for line in others]
+    assert f"error: {error['message']}" == first
+
+
 def test_payloads_to_look_at_are_counted_and_named(application: Application, tmp_path: Path) -> None:
     files = Path(shutil.copytree(application.files, tmp_path / "public"))
     missing, longer, *_ = sorted(path for path in files.rglob("*") if path.is_file())

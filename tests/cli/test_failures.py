@@ -53,6 +53,8 @@ def refused(done: Done, code: int, *words: str) -> None:
     assert all(word in done.err for word in words), done.err
     assert all(line.startswith("  ") for line in others)
     assert "Traceback" not in done.err
+    # A line break is one, not an escape of one.
+    assert "\\n" not in done.err
 
 
 @pytest.mark.parametrize("command", READING)

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from octavo.cli import console
-from octavo.errors import DiskError, DriftError, OctavoError, UsageError
+from octavo.errors import DifferenceError, DiskError, OctavoError, UsageError
 
 TRACEBACK_VARIABLE = "OCTAVO_TRACEBACK"
 """The environment variable that asks for tracebacks."""
@@ -110,8 +110,8 @@ def _known(error: Exception) -> OctavoError | None:
 
 
 def _said(error: OctavoError) -> tuple[str, str]:
-    # The findings of drift are told one by one.
-    message = error.message.partition("\n")[0] if isinstance(error, DriftError) else error.message
+    # The findings are told one by one.
+    message = error.summary if isinstance(error, DifferenceError) else error.message
     return message.rstrip(":"), error.hint
 
 
@@ -129,7 +129,8 @@ def tell(
         for finding in findings[: console.SHOWN]:
             console.detail(finding)
         if len(findings) > console.SHOWN:
-            console.detail(f"… and {len(findings) - console.SHOWN} more: octavo schema check names them all")
+            all_of_them = ": octavo schema check names them all" if kind == "DriftError" else ""
+            console.detail(f"… and {len(findings) - console.SHOWN} more{all_of_them}")
         if hint:
             console.detail(hint)
     except OSError:

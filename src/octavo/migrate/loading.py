@@ -115,7 +115,7 @@ class Loading:
         found = [str(violation) for violation in islice(check, _VIOLATIONS_SHOWN)]
         table, constraint = error.diag.table_name or "?", error.diag.constraint_name or "?"
         message = f"the files are not consistent: {kind_of(error)} in table {table}, by {constraint}"
-        return DifferenceError("\n  ".join((message, *found)))
+        return DifferenceError(message, found)
 
 
 class Rows:
