@@ -226,7 +226,7 @@ def test_help_and_version() -> None:
 
 def test_every_command_shares_its_options() -> None:
     shared = {"--database-url", "--data-dir", "--files-root", "--schema", "--layout", "--json", "--quiet"}
-    for command in ("export", "verify", "restore"):
+    for command in ("export", "verify", "restore", "status", "cutover", "rollback", "follow"):
         assert all(option in octavo(command, "--help").out for option in shared)
     for words in (
         ("inventory",),

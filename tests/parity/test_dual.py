@@ -16,6 +16,7 @@ import pytest
 
 import octavo
 from crash.both_sides import Sides, begin, say
+from octavo.backends.divergence import Divergences
 from octavo.backends.healing import heal
 from octavo.errors import DivergedError, TransactionFailed, UniqueViolation, UsageError
 from octavo.layout.layout import frozen_layout
@@ -103,8 +104,45 @@ def test_a_read_notices_what_differs_and_answers_from_postgresql(
     assert told(sides) == [expected]
     assert "secretly" not in (sides.folder / "cache/divergence.jsonl").read_text()
     code, said = octavo_status(sides)
-    assert (code, said["divergences"]["count"], said["counters"]["different"]) == (1, 1, 2)
+    assert (code, said["divergences"]["count"]) == (1, 1)
+    assert said["counters"] == {"compared": 2, "different": 2}
     healed(sides)
+
+
+def test_each_comparison_is_counted_with_its_outcome_when_it_is_made(sides: Sides) -> None:
+    """Another process is told of a comparison no later than that it differed."""
+    behind(sides, "UPDATE users SET name = 'secretly' WHERE id = 'u'")
+    with sides.open(sample=1.0, apart=True) as (db, _):
+        another = Divergences(str(sides.folder))
+        db.user.find_unique(where={"id": "u"})
+        assert another.counters() == {"compared": 1, "different": 1}
+        with db.tx() as tx:
+            tx.user.find_first()
+            assert another.counters() == {"compared": 2, "different": 2}
+
+
+def test_what_a_write_notices_is_no_read_that_was_compared(sides: Sides) -> None:
+    behind(sides, "INSERT INTO users (id, email, \"updatedAt\") VALUES ('v', 'b@x', now())")
+    with sides.open(sample=0.0, apart=True) as (db, _), pytest.raises(DivergedError):
+        db.user.update(where={"id": "v"}, data={"name": "x"})
+    _, said = octavo_status(sides)
+    assert said["counters"] == {"noticed": 1, "refused": 1}
+
+
+def test_status_heals_with_the_payloads_of_the_files_root_that_is_named(sides: Sides, tmp_path: Path) -> None:
+    (tmp_path / "uploads").mkdir()
+    (tmp_path / "uploads" / "cat.png").write_bytes(b"cat")
+    behind(
+        sides,
+        """INSERT INTO images (id, "userId", filename, filepath, "mimeType", size, "updatedAt")
+           VALUES ('i', 'u', 'cat.png', 'cat.png', 'image/png', 3, now())""",
+    )
+    with sides.open(sample=1.0, apart=True) as (db, _):
+        db.image.find_many()
+    code, said = octavo_status(sides, "--heal", "--files-root", str(tmp_path / "uploads"))
+    assert (code, said["divergences"]["count"]) == (0, 0)
+    with octavo.connect("json", data_dir=sides.folder) as files:
+        assert files.payload(files.image.find_first_or_raise()) == b"cat"
 
 
 def test_a_read_within_a_transaction_is_compared_with_what_it_has_written(sides: Sides) -> None:

@@ -9,8 +9,7 @@ PostgreSQL has decided about those before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from octavo.backends.divergence import LOG, Divergences, Keys, different_fields
@@ -83,13 +82,13 @@ class Comparison:
         primary: Callable[[Any], Any],
     ) -> None:
         """Compare; ``on_files`` lends the files to a function, ``primary`` one state of PostgreSQL."""
-        with self._counted():
-            if not on_files(
+        self._counted(
+            lambda: on_files(
                 lambda files: (
                     files.read(lambda reader: _alike(reader, calls)) or self._still(calls, files, primary)
                 )
-            ):
-                self._divergences.count("different")
+            )
+        )
 
     def within(self, call: Call, database: Reader, files: JsonReader, catch_up: Callable[[], object]) -> None:
         """Compare an answer within a transaction.
@@ -97,28 +96,34 @@ class Comparison:
         ``catch_up`` waits until all that came before it is on both sides, and lets the files have what
         PostgreSQL has done behind a statement, as by a trigger.
         """
-        with self._counted():
-            if not _alike(files, [call]):
-                catch_up()
-                again = Listening(database)
-                getattr(again, call.name)(*call.arguments)
-                [call] = again.calls
-                if not _alike(files, [call]):
-                    self._tell(call, database, files, Keys(files.view.rules))
-                    self._divergences.count("different")
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        """One comparison: whatever goes wrong with it is written down."""
+        def alike() -> bool:
+            if _alike(files, [call]):
+                return True
+            catch_up()
+            again = Listening(database)
+            getattr(again, call.name)(*call.arguments)
+            if _alike(files, again.calls):
+                return True
+            self._tell(again.calls[0], database, files, Keys(files.view.rules))
+            return False
+
+        self._counted(alike)
+
+    def _counted(self, alike: Callable[[], bool]) -> None:
+        """Make one comparison, and count it by its outcome; whatever goes wrong with it is written down."""
         try:
-            yield
-            self._divergences.count("compared", now=False)
+            equal = alike()
         except OctavoError as error:
             self._failed(error)
         except Exception as error:
             # Whatever is wrong with the files, PostgreSQL has answered.
             LOG.exception("a comparison with the files broke off")
             self._failed(error)
+        else:
+            self._divergences.count("compared", now=False)
+            if not equal:
+                self._divergences.count("different")
 
     def _failed(self, error: Exception) -> None:
         self._divergences.count("failed")

@@ -181,7 +181,11 @@ class Divergences:
             return
 
     def count(self, name: str, *, now: bool = True) -> None:
-        """Add one to a counter; ``now``: write it down at once."""
+        """Add one to a counter; ``now``: write it down at once.
+
+        Each comparison of a read is ``compared`` (and may be ``different``) or ``failed``; what a write comes
+        upon is ``noticed``.
+        """
         with self._mutex:
             self._counted[name] = self._counted.get(name, 0) + 1
             due = now or sum(self._counted.values()) >= _OFTEN

@@ -224,7 +224,7 @@ class DualBackend(SingleReads):
         try:
             for model in seed.gaps(left, self.primary.schema, self.primary.pool.url, view):
                 self.divergences.add("answer", model, reason="PostgreSQL was written to since the export")
-                self.divergences.count("different")
+                self.divergences.count("noticed")
         except (seed.Unlooked, OctavoError) as error:
             LOG.warning("not looked for writes since the export: %s; octavo verify compares all", error)
         seed.spend(str(self._data_dir))

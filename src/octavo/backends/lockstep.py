@@ -187,7 +187,7 @@ class DualTransaction:
         """Write down what differs; its key, as it may be shown."""
         shown = None if key is None else self._keys.shown(model, in_store(key))
         self._divergences.add(kind, model, shown, fields=fields)
-        self._divergences.count("different")
+        self._divergences.count("noticed")
         return key_text(shown)
 
     def _diverged(self, kind: str, model: str, key: Key | None, reason: str) -> DivergedError:

@@ -42,6 +42,15 @@ FilesRoot: TypeAlias = Annotated[
         "--files-root", envvar="FILES_ROOT", help="The folder that holds the application's payloads."
     ),
 ]
+FilesRootIfThere: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--files-root",
+        envvar="FILES_ROOT",
+        show_default="public, if there is such a folder",
+        help="The folder that holds the application's payloads.",
+    ),
+]
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="Answer on stdout, as JSON.")]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", help="Print nothing but problems.")]
 SchemaPath: TypeAlias = Annotated[

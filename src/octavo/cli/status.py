@@ -19,6 +19,7 @@ _MARKS = {"good": "[x]", "bad": "[!]", "unknown": "[?]"}
 def status(
     database_url: options.Url = None,
     data_dir: options.DataDir = options.DATA_DIR,
+    files_root: options.FilesRootIfThere = None,
     schema: options.SchemaPath = None,
     layout: options.LayoutPath = None,
     heal: Annotated[
@@ -36,19 +37,23 @@ def status(
     Every item of the checklist is looked at now. Changes nothing unless told to heal. Ends with 1 if
     something is left to do or damaged, with 3 if one side cannot be reached.
     """
-    from octavo.backend import Settings, files_root, get_data_backend
+    from octavo import backend
+    from octavo.backend import Settings
     from octavo.crypto import pepper_from_env
     from octavo.migrate.status import Looking
     from octavo.migrate.status import status as look
     from octavo.query.vocabulary import Vocabulary
 
     settings = Settings(
-        database_url=database_url or "", data_dir=data_dir, layout=layout, files_root=files_root()
+        database_url=database_url or "",
+        data_dir=data_dir,
+        layout=layout,
+        files_root=files_root or backend.files_root(),
     )
     vocabulary = Vocabulary(options.chosen_schema(schema))
     looking = Looking(heal, quick, pepper_from_env())
     with console.progress(quiet=quiet or as_json) as progress:
-        found = look(get_data_backend(), vocabulary, settings, looking, progress)
+        found = look(backend.get_data_backend(), vocabulary, settings, looking, progress)
     if as_json:
         console.answer(found.to_dict())
     elif not quiet:
@@ -73,9 +78,10 @@ def show(found: Status) -> None:
         busy = ", being written to" if found.writing else ""
         typer.echo(f"journal      {console.some(found.entries, 'entry', 'entries')}{doubt}{lag}{busy}")
         compared, different, failed = (found.counters.get(n, 0) for n in ("compared", "different", "failed"))
-        typer.echo(
-            f"compared     {console.some(compared, 'read')}, {different:,} different, {failed:,} failed"
-        )
+        noticed = found.counters.get("noticed", 0)
+        beside = f"; {console.some(noticed, 'difference')} noticed by writes" if noticed else ""
+        reads = f"{console.some(compared, 'read')}, {different:,} different, {failed:,} failed"
+        typer.echo(f"compared     {reads}{beside}")
     _show_divergences(found)
     if any(count != (None, None, None) for count in found.counts.values()):
         typer.echo()
