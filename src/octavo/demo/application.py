@@ -12,24 +12,29 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 import octavo
 from octavo import app
-from octavo.errors import DatabaseError, UsageError
+from octavo.errors import ConflictError, DatabaseError, TransactionFailed, UsageError
 from octavo.postgres.failures import FENCED_STATE
 
 if TYPE_CHECKING:
     from octavo.typed import Client, MessageCreate
 
+T = TypeVar("T")
+
 SENT_AWAY = 75
 """the exit code of one that has to be started with another flag (EX_TEMPFAIL)"""
 _PAUSE = 0.004
 """seconds between two writes, as a person would make one"""
+_TRIES = 30
+"""how often a write is tried, two seconds or so each time"""
 _OWN = 40
 """messages of its own that it keeps, before it begins to delete the oldest"""
 
@@ -62,24 +67,35 @@ class _Application:
         if kind < 0.7 or not self.messages:
             text = f"{self.seed}/{self.number}: {self.random.random()!r}"
             said: MessageCreate = {"role": "USER", "content": text}
-            message = app.append_message(self.db, self.random.choice(self.chats), said)
+            chat = self.random.choice(self.chats)
+            message = tried(lambda: app.append_message(self.db, chat, said))
             self.messages.append(message.id)
             self.note("message", message.id, text)
         elif kind < 0.85:
             title = f"renamed by {self.seed}, {self.number} times"
-            self.db.chat.update(where={"id": self.titled}, data={"title": title})
+            tried(lambda: self.db.chat.update(where={"id": self.titled}, data={"title": title}))
             self.note("chat", self.titled, title)
         elif kind < 0.95:
             text = f"{self.seed}/{self.number}: edited"
-            self.db.message.update(where={"id": self.messages[-1]}, data={"content": text})
-            self.note("message", self.messages[-1], text)
+            last = self.messages[-1]
+            tried(lambda: self.db.message.update(where={"id": last}, data={"content": text}))
+            self.note("message", last, text)
         elif len(self.messages) > _OWN:
             gone = self.messages.pop(0)
-            self.db.message.delete(where={"id": gone})
+            tried(lambda: self.db.message.delete(where={"id": gone}))
             self.note("message", gone, None)
 
     def note(self, model: str, key: str, content: str | None) -> None:
         self.ledger.write(msgspec.json.encode(Note(model, key, content)) + b"\n")
+
+
+def tried(write: Callable[[], T]) -> T:
+    """What a write gives.  It is made again where nothing of it was kept, since it could not begin in time,
+    took too long or met another one: as every application has to that shares its data with others."""
+    for _ in range(_TRIES - 1):
+        with suppress(TransactionFailed, ConflictError):
+            return write()
+    return write()
 
 
 def notes(ledger: Path) -> Iterator[Note]:
