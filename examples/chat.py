@@ -6,6 +6,7 @@ one user, and is gone when it ends.
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import octavo
@@ -161,4 +162,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    # The program that reads the output may end first, as head does.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -26,4 +27,9 @@ def main(data: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "data"))
+    # The program that reads the output may end first, as head does.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        main(Path(sys.argv[1] if len(sys.argv) > 1 else "data"))
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}")

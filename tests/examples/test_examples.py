@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -73,3 +74,32 @@ def test_the_chat_application_runs_unchanged_on_each_backend(
             env={**os.environ, **place},
         )
         assert (done.returncode, done.stdout, done.stderr) == (0, SAID, "")
+
+
+@pytest.mark.parametrize("reads", [0, 1])
+def test_an_example_ends_quietly_when_its_reader_does(tmp_path: Path, exported: Path, reads: int) -> None:
+    place = new_place(DataBackend.JSON, tmp_path, lambda: "")
+    for program in (["read_chats.py", str(exported)], ["chat.py"]):
+        command = [sys.executable, "-u", str(EXAMPLES / program[0]), *program[1:]]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, **place}
+        ) as running:
+            assert running.stdout is not None
+            assert running.stderr is not None
+            for _ in range(reads):
+                assert running.stdout.readline()
+            running.stdout.close()
+            said = running.stderr.read()
+        assert said == b""
+        assert running.returncode in (0, -signal.SIGPIPE)
+
+
+def test_a_folder_that_is_no_store_is_named() -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "read_chats.py"), "/nowhere"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "/nowhere/chats/index.jsonl: No such file or directory\n"

@@ -1,0 +1,35 @@
+"""What our texts point at is there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEXTS = (".md", ".py", ".pyi", ".toml", ".prisma", ".example", ".yml", ".css", "Makefile")
+OURS = re.compile(r"\b(?:docs|examples|src|tests|benchmarks)/[\w./*-]*\w")
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
+
+
+def tracked() -> list[Path]:
+    """The texts of the repository."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a checkout")
+    return [ROOT / name for name in listed.stdout.decode().split("\0") if name.endswith(TEXTS)]
+
+
+def test_every_document_and_source_that_is_named_is_there() -> None:
+    missing = []
+    for text in tracked():
+        said = text.read_text("utf-8")
+        named = [ROOT / name for name in OURS.findall(said)]
+        if text.suffix == ".md":
+            named += [text.parent / name for name in LINK.findall(said)]
+        for path in named:
+            if not (any(ROOT.glob(str(path.relative_to(ROOT)))) if "*" in str(path) else path.exists()):
+                missing.append(f"{text.relative_to(ROOT)}: {path.relative_to(ROOT)}")
+    assert missing == []
