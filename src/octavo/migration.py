@@ -64,6 +64,17 @@ class Transition(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     backend: DataBackend
 
 
+class Database(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """A database: the number of its cluster, its name, and the schema in it."""
+
+    system: str
+    name: str
+    schema: str
+
+    def __str__(self) -> str:
+        return f"the database {self.name} (schema {self.schema}, cluster {self.system})"
+
+
 class Verified(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """The last full verification."""
 
@@ -75,6 +86,10 @@ class Verified(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     seconds: float
     report: str | None = None
     """the file below the data folder that has the whole of it"""
+    first: int | None = None
+    """the number of the first transaction of PostgreSQL that it may not have seen, if the server tells"""
+    database: Database | None = None
+    """the database that the files were compared with"""
 
 
 class Following(msgspec.Struct, frozen=True, rename="camel", kw_only=True):

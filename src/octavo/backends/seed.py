@@ -39,7 +39,8 @@ _PAGE = 500
 """rows that are held against the files at once"""
 _PATIENCE = 2.0
 """seconds that the look may take, as everybody waits for it"""
-_HERE = "(SELECT system_identifier::text FROM pg_control_system()), current_database()::text"
+HERE = "(SELECT system_identifier::text FROM pg_control_system()), current_database()::text"
+"""what tells a database: its cluster's number and its name"""
 _SNAPSHOT = "pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text"
 
 
@@ -60,7 +61,7 @@ def seed_of(connection: Connection, counts: dict[str, int]) -> Seed | None:
     """The seed of an export from this connection's snapshot; None if the server does not tell as much."""
     if connection.info.server_version < _SINCE_NUMBERS:
         return None
-    row: Any = connection.execute(f"SELECT {_HERE}, {_SNAPSHOT}".encode()).fetchone()
+    row: Any = connection.execute(f"SELECT {HERE}, {_SNAPSHOT}".encode()).fetchone()
     return Seed(system=row[0], database=row[1], first=int(row[2]), next=int(row[3]), counts=counts)
 
 
@@ -110,7 +111,7 @@ class _Look:
 
     def models(self) -> Iterator[str]:
         self._session.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        system, database, _, following = self._row(f"SELECT {_HERE}, {_SNAPSHOT}")
+        system, database, _, following = self._row(f"SELECT {HERE}, {_SNAPSHOT}")
         if (system, database) != (self._seed.system, self._seed.database):
             raise Unlooked("the files were made from another database")
         if self._seed.first == self._seed.next == int(following):

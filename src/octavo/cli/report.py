@@ -90,7 +90,13 @@ def _held(facts: Facts) -> dict[str, Any]:
         "records": {side: None if n is None else sum(n.values()) for side, n in records.items()},
         "verification": None
         if found is None
-        else {"time": found.time.isoformat(), "equal": found.equal, "differences": found.total},
+        else {
+            "time": found.time.isoformat(),
+            "equal": found.holds,
+            "equalThen": found.equal,
+            "writtenSince": found.written,
+            "differences": found.total,
+        },
         "counts": len(facts.snapshots),
         "checklist": dict(Counter(item.verdict.value for item in facts.status.checklist)),
         "phase": facts.status.phase,

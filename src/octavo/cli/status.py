@@ -113,9 +113,13 @@ def _show_move(found: Status) -> None:
         typer.echo(f"last step    {last.time}, {console.plain(last.who)}: {console.plain(last.why)}")
     if move.verified:
         verdict = "equal" if move.verified.equal else some(move.verified.differences, "difference")
-        typer.echo(
-            f"verified     {ago(age(move.verified.time))} ago: {verdict}, {move.verified.records:,} records"
+        names = {"database": "PostgreSQL", "files": "the files"}
+        written = " and ".join(names[side] for side, is_written in found.written.items() if is_written)
+        since = (
+            f"; {written} {'was' if written == 'PostgreSQL' else 'were'} written to since" if written else ""
         )
+        said = f"{verdict}, {move.verified.records:,} records{since}"
+        typer.echo(f"verified     {ago(age(move.verified.time))} ago: {said}")
     if move.following:
         behind = "" if found.lag is None else f"{console.size(found.lag)} of log behind"
         lag = console.plain(found.following) or behind or "its lag is not known"

@@ -65,6 +65,9 @@ def show(report: VerifyReport) -> None:
         broken = console.some(len(report.violations), "broken rule")
         text = f"{found}, {broken}, in {report.seconds:.1f} s"
     console.verdict(report.equal, "EQUAL" if report.equal else "NOT EQUAL", text)
+    if report.elsewhere:
+        typer.echo(f"the move is about another database than {console.plain(report.elsewhere)}:")
+        console.listed(["its state stays as it is; octavo export --replace begins anew with this one"])
     for difference in report.differences[: console.SHOWN]:
         _show_difference(difference)
     if (more := report.total - console.SHOWN) > 0:

@@ -21,6 +21,8 @@ from octavo.backends.seed import Seed, leave, seed_of
 from octavo.errors import DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.layout.fold import Slice, unkeepable
 from octavo.layout.layout import Kind, Layout
+from octavo.migrate import origin
+from octavo.migrate.origin import Origin, database_of
 from octavo.migrate.payloads import PayloadKeeper
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.seeding import Seeding
@@ -135,6 +137,8 @@ def export(
                 keeper = PayloadKeeper(layout, options.files_root, built.path)
                 _fill(source, layout, Writing(built.path, keeper, options.jobs, progress), report)
                 progress.begin("sync", 0)
+                here = database_of(source.snapshot.connection, url)
+                origin.leave(built.path, Origin(database=here))
                 left = seed_of(source.snapshot.connection, counts)
                 if left is not None:
                     leave(built.path, left)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 
-from octavo.errors import UsageError, disk_errors
+from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.layout.layout import Layout
 from octavo.layout.reader import Reader
+from octavo.migrate import origin
 from octavo.migrate.differences import listed
 from octavo.migrate.loading import Loading, advance_counters, whole_contents
 from octavo.migrate.progress import SILENT, Progress
@@ -86,6 +87,10 @@ def restore(
             report.payloads = payloads.write()
         report.payload_notes = payloads.notes
         report.left_out = [*sorted(loading.unknown), *(f"{path}: a stray file" for path in there.strays)]
+        here = origin.database_of(connection, url)
+    # Where it cannot be written down, no state of a move could be either.
+    with suppress(DiskError):
+        origin.add_copy(data_dir, here)
     report.seconds = time.monotonic() - started
     return report
 

@@ -15,6 +15,7 @@ from octavo import migration
 from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, UsageError, disk_errors
 from octavo.layout.reader import Reader
+from octavo.migrate import origin
 from octavo.migrate.carry import carrying
 from octavo.migrate.loading import Loading, whole_contents
 from octavo.migrate.move import Move, MoveOptions, MoveReport, Sides
@@ -147,6 +148,9 @@ class _Rollback(Move):
             with migration.changing(self.sides.data_dir) as state:
                 state.rolled_back = True
                 state.go(Phase.DUAL_WRITE, "rollback", backend=DataBackend.PRISMA)
+            with closing(connect(self.url)) as connection:
+                here = origin.database_of(connection, self.url)
+            origin.leave(self.sides.data_dir, origin.Origin(database=here))
             told("PostgreSQL is the backend of record: DATA_BACKEND=dual or prisma")
 
     def open(self) -> None:

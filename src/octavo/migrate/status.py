@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,12 +16,14 @@ import msgspec
 from octavo import migration
 from octavo.backend import DataBackend
 from octavo.care.doctor import Diagnosis, examine
-from octavo.errors import BusyError, DifferenceError, OctavoError, UsageError, disk_errors
+from octavo.errors import BusyError, DifferenceError, DiskError, OctavoError, UsageError, disk_errors
 from octavo.layout.layout import Layout, layout_for
 from octavo.migrate.checklist import Evidence, Item, Verdict, checklist
 from octavo.migrate.inventory import newest_baseline, read_baseline
+from octavo.migrate.origin import database_of
 from octavo.migrate.progress import SILENT, Progress
-from octavo.migrate.source import open_source
+from octavo.migrate.since import are_files_written, is_database_written
+from octavo.migrate.source import Source, open_source
 from octavo.migrate.target import State, state_of
 from octavo.migration import Migration, Phase
 from octavo.postgres import fence
@@ -85,6 +87,8 @@ class Status:
     """the store has to be recovered before the files show all that was committed"""
     divergences: list[Divergence] = field(default_factory=list)
     counters: Mapping[str, int] = field(default_factory=dict)
+    written: dict[str, bool | None] = field(default_factory=lambda: {"database": None, "files": None})
+    """by side, whether it was written to since the last verification; None: it is not known"""
     healed: list[Healed] = field(default_factory=list)
     baseline: str | None = None
     """when the inventory was taken that the counts are compared with"""
@@ -138,6 +142,7 @@ class Status:
             "transitions": msgspec.to_builtins(move.transitions),
             "verified": msgspec.to_builtins(move.verified),
             "verifiedSecondsAgo": move.verified and round(age(move.verified.time), 3),
+            "writtenSince": self.written if move.verified else None,
             "backup": msgspec.to_builtins(move.backup),
             "following": move.following
             and {
@@ -261,6 +266,10 @@ class _Look:
 
     def at_records(self) -> None:
         found, quick = self.found, self.looking.quick
+        verified = found.migration.verified
+        if verified is not None and found.standing is State.STORE:
+            with suppress(DiskError):
+                found.written["files"] = are_files_written(found.data_dir, self.layout, verified)
         if found.database or not self.settings.database_url:
             self.unseen["database"] = found.database or "no database is named"
         else:
@@ -291,6 +300,7 @@ class _Look:
                 connection, datamodel = source.snapshot.connection, self.layout.datamodel
                 if not any(f.what == "table" for f in source.drift.findings):
                     self.in_database = source.counts(datamodel)
+                    self._since_verified(source)
                 with database_errors(parsed, "looking at constraints"):
                     self.found.fenced = bool(fence.fenced(connection, datamodel))
                     rows = connection.execute(_UNCHECKED, [[table_name(m) for m in datamodel.tables]])
@@ -299,6 +309,16 @@ class _Look:
             self.unseen["database"] = str(error)
             if self.found.database is not None:
                 self.found.database = self.found.lacking(error)
+
+    def _since_verified(self, source: Source) -> None:
+        verified = self.found.migration.verified
+        if verified is not None and verified.database in (
+            None,
+            database_of(source.snapshot.connection, source.snapshot.url),
+        ):
+            records = sum(self.in_database.values())
+            written = is_database_written(source, self.layout.datamodel, verified, records)
+            self.found.written["database"] = written
 
     def _at_following(self, url: DatabaseUrl) -> None:
         if self.found.migration.following is None:

@@ -28,6 +28,7 @@ from octavo.backends import divergence, seed, touched
 from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import FileFamily, Layout
+from octavo.migrate import origin
 from octavo.migrate.foreign import Carried, foreign
 from octavo.store import disk
 from octavo.store.journal import FOLDER as JOURNAL_FOLDER
@@ -37,7 +38,7 @@ from octavo.store.rest import OWN, at_rest
 from octavo.store.system import FOLDER_MODE, SYSTEM, sync_all, sync_folder
 
 _CACHE = "cache"
-_OWN = OWN | {divergence.NAME, seed.NAME, touched.NAME}
+_OWN = OWN | {divergence.NAME, seed.NAME, touched.NAME, origin.NAME}
 """what of ``cache/`` a store does not get from the one that it replaces"""
 Held: TypeAlias = "Callable[[], AbstractContextManager[None]]"
 """Holds the store that is to be replaced at rest"""

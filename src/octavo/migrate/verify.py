@@ -22,6 +22,7 @@ from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.live import live_records
 from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
 from octavo.layout.unfold import Unfolded
+from octavo.migrate import origin
 from octavo.migrate.closer import CloseLook, Unread
 from octavo.migrate.copybinary import CopyBinary, frames
 from octavo.migrate.differences import Difference, DifferenceKind, Differences, shown_key
@@ -29,9 +30,10 @@ from octavo.migrate.integrity import Integrity, Violation
 from octavo.migrate.payloads import digest_of, file_digest
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.scan import Scan, scanning
+from octavo.migrate.since import first_unseen
 from octavo.migrate.source import Source, open_source
 from octavo.migrate.tally import BUCKETS, Tally
-from octavo.migration import Verified
+from octavo.migration import Database, Verified
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Secret
@@ -80,6 +82,11 @@ class VerifyReport:
     """what was not checked, and why"""
     notes: tuple[str, ...] = ()
     report: Path | None = None
+    elsewhere: str = ""
+    """the database, where the move is about another one: then nothing is said about the move"""
+    database: Database | None = None
+    first: int | None = None
+    """the number of the first transaction of the database that may not have been seen, if it tells"""
     seconds: float = 0.0
 
     @property
@@ -106,6 +113,7 @@ class VerifyReport:
             "secretsChecked": self.secrets,
             "leftOut": self.left_out,
             "notes": list(self.notes),
+            "elsewhere": self.elsewhere,
             "report": str(self.report) if self.report else None,
             "seconds": round(self.seconds, 3),
         }
@@ -121,7 +129,8 @@ def verify(
     """Compare the database with a data folder.
 
     Both may be in use.  Where something differs and somebody has written to the store meanwhile, it is done
-    again while its writers wait, so that what is found is never just a write under way.
+    again while its writers wait, so that what is found is never just a write under way.  The state of the
+    move follows, unless it is about another database.
 
     Raises UsageError if there is no store, DriftError if the database is not what the schema says,
     DatabaseError if it cannot be read, BusyError.  Damage in the files is among the differences.
@@ -134,7 +143,7 @@ def verify(
             moment = migration.now()
             report = _verify(url, data_dir, layout, options, progress)
     report.seconds = time.monotonic() - started
-    if report.report is not None:
+    if report.report is not None and not report.elsewhere:
         with migration.changing(data_dir) as state:
             state.verify(_verified(report, moment))
     return report
@@ -152,6 +161,10 @@ def _verify(
             verification = _Verification(source, layout, data_dir, options, there, found)
             report = verification.run(progress)
             report.notes = tuple(str(note) for note in source.drift.notes)
+            report.database = origin.database_of(source.snapshot.connection, url)
+            if origin.known(data_dir).is_about_another(report.database, migration.read(data_dir)):
+                report.elsewhere = str(report.database)
+            report.first = first_unseen(source)
             report.report = found.path
             if found.path is None:
                 report.left_out.append("the full report: cache/ cannot be written")
@@ -169,6 +182,8 @@ def _verified(report: VerifyReport, moment: str) -> Verified:
         differences=report.total + len(report.violations),
         seconds=round(report.seconds, 3),
         report=str(report.report.relative_to(report.data_dir)) if report.report else None,
+        first=report.first,
+        database=report.database,
     )
 
 

@@ -83,6 +83,13 @@ class Verification:
     payloads: int = 0
     left_out: tuple[str, ...] = ()
     report: str = ""
+    written: Mapping[str, bool | None] = field(default_factory=lambda: {"database": False, "files": False})
+    """by side, whether it was written to since; None: it is not known"""
+
+    @property
+    def holds(self) -> bool:
+        """Whether both sides are equal still."""
+        return self.equal and all(is_written is False for is_written in self.written.values())
 
     @property
     def records(self) -> int:
@@ -152,6 +159,12 @@ class _Gatherer:
     def run(self, schema_text: str | None) -> Facts:
         files = self._files() if self.data_dir.is_dir() else None
         verification, inventories = self._verification(self.status.migration), self._inventories()
+        if verification is not None:
+            last, written = self.status.migration.verified, self.status.written
+            if last is None or _moment(last.time) != verification.time:
+                # Nothing is known about one that the state of the move does not tell of.
+                written = dict.fromkeys(written)
+            verification = replace(verification, written=written)
         facts = Facts(
             made=self.made,
             data_dir=str(self.data_dir),
@@ -212,7 +225,7 @@ class _Gatherer:
         for path in sorted(self._in_cache(_VERIFICATIONS), key=_age, reverse=True):
             with self._noted():
                 summary = _summary(path)
-                if summary is None:
+                if summary is None or summary.elsewhere:
                     continue
                 known = last is not None and last.report is not None and Path(last.report).name == path.name
                 time = _moment(last.time) if last is not None and known else _written(path)
@@ -273,6 +286,7 @@ class _Summary(msgspec.Struct, rename="camel"):
     payloads: _Payloads = msgspec.field(default_factory=_Payloads)
     secrets_checked: int | None = None
     left_out: list[str] = []
+    elsewhere: str = ""
 
 
 class _Line(msgspec.Struct):

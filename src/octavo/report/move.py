@@ -140,8 +140,19 @@ def _verdict(facts: Facts) -> tuple[Child, ...]:
     found = facts.verification
     if found is None:
         return mark("unknown", "never"), "octavo verify has left no report here"
+    if found.equal and not found.holds:
+        return mark("unknown", "equal then"), age(facts.made - found.time), _written(found)
     words = "equal" if found.equal else some(found.total, "difference")
     return mark("good" if found.equal else "bad", words), age(facts.made - found.time)
+
+
+def _written(found: Verification) -> str:
+    """Which side was written to since a verification, or may have been."""
+    names = {"database": _SIDES[DataBackend.PRISMA], "files": _SIDES[DataBackend.JSON]}
+    if sure := [name for side, name in names.items() if found.written[side]]:
+        return f"{' and '.join(sure)} written to since"
+    unsure = [name for side, name in names.items() if found.written[side] is None]
+    return f"not known whether {' or '.join(unsure)} were written to since"
 
 
 def _records(facts: Facts) -> tuple[Child, ...]:
@@ -211,13 +222,16 @@ def verification(facts: Facts) -> Iterator[Element]:
 
 def _sentence(facts: Facts, found: Verification) -> Iterator[Child]:
     if found.equal:
-        yield mark("good", "Equal.")
+        yield mark("good", "Equal.") if found.holds else mark("unknown", "Equal then.")
         yield " Every field of every record was the same on both sides, "
     else:
         yield mark("bad", "Not equal.")
         yield f" {some(found.total, 'difference')} between PostgreSQL and the files, "
     yield moment(found.time)
     yield f" ({age(facts.made - found.time)}), in {found.seconds:,.1f} s."
+    if found.equal and not found.holds:
+        said = _written(found)
+        yield f" {said[0].upper()}{said[1:]}."
     if found.secrets is not None:
         yield f" {some(found.secrets, 'secret')} decrypted."
     if found.payloads:
@@ -232,8 +246,10 @@ def _sides(found: Verification, model: str) -> tuple[Child, ...]:
     database, in_files = there.get("database", 0), there.get("files", 0)
     differs = sum(found.by_model.get(model, {}).values())
     good = database == in_files and not differs
-    words = "equal" if good else some(differs, "difference") if differs else "not as many"
-    return data(model), f"{database:,}", f"{in_files:,}", mark("good" if good else "bad", words)
+    equal = "equal" if found.holds else "equal then"
+    words = equal if good else some(differs, "difference") if differs else "not as many"
+    verdict = "bad" if not good else "good" if found.holds else "unknown"
+    return data(model), f"{database:,}", f"{in_files:,}", mark(verdict, words)
 
 
 def _count(number: int) -> str:
