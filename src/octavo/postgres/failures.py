@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from octavo.errors import DatabaseError
+from octavo.postgres.extensions import remedy
 
 if TYPE_CHECKING:
     import psycopg
@@ -86,6 +87,8 @@ _BY_STATE: dict[str, tuple[str, str]] = {
 def _of_server(error: psycopg.Error, state: str) -> tuple[str, str]:
     diagnosis = error.diag
     message = diagnosis.message_primary or _first_line(error)
+    if hint := remedy(message):
+        return f"PostgreSQL: {_without_values(message)}", hint
     if state == "42501":
         return _denied(message)
     if state == FENCED_STATE and message == FENCED:
