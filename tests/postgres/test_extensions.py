@@ -58,7 +58,8 @@ NEEDING = {
         '"uuid-ossp"',
     ),
     "extension": (
-        'generator client {\n  provider = "prisma-client-js"\n  previewFeatures = ["postgresqlExtensions"]\n}\n'
+        'generator client {\n  provider = "prisma-client-js"\n'
+        '  previewFeatures = ["postgresqlExtensions"]\n}\n'
         + HEAD % "  extensions = [hstore]\n"
         + "model A {\n  id Int @id\n}\n",
         "hstore",

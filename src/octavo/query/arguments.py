@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from functools import lru_cache
-from typing import Any, NoReturn
+from functools import lru_cache, wraps
+from typing import Any, NoReturn, TypeVar, cast
 
 from octavo.errors import ValidationError
+
+Check = TypeVar("Check", bound=Callable[..., Any])
 
 
 @lru_cache(4096)
@@ -92,6 +94,19 @@ class At:
         if lowest is not None and given < lowest:
             self.fail(f"is less than {lowest}")
         return given
+
+
+def bounded(check: Check) -> Check:
+    """Let a method ``(terms, given, at, …)`` refuse arguments that are nested deeper than Python's stack."""
+
+    @wraps(check)
+    def checked(self: Any, terms: Any, given: Any, at: At, *more: Any, **options: Any) -> Any:
+        try:
+            return check(self, terms, given, at, *more, **options)
+        except RecursionError:
+            at.fail("is nested too deep")
+
+    return cast(Check, checked)
 
 
 def _type(value: Any) -> str:

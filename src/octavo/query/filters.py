@@ -15,7 +15,7 @@ import msgspec
 from octavo.layout.jsonb import json_text, jsonb_text
 from octavo.layout.special import AnyNull, DbNull, JsonNull
 from octavo.layout.writing import text
-from octavo.query.arguments import At, snake
+from octavo.query.arguments import At, bounded, snake
 from octavo.query.plan import (
     FALSE,
     TRUE,
@@ -108,12 +108,10 @@ class Filters:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
 
+    @bounded
     def where(self, terms: Terms, given: Any, at: At) -> Condition:
         """The condition that a ``where`` means; TRUE if it filters nothing."""
-        try:
-            return self._where(terms, given, at, branch=False)
-        except RecursionError:
-            at.fail("is nested too deep")
+        return self._where(terms, given, at, branch=False)
 
     def _where(self, terms: Terms, given: Any, at: At, *, branch: bool) -> Condition:
         """The same.  ``branch``: it stands within AND, OR or NOT."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from octavo.query.arguments import At
+from octavo.query.arguments import At, bounded
 from octavo.query.filters import Filters
 from octavo.query.plan import (
     TRUE,
@@ -39,6 +39,7 @@ class Reads:
     def __init__(self, filters: Filters) -> None:
         self.filters, self.vocabulary = filters, filters.vocabulary
 
+    @bounded
     def many(self, terms: Terms, given: Mapping[str, Any], at: At) -> Find:
         """What ``find_many``, or an included list of records, asks for."""
         found = at.named(given, MANY, "arguments")
@@ -134,6 +135,7 @@ class Reads:
             for term in self._order(target, (*path, link), key, sub, at / key)
         )
 
+    @bounded
     def projection(self, terms: Terms, found: Mapping[str, Any], at: At) -> Projection | None:
         """What is shown; None: the whole record and no relations."""
         select, include, omit = (found.get(name) for name in ("select", "include", "omit"))

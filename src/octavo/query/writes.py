@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from octavo.query.arguments import At
+from octavo.query.arguments import At, bounded
 from octavo.query.filters import Filters, may_be_where
 from octavo.query.plan import (
     TRUE,
@@ -74,6 +74,7 @@ class Writes:
     def __init__(self, filters: Filters) -> None:
         self.filters, self.vocabulary = filters, filters.vocabulary
 
+    @bounded
     def new(
         self,
         terms: Terms,
@@ -113,6 +114,7 @@ class Writes:
             self.new(terms, row, inner, supplied=supplied, plain=True) for row, inner in at.each(given)
         )
 
+    @bounded
     def edit(self, terms: Terms, given: Any, at: At, *, plain: bool = False) -> Edit:
         """What an update does; ``plain``: to fields alone."""
         changed: list[Change] = []
