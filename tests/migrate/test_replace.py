@@ -237,4 +237,4 @@ def test_the_new_store_begins_without_what_spoke_of_the_old(again: Again, data: 
     before = set(os.listdir(data / "cache"))
     again()
     assert {"state", "index"} < before
-    assert set(os.listdir(data / "cache")) == {"baseline", "seed.json"}
+    assert set(os.listdir(data / "cache")) == {"baseline", "seed.json", "origin.json"}

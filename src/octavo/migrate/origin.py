@@ -54,7 +54,8 @@ def leave(root: Path, origin: Origin) -> None:
 
 def known(root: Path) -> Origin:
     """What is known in a data folder.  Raises DiskError."""
-    with disk_errors("looking for the files' origin"), suppress(FileNotFoundError, msgspec.MsgspecError):
+    nothing = (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError)
+    with disk_errors("looking for the files' origin"), suppress(*nothing):
         return msgspec.json.decode((root / NAME).read_bytes(), type=Origin)
     return Origin()
 
