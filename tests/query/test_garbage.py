@@ -188,9 +188,7 @@ def test_garbage_deep_in_arguments_is_refused_by_name(where: dict[str, Any], dat
         lambda: db.user.update(where={"id": 1}, data={"posts": where, "boss": where}),
         lambda: db.user.create(data={"email": "n", "posts": {"create": where}}),
         lambda: db.user.find_many(include={"posts": where}, order_by=data),
-        lambda: db.user.update_many(
-            data=dict.fromkeys(("age", "words", "meta", "joined", "balance"), data)
-        ),
+        lambda: db.user.update_many(data=dict.fromkeys(("age", "words", "meta", "joined", "balance"), data)),
     ):
         with suppress(OctavoError):
             call()
