@@ -346,3 +346,15 @@ def test_two_processes_write_at_once(sides: Sides) -> None:
         assert db.chat.find_unique(where={"id": "k1"}).title == "k1" + "+" * 30
         assert db.message.count() == 31
     assert sides.differences() == []
+
+
+def test_compacting_beside_a_writer_brings_no_deleted_record_back(sides: Sides) -> None:
+    with sides.open() as (db, _), Store.open(sides.folder, frozen_layout()) as other:
+        for number in range(60):
+            say(db, f"n{number}")
+            if number % 5 == 0:
+                # It has to read again what it knows of the log, the index of which is up to date already.
+                other.compact()
+                say(db, f"new{number}", "k2")
+            assert db.message.delete(where={"id": f"n{number}"}) is not None
+    assert sides.differences() == []

@@ -151,6 +151,24 @@ def test_what_others_write_is_followed(store: Store, data: Path) -> None:
     assert found(store, "m30") == ["m1", "m10", "m11", "m2", "m30"]
 
 
+@pytest.mark.parametrize("watched", [False, True], ids=["looking at every file", "watching"])
+def test_a_log_that_another_store_compacts_is_read_anew(store: Store, data: Path, watched: bool) -> None:
+    for _ in range(40 if watched else 1):
+        assert found(store) == ALL
+    with opened(data) as other:
+        for turn in range(3):
+            with other.transaction() as tx:
+                revise(tx, "Message", "m1", content=f"turn {turn}")
+                tx.insert([message(50 + turn)])
+            other.compact()
+            # What it finds for the absent key must not hide what the log holds by now.
+            assert store.get("Message", "nowhere") is None
+            assert found(store, *(f"m{50 + n}" for n in range(turn + 1))) == [
+                *ALL,
+                *(f"m{50 + n}" for n in range(turn + 1)),
+            ]
+
+
 class TestEdits:
     """Somebody edits a log while the store is open."""
 
