@@ -24,6 +24,8 @@ from octavo.words import some
 _log = logging.getLogger(__name__)
 
 NAME = "cache/migration/state.json"
+LOCK = "cache/move.lock"
+"""held by the one command that may change the backend of record"""
 _VERSION = 1
 
 
@@ -108,6 +110,17 @@ class Backup(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
     """its absolute path"""
 
 
+class Closed(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """That PostgreSQL was closed to writers, or is about to be."""
+
+    token: str
+    """what tells the fence of this move from that of any other"""
+    command: str
+    """``cutover`` or ``rollback``"""
+    who: str
+    since: str
+
+
 class Migration(msgspec.Struct, rename="camel", kw_only=True):
     """The state of the move of one data folder.  ``phase`` is None where no step was done yet."""
 
@@ -120,6 +133,8 @@ class Migration(msgspec.Struct, rename="camel", kw_only=True):
     verified: Verified | None = None
     following: Following | None = None
     backup: Backup | None = None
+    closed: Closed | None = None
+    """how PostgreSQL was closed for this move; None: it was not, or takes writes again"""
     rolled_back: bool = False
     """the files were the backend of record and are it no more, until they are made anew or cut over to"""
     transitions: list[Transition] = msgspec.field(default_factory=list)
@@ -145,8 +160,45 @@ class Migration(msgspec.Struct, rename="camel", kw_only=True):
         self.phase = phase
         self.transitions.append(Transition(time=time, who=_who(), why=why, phase=phase, backend=backend))
 
+    @property
+    def is_frozen(self) -> bool:
+        """Whether PostgreSQL is of record and takes no writes: a command has closed it, and not ended."""
+        return self.backend is DataBackend.PRISMA and self.closed is not None
+
+    @property
+    def knows_no_cutover(self) -> bool:
+        """Whether PostgreSQL is of record and was not closed, as far as this folder knows.  It is so, too,
+        where ``cache/`` was deleted since the cutover, of which PostgreSQL knows still."""
+        return self.backend is DataBackend.PRISMA and self.closed is None
+
+    def close(self, command: str, token: str = "") -> Closed:
+        """Note that a command is about to close PostgreSQL to writers.  ``token``: that of a fence that is
+        there already."""
+        token = token or (self.closed.token if self.closed is not None else os.urandom(8).hex())
+        self.closed = Closed(token=token, command=command, who=_who(), since=now())
+        return self.closed
+
+    @property
+    def standing(self) -> str:
+        """Which side is of record and what takes writes, with the command that helps where none does."""
+        if self.backend is DataBackend.JSON:
+            return "the files are the backend of record"
+        if self.closed is None:
+            return "PostgreSQL is the backend of record"
+        return (
+            "PostgreSQL is the backend of record, and still closed to writers: octavo rollback opens it,"
+            " octavo cutover goes on with the move"
+        )
+
     def refusal(self, backend: DataBackend) -> UsageError | None:
         """Why who uses a backend must not write to this store or beside it; None: nothing speaks against."""
+        if self.closed is not None and self.is_frozen:
+            return UsageError(
+                "PostgreSQL is the backend of record, and closed to writers for a move since"
+                f" {self.closed.since}, by octavo {self.closed.command} of {self.closed.who}",
+                hint="if that was interrupted: octavo cutover goes on with the move, octavo rollback opens"
+                " PostgreSQL",
+            )
         if self.backend is DataBackend.JSON and backend is not DataBackend.JSON:
             return UsageError(
                 f"the files are the backend of record since {self.since}; DATA_BACKEND is {backend}",
@@ -250,6 +302,35 @@ def has_begun(data_dir: Path | str) -> bool:
         except (FileNotFoundError, NotADirectoryError):
             return False
     return True
+
+
+@contextmanager
+def alone(data_dir: Path | str, command: str, timeout: float | None) -> Iterator[None]:
+    """Be the only command that changes the backend of record of a data folder, or exchanges the folder.
+
+    Raises BusyError, which names the other one, if that does not end within ``timeout`` seconds (None: for
+    ever); DiskError.  A folder that is not there is not made, and needs no lock.
+    """
+    from contextlib import closing
+
+    from octavo.store.lock import ProcessLock
+    from octavo.store.system import FILE_MODE
+
+    path = os.path.join(data_dir, LOCK)
+
+    def holder() -> str:
+        with open(path, encoding="utf-8") as file:
+            return file.read() or "another command"
+
+    if not os.path.isdir(data_dir):
+        yield
+        return
+    with closing(ProcessLock(path, holder)) as lock:
+        with disk_errors("taking the lock of the move"):
+            lock.acquire(timeout)
+            with open(path, "w", encoding="utf-8", opener=lambda p, f: os.open(p, f, FILE_MODE)) as file:
+                file.write(f"octavo {command} (process {os.getpid()}, {_who()})")
+        yield
 
 
 @contextmanager

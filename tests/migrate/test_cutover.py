@@ -367,7 +367,10 @@ def test_a_payload_that_was_added_is_put_back(over: Move) -> None:
 
 
 def test_without_a_cutover_there_is_nothing_to_carry_back_and_a_fence_is_taken_down(move: Move) -> None:
-    fence.put_up(move.database, DATAMODEL)
+    mark = fence.Mark(
+        token="", command="cutover", who="ada", data_dir=move.sides.place, since=migration.now()
+    )
+    fence.put_up(move.database, DATAMODEL, mark)
     report = move.rollback()
     assert report.done
     assert not report.changes

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from octavo.cli import console, options
+from octavo.cli import console, failures, options
 
 if TYPE_CHECKING:
     from octavo.migrate.gates import Gate
@@ -54,7 +54,7 @@ def cutover(
         dry_run=dry_run,
         patience=patience,
     )
-    with console.progress(quiet=quiet or as_json) as progress:
+    with failures.telling_what_is_left(), console.progress(quiet=quiet or as_json) as progress:
         silent = quiet or as_json
         tell = console.told(quiet=silent)
         report = run(sides, wanted, progress=progress, tell=tell, show=len if silent else _show_gates)
@@ -109,7 +109,7 @@ def rollback(
         dry_run=dry_run,
         patience=patience,
     )
-    with console.progress(quiet=quiet or as_json) as progress:
+    with failures.telling_what_is_left(), console.progress(quiet=quiet or as_json) as progress:
         report = run(sides, wanted, progress=progress, tell=console.told(quiet=quiet or as_json))
     if as_json:
         console.answer(report.to_dict())
@@ -143,7 +143,8 @@ def cleanup(
     if not yes:
         raise UsageError("after this, octavo rollback is not possible any more", hint="octavo cleanup --yes")
     sides = _sides(database_url, data_dir, schema, layout, url_needed=False)
-    report = run(sides, tell=console.told(quiet=quiet or as_json))
+    with failures.telling_what_is_left():
+        report = run(sides, tell=console.told(quiet=quiet or as_json))
     if as_json:
         console.answer(report.to_dict())
     elif not quiet:

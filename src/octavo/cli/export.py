@@ -71,6 +71,8 @@ def show(report: ExportReport, layout: Layout) -> None:
         typer.echo(f"payloads: of {kept}, {console.size(report.payload_bytes)}")
     if report.kept:
         typer.echo(f"the store that was there: {console.plain(str(report.kept))}")
+    for kept in report.settled:
+        typer.echo(f"the store that an interrupted export replaced: {console.plain(str(kept))}")
     for text in _warnings(report):
         console.warning(text)
     if report.payload_problems:
@@ -112,6 +114,7 @@ def _as_json(report: ExportReport) -> dict[str, Any]:
         "caughtUp": report.caught_up,
         "files": report.files,
         "replaced": str(report.kept) if report.kept else None,
+        "settled": [str(kept) for kept in report.settled],
         "payloads": {
             "kept": report.payloads,
             "bytes": report.payload_bytes,

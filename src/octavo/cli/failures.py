@@ -7,7 +7,8 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -36,11 +37,11 @@ def exit_code(command: Callable[[], Any], *, as_json: bool) -> int:
         code = command()
         sys.stdout.flush()
         # Some versions of typer turn Ctrl-C into this code themselves.
-        return _interrupted(code, as_json=as_json) if code == _INTERRUPTED else int(code or 0)
-    except KeyboardInterrupt:
-        return _interrupted(_INTERRUPTED, as_json=as_json)
+        return _interrupted(code, (), as_json=as_json) if code == _INTERRUPTED else int(code or 0)
+    except KeyboardInterrupt as error:
+        return _interrupted(_INTERRUPTED, _left(error), as_json=as_json)
     except _Ended as error:
-        return _interrupted(error.code, as_json=as_json)
+        return _interrupted(error.code, _left(error), as_json=as_json)
     except SystemExit:
         # Where nobody reads on, typer ends the process itself.
         _forget_output()
@@ -64,8 +65,25 @@ def end_in_order() -> None:
             signal.signal(number, unwind)
 
 
-def _interrupted(code: int, *, as_json: bool) -> int:
-    tell("Interrupted", "interrupted; what was there is as it was", as_json=as_json)
+@contextmanager
+def telling_what_is_left() -> Iterator[None]:
+    """The block of a command whose interruption has notes that say what it leaves: typer would lose them."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        ended = _Ended(_INTERRUPTED)
+        ended.__notes__ = _left(error)
+        raise ended from error
+
+
+def _left(error: BaseException) -> list[str]:
+    """How things stand behind an error, as whoever raised it has noted."""
+    return list(getattr(error, "__notes__", ()))
+
+
+def _interrupted(code: int, left: Sequence[str], *, as_json: bool) -> int:
+    said = "; ".join(left) or "what was there is as it was"
+    tell("Interrupted", f"interrupted; {said}", as_json=as_json)
     return code
 
 
@@ -76,14 +94,14 @@ def _exit_code_of(error: Exception, *, as_json: bool) -> int:
     if name == "Exit":  # typer's own way to end, in some of its versions
         return int(getattr(error, "exit_code", 0))
     if name == "Abort":
-        return _interrupted(_INTERRUPTED, as_json=as_json)
+        return _interrupted(_INTERRUPTED, _left(error.__cause__ or error), as_json=as_json)
     known = _known(error)
     if known is None:
         hint = f"please report it with what {TRACEBACK_VARIABLE}=1 shows, which holds none of your data"
         tell(name, f"this is a defect of Octavo ({name})", hint, as_json=as_json)
         return 3
     facts = {fact: getattr(known, fact) for fact in _FACTS if getattr(known, fact, None)}
-    tell(type(known).__name__, *_said(known), as_json=as_json, facts=facts)
+    tell(type(known).__name__, *_said(known), as_json=as_json, facts=facts, left=_left(error))
     return known.exit_code
 
 
@@ -116,13 +134,21 @@ def _said(error: OctavoError) -> tuple[str, str]:
 
 
 def tell(
-    kind: str, message: str, hint: str = "", *, as_json: bool = False, facts: dict[str, Any] | None = None
+    kind: str,
+    message: str,
+    hint: str = "",
+    *,
+    as_json: bool = False,
+    facts: dict[str, Any] | None = None,
+    left: Sequence[str] = (),
 ) -> None:
-    """Say an error: on stderr, and for a machine on stdout too."""
+    """Say an error: on stderr, and for a machine on stdout too.  ``left``: how things stand behind it."""
     findings = list((facts or {}).get("findings", ()))
     try:
         if as_json:
             told = {"kind": kind, "message": message, "hint": hint, **(facts or {})}
+            if left:
+                told["left"] = list(left)
             console.answer({"error": told})
             sys.stdout.flush()
         console.problem("error", message)
@@ -131,8 +157,9 @@ def tell(
         if len(findings) > console.SHOWN:
             all_of_them = ": octavo schema check names them all" if kind == "DriftError" else ""
             console.detail(f"… and {len(findings) - console.SHOWN} more{all_of_them}")
-        if hint:
-            console.detail(hint)
+        for text in (hint, *left):
+            if text:
+                console.detail(text)
     except OSError:
         _forget_output()
 

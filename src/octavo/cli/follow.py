@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console, options
+from octavo.cli import console, failures, options
 from octavo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def follow(
         return
     chosen = options.chosen_layout(layout, schema)
     wanted = life.FollowOptions(files_root, jobs, replace, until_caught_up)
-    with watching(quiet=quiet, as_json=as_json) as watcher:
+    with failures.telling_what_is_left(), watching(quiet=quiet, as_json=as_json) as watcher:
         report = life.follow(url, data_dir, chosen, wanted, watcher)
     if as_json:
         console.answer(report.to_dict())

@@ -82,6 +82,8 @@ def show(found: Status) -> None:
         beside = f"; {console.some(noticed, 'difference')} noticed by writes" if noticed else ""
         reads = f"{console.some(compared, 'read')}, {different:,} different, {failed:,} failed"
         typer.echo(f"compared     {reads}{beside}")
+    for path in found.set_aside:
+        typer.echo(f"set aside    {console.plain(path)}: a store that an interrupted export replaced")
     _show_divergences(found)
     if any(count != (None, None, None) for count in found.counts.values()):
         typer.echo()
@@ -108,6 +110,8 @@ def _show_move(found: Status) -> None:
     typer.echo(f"of record    {move.backend.value}{since}")
     if refusal := move.refusal(found.backend):
         typer.echo(f"             {refusal.message}")
+        if move.is_frozen:
+            typer.echo(f"             {refusal.hint}")
     if move.transitions:
         last = move.transitions[-1]
         typer.echo(f"last step    {last.time}, {console.plain(last.who)}: {console.plain(last.why)}")

@@ -12,23 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from octavo import migration
 from octavo.backend import DataBackend
-from octavo.errors import UsageError
+from octavo.errors import OctavoError, UsageError
 from octavo.migrate.gates import Gate, gates
-from octavo.migrate.move import Move, MoveOptions, MoveReport, Sides
+from octavo.migrate.move import Move, MoveOptions, MoveReport, Sides, end_following, moving
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.status import Looking, status
 from octavo.migrate.steps import Tell, untold
 from octavo.migration import Phase
 from octavo.postgres import fence
 from octavo.postgres.connection import connect, transaction
+from octavo.postgres.fence import Stage
 from octavo.store.rest import at_rest
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +51,13 @@ def cutover(
     again, and of record), BusyError, DatabaseError, DiskError.
     """
     report = MoveReport(sides.data_dir, dry_run=options.dry_run)
-    state = migration.read(sides.data_dir)
-    if state.phase is Phase.CLEANUP:
-        raise UsageError("the move is over: the files are the backend of record for good")
-    if state.backend is DataBackend.JSON:
-        report.notes.append(f"the files are the backend of record since {state.since}")
-        report.done = True
-        if not options.dry_run:
-            end_following(sides, report, tell)
+    run = _Cutover(sides, options, report, progress, tell)
+    if options.dry_run:
+        run.begin(show)
         return report
-    with report.step("gates", tell) as told:
-        report.gates = look(sides, options, progress)
-        told(f"{sum(gate.open for gate in report.gates)} of {len(report.gates)} open")
-    show(report.gates)
-    if options.dry_run or report.closed:
-        return report
-    _Cutover(sides, options, report, progress, tell).run()
+    with moving(sides, "cutover", options.patience):
+        if run.begin(show):
+            run.run()
     return report
 
 
@@ -89,27 +77,61 @@ def _unowned(sides: Sides) -> list[str]:
 class _Cutover(Move):
     options: CutoverOptions
 
+    def begin(self, show: Callable[[Sequence[Gate]], object]) -> bool:
+        """Look at the state and the gates; whether there is a cutover to be done."""
+        sides, report = self.sides, self.report
+        if migration.read(sides.data_dir).phase is Phase.CLEANUP:
+            raise UsageError("the move is over: the files are the backend of record for good")
+        mark = self.read_mark()
+        fence.require_own(mark, sides.token, sides.place)
+        state = self.state(mark)
+        if state.backend is DataBackend.JSON:
+            report.notes.append(f"the files are the backend of record since {state.since}")
+            report.done = True
+            if not self.options.dry_run:
+                self._finish()
+            return False
+        with self.step("gates") as told:
+            report.gates = look(sides, self.options, self.progress)
+            told(f"{sum(gate.open for gate in report.gates)} of {len(report.gates)} open")
+        show(report.gates)
+        return not (self.options.dry_run or report.closed)
+
     def run(self) -> None:
         following = migration.read(self.sides.data_dir).following is not None
-        try:
-            with ExitStack() as held:
+        with ExitStack() as held:
+            if not following:
+                held.enter_context(self._writers_kept_out())
+            try:
+                self._freeze()
                 if following:
                     # What follows needs the lock itself.
-                    self._freeze()
                     self._catch_up()
                     held.enter_context(self._writers_kept_out())
-                else:
-                    held.enter_context(self._writers_kept_out())
-                    self._freeze()
                 self.verify("nothing was switched")
                 self._switch()
-        except BaseException:
-            if migration.read(self.sides.data_dir).backend is DataBackend.PRISMA:
-                # PostgreSQL is of record, so that it has to take writes.
-                fence.take_down(self.url, self.layout.datamodel)
-            raise
-        end_following(self.sides, self.report, self.tell)
+            except BaseException as error:
+                self._open_again(error)
+                raise
+        self._finish()
         self.conclude("cutover")
+
+    def _open_again(self, error: BaseException) -> None:
+        """PostgreSQL is still of record, so that it has to take writes; why it does not is noted."""
+        if not migration.read(self.sides.data_dir).is_frozen:
+            return
+        try:
+            self.open()
+        except OctavoError as failed:
+            error.add_note(f"PostgreSQL could not be opened again: {failed}")
+
+    def _finish(self) -> None:
+        """Let PostgreSQL say where the data are, and let nothing follow it any more."""
+        try:
+            fence.turn(self.url, self.mark("cutover", Stage.MOVED))
+        except OctavoError as error:
+            self.report.notes.append(f"PostgreSQL could not be told where the data are: {error}")
+        end_following(self.sides, self.report, self.tell)
 
     @contextmanager
     def _writers_kept_out(self) -> Iterator[None]:
@@ -121,7 +143,10 @@ class _Cutover(Move):
 
     def _freeze(self) -> None:
         with self.step("freeze") as told:
-            fence.put_up(self.url, self.layout.datamodel, patience=self.options.patience)
+            with migration.changing(self.sides.data_dir) as state:
+                state.close("cutover")
+            mark = self.mark("cutover", Stage.FROZEN)
+            fence.put_up(self.url, self.layout.datamodel, mark, patience=self.options.patience)
             told(f"PostgreSQL takes no more writes to {len(self.layout.datamodel.tables)} tables")
 
     def _catch_up(self) -> None:
@@ -134,20 +159,10 @@ class _Cutover(Move):
 
     def _switch(self) -> None:
         with self.step("switch") as told:
-            fence.mark_moved(self.url)
+            # Whoever finds the fence without the state must not take PostgreSQL for what is of record.
+            fence.turn(self.url, self.mark("cutover", Stage.TURNING))
             waived = ", ".join(gate.name for gate in self.report.gates if gate.waived)
             with migration.changing(self.sides.data_dir) as state:
                 why = "cutover" + (f" (waived: {waived})" if waived else "")
                 state.go(Phase.CUTOVER, why, backend=DataBackend.JSON)
             told("the files are the backend of record: DATA_BACKEND=json")
-
-
-def end_following(sides: Sides, report: MoveReport, tell: Tell) -> None:
-    """Nothing follows PostgreSQL any more: remove what that needed there."""
-    if migration.read(sides.data_dir).following is None:
-        return
-    from octavo.follow.life import stop
-
-    with report.step("follow", tell) as told:
-        stop(sides.url, sides.data_dir)
-        told("slot and publication removed")

@@ -80,6 +80,8 @@ class ExportReport:
     payload_bytes: int = 0
     payload_problems: list[PayloadProblem] = field(default_factory=list)
     files_root_missing: bool = False
+    settled: list[Path] = field(default_factory=list)
+    """stores that an interrupted export had replaced, which have a name now"""
     notes: tuple[str, ...] = ()
     """what the catalog holds beside the schema that cannot hurt"""
     seconds: float = 0.0
@@ -110,8 +112,11 @@ def export(
     state = state_of(data_dir, layout)
     if state is State.STORE and not options.replace:
         raise refusal(data_dir)
-    _refuse_by_state(data_dir)
     with ExitStack() as stack:
+        if options.replace and not options.dry_run:
+            # No cutover may make the files of record that are about to be replaced.
+            stack.enter_context(migration.alone(data_dir, "export", options.lock_timeout))
+        _refuse_by_state(data_dir)
         seeding = None
         is_followed = options.snapshot is not None
         if options.replace and state is not State.NOTHING and not options.dry_run and not is_followed:
@@ -119,7 +124,8 @@ def export(
         cut = seeding.cut() if seeding else None
         source = stack.enter_context(open_source(url, layout, cut, snapshot=options.snapshot))
         source.drift.raise_if_any()
-        if state is State.STORE and fence.is_moved(source.snapshot.connection, url):
+        mark = fence.read_mark(source.snapshot.connection)
+        if state is State.STORE and mark is not None and mark.may_be_moved:
             raise _of_record(data_dir)
         counts = source.counts(layout.datamodel)
         _refuse_unkeepable(source, layout)
@@ -135,6 +141,7 @@ def export(
             resolve = seeding.resolve if seeding else None
             with building(data_dir, layout, lock_timeout=options.lock_timeout, resolve=resolve) as built:
                 keeper = PayloadKeeper(layout, options.files_root, built.path)
+                report.settled = built.settled
                 _fill(source, layout, Writing(built.path, keeper, options.jobs, progress), report)
                 progress.begin("sync", 0)
                 here = database_of(source.snapshot.connection, url)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,15 @@ import msgspec
 
 from octavo import migration
 from octavo.backend import DataBackend
-from octavo.errors import DifferenceError, UsageError
+from octavo.errors import DifferenceError, OctavoError, UsageError
 from octavo.layout.layout import Layout, layout_for
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.steps import Step, Tell, timed, untold
 from octavo.migrate.verify import VerifyOptions, VerifyReport, verify
+from octavo.migration import Migration, Phase
+from octavo.postgres import fence
+from octavo.postgres.connection import connect, transaction
+from octavo.postgres.fence import Mark, Stage
 from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk
 from octavo.words import some
@@ -105,6 +109,45 @@ class Sides:
     def data_dir(self) -> Path:
         return self.settings.data_dir
 
+    @property
+    def place(self) -> str:
+        """The folder as the fence of its move names it, in ASCII: any database can hold that."""
+        path = str(self.data_dir.resolve()).encode("utf-8", "backslashreplace").decode()
+        return path.encode("ascii", "backslashreplace").decode()
+
+    @property
+    def token(self) -> str | None:
+        """What tells the fence of this move; None where that is not known, as before the first and where
+        ``cache/`` was deleted.  Raises as :func:`octavo.migration.read`."""
+        closed = migration.read(self.data_dir).closed
+        return None if closed is None else closed.token
+
+
+@contextmanager
+def moving(sides: Sides, command: str, timeout: float | None) -> Iterator[None]:
+    """The block of a command that may change the backend of record; there is one at a time.
+
+    Whatever ends it early is told how things stand then, by a note.  Raises BusyError.
+    """
+    with migration.alone(sides.data_dir, command, timeout):
+        try:
+            yield
+        except BaseException as error:
+            with suppress(OctavoError):
+                error.add_note(migration.read(sides.data_dir).standing)
+            raise
+
+
+def end_following(sides: Sides, report: MoveReport, tell: Tell) -> None:
+    """Nothing follows PostgreSQL any more: remove what that needed there."""
+    if migration.read(sides.data_dir).following is None:
+        return
+    from octavo.follow.life import stop
+
+    with report.step("follow", tell) as told:
+        stop(sides.url, sides.data_dir)
+        told("slot and publication removed")
+
 
 class Move:
     """A cutover or a rollback while it is done."""
@@ -125,6 +168,61 @@ class Move:
         """Time a step; what it is told becomes its outcome."""
         return self.report.step(name, self.tell)
 
+    def read_mark(self) -> Mark | None:
+        """What the fence in PostgreSQL says; None: there is none.  Raises DatabaseError."""
+        with (
+            closing(connect(self.url)) as connection,
+            transaction(connection, self.url.schema, read_only=True),
+        ):
+            return fence.read_mark(connection)
+
+    def state(self, mark: Mark | None) -> Migration:
+        """The state of the move; where ``cache/`` was deleted since the cutover, it is made again from what
+        the fence says."""
+        state = migration.read(self.sides.data_dir)
+        if mark is None or not mark.may_be_moved or not state.knows_no_cutover:
+            return state
+        why = f"the cutover of {mark.since}, as PostgreSQL knows of it"
+        token = mark.token if mark.is_of(None, self.sides.place) else ""
+        if self.options.dry_run:
+            state.go(Phase.CUTOVER, why, backend=DataBackend.JSON)
+            return state
+        with migration.changing(self.sides.data_dir) as state:
+            state.close(mark.command, token)
+            state.go(Phase.CUTOVER, why, backend=DataBackend.JSON)
+        return state
+
+    def mark(self, command: str, stage: Stage) -> Mark:
+        """What the fence is to say, as the state of the move has it."""
+        with migration.changing(self.sides.data_dir) as state:
+            closed = state.closed or state.close(command)
+        return Mark(
+            token=closed.token,
+            command=command,
+            who=closed.who.encode("ascii", "backslashreplace").decode(),
+            data_dir=self.sides.place,
+            since=closed.since,
+            stage=stage,
+        )
+
+    def open(self) -> bool:
+        """Let PostgreSQL take writes; whether it took none.  Raises UsageError if the move of other files has
+        closed it, DatabaseError."""
+        found = fence.take_down(
+            self.url,
+            self.layout.datamodel,
+            self.sides.token,
+            self.sides.place,
+            patience=self.options.patience,
+        )
+        with migration.changing(self.sides.data_dir) as state:
+            state.closed = None
+        if found.left:
+            self.report.notes.append(
+                f"triggers of Octavo, which refuse nothing, are left in PostgreSQL: {found.left}"
+            )
+        return found.was_closed
+
     def verify(self, consequence: str) -> None:
         """Compare every field.  Raises DifferenceError, which tells the ``consequence``, if they differ."""
         with self.step("verify") as told:
@@ -143,22 +241,34 @@ class Move:
     def conclude(self, kind: str) -> None:
         """It is done: write it down, as ``cache/migration/<kind>-<time>.json`` and as a page to look at.
 
-        Raises what looking at both sides and writing raises.
+        What keeps the report from being written is noted: the move is done nevertheless.
         """
+        self.report.done = True
+        try:
+            self._report(kind)
+        except OctavoError as error:
+            self.report.notes.append(f"the report could not be written: {error}")
+
+    def _report(self, kind: str) -> None:
         from octavo.migrate.status import Looking, status
         from octavo.report.page import write_page
 
         report, sides = self.report, self.sides
-        report.done = True
         with self.step("report") as told:
             looking = Looking(pepper=self.options.pepper)
             of_record = migration.read(sides.data_dir).backend
             kind_now = DataBackend.DUAL if of_record is DataBackend.PRISMA else of_record
             found = status(kind_now, sides.vocabulary, sides.settings, looking, self.progress)
-            report.page = sides.data_dir / "cache" / f"report-{migration.now()[:10]}.html"
-            write_page(found, self.layout, report.page)
-            told(str(report.page))
+            page = sides.data_dir / "cache" / f"report-{migration.now()[:10]}.html"
+            write_page(found, self.layout, page)
+            report.page = page
+            told(str(page))
         stamp = migration.now().replace(":", "")
-        report.report = sides.data_dir / "cache" / "migration" / f"{kind}-{stamp}.json"
+        path = sides.data_dir / "cache" / "migration" / f"{kind}-{stamp}.json"
+        report.report = path
         text = msgspec.json.format(msgspec.json.encode(report.to_dict()), indent=2)
-        disk.write_file(report.report, text + b"\n")
+        try:
+            disk.write_file(path, text + b"\n")
+        except OctavoError:
+            report.report = None
+            raise

@@ -18,14 +18,15 @@ from octavo.layout.reader import Reader
 from octavo.migrate import origin
 from octavo.migrate.carry import carrying
 from octavo.migrate.loading import Loading, whole_contents
-from octavo.migrate.move import Move, MoveOptions, MoveReport, Sides
+from octavo.migrate.move import Move, MoveOptions, MoveReport, Sides, end_following, moving
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.putting_back import PutBack
 from octavo.migrate.source import open_source
 from octavo.migrate.steps import Tell, untold
 from octavo.migration import Phase
 from octavo.postgres import fence
-from octavo.postgres.connection import connect, transaction
+from octavo.postgres.connection import connect
+from octavo.postgres.fence import Stage
 from octavo.store.rest import at_rest, require_store
 
 
@@ -57,44 +58,54 @@ def rollback(
     PostgreSQL closed), BusyError, DatabaseError, DiskError.
     """
     report = MoveReport(sides.data_dir, dry_run=options.dry_run)
-    state = migration.read(sides.data_dir)
-    if state.phase is Phase.CLEANUP:
-        raise UsageError(
-            "the way back was given up: PostgreSQL is no longer part of the move",
-            hint="octavo restore puts the files into an empty database",
-        )
     run = _Rollback(sides, options, report, progress, tell)
-    if state.backend is DataBackend.PRISMA and not run.is_moved():
-        report.notes.append("PostgreSQL is the backend of record; there is nothing to carry back")
-        if not options.dry_run:
-            run.open()
-        report.done = True
-        return report
-    require_store(sides.data_dir)
-    run.require_closed()
     if options.dry_run:
-        with at_rest(sides.data_dir, timeout=options.patience):
-            run.carry(keep=False)
+        if run.begin():
+            with at_rest(sides.data_dir, timeout=options.patience):
+                run.carry(keep=False)
         return report
-    with at_rest(sides.data_dir, timeout=options.patience):
-        run.carry(keep=True)
-        run.verify("the files are still the backend of record")
-        run.switch()
-        run.open()
-    run.conclude("rollback")
+    with moving(sides, "rollback", options.patience):
+        if run.begin():
+            run.run()
     return report
 
 
 class _Rollback(Move):
     options: RollbackOptions
 
-    def is_moved(self) -> bool:
-        """Whether PostgreSQL itself knows that the files are of record: ``cache/`` may be gone."""
-        with (
-            closing(connect(self.url)) as connection,
-            transaction(connection, self.url.schema, read_only=True),
-        ):
-            return fence.is_moved(connection, self.url)
+    def begin(self) -> bool:
+        """Look at the state and at PostgreSQL; whether there is anything to carry back."""
+        sides, report = self.sides, self.report
+        if migration.read(sides.data_dir).phase is Phase.CLEANUP:
+            raise UsageError(
+                "the way back was given up: PostgreSQL is no longer part of the move",
+                hint="octavo restore puts the files into an empty database",
+            )
+        mark = self.read_mark()
+        if mark is not None and mark.may_be_moved:
+            require_store(sides.data_dir)
+        if not self.options.overwrite:
+            fence.require_own(mark, sides.token, sides.place)
+        state = self.state(mark)
+        if state.backend is DataBackend.PRISMA:
+            report.notes.append("PostgreSQL is the backend of record; there is nothing to carry back")
+            if not self.options.dry_run:
+                self.let_in()
+            report.done = True
+            return False
+        require_store(sides.data_dir)
+        self.require_closed()
+        return True
+
+    def run(self) -> None:
+        # The slot would send back to the files what is carried from them.
+        end_following(self.sides, self.report, self.tell)
+        with at_rest(self.sides.data_dir, timeout=self.options.patience):
+            self.carry(keep=True)
+            self.verify("the files are still the backend of record")
+            self.switch()
+            self.let_in()
+        self.conclude("rollback")
 
     def require_closed(self) -> None:
         """Raise DifferenceError if somebody may have written to PostgreSQL since the cutover."""
@@ -109,8 +120,14 @@ class _Rollback(Move):
                 " since the cutover, and is not in the files, would be lost",
                 hint="octavo verify shows what differs; octavo rollback --overwrite goes on nevertheless",
             )
-        if open_tables and not self.options.dry_run:
-            fence.put_up(self.url, datamodel, patience=self.options.patience)
+        if self.options.overwrite and not self.options.dry_run:
+            fence.put_up(
+                self.url,
+                datamodel,
+                self.mark("rollback", Stage.MOVED),
+                patience=self.options.patience,
+                overwrite=True,
+            )
 
     def carry(self, *, keep: bool) -> None:
         """Make the database what the files are; without ``keep``, only try it."""
@@ -145,6 +162,7 @@ class _Rollback(Move):
 
     def switch(self) -> None:
         with self.step("switch") as told:
+            fence.turn(self.url, self.mark("rollback", Stage.TURNING))
             with migration.changing(self.sides.data_dir) as state:
                 state.rolled_back = True
                 state.go(Phase.DUAL_WRITE, "rollback", backend=DataBackend.PRISMA)
@@ -153,11 +171,10 @@ class _Rollback(Move):
             origin.leave(self.sides.data_dir, origin.Origin(database=here))
             told("PostgreSQL is the backend of record: DATA_BACKEND=dual or prisma")
 
-    def open(self) -> None:
+    def let_in(self) -> None:
         """Let PostgreSQL take writes."""
         with self.step("open") as told:
-            was_closed = fence.take_down(self.url, self.layout.datamodel, patience=self.options.patience)
-            told("PostgreSQL takes writes again" if was_closed else "PostgreSQL takes writes")
+            told("PostgreSQL takes writes again" if self.open() else "PostgreSQL takes writes")
 
 
 _CHANGES = ("inserted", "changed", "deleted")

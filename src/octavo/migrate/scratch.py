@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from octavo.errors import DiskError
+from octavo.store import disk
 
 _OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 """what SQLite says, in the last byte of its error code, when the disk has no room or fails"""
+_PREFIX = "verify-"
 
 
 @contextmanager
 def scratch(folder: Path) -> Iterator[sqlite3.Connection]:
     """A temporary SQLite database on disk, in ``folder`` if that can be written, gone at the end.
 
-    Raises DiskError if the disk fails it, or has no room for it.
+    What killed processes have left there goes too.  Raises DiskError if the disk fails it, or has no room
+    for it.
     """
+    _sweep(folder)
     try:
-        made = tempfile.TemporaryDirectory(dir=folder, prefix="verify-")
+        made = tempfile.TemporaryDirectory(dir=folder, prefix=_PREFIX)
     except OSError:
-        made = tempfile.TemporaryDirectory(prefix="octavo-verify-")
-    with made as path, closing(sqlite3.connect(Path(path) / "rows.sqlite", isolation_level=None)) as database:
+        made = tempfile.TemporaryDirectory(prefix=f"octavo-{_PREFIX}")
+    with (
+        made as path,
+        # It tells other processes that this one is alive.
+        disk.unlocked_folder(Path(path)),
+        closing(sqlite3.connect(Path(path) / "rows.sqlite", isolation_level=None)) as database,
+    ):
         for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-8000", "locking_mode=EXCLUSIVE"):
             database.execute(f"PRAGMA {setting}")
         try:
@@ -33,3 +44,13 @@ def scratch(folder: Path) -> Iterator[sqlite3.Connection]:
             if error.sqlite_errorcode & 0xFF not in _OF_THE_DISK:
                 raise
             raise DiskError(f"comparing in a temporary file: {error}", path=path) from error
+
+
+def _sweep(folder: Path) -> None:
+    """Remove scratch space that no process uses any more."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False):
+                with disk.unlocked_folder(Path(entry.path)) as is_left:
+                    if is_left:
+                        shutil.rmtree(entry.path, ignore_errors=True)

@@ -24,10 +24,10 @@ from octavo.migrate.origin import database_of
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.since import are_files_written, is_database_written
 from octavo.migrate.source import Source, open_source
-from octavo.migrate.target import State, state_of
+from octavo.migrate.target import State, set_aside, state_of
 from octavo.migration import Migration, Phase
 from octavo.postgres import fence
-from octavo.postgres.connection import connect
+from octavo.postgres.connection import Connection, connect, transaction
 from octavo.postgres.failures import database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import table_name
@@ -85,6 +85,8 @@ class Status:
     """entries that wait for PostgreSQL to tell their fate"""
     lagging: bool = False
     """the store has to be recovered before the files show all that was committed"""
+    set_aside: list[str] = field(default_factory=list)
+    """stores that an export replaced and, interrupted, gave no name"""
     divergences: list[Divergence] = field(default_factory=list)
     counters: Mapping[str, int] = field(default_factory=dict)
     written: dict[str, bool | None] = field(default_factory=lambda: {"database": None, "files": None})
@@ -155,6 +157,7 @@ class Status:
             "database": _reachable(self.database),
             "journal": {"entries": self.entries, "inDoubt": self.in_doubt, "lagging": self.lagging},
             "writing": self.writing,
+            "setAside": self.set_aside,
             "divergences": {
                 "count": len(self.divergences),
                 "byKind": dict(Counter(d.kind for d in self.divergences)),
@@ -211,8 +214,12 @@ def status(
     layout = layout_for(vocabulary.datamodel, settings.layout)
     standing = _standing(settings.data_dir, layout)
     found = Status(kind, settings.data_dir, migration.read(settings.data_dir), standing)
+    found.set_aside = [str(path) for path in set_aside(settings.data_dir)]
     if looking.heal:
         found.healed = _heal(kind, vocabulary, settings)
+    if kind is DataBackend.JSON and found.migration.phase is None and not settings.database_url:
+        # A folder that is no part of a move, or whose cache/ was deleted: there is nothing else of record.
+        found.migration.backend = kind
     look = _Look(found, vocabulary, settings, layout, looking, progress)
     if kind is not DataBackend.JSON:
         found.database = ""
@@ -292,8 +299,9 @@ class _Look:
         try:
             parsed = DatabaseUrl.parse(url)
             self._at_following(parsed)
+            with closing(connect(parsed)) as connection:
+                self._at_fence(connection, parsed)
             if self.looking.quick:
-                connect(parsed).close()
                 return
             with open_source(parsed, self.layout) as source:
                 self.drift = source.drift
@@ -302,7 +310,6 @@ class _Look:
                     self.in_database = source.counts(datamodel)
                     self._since_verified(source)
                 with database_errors(parsed, "looking at constraints"):
-                    self.found.fenced = bool(fence.fenced(connection, datamodel))
                     rows = connection.execute(_UNCHECKED, [[table_name(m) for m in datamodel.tables]])
                     self.unchecked = [str(row[0]) for row in rows]
         except OctavoError as error:
@@ -319,6 +326,15 @@ class _Look:
             records = sum(self.in_database.values())
             written = is_database_written(source, self.layout.datamodel, verified, records)
             self.found.written["database"] = written
+
+    def _at_fence(self, connection: Connection, url: DatabaseUrl) -> None:
+        """Whether PostgreSQL takes writes; and which side is of record, if ``cache/`` knows nothing of it."""
+        with transaction(connection, url.schema, read_only=True):
+            mark = fence.read_mark(connection)
+            self.found.fenced = bool(fence.fenced(connection, self.layout.datamodel))
+        move = self.found.migration
+        if mark is not None and mark.may_be_moved and move.knows_no_cutover:
+            move.phase, move.backend, move.since = Phase.CUTOVER, DataBackend.JSON, mark.since
 
     def _at_following(self, url: DatabaseUrl) -> None:
         if self.found.migration.following is None:

@@ -24,6 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from octavo import migration
 from octavo.backends import divergence, seed, touched
 from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
@@ -38,7 +39,7 @@ from octavo.store.rest import OWN, at_rest
 from octavo.store.system import FOLDER_MODE, SYSTEM, sync_all, sync_folder
 
 _CACHE = "cache"
-_OWN = OWN | {divergence.NAME, seed.NAME, touched.NAME, origin.NAME}
+_OWN = OWN | {divergence.NAME, seed.NAME, touched.NAME, origin.NAME, migration.LOCK}
 """what of ``cache/`` a store does not get from the one that it replaces"""
 Held: TypeAlias = "Callable[[], AbstractContextManager[None]]"
 """Holds the store that is to be replaced at rest"""
@@ -102,6 +103,8 @@ class Building:
 
     def __init__(self, target: Path, path: Path, layout: Layout, held: Held) -> None:
         self.target, self.path, self.layout, self._held = target, path, layout, held
+        self.settled: list[Path] = []
+        """where stores are kept that an export set aside which was interrupted before it named them"""
 
     def put_in_place(self, *, replace: bool, last: Callable[[Path], None] | None = None) -> Path | None:
         """Sync what was built and give it its name.  Gives where the store that it replaced is kept now.
@@ -193,7 +196,7 @@ def building(
         target = target.resolve()
     with disk_errors("making a folder beside the data folder"):
         made = _make_parents(target)
-        _sweep(target, layout)
+        settled = _sweep(target, layout)
     held = partial(at_rest, target, timeout=lock_timeout, resolve=resolve)
     if target.is_dir():
         # What would refuse the exchange is better known before the work than after it.
@@ -202,6 +205,7 @@ def building(
     try:
         with _new_folder(target) as path:
             built = Building(target, path, layout, held)
+            built.settled = settled
             try:
                 with disk_errors("preparing the export"):
                     for folder in layout.folders:
@@ -260,16 +264,32 @@ def _is_rubbish(path: Path, target: Path) -> bool:
         return False
 
 
-def _sweep(target: Path, layout: Layout) -> None:
-    """Remove what dead builders have left; a store that they exchanged gets the name it was to have."""
-    for name in os.listdir(target.parent):
-        left = target.with_name(name)
-        if name.startswith((_building(target), _exchanging(target))):
-            with suppress(FileNotFoundError), disk.unlocked_folder(left) as mine:
-                if mine and _is_rubbish(left, target):
-                    shutil.rmtree(left, ignore_errors=True)
-                elif mine and not disk.is_locked(target):
-                    _settle(left, target, layout)
+def _left(target: Path) -> Iterator[Path]:
+    """What builders, dead or alive, have beside the target."""
+    names = os.listdir(target.parent) if target.parent.is_dir() else ()
+    return (target.with_name(n) for n in names if n.startswith((_building(target), _exchanging(target))))
+
+
+def set_aside(target: Path) -> list[Path]:
+    """The stores that were replaced at the target, and have no name of their own yet: their export was
+    interrupted, or is just about to name them.  None where the folder above cannot be listed.  Raises
+    DiskError."""
+    with disk_errors("looking beside the data folder"), suppress(PermissionError):
+        return sorted(path for path in _left(target.resolve()) if not _is_rubbish(path, target.resolve()))
+    return []
+
+
+def _sweep(target: Path, layout: Layout) -> list[Path]:
+    """Remove what dead builders have left; a store that they exchanged gets the name it was to have.  Gives
+    these names."""
+    settled = []
+    for left in _left(target):
+        with suppress(FileNotFoundError), disk.unlocked_folder(left) as mine:
+            if mine and _is_rubbish(left, target):
+                shutil.rmtree(left, ignore_errors=True)
+            elif mine and not disk.is_locked(target) and (kept := _settle(left, target, layout)):
+                settled.append(kept)
+    return settled
 
 
 def _bring_cache(old: Path, new: Path, *, durably: bool = False) -> None:

@@ -74,6 +74,12 @@ LOCK_WAIT = "800ms"
 """how long one try for a table's lock waits: less than the second after which PostgreSQL ends one of two that
 wait for each other, which might be the application's"""
 
+_DURABLE = (
+    b"SELECT set_config(name, replace(setting, 'off', 'on'), true)"
+    b" FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit'"
+)
+"""A transaction of ours is on disk when its commit returns: what follows it relies on that."""
+
 _SINCE: Mapping[str, tuple[int, str]] = {"transaction_timeout": (170000, "0")}
 
 
@@ -292,6 +298,8 @@ def _begin(
         connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_WAIT))
         connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
     _pin(connection, settings_for(connection, schema), session=False)
+    if not read_only:
+        connection.execute(_DURABLE)
 
 
 def _begin_reading(

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 FENCED_STATE = "25006"
 """read_only_sql_transaction: the code that goes with it"""
 FENCED = "the data of this database live in files now; it takes no more writes"
-"""what a fence around the tables says (:mod:`octavo.postgres.fence`)"""
+FENCED_HINT = "DATA_BACKEND=json has them; octavo rollback brings them back"
+"""what a fence around the tables says once the files are of record (:mod:`octavo.postgres.fence`)"""
+FENCE = "octavo_fence"
+"""the fence's name, by which whatever it refuses with is known"""
 
 
 @contextlib.contextmanager
@@ -91,8 +94,8 @@ def _of_server(error: psycopg.Error, state: str) -> tuple[str, str]:
         return f"PostgreSQL: {_without_values(message)}", hint
     if state == "42501":
         return _denied(message)
-    if state == FENCED_STATE and message == FENCED:
-        return FENCED, "DATA_BACKEND=json has them; octavo rollback brings them back"
+    if state == FENCED_STATE and (diagnosis.constraint_name == FENCE or message == FENCED):
+        return message, diagnosis.message_hint or FENCED_HINT
     if state[:2] in ("22", "23"):
         return _refused_value(error, message), ""
     if state in _BY_STATE:

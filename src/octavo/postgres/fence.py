@@ -1,8 +1,12 @@
 """A fence around the tables of a database: they can be read, and nobody writes to them, whatever its program.
 
-It is a trigger on each table that refuses every statement that would change a row.  It is put up and taken
-down in one transaction, waits for those who are writing, needs no more than the tables' owner, and holds for
-all connections, new and old, until it is taken down.
+It is a trigger on each table that calls one function, which refuses every statement that would change a row.
+It is put up in one transaction, waits for those who are writing, needs no more than the tables' owner, and
+holds for all connections, new and old.  It is opened by replacing the function, which waits for nobody; the
+triggers go when their tables can be locked.
+
+The function's comment is the :class:`Mark`: who closed the database, for which files, and at which stage the
+move is.  The refusal says the same to whoever writes.
 """
 
 from __future__ import annotations
@@ -10,70 +14,224 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from enum import StrEnum
+from typing import NamedTuple
 
+import msgspec
 import psycopg
 
-from octavo.errors import DatabaseError
+from octavo.errors import DatabaseError, UsageError
 from octavo.postgres.connection import LOCK_WAIT, Connection, connect, transaction
-from octavo.postgres.failures import FENCED, FENCED_STATE, database_errors
+from octavo.postgres.failures import FENCE, FENCED, FENCED_HINT, FENCED_STATE, database_errors
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.sql import literal, quote, table_name
 
-NAME = "octavo_fence"
+NAME = FENCE
 """of the trigger on each table, and of its function"""
-_MOVED = "octavo: the files are the backend of record"
 PATIENCE = 30.0
 """seconds to wait for those who are writing, where the caller says nothing"""
 
 
-def put_up(url: DatabaseUrl, datamodel: Datamodel, *, patience: float = PATIENCE) -> None:
+class Stage(StrEnum):
+    """What a fence says of the move that it belongs to."""
+
+    FROZEN = "frozen"
+    """PostgreSQL is of record; a command has closed it, and has not ended or was interrupted"""
+    TURNING = "turning"
+    """the backend of record is being switched: either side may be it"""
+    MOVED = "moved"
+    """the files are of record"""
+    OPEN = "open"
+    """PostgreSQL takes writes; the triggers could not be removed yet"""
+
+
+class Mark(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
+    """Whose a fence is."""
+
+    token: str
+    """what tells the fence of one move from any other"""
+    command: str
+    """the one that closed the database: ``cutover`` or ``rollback``"""
+    who: str
+    """the user and host that it was run by"""
+    data_dir: str
+    """the absolute path of the files"""
+    since: str
+    stage: Stage = Stage.FROZEN
+
+    @property
+    def may_be_moved(self) -> bool:
+        """Whether the files may be the backend of record."""
+        return self.stage in (Stage.MOVED, Stage.TURNING)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the database takes no writes."""
+        return self.stage is not Stage.OPEN
+
+    def is_of(self, token: str | None, data_dir: str) -> bool:
+        """Whether the fence belongs to the move of these files: by its token, or where that was lost by the
+        folder."""
+        return self.token in ("", token) or (token is None and self.data_dir == data_dir)
+
+    @property
+    def by(self) -> str:
+        """Who closed the database, when, and for which files."""
+        return (
+            f"octavo {self.command} of {self.who} closed it at {self.since} for the files in {self.data_dir}"
+        )
+
+    def refusal(self) -> tuple[str, str]:
+        """What whoever writes is told: the message and the hint."""
+        if self.stage is Stage.MOVED:
+            return FENCED, FENCED_HINT
+        if self.stage is Stage.TURNING:
+            return (
+                "PostgreSQL is closed to writers: the backend of record is being switched",
+                f"{self.by}; octavo status says which one it is, and octavo {self.command} again ends the"
+                " switch",
+            )
+        return (
+            "PostgreSQL is the backend of record, and closed to writers for a move",
+            f"{self.by}; if that was interrupted, octavo cutover goes on with the move and octavo rollback"
+            " opens PostgreSQL",
+        )
+
+
+class Opened(NamedTuple):
+    """What taking a fence down has come to."""
+
+    was_closed: bool
+    left: str = ""
+    """why the triggers, which refuse nothing any more, could not be removed; empty: they are gone"""
+
+
+def put_up(
+    url: DatabaseUrl,
+    datamodel: Datamodel,
+    mark: Mark,
+    *,
+    patience: float = PATIENCE,
+    overwrite: bool = False,
+) -> None:
     """Let nobody write to the tables any more.  When it returns, all that was written before is committed.
 
-    Raises DatabaseError if somebody's transaction does not end within ``patience`` seconds, or if the user
-    does not own the tables; then there is no fence that was not there before.
+    A fence of the same move is taken over, and with ``overwrite`` that of any.  Raises UsageError if there is
+    one of another move; DatabaseError if somebody's transaction does not end within ``patience`` seconds, or
+    if the user does not own the tables; then there is no fence that was not there before.
     """
     with (
         closing(connect(url)) as connection,
         database_errors(url, "putting up the fence"),
         locked(connection, url, datamodel.tables, "SHARE ROW EXCLUSIVE", patience),
     ):
-        body = (
-            f"BEGIN RAISE EXCEPTION USING ERRCODE = {literal(FENCED_STATE)}, MESSAGE = {literal(FENCED)}; END"
-        )
-        function = _function(url)
-        connection.execute(
-            f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql"
-            f" AS {literal(body)}".encode()
-        )
-        there = fenced(connection, datamodel)
+        if not overwrite:
+            require_own(read_mark(connection), mark.token, mark.data_dir)
+        there = _triggers(connection, datamodel)
+        _say(connection, url, mark)
         for model in datamodel.tables:
             if model.name not in there:
                 connection.execute(
                     f"CREATE TRIGGER {quote(NAME)} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
-                    f" ON {table_name(model)} FOR EACH STATEMENT EXECUTE FUNCTION {function}()".encode()
+                    f" ON {table_name(model)} FOR EACH STATEMENT EXECUTE FUNCTION {_function(url)}()".encode()
                 )
 
 
-def take_down(url: DatabaseUrl, datamodel: Datamodel, *, patience: float = PATIENCE) -> bool:
-    """Let everybody write again; whether there was a fence.  Raises DatabaseError."""
+def turn(url: DatabaseUrl, mark: Mark) -> None:
+    """Let a fence that is up say another stage, durably.
+
+    Raises UsageError if it is another move's, DatabaseError if there is none.
+    """
+    with (
+        closing(connect(url)) as connection,
+        database_errors(url, "marking the fence"),
+        transaction(connection, url.schema),
+    ):
+        there = read_mark(connection)
+        if there is None or not there.is_closed:
+            raise DatabaseError("PostgreSQL is not closed to writers any more", hint="run the command again")
+        require_own(there, mark.token, mark.data_dir)
+        _say(connection, url, mark)
+
+
+def take_down(
+    url: DatabaseUrl, datamodel: Datamodel, token: str | None, data_dir: str, *, patience: float = PATIENCE
+) -> Opened:
+    """Let everybody write again, at once; remove the triggers, if their tables can be locked in time.
+
+    Raises UsageError if the fence is another move's, DatabaseError.
+    """
     with closing(connect(url)) as connection, database_errors(url, "taking down the fence"):
-        with transaction(connection, url.schema, read_only=True):
-            there = fenced(connection, datamodel)
-        if not there:
-            return False
-        with locked(connection, url, datamodel.tables, "ACCESS EXCLUSIVE", patience):
-            for model in datamodel.tables:
-                if model.name in there:
-                    table = table_name(model)
-                    connection.execute(f"DROP TRIGGER IF EXISTS {quote(NAME)} ON {table}".encode())
-            connection.execute(f"DROP FUNCTION IF EXISTS {_function(url)}()".encode())
-    return True
+        with transaction(connection, url.schema):
+            mark = read_mark(connection)
+            there = _triggers(connection, datamodel)
+            if mark is None and not there:
+                return Opened(False)
+            require_own(mark, token, data_dir)
+            if mark is not None:
+                _say(connection, url, msgspec.structs.replace(mark, stage=Stage.OPEN))
+        was_closed = mark is not None and mark.is_closed
+        try:
+            with locked(connection, url, datamodel.tables, "ACCESS EXCLUSIVE", patience):
+                for model in datamodel.tables:
+                    if model.name in there:
+                        table = table_name(model)
+                        connection.execute(f"DROP TRIGGER IF EXISTS {quote(NAME)} ON {table}".encode())
+                connection.execute(f"DROP FUNCTION IF EXISTS {_function(url)}()".encode())
+        except Held as error:
+            return Opened(was_closed, error.message)
+    return Opened(was_closed)
 
 
 def fenced(connection: Connection, datamodel: Datamodel) -> set[str]:
-    """The models whose tables have the fence.  To be asked within a transaction of ours, which says where
+    """The models whose tables take no writes.  To be asked within a transaction of ours, which says where
     tables are looked for."""
+    mark = read_mark(connection)
+    return _triggers(connection, datamodel) if mark is not None and mark.is_closed else set()
+
+
+def read_mark(connection: Connection) -> Mark | None:
+    """Whose the fence is, and what it says; None: there is none.  Asked as :func:`fenced`."""
+    query = "SELECT f, obj_description(f, 'pg_proc') FROM to_regprocedure(%s) AS f WHERE f IS NOT NULL"
+    row = connection.execute(query, [f"{quote(NAME)}()"]).fetchone()
+    if row is None:
+        return None
+    try:
+        return msgspec.json.decode(row[1] or "", type=Mark)
+    except msgspec.MsgspecError:
+        # Of a version that kept no mark, but for one comment that says that the files are of record.
+        stage = Stage.MOVED if row[1] else Stage.FROZEN
+        return Mark(token="", command="cutover", who="?", data_dir="?", since="?", stage=stage)
+
+
+def require_own(mark: Mark | None, token: str | None, data_dir: str) -> None:
+    """Raise UsageError if the fence is closed by the move of other files."""
+    if mark is not None and mark.is_closed and not mark.is_of(token, data_dir):
+        raise UsageError(
+            f"PostgreSQL is closed by the move of other files: {mark.by}",
+            hint=f"octavo cutover or octavo rollback with --data-dir {mark.data_dir} ends that move",
+        )
+
+
+def _say(connection: Connection, url: DatabaseUrl, mark: Mark) -> None:
+    """Let the fence refuse with what a mark says, or nothing where it says open."""
+    message, hint = mark.refusal()
+    raising = (
+        f"RAISE EXCEPTION USING ERRCODE = {literal(FENCED_STATE)}, CONSTRAINT = {literal(NAME)},"
+        f" MESSAGE = {literal(message)}, HINT = {literal(hint)};"
+    )
+    body = f"BEGIN {raising if mark.is_closed else 'RETURN NULL;'} END"
+    comment = msgspec.json.encode(mark).decode()
+    function = f"{_function(url)}()"
+    connection.execute(
+        f"CREATE OR REPLACE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql AS {literal(body)}".encode()
+    )
+    connection.execute(f"COMMENT ON FUNCTION {function} IS {literal(comment)}".encode())
+
+
+def _triggers(connection: Connection, datamodel: Datamodel) -> set[str]:
+    """The models whose tables have the trigger."""
     by_table = {table_name(model): model.name for model in datamodel.tables}
     query = (
         "SELECT t.name FROM unnest(%s::text[]) AS t(name) JOIN pg_catalog.pg_trigger g"
@@ -81,24 +239,6 @@ def fenced(connection: Connection, datamodel: Datamodel) -> set[str]:
     )
     rows = connection.execute(query, [list(by_table), NAME]).fetchall()
     return {by_table[str(row[0])] for row in rows}
-
-
-def mark_moved(url: DatabaseUrl) -> None:
-    """Let the fence say that the files are of record, for whoever has no other way to know it any more."""
-    with (
-        closing(connect(url)) as connection,
-        database_errors(url, "marking the fence"),
-        transaction(connection, url.schema),
-    ):
-        comment = f"COMMENT ON FUNCTION {_function(url)}() IS {literal(_MOVED)}"
-        connection.execute(comment.encode())
-
-
-def is_moved(connection: Connection, url: DatabaseUrl) -> bool:
-    """Whether there is a fence that says that the files are of record."""
-    query = "SELECT obj_description(to_regprocedure(%s), 'pg_proc')"
-    row = connection.execute(query, [f"{_function(url)}()"]).fetchone()
-    return row is not None and row[0] == _MOVED
 
 
 def unowned(connection: Connection, datamodel: Datamodel) -> list[str]:
@@ -115,14 +255,18 @@ def _function(url: DatabaseUrl) -> str:
     return f"{quote(url.schema)}.{quote(NAME)}"
 
 
+class Held(DatabaseError):
+    """Sessions that use the tables do not end their transactions in time."""
+
+
 @contextmanager
 def locked(
     connection: Connection, url: DatabaseUrl, models: Sequence[Model], mode: str, patience: float = PATIENCE
 ) -> Iterator[None]:
     """A transaction with a lock on the tables, had with patience and without making others fail.
 
-    ``mode`` is PostgreSQL's name of the lock.  Raises DatabaseError if others do not end their transactions
-    within ``patience`` seconds.
+    ``mode`` is PostgreSQL's name of the lock.  Raises Held if others do not end their transactions within
+    ``patience`` seconds.
     """
     end = time.monotonic() + patience
     tables = ", ".join(table_name(m) for m in models)
@@ -135,7 +279,7 @@ def locked(
                 break
             except psycopg.errors.LockNotAvailable as error:
                 if time.monotonic() > end:
-                    raise DatabaseError(
+                    raise Held(
                         f"others do not end their transactions: {_holders(connection, models)}",
                         sqlstate=error.sqlstate or "",
                         hint="end them, or stop the application, and run again",
