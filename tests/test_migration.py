@@ -128,6 +128,7 @@ def _may_write(db: Any) -> bool:
     return True
 
 
+CLOSED = migration.Closed(token="t", command="cutover", who="ada@there", since=migration.now())
 FOLLOWING = migration.Following(slot="s", publication="p", since=migration.now())
 
 
@@ -138,6 +139,10 @@ FOLLOWING = migration.Following(slot="s", publication="p", since=migration.now()
         ({"backend": DataBackend.JSON, "since": "2026"}, {"json"}),
         ({"following": FOLLOWING}, {"prisma"}),
         ({"rolled_back": True}, {"prisma", "dual"}),
+        ({"phase": Phase.SCAFFOLD}, {"prisma", "json", "dual"}),
+        ({"phase": Phase.VERIFICATION}, {"prisma", "dual"}),
+        ({"phase": Phase.VERIFICATION, "closed": CLOSED}, set()),
+        ({"backend": DataBackend.JSON, "since": "2026", "closed": CLOSED}, {"json"}),
     ],
 )
 def test_who_may_write(

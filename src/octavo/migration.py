@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -215,6 +215,12 @@ class Migration(msgspec.Struct, rename="camel", kw_only=True):
                     f"PostgreSQL is the backend of record again, since {self.since}; DATA_BACKEND is json",
                     hint="DATA_BACKEND=dual or prisma",
                 )
+            if self.has_reached(Phase.DUAL_WRITE) and backend is DataBackend.JSON:
+                return UsageError(
+                    "PostgreSQL is the backend of record, and the files are a copy of it; DATA_BACKEND is"
+                    " json",
+                    hint="DATA_BACKEND=dual or prisma, until octavo cutover makes the files of record",
+                )
         return None
 
     def seeded(self, why: str) -> None:
@@ -330,7 +336,15 @@ def alone(data_dir: Path | str, command: str, timeout: float | None) -> Iterator
             lock.acquire(timeout)
             with open(path, "w", encoding="utf-8", opener=lambda p, f: os.open(p, f, FILE_MODE)) as file:
                 file.write(f"octavo {command} (process {os.getpid()}, {_who()})")
-        yield
+                held = os.fstat(file.fileno())
+        try:
+            yield
+        finally:
+            # Another folder may have taken this one's place.  A command that waits for the lock makes the file
+            # anew; where it cannot be removed, it holds up none.
+            with suppress(OSError):
+                if os.path.samestat(os.stat(path), held):
+                    os.unlink(path)
 
 
 @contextmanager

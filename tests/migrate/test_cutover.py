@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
-import subprocess
-import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -13,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from octavo import connect, migration
+from moves import Move
+from octavo import migration
 from octavo.backend import DataBackend, Settings
-from octavo.care.backup import back_up, schema_of
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageError
 from octavo.layout.layout import frozen_layout
@@ -25,78 +22,13 @@ from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.move import MoveReport, Sides
 from octavo.migrate.rollback import RollbackOptions, rollback
 from octavo.migrate.steps import Step
-from octavo.migrate.verify import VerifyOptions, verify
 from octavo.migration import Phase
 from octavo.postgres import fence
 from octavo.postgres.connection import connect as connect_to
-from octavo.postgres.url import DatabaseUrl
 from octavo.query.vocabulary import Vocabulary
 
 LAYOUT = frozen_layout()
 DATAMODEL = LAYOUT.datamodel
-
-
-class Move:
-    """A database, its files, and what can be done to both."""
-
-    def __init__(self, url: str, data: Path, files_root: Path) -> None:
-        self.url, self.data, self.files_root = url, data, files_root
-        self.sides = Sides(Vocabulary(DATAMODEL), Settings(database_url=url, data_dir=data, layout=None))
-
-    @property
-    def database(self) -> DatabaseUrl:
-        return DatabaseUrl.parse(self.url)
-
-    def client(self, kind: str) -> Any:
-        return connect(backend=kind, database_url=self.url, data_dir=self.data)
-
-    def verify(self) -> bool:
-        options = VerifyOptions(self.files_root, DEMO_PEPPER, 1)
-        return verify(self.database, self.data, LAYOUT, options).equal
-
-    def prepare(self) -> None:
-        """All that has to be done before a cutover."""
-        back_up(self.data, LAYOUT, None, schema_of(None))
-        assert self.verify()
-
-    def cutover(self, **options: Any) -> MoveReport:
-        given = {"pepper": DEMO_PEPPER, "jobs": 1, **options}
-        return cutover(self.sides, CutoverOptions(files_root=self.files_root, **given))
-
-    def rollback(self, **options: Any) -> MoveReport:
-        given = {"pepper": DEMO_PEPPER, "jobs": 1, **options}
-        return rollback(self.sides, RollbackOptions(files_root=self.files_root, **given))
-
-    @property
-    def state(self) -> migration.Migration:
-        return migration.read(self.data)
-
-    @property
-    def is_fenced(self) -> bool:
-        with closing(connect_to(self.database)) as connection:
-            return bool(fence.fenced(connection, DATAMODEL))
-
-
-@pytest.fixture
-def move(sample_database: str, sample: tuple[str, Path], exported: Path, tmp_path: Path) -> Move:
-    """Sample data, exported and not yet verified."""
-    shutil.copytree(exported, tmp_path / "data", symlinks=True)
-    shutil.copytree(sample[1], tmp_path / "public")
-    return Move(sample_database, tmp_path / "data", tmp_path / "public")
-
-
-@pytest.fixture
-def ready(move: Move) -> Move:
-    """The same, with all that the gates ask for."""
-    move.prepare()
-    return move
-
-
-@pytest.fixture
-def over(ready: Move) -> Move:
-    """The same, cut over."""
-    assert ready.cutover().done
-    return ready
 
 
 def _talk(db: Any, text: str) -> str:
@@ -379,34 +311,11 @@ def test_without_a_cutover_there_is_nothing_to_carry_back_and_a_fence_is_taken_d
 
 # Killed anywhere
 
-_KILLED = """
-import os, signal, sys
-from pathlib import Path
-from octavo.backend import Settings
-from octavo.layout.layout import frozen_layout
-from octavo.migrate.cutover import CutoverOptions, cutover
-from octavo.migrate.move import Sides
-from octavo.migrate.rollback import RollbackOptions, rollback
-from octavo.query.vocabulary import Vocabulary
-
-what, at, url, data, files, pepper = sys.argv[1:]
-settings = Settings(database_url=url, data_dir=Path(data), layout=None)
-sides = Sides(Vocabulary(frozen_layout().datamodel), settings)
-run, options = {"cutover": (cutover, CutoverOptions), "rollback": (rollback, RollbackOptions)}[what]
-
-def tell(step):
-    if step.name == at:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-run(sides, options(files_root=Path(files), pepper=pepper, jobs=1), tell=tell)
-"""
-
 
 def _kill(move: Move, what: str, at: str) -> None:
     """Do it in another process, which is killed when a step has been done."""
-    places = (move.url, str(move.data), str(move.files_root), DEMO_PEPPER)
-    done = subprocess.run([sys.executable, "-c", _KILLED, what, at, *places], check=False)
-    assert done.returncode == -signal.SIGKILL
+    with move.paused(what, at) as run:
+        run.kill()
 
 
 @pytest.mark.parametrize("at", ["gates", "lock", "freeze", "verify", "switch"])

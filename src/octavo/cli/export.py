@@ -71,8 +71,8 @@ def show(report: ExportReport, layout: Layout) -> None:
         typer.echo(f"payloads: of {kept}, {console.size(report.payload_bytes)}")
     if report.kept:
         typer.echo(f"the store that was there: {console.plain(str(report.kept))}")
-    for kept in report.settled:
-        typer.echo(f"the store that an interrupted export replaced: {console.plain(str(kept))}")
+    for settled in report.settled:
+        typer.echo(f"the store that an interrupted export replaced: {console.plain(str(settled))}")
     for text in _warnings(report):
         console.warning(text)
     if report.payload_problems:

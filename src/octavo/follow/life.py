@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from octavo import migration
-from octavo.errors import BusyError, UsageError, disk_errors
+from octavo.errors import BusyError, OctavoError, UsageError, disk_errors
 from octavo.follow import slot
 from octavo.follow.follower import Follower, Place
 from octavo.follow.seed import forget_following, refuse_of_record, seed
@@ -81,8 +81,23 @@ def follow(
             _follow(url, layout, Place(data_dir, options.files_root), options, (watcher, report))
     except Stopped:
         pass
+    except BaseException as error:
+        if not isinstance(error, Exception):
+            with suppress(OctavoError):
+                error.add_note(_standing(data_dir))
+        raise
     report.seconds = time.monotonic() - started
     return report
+
+
+def _standing(data_dir: Path) -> str:
+    """What the files follow, whatever was interrupted."""
+    plan = read_plan(data_dir)
+    if plan is not None and plan.seeded:
+        return f"the files in {data_dir} follow PostgreSQL, and go on from here: octavo follow"
+    if not data_dir.is_dir():
+        return "nothing was put in place"
+    return f"the files in {data_dir} follow no database: octavo follow --replace makes them anew"
 
 
 def _follow(
