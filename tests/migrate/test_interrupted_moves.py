@@ -12,17 +12,20 @@ from typing import Any
 import psycopg
 import pytest
 
+from command import octavo
 from crash.both_sides import begin
 from moves import DATAMODEL, LAYOUT, Move
 from octavo import connect, migration
 from octavo.backend import DataBackend, Settings
 from octavo.cli import failures
+from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import BusyError, DatabaseError, DiskError, OctavoError, UsageError
 from octavo.migrate import target
 from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.status import Looking, Status, status
 from octavo.migrate.steps import Step
 from octavo.migrate.verify import VerifyOptions, verify
+from octavo.postgres import fence
 from octavo.postgres.connection import connect as connect_to
 from octavo.postgres.fence import Stage
 from octavo.schema.ddl import ddl
@@ -161,6 +164,28 @@ def test_what_is_printed_when_a_cutover_is_interrupted(
     assert (
         "PostgreSQL is the backend of record, and still closed to writers: octavo rollback opens it" in said
     )
+
+
+def test_the_command_says_so_too(ready: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    where = ("--data-dir", ready.data, "--files-root", ready.files_root, "--quiet")
+    settings = {"DATABASE_URL": ready.url, "ENCRYPTION_MASTER_PEPPER": DEMO_PEPPER}
+    with monkeypatch.context() as patch:
+        patch.setattr(fence, "turn", interrupt)
+        done = octavo("cutover", *where, **settings)
+    assert (done.code, done.err) == (130, "error: interrupted; PostgreSQL is the backend of record\n")
+    assert octavo("cutover", *where, **settings).code == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(fence, "take_down", interrupt)
+        done = octavo("rollback", *where, **settings)
+    assert done.code == 130
+    assert "and still closed to writers: octavo rollback opens it" in done.err
+    done = octavo("status", "--data-dir", ready.data, "--quick", DATABASE_URL=ready.url)
+    assert "closed to writers" in done.out
+    assert "octavo rollback opens" in done.out
+    assert octavo("rollback", *where, **settings).code == 0
 
 
 def test_a_reader_does_not_keep_postgresql_closed(ready: Move) -> None:
