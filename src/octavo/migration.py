@@ -340,8 +340,8 @@ def alone(data_dir: Path | str, command: str, timeout: float | None) -> Iterator
         try:
             yield
         finally:
-            # Another folder may have taken this one's place.  A command that waits for the lock makes the file
-            # anew; where it cannot be removed, it holds up none.
+            # Another folder may have taken this one's place.  A command that waits makes the file anew; where
+            # it cannot be removed, it holds up none.
             with suppress(OSError):
                 if os.path.samestat(os.stat(path), held):
                     os.unlink(path)
