@@ -29,6 +29,7 @@ from octavo.postgres import fence
 from octavo.postgres.connection import connect as connect_to
 from octavo.postgres.fence import Stage
 from octavo.schema.ddl import ddl
+from octavo.store import disk
 from restartable import Restartable, open_folder
 
 WAIVED = ("secrets", "backup")
@@ -300,6 +301,12 @@ def test_what_a_killed_verification_left_goes_with_the_next(ready: Move) -> None
     left = ready.data / "cache" / "verify-killed"
     left.mkdir()
     (left / "rows.sqlite").write_bytes(b"x")
+    used = left.with_name("verify-used")
+    used.mkdir()
+    with disk.unlocked_folder(used):
+        assert ready.verify()
+        assert not left.exists()
+        assert used.exists()
     ready.sql("UPDATE users SET name = 'another'")
     assert not ready.verify()
-    assert not left.exists()
+    assert list(used.parent.glob("verify-*")) == []

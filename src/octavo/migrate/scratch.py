@@ -22,20 +22,27 @@ _PREFIX = "verify-"
 def scratch(folder: Path) -> Iterator[sqlite3.Connection]:
     """A temporary SQLite database on disk, in ``folder`` if that can be written, gone at the end.
 
-    What killed processes have left there goes too.  Raises DiskError if the disk fails it, or has no room
-    for it.
+    Raises DiskError if the disk fails it, or has no room for it.
     """
-    _sweep(folder)
+    while True:
+        # Locked, it tells other processes that this one is alive; before that, one may have swept it.
+        with _folder(folder) as path, disk.unlocked_folder(Path(path)) as is_own:
+            if is_own:
+                with _opened(Path(path)) as database:
+                    yield database
+                return
+
+
+def _folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
     try:
-        made = tempfile.TemporaryDirectory(dir=folder, prefix=_PREFIX)
+        return tempfile.TemporaryDirectory(dir=folder, prefix=_PREFIX)
     except OSError:
-        made = tempfile.TemporaryDirectory(prefix=f"octavo-{_PREFIX}")
-    with (
-        made as path,
-        # It tells other processes that this one is alive.
-        disk.unlocked_folder(Path(path)),
-        closing(sqlite3.connect(Path(path) / "rows.sqlite", isolation_level=None)) as database,
-    ):
+        return tempfile.TemporaryDirectory(prefix=f"octavo-{_PREFIX}")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path / "rows.sqlite", isolation_level=None)) as database:
         for setting in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-8000", "locking_mode=EXCLUSIVE"):
             database.execute(f"PRAGMA {setting}")
         try:
@@ -43,11 +50,11 @@ def scratch(folder: Path) -> Iterator[sqlite3.Connection]:
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF not in _OF_THE_DISK:
                 raise
-            raise DiskError(f"comparing in a temporary file: {error}", path=path) from error
+            raise DiskError(f"comparing in a temporary file: {error}", path=str(path)) from error
 
 
-def _sweep(folder: Path) -> None:
-    """Remove scratch space that no process uses any more."""
+def sweep(folder: Path) -> None:
+    """Remove scratch space that killed processes have left."""
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(_PREFIX) and entry.is_dir(follow_symlinks=False):

@@ -30,6 +30,7 @@ from octavo.migrate.integrity import Integrity, Violation
 from octavo.migrate.payloads import digest_of, file_digest
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migrate.scan import Scan, scanning
+from octavo.migrate.scratch import sweep
 from octavo.migrate.since import first_unseen
 from octavo.migrate.source import Source, open_source
 from octavo.migrate.tally import BUCKETS, Tally
@@ -136,6 +137,7 @@ def verify(
     DatabaseError if it cannot be read, BusyError.  Damage in the files is among the differences.
     """
     require_store(data_dir)
+    sweep(data_dir / "cache")
     started, moment, before = time.monotonic(), migration.now(), commits_in(os.fspath(data_dir))
     report = _verify(url, data_dir, layout, options, progress)
     if not report.equal and commits_in(os.fspath(data_dir)) != before:
