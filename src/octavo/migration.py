@@ -336,15 +336,15 @@ def alone(data_dir: Path | str, command: str, timeout: float | None) -> Iterator
             lock.acquire(timeout)
             with open(path, "w", encoding="utf-8", opener=lambda p, f: os.open(p, f, FILE_MODE)) as file:
                 file.write(f"octavo {command} (process {os.getpid()}, {_who()})")
-                held = os.fstat(file.fileno())
+            folder = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             yield
         finally:
-            # Another folder may have taken this one's place.  A command that waits makes the file anew; where
-            # it cannot be removed, it holds up none.
+            # From the folder that it was made in, where that may be by now.  A command that waits makes the
+            # file anew; where it cannot be removed, it holds up none.
             with suppress(OSError):
-                if os.path.samestat(os.stat(path), held):
-                    os.unlink(path)
+                os.unlink(os.path.basename(path), dir_fd=folder)
+            os.close(folder)
 
 
 @contextmanager
