@@ -230,6 +230,9 @@ class Writing:
             finally:
                 os._exit(0)
         there.close()
+        assert self._here.poll(PATIENCE)
+        ready = self._here.recv()
+        assert ready == "ready", ready
 
     def end(self) -> list[str]:
         """The ids of the tags that were acknowledged."""
@@ -245,12 +248,15 @@ class Writing:
 def _write(move: Move, kinds: tuple[str, ...], talk: Connection) -> None:
     acknowledged: list[str] = []
     number = 0
-    while not talk.poll(0.01):
-        for kind in kinds:
-            number += 1
-            if attempt(move, kind, f"{kind}-{number}") is None:
-                acknowledged.append(f"{kind}-{number}")
-    talk.send(acknowledged)
+    # While one process has the store open, others that open it need not wait for its lock to recover it.
+    with move.client("json"):
+        talk.send("ready")
+        while not talk.poll(0.01):
+            for kind in kinds:
+                number += 1
+                if attempt(move, kind, f"{kind}-{number}") is None:
+                    acknowledged.append(f"{kind}-{number}")
+        talk.send(acknowledged)
 
 
 def attempt(move: Move, kind: str, name: str, *, keep: bool = True) -> str | None:

@@ -19,7 +19,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 MOMENTS = {"cutover": 17, "follow": 1, "stop_following": 1}
 OTHERS = ("cutover", "rollback", "follow", "stop_following", "compact", "backup", "verify")
-SAMPLE = [("cutover", "catch up", "cutover", "killed"), ("cutover", "freeze", "stop_following", "paused")]
+SAMPLE = [("cutover", "catch up", "cutover", "killed")]
 ALL = [
     (first, at, other, end)
     for first, moments in MOMENTS.items()

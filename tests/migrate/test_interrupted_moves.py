@@ -80,7 +80,7 @@ def test_a_cutover_waits_for_an_export(ready: Move) -> None:
     assert not ready.cutover(waive=["backup"]).done, "the files are others than were verified"
 
 
-@pytest.mark.parametrize("at", ["freeze", "switch"])
+@pytest.mark.parametrize("at", ["freeze", pytest.param("switch", marks=pytest.mark.slow)])
 def test_other_files_of_the_same_database_do_not_touch_its_fence(
     ready: Move, tmp_path: Path, at: str
 ) -> None:
@@ -114,8 +114,8 @@ def test_from_the_freeze_on_all_say_that_postgresql_is_of_record_and_closed(read
     assert "a copy of it" in refused_by_client(ready, "json").message
 
 
-@pytest.mark.parametrize("at", ["fence turned", "state written"])
-@pytest.mark.parametrize("again", ["cutover", "rollback"])
+@pytest.mark.parametrize("at", ["fence turned", "state written 5"])
+@pytest.mark.parametrize("again", ["cutover", pytest.param("rollback", marks=pytest.mark.slow)])
 def test_a_cutover_killed_within_its_switch_is_ended_either_way(ready: Move, at: str, again: str) -> None:
     with ready.paused("cutover", at) as run:
         run.kill()
