@@ -37,6 +37,8 @@ class Interrupter:
         self.moments: list[str] = []
         """where each of them was"""
         self.where = ""
+        self.notes: list[str] = []
+        """what was noted on the exception"""
         self._entered: set[tuple[int, int]] = set()
 
     @property
@@ -49,8 +51,9 @@ class Interrupter:
             sys.settrace(self._trace)
             sys.setprofile(self._profile)
             work()
-        except self.kind:
+        except self.kind as error:
             assert self.fired
+            self.notes = list(getattr(error, "__notes__", ()))
             return True
         finally:
             sys.settrace(None)

@@ -143,6 +143,28 @@ def test_interrupted_at_any_place(new: NewVault, kind: DataBackend, tries: int) 
         assert here is (State.NEW if opens else State.OLD), interrupter.where
 
 
+@pytest.mark.parametrize("tries", [5, pytest.param(100, marks=pytest.mark.slow)])
+def test_an_interrupted_rotation_tells_what_it_left(new: NewVault, tries: int) -> None:
+    vault = new(DataBackend.JSON)
+    plain = vault.told(OLD)
+    counting = Interrupter()
+    counting.run(lambda: rotate(vault.kind, VOCABULARY, vault.settings, OLD, NewPepper(NEW)))
+    places, told = counting.distinct(), set()
+    # Most of them in the commit, which is near the end.
+    for at in places[len(places) // 2 :: max(len(places) // 2 // tries, 1)]:
+        vault = new(DataBackend.JSON)
+        interrupter = Interrupter(at)
+        interrupter.run(partial(rotate, vault.kind, VOCABULARY, vault.settings, OLD, NewPepper(NEW)))
+        opens = one_or_the_other(vault, plain)
+        for note in interrupter.notes:
+            assert ("it was rotated" in note) == opens, interrupter.where
+            assert ("nothing was rotated" in note) != opens, interrupter.where
+            assert NEW not in note
+            assert OLD not in note
+            told.add(note)
+    assert told
+
+
 @pytest.mark.parametrize("done", [False, True], ids=["before", "behind"])
 def test_killed_around_the_commit_of_postgresql(new: NewVault, done: bool) -> None:
     vault = new(DataBackend.DUAL)

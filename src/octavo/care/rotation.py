@@ -23,7 +23,7 @@ from octavo.backend import DataBackend
 from octavo.care.pepper import NewPepper
 from octavo.care.secrets import Holder, Unopened, Unopeneds, holders, in_step, key_text, opened, sides_of
 from octavo.crypto import Sealed, SecretError, decrypt, encrypt, sealed_in
-from octavo.errors import ConflictError, DivergedError, UsageError
+from octavo.errors import ConflictError, DivergedError, OctavoError, UsageError
 from octavo.layout.record import Record
 from octavo.migrate.progress import SILENT, Progress
 from octavo.migration import Phase
@@ -186,10 +186,32 @@ def rotate(
             new.keep()
             done.pepper_file = new.file
             if done.before.count(Opens.OLD):
-                carry_out(backend, vocabulary, peppers, progress)
+                try:
+                    carry_out(backend, vocabulary, peppers, progress)
+                except (SecretError, ConflictError, DivergedError):
+                    # These say themselves that nothing was rotated.
+                    raise
+                except BaseException as error:
+                    error.add_note(_left(backend, vocabulary, peppers))
+                    raise
                 done.after = look(backend, vocabulary, peppers, progress)
     done.seconds = time.monotonic() - started
     return done
+
+
+def _left(backend: Backend, vocabulary: Vocabulary, peppers: Peppers) -> str:
+    """What the encrypted values open with after a rotation that was interrupted or failed, in words."""
+    try:
+        state = look(backend, vocabulary, peppers).state
+    except (OctavoError, OSError) as error:
+        return f"whether it was rotated is not known ({error}); octavo secrets rotate --dry-run tells"
+    if state is State.OLD:
+        return "nothing was rotated: every encrypted value opens with the old pepper"
+    if state is State.NEW:
+        return (
+            "it was rotated: every encrypted value opens with the new pepper; start the application with it"
+        )
+    return "some encrypted values open with the old pepper still: run it again"
 
 
 def _check_move(kind: DataBackend, data_dir: Path) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console, options
+from octavo.cli import console, failures, options
 
 if TYPE_CHECKING:
     from octavo.store.compaction import Compaction
@@ -31,7 +31,11 @@ def compact(
     from octavo.store.store import Store
 
     removed: list[Removed] = []
-    with Store.open(data_dir, options.chosen_layout(layout, schema)) as store:
+    left = "every record is as it was; some logs may be compacted, and the next run does the others"
+    with (
+        failures.telling_what_is_left(left),
+        Store.open(data_dir, options.chosen_layout(layout, schema)) as store,
+    ):
         with console.progress(quiet=quiet or as_json) as progress:
             progress.begin("compact", 0, "logs")
             report = store.compact(progress.advance)

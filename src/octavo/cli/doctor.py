@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console, options
+from octavo.cli import console, failures, options
 
 if TYPE_CHECKING:
     from octavo.care.doctor import Diagnosis
@@ -49,7 +49,9 @@ def doctor(
     if repair or set_aside or dry_run:
         steps = plan(diagnosis, chosen, set_aside=set_aside)
     if steps and not dry_run:
-        done = carry_out(steps, data_dir, chosen)
+        left = "some steps may be done, each of them whole; the next run does the others"
+        with failures.telling_what_is_left(left):
+            done = carry_out(steps, data_dir, chosen)
         with console.progress(quiet=quiet or as_json) as progress:
             diagnosis = examine(data_dir, chosen, progress=progress)
     if as_json:

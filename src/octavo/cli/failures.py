@@ -66,13 +66,16 @@ def end_in_order() -> None:
 
 
 @contextmanager
-def telling_what_is_left() -> Iterator[None]:
-    """The block of a command whose interruption has notes that say what it leaves: typer would lose them."""
+def telling_what_is_left(otherwise: str = "") -> Iterator[None]:
+    """The block of a command whose interruption has notes that say what it leaves: typer would lose them.
+
+    ``otherwise`` is said where there are none.
+    """
     try:
         yield
-    except KeyboardInterrupt as error:
-        ended = _Ended(_INTERRUPTED)
-        ended.__notes__ = _left(error)
+    except (KeyboardInterrupt, _Ended) as error:
+        ended = _Ended(error.code if isinstance(error, _Ended) else _INTERRUPTED)
+        ended.__notes__ = _left(error) or [otherwise] * bool(otherwise)
         raise ended from error
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console, options
+from octavo.cli import console, failures, options
 from octavo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def rotate(
     old, new = _pepper(), _new_pepper(generate, data_dir)
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
     vocabulary = Vocabulary(options.chosen_schema(schema))
-    with console.progress(quiet=quiet or as_json) as progress:
+    with failures.telling_what_is_left(), console.progress(quiet=quiet or as_json) as progress:
         done = run(get_data_backend(), vocabulary, settings, old, new, dry_run=dry_run, progress=progress)
     if as_json:
         console.answer(done.to_dict())

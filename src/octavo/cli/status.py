@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console, options
+from octavo.cli import console, failures, options
 from octavo.words import some
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def status(
     )
     vocabulary = Vocabulary(options.chosen_schema(schema))
     looking = Looking(heal, quick, pepper_from_env())
-    with console.progress(quiet=quiet or as_json) as progress:
+    left = "some records may be healed, each of them whole; the next run does the others" if heal else ""
+    with failures.telling_what_is_left(left), console.progress(quiet=quiet or as_json) as progress:
         found = look(backend.get_data_backend(), vocabulary, settings, looking, progress)
     if as_json:
         console.answer(found.to_dict())
