@@ -22,10 +22,9 @@ from typing import Any
 
 import msgspec
 
-from octavo.layout.codec import value_of
+from octavo.layout.keys import KeyForm
 from octavo.layout.record import Record, model_of, stored_value
 from octavo.layout.stored import Key
-from octavo.layout.types import column_type
 from octavo.store.lock import LockFile
 from octavo.store.rules import Rules
 from octavo.store.system import FILE_MODE
@@ -81,16 +80,12 @@ class Keys:
 
     def shown(self, model: str, key: Key) -> dict[str, msgspec.Raw]:
         """The key's values by field; of a secret, a digest."""
-        members = msgspec.json.decode(
-            self.rules.codecs[model].encode_tombstone(key), type=dict[str, msgspec.Raw]
-        )
-        shown = {}
+        shown = self._form(model).members(key)
         for f in self.rules.model(model).key_fields:
-            raw = bytes(members[f.name])
             if f.secret is not None:
-                raw = msgspec.json.encode(_DIGEST + hashlib.sha256(raw).hexdigest()[:16])
-            shown[f.name] = msgspec.Raw(raw)
-        return shown
+                digest = hashlib.sha256(shown[f.name]).hexdigest()[:16]
+                shown[f.name] = msgspec.json.encode(_DIGEST + digest)
+        return {name: msgspec.Raw(raw) for name, raw in shown.items()}
 
     def is_secret(self, model: str) -> bool:
         """Whether a part of the model's key is a secret."""
@@ -98,11 +93,12 @@ class Keys:
 
     def key(self, model: str, shown: Mapping[str, msgspec.Raw]) -> Key | None:
         """The key again; None if it is a secret."""
-        fields, datamodel = self.rules.model(model).key_fields, self.rules.layout.datamodel
         if self.is_secret(model):
             return None
-        values = [value_of(f, column_type(f, datamodel), bytes(shown[f.name])) for f in fields]
-        return values[0] if len(values) == 1 else tuple(values)
+        return self._form(model).named({name: bytes(raw) for name, raw in shown.items()})
+
+    def _form(self, model: str) -> KeyForm:
+        return self.rules.codecs[model].keys
 
 
 def different_fields(one: Record, other: Record) -> tuple[str, ...]:

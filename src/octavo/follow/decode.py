@@ -15,13 +15,13 @@ from msgspec import Raw, structs
 
 from octavo.backends.sql.columns import ROW, SqlColumn, Table, Tables, array
 from octavo.errors import DatabaseError, DifferenceError, DriftError
-from octavo.layout.codec import value_of
 from octavo.layout.fold import concat, member, unkeepable
+from octavo.layout.keys import KeyForm
 from octavo.layout.layout import Layout
 from octavo.layout.rawjson import Members
 from octavo.layout.record import Record, attribute
 from octavo.layout.stored import Key, is_json_text
-from octavo.layout.types import column_type, string_text
+from octavo.layout.types import string_text
 from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.query.vocabulary import Vocabulary
@@ -118,31 +118,20 @@ class Decoder:
 
     def _key_reader(self, model: str) -> Callable[[Sequence[Texts]], list[Key]]:
         datamodel = self._layout.datamodel
-        fields = self._layout.place(model).model.key_fields
-        columns = [column_type(f, datamodel) for f in fields]
-        if all(column.text is string_text for column in columns):
-            return lambda keys: [_single([(text or b"").decode() for text in key]) for key in keys]
+        form = KeyForm(self._layout.place(model).model, datamodel)
+        if all(column.text is string_text for _, column in form.fields):
+            return lambda keys: [form.key([(text or b"").decode() for text in key]) for key in keys]
+        fields = form.model.key_fields
         parts = ["'{'"]
         for n, f in enumerate(fields):
             parts += member(datamodel, f, ROW, f'{"," if n else ""}"{f.name}":')
         query = self._sql(self._tables[model], fields, concat([*parts, "'}'"]))
 
         def read(keys: Sequence[Texts]) -> list[Key]:
-            found = []
-            for some in _parts(keys):
-                for (text,) in self._ask(query, some):
-                    members = Members(text.encode())
-                    values = [
-                        value_of(f, c, members.get(f.name)) for f, c in zip(fields, columns, strict=True)
-                    ]
-                    found.append(_single(values))
-            return found
+            answers = (self._ask(query, some) for some in _parts(keys))
+            return [form.named(Members(text.encode())) for answer in answers for (text,) in answer]
 
         return read
-
-
-def _single(values: Sequence[Any]) -> Key:
-    return values[0] if len(values) == 1 else tuple(values)
 
 
 def _parts(rows: Sequence[Texts]) -> Iterator[Sequence[Texts]]:

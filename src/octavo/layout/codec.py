@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 from msgspec import UNSET
 
+from octavo.layout.keys import KeyForm
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.rawjson import Members, elements
 from octavo.layout.record import Record, attribute
@@ -31,11 +32,10 @@ from octavo.layout.stored import (
     array_attribute,
     encode,
     is_json_text,
-    key_getter,
     plain,
+    value_of,
 )
-from octavo.layout.types import ColumnType, one_line
-from octavo.schema.datamodel import ScalarField
+from octavo.layout.types import one_line
 
 if TYPE_CHECKING:
     from octavo.layout.unfold import Unfolder
@@ -48,7 +48,8 @@ class Codec:
         self.layout, self.place = layout, place
         self.shape = shape or Shape(layout, place)
         self.children = [Codec(layout, child.place, child) for child in self.shape.children]
-        self.key_of: Callable[[Any], Key] = key_getter(place.model.key_fields)
+        self.keys = KeyForm(place.model, layout.datamodel)
+        self.key_of = self.keys.of
         """from a record, stored (unless embedded) or not, to its key"""
         self.decode_line = self.shape.decode
         self._unfolder: Unfolder | None = None
@@ -84,13 +85,7 @@ class Codec:
     def tombstone(self, text: bytes) -> Key:
         """The key that a tombstone's line removes.  Raises DamagedError."""
         self._careful.carefully(text)
-        found = Members(text)
-        values = [
-            value_of(f, column, found.get(f.name))
-            for f, column in self.shape.columns
-            if f.name in self.place.model.key.field_names
-        ]
-        return values[0] if len(values) == 1 else tuple(values)
+        return self.keys.named(Members(text))
 
     def _of_members(self, found: Members) -> Stored:
         """The record of members that are known to be sound."""
@@ -140,12 +135,7 @@ class Codec:
 
     def encode_tombstone(self, key: Key) -> bytes:
         """The line, without its end, that removes the record with this key."""
-        fields = self.place.model.key_fields
-        values = (key,) if len(fields) == 1 else key
-        parts = [b'{"_model":', encode(self.place.model.name)]
-        for f, value in zip(fields, values, strict=True):
-            parts += [b",", encode(f.name), b":", encode(value)]
-        return b"".join([*parts, b',"_deleted":true}'])
+        return self.keys.tombstone(key)
 
     def _members(self, stored: Stored, depth: int | None) -> list[tuple[bytes, bytes]]:
         """Each member's key and value as JSON, in their order."""
@@ -253,19 +243,6 @@ def _unknown(stored: Stored) -> tuple[tuple[str, bytes], ...]:
 def _line(depth: int | None, more: int) -> bytes:
     """What separates tokens that stand on lines of their own."""
     return b"" if depth is None else b"\n" + b"  " * (depth + more)
-
-
-def value_of(field: ScalarField, column: ColumnType, raw: bytes | None) -> Any:
-    """The stored form of a member that is known to be sound."""
-    if raw is None:
-        return UNSET
-    if column.decoded is msgspec.Raw:
-        return msgspec.Raw(raw)
-    if field.nullable and raw == b"null":
-        return None
-    if column.decoded == list[msgspec.Raw]:
-        return [msgspec.Raw(raw[start:end]) for start, end in elements(raw)]
-    return msgspec.json.decode(raw, type=column.decoded)
 
 
 def _maker(shape: Shape) -> Callable[..., Record]:

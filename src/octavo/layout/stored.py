@@ -9,7 +9,6 @@ reading it is decoding it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
 from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
@@ -17,15 +16,17 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from octavo.layout.layout import VERSION, Kind, Layout, Place
+from octavo.layout.rawjson import elements
 from octavo.layout.record import attribute, member, record_type
-from octavo.layout.types import column_type
+from octavo.layout.types import ColumnType, column_type
 from octavo.schema.datamodel import ScalarField
 
 Stored: TypeAlias = Any
 """An object of some :attr:`Shape.type`."""
 
 Key: TypeAlias = Any
-"""What identifies a record of a model: the key's value in its stored form; of several fields, their tuple."""
+"""What identifies a record of a model: the key's value in its stored form; of several fields, their tuple.
+A value whose stored form is raw JSON, which has no hash, is its bytes (:mod:`octavo.layout.keys`)."""
 
 SHA256, TEXT = "_0sha256", "_0text"
 """the attributes of Octavo's own keys ``_sha256`` and ``_text``, which no field's can be"""
@@ -140,11 +141,6 @@ class Shape:
                 size += sum(child._white_space(item, depth + 2) for item in array)
         return size
 
-    @cached_property
-    def key_of(self) -> Callable[[Stored], Key]:
-        """A function from a record, stored or not, to its key."""
-        return key_getter(self.place.model.key_fields)
-
 
 def key_getter(fields: Iterable[ScalarField]) -> Callable[[Any], Key]:
     """A function from a record to the stored values of these fields: the value of one, the tuple of more."""
@@ -172,6 +168,19 @@ def _own_keys(place: Place) -> dict[str, Any]:
     if place.payload:
         own["_sha256"] = str
     return own
+
+
+def value_of(field: ScalarField, column: ColumnType, raw: bytes | None) -> Any:
+    """The stored form of a member that is known to be sound; UNSET of one that is left out."""
+    if raw is None:
+        return UNSET
+    if column.decoded is msgspec.Raw:
+        return msgspec.Raw(raw)
+    if field.nullable and raw == b"null":
+        return None
+    if column.decoded == list[msgspec.Raw]:
+        return [msgspec.Raw(raw[start:end]) for start, end in elements(raw)]
+    return msgspec.json.decode(raw, type=column.decoded)
 
 
 def is_json_text(field: ScalarField) -> bool:

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from octavo.layout.compare import Key, comparison_key, element_key, is_null, null_of
+from octavo.layout.keys import KeyForm, hashable
 from octavo.layout.record import Record, attribute, record_type
 from octavo.layout.writing import Write, element_writer, operand_writer, writer
 from octavo.query.plan import Link, Order
@@ -103,8 +104,14 @@ class Terms:
         """what tells one record, by the name that a ``where`` has for it"""
         self.key: tuple[str, ...] = model.key.field_names if model.has_key else ()
         self._getters: dict[tuple[str, ...], Callable[[Record], tuple[Any, ...]]] = {}
-        self.key_of: Callable[[Record], tuple[Any, ...]] = self.getter(self.key)
-        """from a record to the stored values of its key"""
+        self.key_of: Callable[[Record], tuple[Any, ...]] = self._key_getter(datamodel)
+        """from a record to the stored values of its key, which have a hash"""
+
+    def _key_getter(self, datamodel: Datamodel) -> Callable[[Record], tuple[Any, ...]]:
+        get = self.getter(self.key)
+        if not self.key or not KeyForm(self.model, datamodel).has_raw:
+            return get
+        return lambda record: tuple(map(hashable, get(record)))
 
     def getter(self, fields: tuple[str, ...]) -> Callable[[Record], tuple[Any, ...]]:
         """A function from a record to its values of these fields, in stored form."""

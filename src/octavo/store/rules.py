@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 
 from octavo.errors import DamagedError, LayoutError, UsageError
-from octavo.layout.codec import Codec, value_of
+from octavo.layout.codec import Codec
 from octavo.layout.compare import identity_key
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.order import file_order
 from octavo.layout.rawjson import Members
 from octavo.layout.record import Record
-from octavo.layout.stored import encode, key_getter
+from octavo.layout.stored import encode, key_getter, value_of
 from octavo.layout.types import ColumnType, column_type
 from octavo.schema.datamodel import EnumValue, IndexKind, Model, Number, Relation, ScalarField
 from octavo.store.content import Checks

@@ -14,10 +14,10 @@ import msgspec
 from msgspec.structs import replace
 
 from octavo.errors import DriftError
-from octavo.layout.codec import value_of
 from octavo.layout.fold import concat, member
 from octavo.layout.rawjson import Members
 from octavo.layout.record import Record
+from octavo.layout.stored import value_of
 from octavo.layout.types import array_text, column_type, string_text
 from octavo.query.plan import Link
 from octavo.query.vocabulary import Column, Terms, Vocabulary
