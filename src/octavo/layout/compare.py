@@ -7,16 +7,13 @@ greatest number, and what is only printed differently (1.0 and 1.00) is equal.  
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
 from functools import lru_cache, partial
-from math import isnan
 from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET
 
-from octavo.layout.order import time_key
-from octavo.layout.values import read_float
+from octavo.layout.order import clock_key, decimal_key, float_key, time_key, zoned_clock_key
 from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
 from octavo.schema.sql import native_type
 
@@ -84,29 +81,6 @@ def _lower(character: str) -> str:
     return character.lower()[0]
 
 
-def _float_key(raw: msgspec.Raw) -> tuple[bool, float]:
-    number = read_float(raw)
-    return (True, 0.0) if number is None or isnan(number) else (False, number)
-
-
-def _decimal_key(text: str) -> tuple[bool, Decimal]:
-    return (True, Decimal()) if text == "NaN" else (False, Decimal(text))
-
-
-def _time_with_zone_key(text: str) -> tuple[int, int]:
-    """By the instant, then the zone further west first behind: as ``timetz`` compares."""
-    at = max(text.rfind("+"), text.rfind("-"))
-    east = _seconds(text[at + 1 :])[0] * (-1 if text[at] == "-" else 1)
-    seconds, micros = _seconds(text[:at])
-    return (seconds - east) * 1_000_000 + micros, -east
-
-
-def _seconds(clock: str) -> tuple[int, int]:
-    whole, _, fraction = clock.partition(".")
-    parts = [int(p) for p in whole.split(":")] + [0, 0]
-    return parts[0] * 3600 + parts[1] * 60 + parts[2], int(fraction.ljust(6, "0") or 0)
-
-
 def _inet_key(text: str) -> tuple[Any, ...]:
     """By family, the bits that both networks have, the mask, then all bits."""
     import ipaddress
@@ -145,14 +119,14 @@ def _blank_padded(text: str) -> str:
 _BY_NATIVE: dict[str, Key] = {
     "Char": _blank_padded,
     "Citext": lower,
-    "Timetz": _time_with_zone_key,
-    "Time": _seconds,
+    "Timetz": zoned_clock_key,
+    "Time": clock_key,
     "Inet": _inet_key,
 }
 _BY_SCALAR: dict[str, Key] = {
     "BigInt": int,
-    "Decimal": _decimal_key,
-    "Float": _float_key,
+    "Decimal": decimal_key,
+    "Float": float_key,
     "DateTime": time_key,
     "Json": _json_key,
 }

@@ -220,7 +220,8 @@ _BY_SCALAR: Mapping[str, ColumnType] = {
     "Float": ColumnType(_float_sql, msgspec.Raw, _float),
     "Decimal": ColumnType(_quoted, str, _decimal),
     "Bytes": ColumnType(_bytes_sql, bytes, _bytes),
-    "Json": ColumnType(_cast_text, msgspec.Raw, _jsonb),
+    # jsonb orders strings by the collation of the database.
+    "Json": ColumnType(_cast_text, msgspec.Raw, _jsonb, order_sql=lambda c: f'{c}::text COLLATE "C"'),
 }
 
 _ARRAYS: Mapping[str, str] = {"Money": "::numeric[]", "Xml": "::text[]"}
