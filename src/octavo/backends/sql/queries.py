@@ -132,7 +132,8 @@ class Queries:
         for place, field in enumerate(link.fields):
             column = own.columns[field]
             values = column.operands([key[place] for key in keys])
-            arrays.append(statement.parameter(values, f"{column.operand_element}[]"))
+            # They are values of the column's own type, and are compared with columns alone.
+            arrays.append(statement.parameter(values, f"{column.element_type}[]"))
             names.append(f"k{place}")
         return f"unnest({', '.join(arrays)}) WITH ORDINALITY AS k({', '.join(names)}, n)"
 
