@@ -27,7 +27,7 @@ import msgspec
 
 from octavo.errors import DamagedError, DiskError
 from octavo.layout.record import attribute, member
-from octavo.layout.stored import Key, Stored, encode, key_getter
+from octavo.layout.stored import Key, Stored, encode
 from octavo.store.changes import Append, Change, Remove, beside
 from octavo.store.families.base import Changed, Changes, Found, list_files, read_file
 from octavo.store.families.parents import ParentLogs
@@ -491,8 +491,12 @@ class Locations:
             try:
                 decoded = decode(line)
                 yield key_of(decoded), at, 0 if decoded._deleted else len(line)
-            except (msgspec.MsgspecError, UnicodeError):
-                if line.strip():
+            except (msgspec.MsgspecError, UnicodeError, RecursionError):
+                try:
+                    if line.strip():
+                        _, key, stored = self.logs.contents.line(line.rstrip(b"\r"))
+                        yield key, at, 0 if stored is None else len(line)
+                except DamagedError:
                     unread = True
             at += len(line) + 1
         if unread:
@@ -503,15 +507,18 @@ class Locations:
                 self._broken.add(file)
 
     def _key_decoder(self) -> tuple[Any, Any]:
+        keys = self.codec.keys
         if self._key_type is None:
-            model, datamodel = self.codec.place.model, self.codec.layout.datamodel
-            fields = [(attribute(f), *member(f, datamodel)) for f in model.key_fields]
+            fields = [f for f, _ in keys.fields]
             self._key_type = msgspec.defstruct(
                 "Key",
-                [*fields, ("_deleted", bool, False)],
-                rename={attribute(f): f.name for f in model.key_fields},
+                [
+                    *((attribute(f), *member(f, self.codec.layout.datamodel)) for f in fields),
+                    ("_deleted", bool, False),
+                ],
+                rename={attribute(f): f.name for f in fields},
             )
-        return msgspec.json.Decoder(self._key_type).decode, key_getter(self.codec.place.model.key_fields)
+        return msgspec.json.Decoder(self._key_type).decode, keys.of
 
     def _number(self, transaction: lmdb.Transaction, file: str) -> int:
         if (noted := self._noted(file, transaction)) is not None:
