@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,15 +19,20 @@ from octavo.errors import ConstraintError, OctavoError
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, model_of, stored_value
 from octavo.migrate.verify import VerifyOptions, verify
+from octavo.postgres.connection import connect
+from octavo.postgres.embedded import EmbeddedServer
 from octavo.postgres.url import DatabaseUrl
 from octavo.query.result import Counts, Result
 from octavo.query.vocabulary import Vocabulary
+from octavo.schema.ddl import ddl
 from parity.coverage import Coverage
 from parity.programs import Call, Reopen, Step, Together
 from stores import Unsynced
 
 _EXPECTED = (Kind.PAYLOAD_NOT_KEPT, Kind.WASTEFUL)
 """what may be found: paths that lead nowhere, and logs in which much was changed"""
+
+_numbers = itertools.count()
 
 _SOME = ("update_many", "update_many_and_return", "delete_many")
 """what changes several records at once, which come in no order"""
@@ -39,6 +46,20 @@ class Place(NamedTuple):
     prisma: str
     dual: str
     folder: Path
+
+
+@contextmanager
+def place_of(server: EmbeddedServer, vocabulary: Vocabulary, layout: Layout) -> Iterator[Place]:
+    """Two empty databases with a schema, and a folder."""
+    names = [f"alike_{next(_numbers)}" for _ in range(2)]
+    for name in names:
+        with connect(server.create_database(name)) as connection:
+            connection.execute(ddl(vocabulary.datamodel).script().encode())
+    with tempfile.TemporaryDirectory() as made:
+        prisma, dual = (server.url(name, schema="public") for name in names)
+        yield Place(vocabulary, layout, prisma, dual, Path(made))
+    for name in names:
+        server.drop_database(name)
 
 
 class Alike:

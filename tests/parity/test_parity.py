@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +14,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 import every_type
 from conftest import COVERAGE
 from octavo.layout.layout import default_layout, frozen_layout
-from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
 from parity import actions
-from parity.alike import Alike, Place
+from parity.alike import Alike, Place, place_of
 from parity.coverage import Coverage
 from parity.covering import Covering
 from parity.programs import Programs
@@ -41,16 +37,8 @@ _numbers = itertools.count()
 @pytest.fixture(scope="module", params=SCHEMAS)
 def place(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[Place]:
     """Two empty databases with a schema."""
-    vocabulary, layout = SCHEMAS[request.param]
-    names = [f"alike_{next(_numbers)}" for _ in range(2)]
-    for name in names:
-        with connect(server.create_database(name)) as connection:
-            connection.execute(ddl(vocabulary.datamodel).script().encode())
-    with tempfile.TemporaryDirectory() as made:
-        prisma, dual = (server.url(name, schema="public") for name in names)
-        yield Place(vocabulary, layout, prisma, dual, Path(made))
-    for name in names:
-        server.drop_database(name)
+    with place_of(server, *SCHEMAS[request.param]) as made:
+        yield made
 
 
 @pytest.fixture

@@ -131,10 +131,9 @@ class Copy:
     def _parent(self, relation: Relation, child: Record) -> list[Name]:
         """What a record points at, if PostgreSQL has that and the files have not."""
         values = self._view.rules.values_of(Spec(relation.child, relation.fields))(child)
-        parts = in_query(values)
-        if None in parts or self._view.find(relation.parent, relation.references, values):
+        if not self._view.lacks_parent(relation, values):
             return []
-        parent = self._database.find(relation.parent, relation.references, parts)
+        parent = self._database.find(relation.parent, relation.references, in_query(values))
         return [] if parent is None else [(relation.parent, self._vocabulary[relation.parent].key_of(parent))]
 
     def _missing(self, model: str, record: Record) -> list[Name]:

@@ -174,12 +174,13 @@ class DualTransaction:
         for relation in rules.parents[model]:
             get = rules.values_of(Spec(model, fields))
             for record in records if relation.fields == fields else ():
-                values = get(record) if isinstance(record, self.vocabulary[model].type) else None
-                key = in_query(values)
-                if None not in key and not self.view.find(relation.parent, relation.references, values):
+                if not isinstance(record, self.vocabulary[model].type):
+                    continue
+                values = get(record)
+                if self.view.lacks_parent(relation, values):
                     reason = f"is not in the files, and a {model} points at it"
                     if relation.references == self.vocabulary[relation.parent].key:
-                        return self._diverged("missing", relation.parent, key, reason)
+                        return self._diverged("missing", relation.parent, in_query(values), reason)
         said = f"the files refuse what PostgreSQL accepts: {error.says} ({', '.join(fields)})"
         return self._diverged("answer", model, None, said)
 

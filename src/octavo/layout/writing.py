@@ -7,6 +7,7 @@ what a caller writes is the same on every backend, to the byte, before any backe
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import math
 import re
@@ -27,7 +28,15 @@ from octavo.layout.jsonb import json_text, jsonb_text
 from octavo.layout.special import AnyNull, DbNull, JsonNull
 from octavo.layout.times import time_type
 from octavo.layout.types import one_line
-from octavo.schema.datamodel import Datamodel, NativeType, ScalarField, ScalarKind
+from octavo.schema.datamodel import (
+    Datamodel,
+    EnumValue,
+    NativeType,
+    Number,
+    ScalarField,
+    ScalarKind,
+    SingleDefault,
+)
 from octavo.schema.sql import native_type
 
 Write: TypeAlias = Callable[[Any], Any]
@@ -83,6 +92,23 @@ def operand_writer(field: ScalarField, datamodel: Datamodel) -> Write:
         if field.type == "Decimal":
             return lambda value: decimal_text(_number(value), NativeType("Decimal"))
     return element_writer(field, datamodel)
+
+
+def literal_value(value: SingleDefault, field: ScalarField, write: Write) -> Any:
+    """A literal of a field's default in its stored form; ``write`` is its :func:`element_writer`."""
+    match value:
+        case EnumValue():
+            return value.name
+        case Number():
+            number = Decimal(value.text)
+            if field.type in ("Int", "BigInt"):
+                return write(int(number))
+            return write(float(number) if field.type == "Float" else number)
+        case str() if field.type == "Json":
+            return write(msgspec.Raw(value.encode()))
+        case str() if field.type == "Bytes":
+            return base64.b64decode(value)
+    return write(value)
 
 
 def _refused(value: Any) -> Any:

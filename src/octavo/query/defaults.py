@@ -7,18 +7,15 @@ where the record is stored.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, TypeAlias
 
-import msgspec
-
+from octavo.layout.writing import literal_value
 from octavo.query.ids import generator
 from octavo.query.plan import Change, ChangeKind
 from octavo.query.vocabulary import Column, Terms
-from octavo.schema.datamodel import DefaultValue, EnumValue, Function, Number
+from octavo.schema.datamodel import Function
 
 Make: TypeAlias = Callable[[datetime], Any]
 """From the operation's moment to a value in stored form."""
@@ -82,28 +79,10 @@ def _maker(column: Column) -> Make | None:
         return lambda _: column.write(make())
     if default is not None:
         if isinstance(default, tuple):
-            values = [_literal(column, value) for value in default]
+            values = [literal_value(value, column.field, column.write_element) for value in default]
             return lambda _: list(values)
-        value = _literal(column, default)
+        value = literal_value(default, column.field, column.write_element)
         return lambda _: value
     if column.field.updated_at:
         return column.write
     return None
-
-
-def _literal(column: Column, value: DefaultValue) -> Any:
-    """One literal of a default in stored form."""
-    write = column.write_element
-    match value:
-        case EnumValue():
-            return value.name
-        case Number():
-            number = Decimal(value.text)
-            if column.field.type in ("Int", "BigInt"):
-                return write(int(number))
-            return write(float(number) if column.field.type == "Float" else number)
-        case str() if column.field.type == "Json":
-            return write(msgspec.Raw(value.encode()))
-        case str() if column.field.type == "Bytes":
-            return base64.b64decode(value)
-    return write(value)

@@ -19,6 +19,7 @@ from msgspec import UNSET
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError
 from octavo.layout.codec import Codec
+from octavo.layout.compare import is_null, null_of
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record, attribute, model_of
 from octavo.layout.stored import SHA256, Key, Stored, array_attribute, replaced
@@ -40,6 +41,9 @@ class _Triggers(deque[Callable[[], None]]):
         """the rows that the statement has changed, by model and key"""
         self.orphans: list[Record] = []
         """rows that nothing is there to embed in: they will be refused, once uniques have been looked at"""
+        self.aboard: dict[tuple[str, Key], Record] = {}
+        """rows that went with the record that they were embedded in, by name: in PostgreSQL, they stay
+        until the trigger of that foreign key fires"""
 
     def fire(self) -> None:
         while self:
@@ -98,7 +102,9 @@ class Writable(View):
             self._check_uniques(model, after, before, ())
             self._check_among(model, after, triggers.orphans)
             check = self._check_current
-            if not self._put(model, before, after):
+            if self._is_still_aboard(before, after, triggers):
+                pass
+            elif not self._put(model, before, after):
                 triggers.orphans.append(after)
                 check = self._check_parent
             self._changed(before, after, triggers)
@@ -123,6 +129,9 @@ class Writable(View):
         aboard = [self._aboard(row) for row in rows]
         for row in rows:
             self._put(model_of(row), row, None)
+            triggers.aboard.pop(self._name(row), None)
+        inside_any = (row for inside in aboard for children in inside.values() for row in children)
+        triggers.aboard |= {self._name(row): row for row in inside_any}
         for row, inside in zip(rows, aboard, strict=True):
             self._removed(row, inside, triggers)
 
@@ -146,6 +155,30 @@ class Writable(View):
             for relation in self.rules.children[name]
             if self._is_embedding(relation)
         }
+
+    def _name(self, row: Record) -> tuple[str, Key]:
+        name = model_of(row).name
+        return name, self.rules.codecs[name].key_of(row)
+
+    def _is_still_aboard(self, before: Record, after: Record, triggers: _Triggers) -> bool:
+        """Whether a row has gone with its host already, and its change does not take it to another one."""
+        if triggers.aboard.pop(self._name(before), None) is None:
+            return False
+        relation = self._relation(self.rules.codecs[model_of(before).name])
+        get = self.rules.values_of(Spec(relation.child, relation.fields))
+        if get(before) != get(after):
+            return False
+        triggers.aboard[self._name(after)] = after
+        return True
+
+    def _pointing(self, relation: Relation, values: Any, triggers: _Triggers) -> list[Record]:
+        """The rows that point at these values, those that have gone with their host included."""
+        spec = Spec(relation.child, relation.fields)
+        get, same = self.rules.values_of(spec), self.rules.identity_of(spec)
+        aboard = [row for (name, _), row in triggers.aboard.items() if name == relation.child]
+        wanted = values if same is None else same(values)
+        found = self.find(relation.child, relation.fields, values)
+        return found + [r for r in aboard if (get(r) if same is None else same(get(r))) == wanted]
 
     def _is_embedding(self, relation: Relation) -> bool:
         place = self.rules.codecs[relation.child].place
@@ -196,10 +229,7 @@ class Writable(View):
                 raise UniqueViolation(model.name, fields)
 
     def _check_parent(self, relation: Relation, row: Record) -> None:
-        values = self.rules.values_of(Spec(relation.child, relation.fields))(row)
-        if values is None or (type(values) is tuple and None in values):
-            return
-        if not self.find(relation.parent, relation.references, values):
+        if self.lacks_parent(relation, self.rules.values_of(Spec(relation.child, relation.fields))(row)):
             raise ForeignKeyViolation(relation.child, relation.fields)
 
     def _check_current(self, relation: Relation, row: Record) -> None:
@@ -209,7 +239,7 @@ class Writable(View):
             self._check_parent(relation, current)
 
     def _parent_gone(self, relation: Relation, values: Any, triggers: _Triggers) -> None:
-        children = self.find(relation.child, relation.fields, values)
+        children = self._pointing(relation, values, triggers)
 
         def cascade() -> None:
             self._remove(children, triggers)
@@ -218,12 +248,14 @@ class Writable(View):
 
     def _host_gone(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
         """The same for children that were embedded in the parent's record."""
+        left = [row for row in map(triggers.aboard.get, map(self._name, children)) if row is not None]
 
         def cascade() -> None:
-            for row in children:
+            for row in left:
+                del triggers.aboard[self._name(row)]
                 self._removed(row, {}, triggers)
 
-        self._act(relation, relation.on_delete, children, triggers, cascade)
+        self._act(relation, relation.on_delete, left, triggers, cascade)
 
     def _parent_changed(self, relation: Relation, before: Any, after: Any, triggers: _Triggers) -> None:
         if self._is_embedding(relation):
@@ -270,25 +302,27 @@ class Writable(View):
             case Action.SET_DEFAULT:
                 self._set_default(relation, children, triggers)
                 if left is not None:
-                    self._check_left(relation, left)
+                    self._check_left(relation, left, triggers)
             case Action.NO_ACTION if left is not None:
-                self._check_left(relation, left)
+                self._check_left(relation, left, triggers)
             case Action.RESTRICT | Action.NO_ACTION:
                 raise ForeignKeyViolation(relation.child, relation.fields)
 
-    def _check_left(self, relation: Relation, values: Any) -> None:
+    def _check_left(self, relation: Relation, values: Any, triggers: _Triggers) -> None:
         """Raise ForeignKeyViolation for rows that point at nothing; another may have come to have the key."""
-        if self.find(relation.child, relation.fields, values) and not self.find(
+        if self._pointing(relation, values, triggers) and not self.find(
             relation.parent, relation.references, values
         ):
             raise ForeignKeyViolation(relation.child, relation.fields)
 
     def _set_null(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
-        self._set(relation, children, [None] * len(relation.fields), triggers)
+        fields = map(self.rules.model(relation.child).scalar, relation.fields)
+        self._set(relation, children, [null_of(f) for f in fields], triggers)
 
     def _set_default(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
         model = self.rules.model(relation.child)
-        values = [literal_default(model.scalar(name)) for name in relation.fields]
+        datamodel = self.rules.layout.datamodel
+        values = [literal_default(model.scalar(name), datamodel) for name in relation.fields]
         self._set(relation, children, values, triggers)
 
     def _set(
@@ -298,7 +332,7 @@ class Writable(View):
         model = self.rules.model(relation.child)
         set_to = dict(zip(relation.fields, values, strict=True))
         for f in model.scalars:
-            if f.name in set_to and set_to[f.name] is None and not f.nullable:
+            if f.name in set_to and not f.nullable and is_null(f, set_to[f.name]):
                 raise NullViolation(model.name, [f.name])
         after = values[0] if len(values) == 1 else tuple(values)
         self._change([(row, self._with(row, relation, after)) for row in children], triggers)

@@ -172,9 +172,7 @@ class Replay:
                     self._check_parent(relation, values)
 
     def _check_parent(self, relation: Relation, values: Any) -> None:
-        if values is None or (type(values) is tuple and None in values):
-            return
-        if not self.view.find(relation.parent, relation.references, values):
+        if self.view.lacks_parent(relation, values):
             raise ForeignKeyViolation(relation.child, relation.fields)
 
     def _check_pointing(self, changes: NetChanges) -> None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import msgspec
 
 from octavo.errors import DamagedError, LayoutError, UsageError
 from octavo.layout.codec import Codec
-from octavo.layout.compare import identity_key
+from octavo.layout.compare import identity_key, is_null, null_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.order import file_order
 from octavo.layout.rawjson import Members
 from octavo.layout.record import Record
 from octavo.layout.stored import encode, key_getter, value_of
 from octavo.layout.types import ColumnType, column_type
-from octavo.schema.datamodel import EnumValue, IndexKind, Model, Number, Relation, ScalarField
+from octavo.layout.writing import element_writer, literal_value
+from octavo.schema.datamodel import Datamodel, Function, IndexKind, Model, Relation, ScalarField
 from octavo.store.content import Checks
 from octavo.store.index import Spec, identity
 
@@ -61,6 +62,7 @@ class Rules:
         self.values_of = cache(self._values_of)
         self.identity_of = cache(self._identity_of)
         self.order_of = cache(self._order_of)
+        self.has_null = cache(self._has_null)
 
     def _indexed(self, place: Place) -> frozenset[tuple[str, ...]]:
         """The fields by which records of a model are found without looking at all."""
@@ -106,6 +108,13 @@ class Rules:
         model = self.model(spec.model)
         return identity([model.scalar(name) for name in spec.fields], self.layout.datamodel)
 
+    def _has_null(self, spec: Spec) -> Callable[[Any], bool]:
+        """A function that tells whether one of such values is NULL."""
+        fields = [self.model(spec.model).scalar(name) for name in spec.fields]
+        if len(fields) == 1:
+            return partial(is_null, fields[0])
+        return lambda values: any(map(is_null, fields, values))
+
     def _order_of(self, model: str) -> Callable[[Any], Any]:
         """A sort key for the rows of a model as they follow each other in a file."""
         return file_order(self.model(model))
@@ -139,13 +148,11 @@ def _uniques(model: Model) -> tuple[tuple[str, ...], ...]:
     return tuple(dict.fromkeys(i.field_names for i in model.all_indexes if i.kind in kinds))
 
 
-def literal_default(field: ScalarField) -> Any:
-    """The stored form of a field's default, None without one.  Raises UsageError for a computed one."""
+def literal_default(field: ScalarField, datamodel: Datamodel) -> Any:
+    """The stored form of a field's default, NULL without one.  Raises UsageError for a computed one."""
     match field.default:
-        case None | bool() | str():
-            return field.default
-        case EnumValue(name=name):
-            return name
-        case Number(text=text):
-            return int(text) if field.type == "Int" else text
-    raise UsageError(f"{field.name}: its default is computed, so no referential action can set it")
+        case None:
+            return null_of(field)
+        case Function() | tuple():
+            raise UsageError(f"{field.name}: its default is computed, so no referential action can set it")
+    return literal_value(field.default, field, element_writer(field, datamodel))

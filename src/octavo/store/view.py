@@ -7,6 +7,7 @@ from typing import Any
 
 from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key, Stored
+from octavo.schema.datamodel import Relation
 from octavo.store.families.parents import ParentLogs
 from octavo.store.index import Spec
 from octavo.store.layers import Base, Layer
@@ -68,6 +69,12 @@ class View:
             for row in above.embedded(stored, codec)
             if get(row) == values
         ]
+
+    def lacks_parent(self, relation: Relation, values: Any) -> bool:
+        """Whether a foreign key with these stored values, none of them NULL, points at nothing."""
+        if self.rules.has_null(Spec(relation.child, relation.fields))(values):
+            return False
+        return not self.find(relation.parent, relation.references, values)
 
     def rows(self, model: str) -> Iterator[Record]:
         """Every row of a model, in no order.  Raises DamagedError, DiskError."""
