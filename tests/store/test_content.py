@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from octavo.errors import DamagedError
-from octavo.layout.layout import Layout
+from octavo.layout.layout import Layout, default_layout
+from octavo.schema.parser import parse_schema
 from octavo.store.content import Contents, Log, torn_at
 from octavo.store.rules import Rules
 from small_store import build, layout
@@ -122,6 +123,14 @@ class TestLogs:
         whole = (data / IMAGES).read_bytes()
         found = log(whole, path=IMAGES)
         assert (keys(found, "Image"), keys(found, "ChatFile")) == (["image-1"], ["file-1"])
+
+
+def test_a_required_number_is_not_null() -> None:
+    found = default_layout(parse_schema("model M {\n  id Int @id\n  ratio Float\n  maybe Float?\n}\n"))
+    line = b'{"_model":"M","id":1,"ratio":%b,"maybe":null}\n'
+    assert list(contents("m.jsonl", found).log("m.jsonl", line % b"0.5").live["M"]) == [1]
+    with pytest.raises(DamagedError, match=r"m\.jsonl:1: M\.ratio: is neither a number"):
+        contents("m.jsonl", found).log("m.jsonl", line % b"null")
 
 
 class TestTornLines:

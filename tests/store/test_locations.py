@@ -194,6 +194,13 @@ class TestEdits:
             tx.insert([message(40)])
         assert found(store, "new", "m40") == [*ALL, "new", "m40"]
 
+    def test_a_line_that_is_nested_deeper_than_the_decoder_goes(self, store: Store, log: Path) -> None:
+        deep = b"[" * 5000 + b"]" * 5000
+        first = lines(log)[0].replace(b'"id":"m0"', b'"id":"deep"').rstrip(b"}\n")
+        removed = b'{"_model":"Message","id":"m1","note":' + deep + b',"_deleted":true}\n'
+        log.write_bytes(log.read_bytes() + first + b',"note":' + deep + b"}\n" + removed)
+        assert found(store, "deep") == ["m0", "m10", "m11", "m2", "deep"]
+
     def test_in_place_and_of_the_same_size(self, store: Store, log: Path) -> None:
         data = log.read_bytes()
         with open(log, "r+b") as file:

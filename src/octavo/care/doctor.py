@@ -31,6 +31,7 @@ from octavo.layout.layout import Kind as Way
 from octavo.layout.live import live_records
 from octavo.layout.reader import File, Reader, UnknownKey, payload_path
 from octavo.layout.unfold import Unfolded
+from octavo.migrate.agreement import ClientReader
 from octavo.migrate.differences import shown_key
 from octavo.migrate.integrity import Gathered, Integrity, Rule
 from octavo.migrate.payloads import file_digest
@@ -118,6 +119,8 @@ class _Read:
 
     counts: Counter[str] = field(default_factory=Counter)
     damage: list[DamagedError] = field(default_factory=list)
+    unlike: list[DamagedError] = field(default_factory=list)
+    """where the client reads something else"""
     unknown: list[tuple[str, str]] = field(default_factory=list)
     """model, if there is one, and key"""
     logs: set[str] = field(default_factory=set)
@@ -147,6 +150,7 @@ class _Look(Visitor):
         self.root, self.layout, self.gathered = root, layout, gathered
         self.scratch, self.progress = scratch, progress
         self.readers = {False: Reader(layout, root), True: Reader(layout, scratch)}
+        self.client = ClientReader(layout)
         self.owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
         self.survey = Survey()
         self.recovered: Recovered | None = None
@@ -211,15 +215,20 @@ class _Look(Visitor):
         if family.kind.is_log:
             self._look_at_lines(reader.root / file, result)
         number = self.gathered.visit(file)
+        found = File(file, family, state.size)
+        reading = self.client.read(reader.root, found)
         records = live_records(
             reader,
-            File(file, family, state.size),
+            found,
             result.damage.append,
             lambda unknown: self._note_unknown(result, unknown),
         )
         for record in records:
+            reading.take(record)
             self.gathered.put(number, record)
             self._note(record, result)
+        if not result.damage:
+            result.unlike += reading.differences()
 
     def _look_at_lines(self, path: Path, result: _Read) -> None:
         try:
@@ -337,6 +346,8 @@ class _Conclusion:
                 self.damage.append(error)
                 self.result.findings.add_error(error, self.layout)
                 self._note_unread(file, error)
+            for error in read.unlike:
+                self.result.findings.add_error(error, self.layout, Kind.READ_OTHERWISE)
             if read.torn is not None:
                 at, size = read.torn
                 reason = f"{size:,} bytes of a line that was being written"

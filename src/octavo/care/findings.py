@@ -20,6 +20,7 @@ class Kind(StrEnum):
     """The kinds, in the order of a report."""
 
     UNREADABLE = "unreadable"
+    READ_OTHERWISE = "read otherwise"
     NEWER = "newer"
     MISSING_FOLDER = "missing folder"
     MISSING_FILE = "missing file"
@@ -61,6 +62,11 @@ MEANINGS: dict[Kind, Meaning] = {
         True,
         "cannot be read",
         f"{_RESTORE}; `octavo doctor --set-aside` moves such records and lines out of the store",
+    ),
+    Kind.READ_OTHERWISE: Meaning(
+        True,
+        "the client reads something else in it",
+        "stop the application, keep a copy of the file, and report it: it is a defect of Octavo",
     ),
     Kind.NEWER: Meaning(True, "is of another format", "use the Octavo that wrote it"),
     Kind.MISSING_FOLDER: Meaning(
@@ -177,7 +183,7 @@ class Findings:
         if len(self.kept[kind]) < SHOWN:
             self.kept[kind].append(Finding(kind=kind, file=file, **facts))
 
-    def add_error(self, error: DamagedError, layout: Layout) -> None:
+    def add_error(self, error: DamagedError, layout: Layout, kind: Kind = Kind.UNREADABLE) -> None:
         """Take in what could not be read."""
         names = layout.place(error.model).model.key.field_names if error.model else ()
         key: Mapping[str, Any] = {}
@@ -186,7 +192,7 @@ class Findings:
             key = shown_key(model, dict(zip(names, error.key_values, strict=True)))
         facts = {"line": error.line, "model": error.model, "field": error.field, "reason": error.reason}
         is_newer = error.field == "_version" and "format version" in error.reason
-        self.add(Kind.NEWER if is_newer else Kind.UNREADABLE, error.file, key=key, **facts)
+        self.add(Kind.NEWER if is_newer else kind, error.file, key=key, **facts)
 
     @property
     def damage(self) -> int:

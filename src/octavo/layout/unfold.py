@@ -16,10 +16,12 @@ import msgspec
 from msgspec import UNSET
 
 from octavo.errors import DamagedError
+from octavo.layout.compare import is_null
+from octavo.layout.keys import KeyForm, is_tombstone
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of
 from octavo.layout.record import attribute
-from octavo.layout.stored import OWN_ATTRIBUTES, Shape, array_attribute, version
+from octavo.layout.stored import OWN_ATTRIBUTES, Shape, array_attribute, value_of, version
 from octavo.layout.types import ColumnType, Text, one_line
 from octavo.schema.datamodel import ScalarField
 
@@ -37,11 +39,13 @@ class Unfolded:
     schema does not know, with the place they stand in.
     """
 
-    __slots__ = ("deleted", "embedded", "key_at", "line", "place", "sha256", "unknown", "values")
+    __slots__ = ("decoded", "deleted", "embedded", "key_at", "line", "place", "sha256", "unknown", "values")
 
     def __init__(self, place: Place, values: Values, key_at: Sequence[int]) -> None:
         self.place, self.values, self.key_at = place, values, key_at
         self.embedded: Sequence[tuple[Place, Values]] = ()
+        self.decoded: Any = None
+        """the record as it was decoded, where that is the row itself"""
         self.sha256: str | None = None
         self.deleted = False
         self.unknown: Sequence[tuple[Place, str]] = ()
@@ -60,12 +64,14 @@ class Unfolder:
         shape = Shape(layout, place)
         self.place, self.columns, self.own, self.type = place, shape.columns, shape.own, shape.type
         self.children = [Unfolder(layout, child) for child in layout.embedded(place.model.name)]
-        self._row = _row_maker(self.columns)
+        self._row = row_maker(self.columns)
         shown = [f.name for f in place.fields]
         self._key_at = [shown.index(n) for n in place.model.key.field_names if n in shown]
         self._decode = shape.decode
         self._columns = {f.name: (f, column) for f, column in self.columns}
+        self._keys = KeyForm(place.model, layout.datamodel)
         self._inherited = _inherited(layout, place)
+        self._is_record = shape.is_record
         self._plain = not self.children and self.own.keys() <= {"_version"}
         self.always_carefully = any(child.own for child in self.children)
 
@@ -81,6 +87,7 @@ class Unfolder:
     def of_decoded(self, decoded: Any) -> Unfolded:
         """The record of what a decoder of :attr:`type` gave.  Raises ValueError for a value that is none."""
         record = Unfolded(self.place, self._row(decoded), self._key_at)
+        record.decoded = decoded if self._is_record else None
         if self._plain:
             return record
         if self.children:
@@ -128,7 +135,7 @@ class Unfolder:
 
     def of_members(self, found: Members) -> Unfolded:
         """The same for a record that is sliced already."""
-        if self.place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) and found.get("_deleted") == b"true":
+        if self.place.kind.is_log and is_tombstone(found):
             return self._tombstone(found)
         key = self.key_in(found)
         try:
@@ -210,29 +217,18 @@ class Unfolder:
             raise DamagedError("is not UTF-8", line=line, model=self.place.model.name) from error
 
     def _tombstone(self, found: Members) -> Unfolded:
-        names = self.place.model.key.field_names
-        record = Unfolded(
-            self.place,
-            [self._careful_member(found, n, partial(_value, *self._columns[n])) for n in names],
-            (),
-        )
+        values = [self._careful_member(found, f.name, partial(_value, f, c)) for f, c in self._keys.fields]
+        record = Unfolded(self.place, values, ())
         record.deleted = True
         return record
 
 
 def _value(field: ScalarField, column: ColumnType, raw: bytes | None) -> bytes | None:
     """PostgreSQL's text of what stands under a field's name.  Raises ValueError."""
-    if raw is None:
-        if field.is_json and field.nullable and not field.is_list:
-            return None
+    value = value_of(field, column, raw)
+    if raw is None and not (field.is_json and field.nullable and not field.is_list):
         raise ValueError("is missing")
-    if field.nullable and raw == b"null" and (field.is_list or not field.is_json):
-        return None
-    if column.decoded is msgspec.Raw:
-        return column.text(msgspec.Raw(raw))
-    if column.decoded == list[msgspec.Raw]:
-        return column.text([msgspec.Raw(raw[start:end]) for start, end in elements(raw)])
-    return column.text(msgspec.json.decode(raw, type=column.decoded))
+    return None if field.nullable and is_null(field, value) else column.text(value)
 
 
 def _reason(error: ValueError) -> str:
@@ -243,7 +239,7 @@ def _reason(error: ValueError) -> str:
     return str(error).replace(" - at `$`", "").replace("`", "")
 
 
-def _row_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[Any], Values]:
+def row_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[Any], Values]:
     """A function from a decoded record to its row.
 
     It is written out column by column, as the dataclass decorator does, since a loop takes twice the time and

@@ -15,6 +15,7 @@ from octavo.layout.fold import logs_of
 from octavo.layout.layout import Layout, Place
 from octavo.layout.reader import File, Reader, UnknownKey
 from octavo.layout.unfold import Unfolded
+from octavo.migrate.agreement import ClientReader
 from octavo.migrate.copybinary import CopyBinary
 from octavo.migrate.tally import Tally
 
@@ -34,6 +35,8 @@ class Scan:
     damage: list[DamagedError] = field(default_factory=list)
     unknown: list[tuple[str, str]] = field(default_factory=list)
     """keys that the schema does not know: where (file, or file and model), and the key"""
+    unlike: list[DamagedError] = field(default_factory=list)
+    """where the client reads something else in a sound file"""
     logs: set[str] = field(default_factory=set)
     """the files that live parents own"""
     records: int = 0
@@ -46,6 +49,7 @@ class Scan:
                 self.tallies[name] = tally
         self.suspect |= other.suspect
         self.damage += other.damage
+        self.unlike += other.unlike
         self.unknown += other.unknown
         self.logs |= other.logs
         self.records += other.records
@@ -56,7 +60,7 @@ class Scanner:
     """Scans files one after the other."""
 
     def __init__(self, layout: Layout, root: Path) -> None:
-        self.reader = Reader(layout, root)
+        self.reader, self.client = Reader(layout, root), ClientReader(layout)
         self.layout = layout
         self._frames: dict[str, CopyBinary] = {}
         self._owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
@@ -80,10 +84,12 @@ class Scanner:
         # A later line of a log takes what an earlier one embeds with it.
         embedding = file.family.kind.is_log and any(self.layout.embedded(n) for n in adders)
         seen: set[bytes] = set()
-        count = 0
+        count, damaged = 0, len(result.damage)
+        reading = self.client.read(self.reader.root, file)
         for item in self.reader.read(file):
             if type(item) is Unfolded:
                 count += 1
+                reading.take(item)
                 name = item.place.model.name
                 if item.deleted:
                     result.tallies[name].spoil(self._framed(item.place).key_of(item))
@@ -105,6 +111,8 @@ class Scanner:
                 result.damage.append(item)
             elif isinstance(item, UnknownKey):
                 result.unknown.append((item.file, item.key))
+        if len(result.damage) == damaged:
+            result.unlike += reading.differences()
         result.records += count
         for paths in parents.values():
             result.logs.update(paths)

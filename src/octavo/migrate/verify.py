@@ -258,7 +258,7 @@ class _Verification:
             family = self.layout.family(path)
             for place in family.places if family else ():
                 self._damaged(place, DamagedError("the file is missing", file=path))
-        for error in sorted(scan.damage, key=lambda e: (e.file, e.line)):
+        for error in sorted([*scan.damage, *scan.unlike], key=lambda e: (e.file, e.line)):
             family = self.layout.family(error.file)
             places = family.places if family else ()
             named = [p for p in self.layout.places if p.model.name == error.model]

@@ -8,7 +8,7 @@ through the careful decoder.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -17,17 +17,18 @@ import msgspec
 
 from octavo.errors import DamagedError
 from octavo.layout.codec import Codec
-from octavo.layout.layout import FileFamily, Place
+from octavo.layout.compare import is_null
+from octavo.layout.keys import DELETED, is_tombstone
+from octavo.layout.layout import FileFamily, Kind, Place
 from octavo.layout.rawjson import Members, NotJson, elements, is_beginning, line_of, why_no_json
 from octavo.layout.record import attribute
-from octavo.layout.stored import Key, Stored, array_attribute, version
-from octavo.layout.types import ColumnType, is_null
+from octavo.layout.stored import Key, Stored, array_attribute, key_getter, version
+from octavo.layout.types import ColumnType, column_type
 from octavo.schema.datamodel import Model, ScalarField
 
 _BLOCK = 256
 """bytes: no disk writes fewer at once"""
 _NULS = re.compile(rb"\0+")
-_TOMBSTONE = b',"_deleted":true}'
 _ESCAPED = re.compile(rb"\\u").search
 _encode_lines = msgspec.json.Encoder().encode_lines
 
@@ -82,12 +83,42 @@ def _has_hole(data: bytes, start: int, end: int, offset: int) -> bool:
     )
 
 
+class Namer:
+    """The file that a record lives in, from the stored values that name it."""
+
+    def __init__(self, codec: Codec) -> None:
+        place = codec.place
+        self._place = place
+        datamodel = codec.layout.datamodel
+        fields = [place.model.scalar(name) for name in place.name_fields]
+        self._texts = [column_type(f, datamodel).text for f in fields]
+        self.values_of: Callable[[Stored], Any] = codec.key_of
+        """from a stored record to the values that name its file"""
+        if place.kind is Kind.LOG_PER_PARENT:
+            self.values_of = key_getter(fields)
+        self._files: dict[Key, str] = {}
+
+    def file(self, values: Any) -> str:
+        """``values``: one, or the tuple of more.  They are those of the key, or of the parent's."""
+        found = self._files.get(values)
+        if found is None:
+            parts = (values,) if len(self._texts) == 1 else values
+            texts = [text(part).decode() for text, part in zip(self._texts, parts, strict=True)]
+            found = self._place.file_for(texts)
+            if len(self._files) >= 4096:
+                self._files.clear()
+            self._files[values] = found
+        return found
+
+
 class Contents:
     """Understands the files of one family."""
 
     def __init__(self, family: FileFamily, codecs: Mapping[str, Codec]) -> None:
         self.family = family
         self.codecs = {p.model.name: codecs[p.model.name] for p in family.places}
+        self.namer = Namer(next(iter(self.codecs.values())))
+        """names the file of a record, where there is one for each or for each parent"""
         self._checks = {name: Checks.of(codec) for name, codec in self.codecs.items()}
         self._by_type = {codec.shape.type: name for name, codec in self.codecs.items()}
         union: Any = None
@@ -136,10 +167,10 @@ class Contents:
         log.lines = len(records)
 
     def _in_order(self, log: Log, lines: list[bytes]) -> None:
-        written = [line for line in lines if not line.endswith(_TOMBSTONE)]
+        written = [line for line in lines if not line.endswith(DELETED)]
         records = iter(self._decode(b"\n".join([*written, b""])) if written else [])
         for line in lines:
-            if line.endswith(_TOMBSTONE):
+            if line.endswith(DELETED):
                 name, key = self._tombstone(line)
                 log.live[name].pop(key, None)
             else:
@@ -185,7 +216,7 @@ class Contents:
             raise DamagedError(why_no_json(line, error)) from error
         if name not in self.codecs:
             raise DamagedError(f"_model is {name!r}, which does not live here" if name else "has no _model")
-        if found.get("_deleted") == b"true":
+        if is_tombstone(found):
             return *self._tombstone(line), None
         stored = self.codecs[name].carefully(line)
         return name, self.codecs[name].key_of(stored), stored
@@ -195,6 +226,40 @@ class Contents:
         if name not in self.codecs:
             raise DamagedError(f"_model is {name!r}, which does not live here")
         return name, self.codecs[name].tombstone(line)
+
+    def parent_log(self, path: str, data: bytes) -> Log:
+        """Understand the log of one parent, which must hold its records alone.  Raises DamagedError."""
+        log = self.log(path, data)
+        (live,) = log.live.values()
+        if any(self.namer.file(values) != path for values in set(map(self.namer.values_of, live.values()))):
+            for number, line in enumerate(data.split(b"\n"), 1):
+                stored = self.line(line)[2] if line.strip() else None
+                if stored is not None:
+                    self._check_belongs(path, stored, number)
+        return log
+
+    def _check_belongs(self, path: str, stored: Stored, line: int = 0) -> None:
+        if self.namer.file(self.namer.values_of(stored)) != path:
+            (model,) = self.codecs
+            raise DamagedError("a record that belongs in another file", file=path, line=line, model=model)
+
+    def records(self, path: str, data: bytes) -> dict[str, dict[Key, Stored]]:
+        """The records of a file that count, of whichever kind it is, by model.  Raises DamagedError."""
+        match self.family.kind:
+            case Kind.DOCUMENT:
+                return self.document(path, data).live
+            case Kind.FILE:
+                stored = self.own_file(path, data)
+                return {name: {codec.key_of(stored): stored} for name, codec in self.codecs.items()}
+            case Kind.LOG_PER_PARENT:
+                return self.parent_log(path, data).live
+        return self.log(path, data).live
+
+    def own_file(self, path: str, data: bytes) -> Stored:
+        """Understand a record file, which must have the name of its record.  Raises DamagedError."""
+        stored = self.record_file(path, data)
+        self._check_belongs(path, stored)
+        return stored
 
     def record_file(self, path: str, data: bytes) -> Stored:
         """Understand a record file.  Raises DamagedError."""
@@ -284,15 +349,15 @@ class Checks:
     def __init__(self, model: Model, columns: Iterable[tuple[ScalarField, ColumnType]]) -> None:
         self.model = model
         self._times: list[tuple[str, int]] = []
-        self._others: list[tuple[str, ColumnType]] = []
-        self._all: list[tuple[str, ColumnType]] = []
+        self._others: list[tuple[ScalarField, ColumnType]] = []
+        self._all: list[tuple[ScalarField, ColumnType]] = []
         self._children: list[tuple[str, Checks]] = []
         for f, column in columns:
-            self._all.append((attribute(f), column))
+            self._all.append((f, column))
             if f.type == "DateTime" and not f.is_list:
                 self._times.append((attribute(f), _length_of_times(column)))
             elif f.type in ("BigInt", "Decimal", "Float", "DateTime") or f.is_list:
-                self._others.append((attribute(f), column))
+                self._others.append((f, column))
 
     @classmethod
     def of(cls, codec: Codec) -> Checks:
@@ -330,16 +395,16 @@ class Checks:
                 and all(map(datetime.fromisoformat, times))
             ):
                 return
-        self._values(records, [(n, c) for n, c in self._all if n == name])
+        self._values(records, [(f, c) for f, c in self._all if attribute(f) == name])
 
-    def _values(self, records: Iterable[Stored], columns: list[tuple[str, ColumnType]]) -> None:
+    def _values(self, records: Iterable[Stored], columns: list[tuple[ScalarField, ColumnType]]) -> None:
+        checked = [(f, attribute(f), column) for f, column in columns]
         for record in records:
-            for held, column in columns:
+            for f, held, column in checked:
                 value = getattr(record, held)
-                if value is msgspec.UNSET or is_null(value):
+                if f.nullable and is_null(f, value):
                     continue
                 try:
                     column.text(value)
                 except ValueError as error:
-                    name = held.lstrip("_")
-                    raise DamagedError(str(error), model=self.model.name, field=name) from error
+                    raise DamagedError(str(error), model=self.model.name, field=f.name) from error

@@ -12,7 +12,6 @@ from octavo.layout.holes import Hollow
 from octavo.layout.layout import FileFamily
 from octavo.layout.order import file_order, in_file_order
 from octavo.layout.stored import Key, Stored
-from octavo.layout.types import column_type
 from octavo.store.changes import Change
 from octavo.store.content import Contents
 from octavo.store.index import Index, Spec, extractor
@@ -165,29 +164,6 @@ def read_file(world: World, file: str) -> tuple[bytes, Signature]:
         raise DamagedError(str(error.strerror), file=file) from error
     except OSError as error:
         raise DiskError.of(error, "reading the store") from error
-
-
-class Namer:
-    """The file that a record lives in, from the stored values that name it."""
-
-    def __init__(self, codec: Codec) -> None:
-        place = codec.place
-        self._place = place
-        datamodel = codec.layout.datamodel
-        self._texts = [column_type(place.model.scalar(n), datamodel).text for n in place.name_fields]
-        self._files: dict[Key, str] = {}
-
-    def file(self, values: Any) -> str:
-        """``values``: one, or the tuple of more.  They are those of the key, or of the parent's."""
-        found = self._files.get(values)
-        if found is None:
-            parts = (values,) if len(self._texts) == 1 else values
-            texts = [text(part).decode() for text, part in zip(self._texts, parts, strict=True)]
-            found = self._place.file_for(texts)
-            if len(self._files) >= 4096:
-                self._files.clear()
-            self._files[values] = found
-        return found
 
 
 def list_files(world: World, family: FileFamily) -> Iterator[str]:

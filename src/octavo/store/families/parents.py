@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from octavo.errors import DamagedError
 from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily
 from octavo.layout.record import Record
-from octavo.layout.stored import Key, Noted, Stored, key_getter
+from octavo.layout.stored import Key, Noted, Stored
 from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.content import Log
 from octavo.store.families.base import (
@@ -22,7 +21,6 @@ from octavo.store.families.base import (
     Changes,
     Family,
     Found,
-    Namer,
     list_files,
     missing,
     read_file,
@@ -50,7 +48,7 @@ class ParentLogs(Family):
         if self.codec.place.relation is None:
             raise AssertionError(family.path)
         self.relation = self.codec.place.relation
-        self.namer = Namer(self.codec)
+        self.namer = self.contents.namer
         self.budget, self._used = budget, 0
         self._logs: OrderedDict[str, LogFile] = OrderedDict()
         self._superseded: dict[str, int] = {}
@@ -60,8 +58,7 @@ class ParentLogs(Family):
         self._expected: dict[str, Signature] = {}
         """of the logs in a plan the state that it was made for"""
         self._doubtful: set[str] | None = set()
-        fields = [self.codec.place.model.scalar(n) for n in self.relation.fields]
-        self.parent_of = key_getter(fields)
+        self.parent_of = self.namer.values_of
 
     def suspect(self, file: str | None) -> None:
         if file is None:
@@ -99,15 +96,7 @@ class ParentLogs(Family):
 
     def understand(self, file: str, data: bytes) -> Log:
         """What stands in one of the files, which must hold this parent's records only."""
-        log = self.contents.log(file, data)
-        parents = set(map(self.parent_of, log.live[self.model].values()))
-        if any(self.namer.file(values) != file for values in parents):
-            for number, line in enumerate(data.split(b"\n"), 1):
-                stored = self.contents.line(line)[2] if line.strip() else None
-                if stored is not None and not self.belongs(stored, file):
-                    reason = "a record that belongs in another file"
-                    raise DamagedError(reason, file=file, line=number, model=self.model)
-        return log
+        return self.contents.parent_log(file, data)
 
     def _keep(self, file: str, log: LogFile) -> None:
         self._logs[file] = log

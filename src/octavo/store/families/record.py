@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from octavo.errors import DamagedError
 from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily
 from octavo.layout.stored import Key, Stored
@@ -15,7 +14,6 @@ from octavo.store.families.base import (
     Changes,
     Family,
     Found,
-    Namer,
     list_files,
     read_file,
 )
@@ -30,7 +28,7 @@ class RecordFamily(Family):
         super().__init__(world, family, codecs)
         (self.model,) = self.codecs
         self._codec = self.codecs[self.model]
-        self._namer = Namer(self._codec)
+        self._namer = self.contents.namer
         self._read: dict[str, tuple[Signature, Key, Stored]] = {}
         """by file, those that have been read"""
         self._doubtful: set[str] | None = None
@@ -71,10 +69,8 @@ class RecordFamily(Family):
         stored = key = None
         if found is not None:
             data, found = read_file(self.world, file)
-            stored = self.contents.record_file(file, data)
+            stored = self.contents.own_file(file, data)
             key = self._codec.key_of(stored)
-            if self._namer.file(key) != file:
-                raise DamagedError("a record that belongs in another file", file=file, model=self.model)
         else:
             self.world.place.check()
             self.world.check()
