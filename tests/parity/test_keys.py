@@ -106,7 +106,7 @@ def test_the_schemas_have_keys_of_every_shape() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_was_deleted_stays_away(server: EmbeddedServer, seed: int) -> None:
-    run(server, seed, examples=1, steps=20)
+    run(server, seed, examples=1, steps=12)
 
 
 @pytest.mark.slow
