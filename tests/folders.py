@@ -12,8 +12,8 @@ from typing import Any
 def tree(root: Path, *, cache: bool = False) -> dict[str, bytes | None]:
     """The content of every file below a folder, by path; of a folder or anything else None.
 
-    Without ``cache`` what lies in ``cache/`` is left out.  The file of the write lock, which only says who
-    had it last, is left out always.
+    Without ``cache`` what lies in ``cache/`` is left out.  The files of locks, which only say which process
+    had them last, are left out always.
     """
     found: dict[str, bytes | None] = {}
     for folder, names, files in os.walk(root):
@@ -23,7 +23,7 @@ def tree(root: Path, *, cache: bool = False) -> dict[str, bytes | None]:
             continue
         found |= {str(relative / name): None for name in names}
         for name in files:
-            if relative == Path("cache") and name == "write.lock":
+            if relative == Path("cache") and name in ("write.lock", "move.lock"):
                 continue
             path = Path(folder, name)
             found[str(relative / name)] = (

@@ -253,6 +253,9 @@ def _write(move: Move, kinds: tuple[str, ...], talk: Connection) -> None:
         talk.send("ready")
         while not talk.poll(0.01):
             for kind in kinds:
+                if kind == "json" and move.state.backend is not DataBackend.JSON:
+                    # An application is told to use the files when they are of record.
+                    continue
                 number += 1
                 if attempt(move, kind, f"{kind}-{number}") is None:
                     acknowledged.append(f"{kind}-{number}")
@@ -296,9 +299,14 @@ class Watched:
     def look(self) -> set[str]:
         """Try to write in every way.  While nothing else runs, what is accepted goes to one place, that of
         record; what is refused is refused with the truth.  Gives who could write."""
-        of_record = self.move.state.backend
+        state = self.move.state
+        of_record = state.backend
+        copied = of_record is DataBackend.PRISMA and not state.is_frozen and not state.rolled_back
         accepted = set()
         for kind in ("sql", "prisma", "dual", "json"):
+            if kind == "json" and copied:
+                # The files are a copy that their owner may write to; a cutover then finds the difference.
+                continue
             if kind == "prisma" and not self.keeps_sql:
                 # It would let both sides differ, as SQL would.
                 continue

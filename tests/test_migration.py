@@ -140,7 +140,7 @@ FOLLOWING = migration.Following(slot="s", publication="p", since=migration.now()
         ({"following": FOLLOWING}, {"prisma"}),
         ({"rolled_back": True}, {"prisma", "dual"}),
         ({"phase": Phase.SCAFFOLD}, {"prisma", "json", "dual"}),
-        ({"phase": Phase.VERIFICATION}, {"prisma", "dual"}),
+        ({"phase": Phase.VERIFICATION}, {"prisma", "json", "dual"}),
         ({"phase": Phase.VERIFICATION, "closed": CLOSED}, set()),
         ({"backend": DataBackend.JSON, "since": "2026", "closed": CLOSED}, {"json"}),
     ],

@@ -215,12 +215,6 @@ class Migration(msgspec.Struct, rename="camel", kw_only=True):
                     f"PostgreSQL is the backend of record again, since {self.since}; DATA_BACKEND is json",
                     hint="DATA_BACKEND=dual or prisma",
                 )
-            if self.has_reached(Phase.DUAL_WRITE) and backend is DataBackend.JSON:
-                return UsageError(
-                    "PostgreSQL is the backend of record, and the files are a copy of it; DATA_BACKEND is"
-                    " json",
-                    hint="DATA_BACKEND=dual or prisma, until octavo cutover makes the files of record",
-                )
         return None
 
     def seeded(self, why: str) -> None:

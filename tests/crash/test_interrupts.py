@@ -30,7 +30,7 @@ Call = Callable[[Any], object]
 """A call of the client, or of a transaction of it"""
 Told = Callable[[Story], list[State]]
 
-SAMPLE = 12
+SAMPLE = 6
 """how many places of a kind of work are tried in an ordinary run"""
 PARTS = 20
 """in how many tests all of them are tried"""

@@ -146,9 +146,11 @@ class At(Progress):
             self._work()
 
 
-def seeded(sides: Sides, meanwhile: Callable[[], object] = lambda: None) -> ExportReport:
+def seeded(
+    sides: Sides, meanwhile: Callable[[], object] = lambda: None, *, patience: float = 120
+) -> ExportReport:
     """Export anew in the place of the files."""
-    options = ExportOptions(sides.folder / "none", replace=True, lock_timeout=120)
+    options = ExportOptions(sides.folder / "none", replace=True, lock_timeout=patience)
     return export(DatabaseUrl.parse(sides.url), sides.folder, LAYOUT, options, At(meanwhile))
 
 
@@ -264,8 +266,8 @@ def test_what_the_files_lacked_is_noted_too(sides: Sides) -> None:
 
 def test_only_one_export_at_a_time_replaces_a_store(sides: Sides) -> None:
     def again() -> None:
-        with pytest.raises(BusyError, match="another export"):
-            seeded(sides)
+        with pytest.raises(BusyError, match="octavo export"):
+            seeded(sides, patience=0.1)
 
     seeded(sides, again)
     assert len(list(beside(sides.folder))) == 1
