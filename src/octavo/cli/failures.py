@@ -80,7 +80,7 @@ def telling_what_is_left(otherwise: str = "") -> Iterator[None]:
 
 
 def _left(error: BaseException) -> list[str]:
-    """How things stand behind an error, as whoever raised it has noted."""
+    """How things stand behind an error, as the code that raised it has noted."""
     return list(getattr(error, "__notes__", ()))
 
 

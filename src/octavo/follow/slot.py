@@ -102,7 +102,7 @@ def _identity(connection: Connection, table: Stored) -> Identity | None:
         )
     if table.persistence != "p":
         raise UsageError(
-            f"the table {table.name} is not logged, so nobody can follow it",
+            f"the table {table.name} is not logged, and cannot be followed",
             hint=f"ALTER TABLE {name} SET LOGGED",
         )
     indexes = connection.execute(

@@ -159,7 +159,7 @@ class _Cutover(Move):
 
     def _switch(self) -> None:
         with self.step("switch") as told:
-            # Whoever finds the fence without the state must not take PostgreSQL for what is of record.
+            # A command that finds the fence without the state must not take PostgreSQL for what is of record.
             fence.turn(self.url, self.mark("cutover", Stage.TURNING))
             waived = ", ".join(gate.name for gate in self.report.gates if gate.waived)
             with migration.changing(self.sides.data_dir) as state:

@@ -61,7 +61,7 @@ def state_of(target: Path, layout: Layout) -> State:
             return State.NOTHING
         if not target.is_dir():
             raise UsageError(f"{target} is not a folder")
-        # Without what scaffold makes it is any folder, with files that nobody has meant for a data folder.
+        # Without what scaffold makes it is any folder, with files that were not meant for a data folder.
         users = {path for path, _ in foreign(target, layout)} if (target / JOURNAL_FOLDER).is_dir() else set()
         return State.EMPTY if _is_empty(target, layout, users) else State.STORE
 

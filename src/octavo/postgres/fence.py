@@ -2,11 +2,11 @@
 
 It is a trigger on each table that calls one function, which refuses every statement that would change a row.
 It is put up in one transaction, waits for those who are writing, needs no more than the tables' owner, and
-holds for all connections, new and old.  It is opened by replacing the function, which waits for nobody; the
-triggers go when their tables can be locked.
+holds for all connections, new and old.  It is opened by replacing the function, which waits for no session;
+the triggers go when their tables can be locked.
 
 The function's comment is the :class:`Mark`: who closed the database, for which files, and at which stage the
-move is.  The refusal says the same to whoever writes.
+move is.  The refusal says the same to a session that writes.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Mark(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
         )
 
     def refusal(self) -> tuple[str, str]:
-        """What whoever writes is told: the message and the hint."""
+        """What a session that writes is told: the message and the hint."""
         if self.stage is Stage.MOVED:
             return FENCED, FENCED_HINT
         if self.stage is Stage.TURNING:
@@ -118,7 +118,7 @@ def put_up(
     """Let nobody write to the tables any more.  When it returns, all that was written before is committed.
 
     A fence of the same move is taken over, and with ``overwrite`` that of any.  Raises UsageError if there is
-    one of another move; DatabaseError if somebody's transaction does not end within ``patience`` seconds, or
+    one of another move; DatabaseError if a transaction does not end within ``patience`` seconds, or
     if the user does not own the tables; then there is no fence that was not there before.
     """
     with (

@@ -83,8 +83,8 @@ def negated(condition: Condition) -> Condition:
         case Or():
             return both(*map(negated, condition.parts))
         case Related() if not condition.link.is_list and condition.where != TRUE:
-            nobody = Not(Related(condition.link, TRUE))
-            return Or((nobody, Related(condition.link, negated(condition.where))))
+            none = Not(Related(condition.link, TRUE))
+            return Or((none, Related(condition.link, negated(condition.where))))
     return Not(condition)
 
 

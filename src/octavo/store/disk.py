@@ -128,8 +128,8 @@ def _rename(source: Path, target: Path, flags: int) -> bool:
 def lock_folder(path: Path) -> LockFile | None:
     """Take the kernel's lock on a folder: it marks what is alive, and dies with its holder.
 
-    Gives the open folder whose closing ends it; None if somebody else holds it, or the folder of this name is
-    gone or another by then.
+    Gives the open folder whose closing ends it; None if another process holds it, or the folder of this name
+    is gone or another by then.
     """
     try:
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -272,7 +272,7 @@ class Engine:
         return None
 
     def _wait(self, tries: int) -> None:
-        """Wait for whoever is writing; recover the store if nobody is any more."""
+        """Wait for the process that is writing; recover the store if none is any more."""
         if self.committer.wait_until_written():
             return
         if tries % 8 == 7 and self.world.commits % 2:
@@ -281,7 +281,7 @@ class Engine:
         time.sleep(min(0.0002 * tries, 0.01))
 
     def _read_alone(self, work: Callable[[View], T], timeout: float | None) -> T:
-        """Read while nobody can write."""
+        """Read while no transaction can commit."""
         with self.committer.turn(timeout) as overlay, reading():
             return work(View(self.rules, overlay))
 
@@ -331,7 +331,7 @@ def reading() -> Iterator[None]:
 
 def unlocked() -> ConflictError:
     """The error of a thread that holds the write lock and finds that another process has committed."""
-    return ConflictError("the store was changed by somebody who does not hold its lock")
+    return ConflictError("the store was changed by a process that does not hold its lock")
 
 
 def check_folders(root: str, layout: Layout) -> None:

@@ -165,7 +165,7 @@ class Store:
 
     @property
     def changes_of_others(self) -> int:
-        """How often it was noticed, under the write lock or not, that somebody else has committed."""
+        """How often it was noticed, under the write lock or not, that another process has committed."""
         return self._noticed + self._engine.changes_of_others
 
     def read(self, work: Callable[[View], T], *, timeout: float | None = None) -> T:

@@ -130,7 +130,7 @@ class World:
         self.state, self.words, self.known = state, state.words, state.commits
 
     def close(self) -> None:
-        """Let go of the folder, the page and the watch; whoever asks for the count then is told so."""
+        """Let go of the folder, the page and the watch; a thread that asks for the count then is told so."""
         self.place.close()
         self.watch.close()
         state, self.state, self.words = self.state, None, _Closed()
