@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -17,6 +18,7 @@ from octavo.postgres.connection import connect
 from octavo.postgres.fence import Mark, Opened, Stage
 from octavo.postgres.url import DatabaseUrl
 from octavo.schema.frozen import frozen_schema
+from octavo.schema.parser import parse_schema
 
 DATAMODEL = frozen_schema()
 MARK = Mark(token="ours", command="cutover", who="ada@there", data_dir="/data", since="2026")
@@ -48,6 +50,45 @@ def test_no_table_can_be_written_to_and_all_can_be_read(sample_database: str) ->
     with closing(connect(url)) as connection:
         assert not fence.fenced(connection, DATAMODEL)
         connection.execute('DELETE FROM "users"')
+
+
+def test_no_partition_can_be_written_to_by_its_own_name(new_database: Callable[..., str]) -> None:
+    url = DatabaseUrl.parse(new_database())
+    datamodel = parse_schema(
+        """datasource db {
+  provider = "postgresql"
+  url      = env("DATABASE_URL")
+}
+model Log {
+  part Int
+  seq  Int
+
+  @@id([part, seq])
+}
+"""
+    )
+    with closing(connect(url)) as connection:
+        for statement in (
+            'CREATE TABLE "Log" (part int, seq int, PRIMARY KEY (part, seq)) PARTITION BY RANGE (part)',
+            'CREATE TABLE "Half" PARTITION OF "Log" FOR VALUES FROM (0) TO (50) PARTITION BY RANGE (part)',
+            'CREATE TABLE quarter PARTITION OF "Half" FOR VALUES FROM (0) TO (25)',
+            "INSERT INTO quarter VALUES (1, 1)",
+        ):
+            connection.execute(statement.encode())
+    fence.put_up(url, datamodel, MARK)
+    with closing(connect(url)) as connection:
+        assert fence.fenced(connection, datamodel) == {"Log"}
+        for table in ("quarter", '"Half"', '"Log"'):
+            for statement in (
+                f"INSERT INTO {table} VALUES (2, 2)",
+                f"DELETE FROM {table}",
+                f"TRUNCATE {table}",
+            ):
+                with pytest.raises(psycopg.errors.ReadOnlySqlTransaction, match="closed to writers"):
+                    connection.execute(statement.encode())
+    assert fence.take_down(url, datamodel, MARK.token, MARK.data_dir) == (True, "")
+    with closing(connect(url)) as connection:
+        connection.execute(b"INSERT INTO quarter VALUES (2, 2)")
 
 
 @pytest.mark.parametrize(

@@ -128,13 +128,12 @@ def put_up(
     ):
         if not overwrite:
             require_own(read_mark(connection), mark.token, mark.data_dir)
-        there = _triggers(connection, datamodel)
         _say(connection, url, mark)
-        for model in datamodel.tables:
-            if model.name not in there:
+        for _, table, is_fenced in _tables(connection, datamodel):
+            if not is_fenced:
                 connection.execute(
                     f"CREATE TRIGGER {quote(NAME)} BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE"
-                    f" ON {table_name(model)} FOR EACH STATEMENT EXECUTE FUNCTION {_function(url)}()".encode()
+                    f" ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {_function(url)}()".encode()
                 )
 
 
@@ -165,8 +164,7 @@ def take_down(
     with closing(connect(url)) as connection, database_errors(url, "taking down the fence"):
         with transaction(connection, url.schema):
             mark = read_mark(connection)
-            there = _triggers(connection, datamodel)
-            if mark is None and not there:
+            if mark is None and not any(is_fenced for *_, is_fenced in _tables(connection, datamodel)):
                 return Opened(False)
             require_own(mark, token, data_dir)
             if mark is not None:
@@ -174,10 +172,9 @@ def take_down(
         was_closed = mark is not None and mark.is_closed
         try:
             with locked(connection, url, datamodel.tables, "ACCESS EXCLUSIVE", patience):
-                for model in datamodel.tables:
-                    if model.name in there:
-                        table = table_name(model)
-                        connection.execute(f"DROP TRIGGER IF EXISTS {quote(NAME)} ON {table}".encode())
+                for _, table, is_fenced in _tables(connection, datamodel):
+                    if is_fenced:
+                        connection.execute(f"DROP TRIGGER {quote(NAME)} ON {table}".encode())
                 connection.execute(f"DROP FUNCTION IF EXISTS {_function(url)}()".encode())
         except Held as error:
             return Opened(was_closed, error.message)
@@ -231,14 +228,31 @@ def _say(connection: Connection, url: DatabaseUrl, mark: Mark) -> None:
 
 
 def _triggers(connection: Connection, datamodel: Datamodel) -> set[str]:
-    """The models whose tables have the trigger."""
+    """The models of which every table has the trigger."""
+    found = {model.name for model in datamodel.tables}
+    for model, _, is_fenced in _tables(connection, datamodel):
+        if not is_fenced:
+            found.discard(model)
+    return found
+
+
+def _tables(connection: Connection, datamodel: Datamodel) -> list[tuple[str, str, bool]]:
+    """For each table of a model, and each partition of it: the model, its quoted name, and whether it has the
+    trigger.  A statement that names a partition does not set off the trigger of the whole."""
     by_table = {table_name(model): model.name for model in datamodel.tables}
-    query = (
-        "SELECT t.name FROM unnest(%s::text[]) AS t(name) JOIN pg_catalog.pg_trigger g"
-        " ON g.tgrelid = to_regclass(t.name) WHERE g.tgname = %s AND g.tgenabled <> 'D'"
-    )
+    query = """
+        WITH RECURSIVE t AS (
+            SELECT u.name, to_regclass(u.name)::oid AS oid FROM unnest(%s::text[]) AS u(name)
+          UNION ALL
+            SELECT t.name, i.inhrelid FROM t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid
+        )
+        SELECT t.name, c.oid::regclass::text, EXISTS (
+            SELECT FROM pg_catalog.pg_trigger g
+            WHERE g.tgrelid = c.oid AND g.tgname = %s AND g.tgenabled <> 'D'
+        )
+        FROM t LEFT JOIN pg_catalog.pg_class c USING (oid) ORDER BY 1, 2"""
     rows = connection.execute(query, [list(by_table), NAME]).fetchall()
-    return {by_table[str(row[0])] for row in rows}
+    return [(by_table[name], str(table or name), has) for name, table, has in rows]
 
 
 def unowned(connection: Connection, datamodel: Datamodel) -> list[str]:
