@@ -275,7 +275,12 @@ class DiskError(OctavoError):
 
     @classmethod
     def of(cls, error: OSError, doing: str) -> DiskError:
-        """Turn what the system said while ``doing`` something into one sentence."""
+        """Turn what the system said while ``doing`` something into one sentence.
+
+        Raises the error itself if it is not the system's (see :func:`is_of_system`).
+        """
+        if not is_of_system(error):
+            raise error
         path = str(error.filename or "")
         return cls(
             f"{doing}{f': {path}' if path else ''}: {error.strerror or error}",
@@ -288,11 +293,32 @@ class DiskError(OctavoError):
 def disk_errors(doing: str) -> Iterator[None]:
     """Turn what the system refuses inside the block into a DiskError that says what was being done.
 
-    A TimeoutError without the system's number is a signal handler's, and passes.
+    What a signal handler raises there passes.
     """
     try:
         yield
     except OSError as error:
-        if error.errno is None:
-            raise
         raise DiskError.of(error, doing) from error
+
+
+def is_of_system(error: OSError) -> bool:
+    """Whether the system has refused something.  A signal handler, too, may raise any OSError; that of a
+    time-out library has no number."""
+    return error.errno is not None and not is_of_handler(error)
+
+
+def is_of_handler(error: BaseException) -> bool:
+    """Whether a signal handler has raised an exception, or the one that it was made from.
+
+    A handler is told by its argument: Python calls it with the very frame that it interrupts.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        trace = cause.__traceback__
+        while trace is not None and (inner := trace.tb_next) is not None:
+            for value in inner.tb_frame.f_locals.values():
+                if trace.tb_frame in (value if isinstance(value, tuple) else (value,)):
+                    return True
+            trace = inner
+        cause = cause.__cause__
+    return False

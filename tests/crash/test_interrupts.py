@@ -8,6 +8,8 @@ acknowledge survives a kill, the removal of ``cache/``, and closing.
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,8 +18,9 @@ from typing import Any, NamedTuple
 import pytest
 
 import octavo
-from interrupts import Interrupter
+from interrupts import Interrupt, Interrupter
 from octavo.care.backup import back_up
+from octavo.errors import BusyError
 from octavo.migrate.target import building
 from octavo.store.store import Store
 from small_store import State, Story, layout, message, revise, row, state_of, state_on_disk
@@ -98,7 +101,12 @@ def killed(root: Path, expected: State, where: str) -> None:
     shutil.rmtree(left)
 
 
-def interrupted(begin: Callable[[], Scene], part: int = 0, parts: int | None = None) -> int:
+def interrupted(
+    begin: Callable[[], Scene],
+    part: int = 0,
+    parts: int | None = None,
+    kind: type[BaseException] = Interrupt,
+) -> int:
     """Interrupt some work at its places: at one part of them, or at a sample; how many were tried."""
     scene = begin()
     counting = Interrupter()
@@ -109,7 +117,7 @@ def interrupted(begin: Callable[[], Scene], part: int = 0, parts: int | None = N
     tried = places[part::parts] if parts else places[len(places) % 7 :: max(len(places) // SAMPLE, 1)]
     for at in tried:
         scene = begin()
-        interrupter = Interrupter(at)
+        interrupter = Interrupter(at, kind)
         interrupter.run(scene.work)
         judge(scene, f"moment {at}: {interrupter.where}")
     return len(tried)
@@ -355,3 +363,73 @@ def test_other_work_interrupted_anywhere(
     work: Callable[[Path, Copy], Scene], part: int, small: Path, copied: Copy
 ) -> None:
     interrupted(lambda: work(small, copied), part, PARTS)
+
+
+class Numbered(TimeoutError):
+    """A time-out library's, with the number that the system would give."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+
+class Busy(BusyError):
+    """What a handler passes on that has used a store itself."""
+
+    def __init__(self) -> None:
+        super().__init__(0, "a handler")
+
+
+KINDS = (TimeoutError, Numbered, Busy)
+"""what a handler may raise, and the store too"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_interrupted_by_what_the_store_raises_itself(
+    kind: type[BaseException], small: Path, copied: Copy
+) -> None:
+    assert interrupted(lambda: by_client(_several, small, copied), kind=kind)
+    assert interrupted(lambda: emptying_the_journal(small, copied), kind=kind)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("kind", KINDS)
+def test_interrupted_anywhere_by_what_the_store_raises_itself(
+    kind: type[BaseException], part: int, small: Path, copied: Copy
+) -> None:
+    for call in CALLS:
+        interrupted(lambda call=call: by_client(call, small, copied), part, PARTS, kind)  # type: ignore[misc]
+    for work in (refreshing, emptying_the_journal, closing, recovering):
+        interrupted(lambda work=work: work(small, copied), part, PARTS, kind)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_handler_may_interrupt_the_end_of_a_commit(
+    kind: type[BaseException], small: Path, copied: Copy
+) -> None:
+    """At each moment from the one at which the thread takes the group to write."""
+    counting = Interrupter()
+    counting.run(by_client(_create, small, copied).work)
+    begin = next(at for at, where in enumerate(counting.moments, 1) if " _finish " in where)
+    for at in range(begin, begin + 30, 2):
+        scene = by_client(_create, small, copied)
+        interrupter = Interrupter(at, kind)
+        interrupter.run(scene.work)
+        judge(scene, f"moment {at}: {interrupter.where}")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors")
+def test_interruptions_leave_no_descriptors_behind(small: Path, copied: Copy) -> None:
+    with _opened(copied(small)) as store:
+        state_of(store)
+        before = len(os.listdir("/proc/self/fd"))
+        for number in range(60):
+
+            def work(number: int = number) -> None:
+                with store.transaction() as tx:
+                    tx.insert([row("User", id=f"u{number}", email=f"u{number}")])
+
+            counting = Interrupter()
+            counting.at = 400
+            assert counting.run(work)
+        assert len(os.listdir("/proc/self/fd")) < before + 100

@@ -123,7 +123,9 @@ class Committer:
         """for each thread that waits: the group of its own, whether it is the main one, and what wakes it"""
         self._unreported: OctavoError | None = None
         """why a batch was lost for which nobody waited"""
-        self.world.wait_for_own_commit = self._wait_in_transaction
+        # Weakly: what a lost engine has open is kept until nothing refers to that engine any more.
+        found = ref(self)
+        self.world.wait_for_own_commit = lambda: (own := found()) is not None and own._wait_in_transaction()
 
     @property
     def top(self) -> Layer:
@@ -193,7 +195,8 @@ class Committer:
     def _check(self) -> None:
         self._require()
         if self.writer.broken is not None:
-            raise self.writer.broken
+            # Raised again and again, it must not gather all that it came through.
+            raise self.writer.broken.with_traceback(None)
         if self._unreported is not None:
             error, self._unreported = self._unreported, None
             raise error
@@ -202,8 +205,6 @@ class Committer:
         try:
             opened = self.lock.acquire(timeout)
         except OSError as error:
-            if not is_foreseen(error):
-                raise
             raise DiskError.of(error, "taking the write lock") from error
         self._held_since = time.monotonic()
         try:
@@ -457,19 +458,17 @@ class Committer:
         """Make a group durable, and part of what is in memory; or the reason why it is not."""
         try:
             if self.writer.broken is not None:
-                return self.writer.broken
+                return self.writer.broken.with_traceback(None)
             overlay = group.overlay
             self.world.place.check()
             self.writer.write(overlay.net, group.decision, since=overlay.since, position=overlay.position)
             self._check_kept(group)
             # What has failed behind it, as compacting a log, is told to whoever writes next.
             return None
-        except OctavoError as error:
-            return error
-        except OSError as error:
+        except (OctavoError, OSError) as error:
             if not is_foreseen(error):
                 raise
-            return DiskError.of(error, "writing to the store")
+            return error if isinstance(error, OctavoError) else DiskError.of(error, "writing to the store")
 
     def _check_kept(self, group: Group) -> None:
         """Raise ReplacedError if what was written is not in the folder at the path.

@@ -8,6 +8,7 @@ its store opens another one, which recovers the folder as after any death.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,6 +22,7 @@ from octavo.errors import (
     OctavoError,
     ReplacedError,
     disk_errors,
+    is_of_system,
 )
 from octavo.layout.layout import RESERVED_FOLDERS, Layout
 from octavo.layout.record import Record
@@ -35,7 +37,7 @@ from octavo.store.lock import ProcessLock
 from octavo.store.place import Place
 from octavo.store.recovery import Resolve, recover
 from octavo.store.rules import Rules
-from octavo.store.shared import COUNT, READ_ONLY, Openers, SharedState, describe_holder
+from octavo.store.shared import COUNT, READ_ONLY, Openers, SharedState, holder_in
 from octavo.store.shared import NAME as _STATE
 from octavo.store.system import FOLDER_MODE, FileSystem
 from octavo.store.view import View
@@ -78,9 +80,11 @@ class Engine:
         """whether it is of the process that this one was forked from"""
         try:
             os.makedirs(os.path.join(root, "cache"), FOLDER_MODE, exist_ok=True)
-        except OSError:
+        except OSError as error:
+            if not is_of_system(error):
+                raise
             self.read_only = True
-        lock = ProcessLock(os.path.join(root, _LOCK), self._holder)
+        lock = ProcessLock(os.path.join(root, _LOCK), lambda: holder_in(root))
         place, self.openers, state, watching = self._look_at_folder()
         self.open.callback(self.openers.close)
         self.world = World(place, system, state, watching)
@@ -147,9 +151,6 @@ class Engine:
                 self.journal.catch_up(None)
             if self.journal.entries:
                 raise DiskError("the store has to be recovered, and cannot be written to") from error
-
-    def _holder(self) -> str:
-        return describe_holder(self.world.state)
 
     def _enter(self, opened: bool) -> None:
         """The write lock was taken: bring everything up to date."""
@@ -337,10 +338,13 @@ def unlocked() -> ConflictError:
 def check_folders(root: str, layout: Layout) -> None:
     """Raise DamagedError for a folder that is missing, or that leads elsewhere."""
     for name in layout.folders:
-        place = os.path.join(root, name)
-        if os.path.islink(place):
+        try:
+            mode = os.lstat(os.path.join(root, name)).st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            mode = 0
+        if stat.S_ISLNK(mode):
             raise DamagedError("is a symbolic link, which a folder of a store never is", file=name)
-        if name != "cache" and not os.path.isdir(place):
+        if name != "cache" and not stat.S_ISDIR(mode):
             raise DamagedError("the folder is missing", file=name)
 
 

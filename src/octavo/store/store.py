@@ -19,6 +19,7 @@ iterates over, beyond the function that it was given to.
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import threading
 import time
@@ -56,6 +57,8 @@ T = TypeVar("T")
 
 LOG_BUDGET = 64 << 20
 """bytes of logs per parent held in memory, where the caller says nothing"""
+_LEAVING = 8
+"""engines that were lost and may still be in use, after which unused ones are looked for"""
 
 
 class Store:
@@ -154,6 +157,9 @@ class Store:
                 # Other threads may be using the lost one for a while.
                 self._leaving[weakref.ref(engine, self._left.append)] = engine.open
                 del engine
+                if len(self._leaving) > _LEAVING:
+                    # Engines are cycles of references: without this, descriptors would run out.
+                    gc.collect()
                 while self._left:
                     self._leaving.pop(self._left.popleft()).close()
         return self._engine

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from octavo.errors import is_of_system
 from octavo.layout.holes import refuse_holes
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ def sync(system: FileSystem, descriptor: int) -> None:
     try:
         system.sync(descriptor)
     except OSError as error:
+        if not is_of_system(error):
+            raise
         raise SyncError(error.errno, error.strerror, error.filename) from error
 
 
@@ -132,6 +135,8 @@ def sync_all(system: FileSystem, path: str) -> None:
     try:
         system.sync_all(path)
     except OSError as error:
+        if not is_of_system(error):
+            raise
         raise SyncError(error.errno, error.strerror, error.filename) from error
 
 

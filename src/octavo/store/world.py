@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn, TypeVar, cast
 
-from octavo.errors import OctavoError, UsageError
+from octavo.errors import OctavoError, UsageError, is_of_handler, is_of_system
 from octavo.store.place import Place
 from octavo.store.shared import COUNT, SharedState
 from octavo.store.system import (
@@ -43,11 +43,11 @@ def is_foreseen(error: BaseException) -> bool:
     """Whether the store's own code raises this, leaving nothing half done.
 
     Anything else can come out of any line: a signal handler runs between any two instructions of the main
-    thread.  What the system refuses has a number, the TimeoutError of a time-out library has none.
+    thread.  It may raise what the store raises, too.
     """
-    return isinstance(error, (OctavoError, Behind)) or (
-        isinstance(error, OSError) and error.errno is not None
-    )
+    if isinstance(error, OSError):
+        return is_of_system(error)
+    return isinstance(error, (OctavoError, Behind)) and not is_of_handler(error)
 
 
 class _Closed(Sequence[int]):

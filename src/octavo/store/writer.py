@@ -283,6 +283,8 @@ class Writer:
             # Were this lost, recovery would ask again.
             self._add(Entry(number, kept=True), durable=False)
         except OSError as failed:
+            if not is_foreseen(failed):
+                raise
             self._break(failed)
             raise Lagging(f"the files lag behind, and have to be recovered: {failed.strerror}") from failed
 
@@ -322,6 +324,8 @@ class Writer:
             if finish is not None:
                 finish()
         except (OSError, OctavoError) as failed:
+            if not is_foreseen(failed):
+                raise
             self._break(failed)
             return
         if isinstance(error, SyncError):
@@ -357,6 +361,8 @@ class Writer:
             self._begin()
             self.journal.begin_anew()
         except OSError as error:
+            if not is_foreseen(error):
+                raise
             self._break(error)
             # The journal holds what the files may lack: whoever opens the store next replays it.
             self._begin()
