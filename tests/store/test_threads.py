@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from octavo.errors import DiskError
+from octavo.errors import DiskError, UsageError
 from octavo.store.store import Store
 from octavo.store.transaction import Transaction
 from small_store import build, erase, layout, message, row
-from stores import Held
+from stores import Held, Unsynced
 
 
 @pytest.fixture(autouse=True)
@@ -191,3 +192,32 @@ def test_what_a_thread_was_told_before_an_error_the_next_one_hears(
         with pytest.raises(DiskError):
             name_of_tag(edited)
     assert name_of_tag(edited) == "edited"
+
+
+def test_a_signal_handler_that_writes_in_the_midst_of_a_commit_is_refused(tmp_path: Path) -> None:
+    """It would wait for the commit that it has interrupted."""
+    build(tmp_path / "data")
+    said: list[str] = []
+
+    class Signalled(Unsynced):
+        def sync(self, descriptor: int) -> None:
+            signal.raise_signal(signal.SIGUSR1)
+
+    def handler(number: int, frame: object) -> None:
+        try:
+            with store.transaction(timeout=0.1):
+                said.append("in")
+        except UsageError as error:
+            said.append(error.hint)
+
+    before = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with Store.open(tmp_path / "data", layout(), system=Signalled()) as store:
+            with store.transaction() as tx:
+                tx.insert([message(20)])
+            during = list(said)
+            assert store.get("Message", "m20") is not None
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert during
+    assert all(text.startswith("raise an exception") for text in during)

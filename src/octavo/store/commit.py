@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from threading import get_ident
+from typing import Any, cast
 from weakref import ref
 
 from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError
@@ -43,8 +44,8 @@ class Group:
     def __init__(self, overlay: Overlay) -> None:
         self.overlay = overlay
         """what they have changed: that of the first, into which the others' were merged"""
-        self.size = 1
-        """how many transactions"""
+        self.threads = {get_ident()}
+        """those whose transactions they are"""
         self.decision: Decision | None = None
         self.leader = 0
         """the thread that writes it"""
@@ -110,7 +111,7 @@ class Committer:
         self.batched = batched
         self.is_lost = False
         self._enter = enter
-        self._mutex = threading.Lock()
+        self._mutex = threading.RLock()
         """held for moments only, and never while anything waits"""
         self._owner: Turn | None = None
         """whose turn it is"""
@@ -119,9 +120,9 @@ class Committer:
         """when the write lock was taken; 0: it is not held"""
         self._staged: Group | None = None
         self._writing: Group | None = None
-        self._waiting: list[tuple[Group | None, bool, threading.Lock]] = []
-        """for each thread that waits: the group of its own, whether it is the main one, and what wakes it"""
-        self._unreported: OctavoError | None = None
+        self._waiting: list[tuple[Group | None, int, threading.Lock]] = []
+        """the threads that wait: the group of each, which thread it is, and what wakes it"""
+        self.unreported: OctavoError | None = None
         """why a batch was lost for which nobody waited"""
         # Weakly: what a lost engine has open is kept until nothing refers to that engine any more.
         found = ref(self)
@@ -168,6 +169,7 @@ class Committer:
         return overlay
 
     def _line_up(self, turn: Turn) -> None:
+        self._refuse_handler()
         with self._mutex:
             self._require()
             while self._owner is not None and self._owner.block() is None:
@@ -188,6 +190,16 @@ class Committer:
             if self._owner is not turn:
                 raise BusyError(turn.timeout or 0, "another thread of this process")
 
+    def _refuse_handler(self) -> None:
+        """Raise UsageError in a signal handler that came in the midst of a commit of the same thread.
+
+        It would wait for itself.
+        """
+        me = get_ident()
+        held: bool = cast(Any, self._mutex)._is_owned()
+        if held or (self._writing is not None and self._writing.leader == me):
+            raise _in_its_midst()
+
     def _require(self) -> None:
         if self.is_lost or self.world.torn:
             raise Lost
@@ -197,8 +209,8 @@ class Committer:
         if self.writer.broken is not None:
             # Raised again and again, it must not gather all that it came through.
             raise self.writer.broken.with_traceback(None)
-        if self._unreported is not None:
-            error, self._unreported = self._unreported, None
+        if self.unreported is not None:
+            error, self.unreported = self.unreported, None
             raise error
 
     def _take(self, timeout: float | None) -> None:
@@ -294,6 +306,8 @@ class Committer:
             if not overlay.changes and overlay.position is None:
                 return None
             if not self.batched:
+                if self._staged is not None and get_ident() in self._staged.threads:
+                    raise _in_its_midst()
                 self._join(overlay)
             else:
                 with self.world.mutex, self.world.change:
@@ -307,7 +321,7 @@ class Committer:
             self._staged = Group(overlay)
         else:
             self._staged.overlay.merge(overlay)
-            self._staged.size += 1
+            self._staged.threads.add(get_ident())
 
     def _lead(self, group: Group) -> None:
         """This thread writes what is staged."""
@@ -321,7 +335,9 @@ class Committer:
         alone = get_ident() == threading.main_thread().ident
         while True:
             with self._mutex:
-                leads = self._writing is None and self._staged is group and not (alone and group.size > 1)
+                leads = (
+                    self._writing is None and self._staged is group and not (alone and len(group.threads) > 1)
+                )
                 if leads:
                     self._lead(group)
                 elif not group.done:
@@ -337,13 +353,9 @@ class Committer:
 
     def _wait_for(self, group: Group | None) -> threading.Lock:
         """What is released when a group, or any, has been written.  The mutex is held."""
-        me = get_ident()
-        if self._writing is not None and self._writing.leader == me:
-            # A handler of a signal that came in the midst of it would wait for itself.
-            raise UsageError("the store is used inside a commit of the same thread")
         wake = threading.Lock()
         wake.acquire()
-        self._waiting.append((group, me == threading.main_thread().ident, wake))
+        self._waiting.append((group, get_ident(), wake))
         return wake
 
     def settle(self) -> None:
@@ -354,6 +366,7 @@ class Committer:
 
     def wait_until_written(self, *, staged: bool = False) -> bool:
         """Wait for the group that is being written, if there is one; whether there was."""
+        self._refuse_handler()
         waited = False
         while True:
             with self._mutex:
@@ -368,7 +381,7 @@ class Committer:
         if not self.batched:
             self.wait_until_written(staged=True)
         elif (error := self._write_batch()) is not None:
-            self._unreported = None
+            self.unreported = None
             raise error
 
     def _write_batch(self) -> OctavoError | None:
@@ -422,8 +435,8 @@ class Committer:
     def _written(self, group: Group, error: OctavoError | None) -> None:
         """A group was written, or could not be."""
         group.error = error
-        if self.batched and self._unreported is None:
-            self._unreported = error
+        if self.batched and self.unreported is None:
+            self.unreported = error
         staged = self._staged
         if staged is not None and staged.overlay.below is group.overlay:
             if error is None:
@@ -446,7 +459,9 @@ class Committer:
         waiting, self._waiting = self._waiting, []
         staged = self._staged
         # Not the main one, if there is another.
-        of_staged = sorted((w for w in waiting if w[0] is staged and staged is not None), key=lambda w: w[1])
+        main = threading.main_thread().ident
+        of_staged = [w for w in waiting if w[0] is staged and staged is not None]
+        of_staged.sort(key=lambda one: one[1] == main)
         leader = of_staged[0] if of_staged else None
         for one in waiting:
             if one[0] is None or one[0].done or one is leader:
@@ -493,6 +508,16 @@ class Committer:
         Another thread that is writing, or in a transaction, keeps the write lock until it is through; what
         its transaction has changed is not kept.  Calling this again does no harm.
         """
+        writing = self._writing
+        leads = writing is not None and writing.leader == get_ident()
+        try:
+            if self.batched and not (self.world.torn or self.is_lost or leads):
+                # What was acknowledged does not go with this.
+                self._write_batch()
+        finally:
+            self._give_up()
+
+    def _give_up(self) -> None:
         self.is_lost = True
         self.world.tear()
         me = get_ident()
@@ -501,6 +526,10 @@ class Committer:
             if self._staged is not None:
                 self._fail(self._staged, _interrupted())
                 self._staged = None
+                if self.batched:
+                    self.unreported = DiskError(
+                        "the last batch was lost: the store was interrupted in its midst"
+                    )
             if self._writing is not None and self._writing.leader == me:
                 if not self._writing.done:
                     reason = "a commit was interrupted: it has happened whole or not at all; look which"
@@ -519,3 +548,10 @@ class Committer:
 
 def _interrupted() -> ConflictError:
     return ConflictError("the store was interrupted in the midst of something; try again")
+
+
+def _in_its_midst() -> UsageError:
+    return UsageError(
+        "a signal handler uses the store in the midst of a commit of the thread that it interrupts",
+        hint="raise an exception, or set a flag, and do the work when the commit is over",
+    )

@@ -152,6 +152,7 @@ class Store:
                 # What was interrupted there may have been interrupted in letting go, too.
                 engine.committer.lose()
                 opened = self._opened()
+                opened.committer.unreported = engine.committer.unreported
                 self._noticed += engine.changes_of_others + 1
                 self._engine = opened
                 # Other threads may be using the lost one for a while.
