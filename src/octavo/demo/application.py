@@ -40,12 +40,13 @@ _OWN = 40
 
 
 class Note(msgspec.Struct, frozen=True):
-    """A write that was acknowledged: of a message, or of the title of a chat; ``content`` None: it was
-    deleted."""
+    """A write of a message, or of the title of a chat; ``content`` None: it is deleted."""
 
     model: str
     id: str
     content: str | None
+    acknowledged: bool = True
+    """False: it is about to be asked for; a process that is killed then may have done it or not"""
 
 
 class _Application:
@@ -73,20 +74,23 @@ class _Application:
             self.note("message", message.id, text)
         elif kind < 0.85:
             title = f"renamed by {self.seed}, {self.number} times"
+            self.note("chat", self.titled, title, acknowledged=False)
             tried(lambda: self.db.chat.update(where={"id": self.titled}, data={"title": title}))
             self.note("chat", self.titled, title)
         elif kind < 0.95:
             text = f"{self.seed}/{self.number}: edited"
             last = self.messages[-1]
+            self.note("message", last, text, acknowledged=False)
             tried(lambda: self.db.message.update(where={"id": last}, data={"content": text}))
             self.note("message", last, text)
         elif len(self.messages) > _OWN:
             gone = self.messages.pop(0)
+            self.note("message", gone, None, acknowledged=False)
             tried(lambda: self.db.message.delete(where={"id": gone}))
             self.note("message", gone, None)
 
-    def note(self, model: str, key: str, content: str | None) -> None:
-        self.ledger.write(msgspec.json.encode(Note(model, key, content)) + b"\n")
+    def note(self, model: str, key: str, content: str | None, *, acknowledged: bool = True) -> None:
+        self.ledger.write(msgspec.json.encode(Note(model, key, content, acknowledged)) + b"\n")
 
 
 def tried(write: Callable[[], T]) -> T:
@@ -107,17 +111,23 @@ def notes(ledger: Path) -> Iterator[Note]:
 
 def lost(db: Client, ledgers: list[Path]) -> tuple[int, list[Note]]:
     """How many writes were acknowledged, and those whose outcome is not what is there now."""
-    number, last = 0, {}
+    number = 0
+    last: dict[tuple[str, str], Note] = {}
+    outcomes: dict[tuple[str, str], set[str | None]] = {}
     for ledger in ledgers:
         for note in notes(ledger):
-            number += 1
-            last[note.model, note.id] = note
+            key = note.model, note.id
+            if note.acknowledged:
+                number += 1
+                last[key], outcomes[key] = note, {note.content}
+            elif key in last:
+                outcomes[key].add(note.content)
     contents: dict[tuple[str, str], str] = {}
     for message in db.message.find_many(select={"id": True, "content": True}):
         contents["message", message.id] = message.content
     for chat in db.chat.find_many(select={"id": True, "title": True}):
         contents["chat", chat.id] = chat.title
-    return number, [note for key, note in last.items() if contents.get(key) != note.content]
+    return number, [note for key, note in last.items() if contents.get(key) not in outcomes[key]]
 
 
 def main(ledger: str, seed: str) -> int:
