@@ -147,9 +147,11 @@ def put_in_place(system: FileSystem, made: str, path: str, undo: list[Undo]) -> 
     ``undo`` takes what brings the old file back, whether the rename has happened or not.
     """
     old = None if signature(path) is None else read_whole(path)[0]
+    new = signature(made)
 
     def back() -> None:
-        if signature(made) is not None:
+        there = signature(path)
+        if there is None or new is None or there.inode != new.inode:
             return
         if old is not None:
             system.rename(write_beside(system, path, old, durable=True), path)

@@ -46,8 +46,10 @@ class LockFile(AbstractContextManager["LockFile"]):
         """``opened`` opens the file, and gives its descriptor.  Raises what it raises."""
         with _forking:
             while _dropped:
-                if (descriptor := _open.pop(_dropped.popleft(), -1)) >= 0:
-                    os.close(descriptor)
+                # One that was dropped before it was noted cannot be looked up, and holds no lock.
+                with suppress(TypeError):
+                    if (descriptor := _open.pop(_dropped.popleft(), -1)) >= 0:
+                        os.close(descriptor)
             self.descriptor = opened()
             self._mark = ref(self, _dropped.append)
             _open[self._mark] = self.descriptor
