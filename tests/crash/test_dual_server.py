@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from crash.both_sides import Sides, begin, cascade, say
-from octavo.backends.fate import Fates, Witness
+from octavo.backends.outcome import Outcomes, Witness
 from octavo.errors import DatabaseError
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.scaffold import scaffold
@@ -80,7 +80,7 @@ def test_a_server_that_stays_away_leaves_the_change_in_doubt_until_it_is_back(
         return commit(self)
 
     with sides.open() as (db, backend), pytest.MonkeyPatch.context() as patch:
-        backend.fates._patience = 0.0
+        backend.outcomes._patience = 0.0
         patch.setattr(Session, "commit", crashing)
         with pytest.raises(DatabaseError, match="not known whether a transaction was committed"):
             say(db, "m1")
@@ -93,87 +93,87 @@ def test_a_server_that_stays_away_leaves_the_change_in_doubt_until_it_is_back(
 
 
 @pytest.fixture
-def noted(durable: Restartable, sides: Sides) -> Callable[[], tuple[Fates, dict[str, str]]]:
+def noted(durable: Restartable, sides: Sides) -> Callable[[], tuple[Outcomes, dict[str, str]]]:
     """A function that gives the note of a transaction that has changed a tag and committed."""
 
-    def note() -> tuple[Fates, dict[str, str]]:
+    def note() -> tuple[Outcomes, dict[str, str]]:
         notes: list[dict[str, str]] = []
-        taken = Fates.note
+        taken = Outcomes.note
 
-        def keep(self: Fates, xid: str, place: tuple[str, str], witness: Witness) -> dict[str, str]:
+        def keep(self: Outcomes, xid: str, place: tuple[str, str], witness: Witness) -> dict[str, str]:
             notes.append(taken(self, xid, place, witness))
             return notes[0]
 
         with sides.open() as (db, backend), pytest.MonkeyPatch.context() as patch:
-            patch.setattr(Fates, "note", keep)
+            patch.setattr(Outcomes, "note", keep)
             db.tag.update(where={"id": "t1"}, data={"name": "changed"})
-            backend.fates._patience = 0.0
-            return backend.fates, notes[0]
+            backend.outcomes._patience = 0.0
+            return backend.outcomes, notes[0]
 
     return note
 
 
 def test_a_note_tells_what_became_of_its_transaction(
-    durable: Restartable, noted: Callable[[], tuple[Fates, dict[str, str]]]
+    durable: Restartable, noted: Callable[[], tuple[Outcomes, dict[str, str]]]
 ) -> None:
-    fates, note = noted()
-    assert fates.committed(note)
+    outcomes, note = noted()
+    assert outcomes.committed(note)
     # Somebody has changed the record since.
     with connect(durable.url) as connection:
         connection.execute(b"UPDATE tags SET name = 'again' WHERE id = 't1'")
-    assert fates.committed(note)
+    assert outcomes.committed(note)
 
 
 def test_a_number_that_was_given_twice_is_known_by_its_witness(
-    durable: Restartable, noted: Callable[[], tuple[Fates, dict[str, str]]]
+    durable: Restartable, noted: Callable[[], tuple[Outcomes, dict[str, str]]]
 ) -> None:
-    fates, note = noted()
+    outcomes, note = noted()
     with connect(durable.url) as connection:
         row = connection.execute(b"SELECT pg_current_xact_id()::text").fetchone()
     assert row is not None
     another = str(int(row[0]))
     # Its transaction has committed, and the witness is older.
-    assert not fates.committed({**note, "xid": another})
+    assert not outcomes.committed({**note, "xid": another})
     # Where the witness was to go, it is still there.
-    assert not fates.committed({**note, "xid": another, "is": "gone"})
+    assert not outcomes.committed({**note, "xid": another, "is": "gone"})
     # Such a number was never given.
-    assert not fates.committed({**note, "xid": str(int(another) + 1_000_000)})
+    assert not outcomes.committed({**note, "xid": str(int(another) + 1_000_000)})
 
 
 def test_a_note_of_another_database_is_not_guessed_at(
-    noted: Callable[[], tuple[Fates, dict[str, str]]],
+    noted: Callable[[], tuple[Outcomes, dict[str, str]]],
 ) -> None:
-    fates, note = noted()
+    outcomes, note = noted()
     with pytest.raises(DatabaseError, match="made in another database: elsewhere"):
-        fates.committed({**note, "database": "elsewhere"})
+        outcomes.committed({**note, "database": "elsewhere"})
     with pytest.raises(DatabaseError, match="another database"):
-        fates.committed({**note, "system": "1"})
+        outcomes.committed({**note, "system": "1"})
 
 
 def test_a_transaction_that_is_under_way_is_waited_for(
-    durable: Restartable, noted: Callable[[], tuple[Fates, dict[str, str]]]
+    durable: Restartable, noted: Callable[[], tuple[Outcomes, dict[str, str]]]
 ) -> None:
-    fates, note = noted()
+    outcomes, note = noted()
     with connect(durable.url) as connection:
         connection.execute(b"BEGIN; UPDATE tags SET name = 'slowly' WHERE id = 't1'")
         row = connection.execute(b"SELECT pg_current_xact_id()::text").fetchone()
         assert row is not None
         open_note = {**note, "xid": row[0]}
         with pytest.raises(DatabaseError, match="still under way"):
-            fates.committed(open_note)
-        fates._patience = 30.0
+            outcomes.committed(open_note)
+        outcomes._patience = 30.0
         ending = threading.Timer(0.3, lambda: connection.execute(b"COMMIT"))
         ending.start()
-        assert fates.committed(open_note)
+        assert outcomes.committed(open_note)
         ending.join()
 
 
 def test_a_transaction_that_was_forgotten_is_not_guessed_at(
-    durable: Restartable, noted: Callable[[], tuple[Fates, dict[str, str]]]
+    durable: Restartable, noted: Callable[[], tuple[Outcomes, dict[str, str]]]
 ) -> None:
-    fates, note = noted()
+    outcomes, note = noted()
     with connect(durable.url) as connection:
         found = connection.execute(b"SELECT pg_xact_status('3')").fetchone()
     assert found == (None,)
     with pytest.raises(DatabaseError, match="has forgotten"):
-        fates.committed({**note, "xid": "3"})
+        outcomes.committed({**note, "xid": "3"})

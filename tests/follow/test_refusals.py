@@ -15,7 +15,7 @@ from octavo import migration
 from octavo.backend import DataBackend
 from octavo.errors import DatabaseError, DifferenceError, DivergedError, DriftError, UsageError
 from octavo.follow import life
-from octavo.follow.standing import read_plan, write_plan
+from octavo.follow.state import read_plan, write_plan
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.scaffold import scaffold

@@ -15,9 +15,9 @@ import pytest
 
 from following import Followed
 from octavo.errors import DatabaseError, DriftError, UsageError
-from octavo.follow.net import Net
+from octavo.follow.coalesce import Net
 from octavo.follow.protocol import UNCHANGED
-from octavo.follow.standing import read_plan, write_plan
+from octavo.follow.state import read_plan, write_plan
 from octavo.follow.tables import Table
 from octavo.layout.layout import Layout, layout_for
 from octavo.postgres.embedded import EmbeddedServer

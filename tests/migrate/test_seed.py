@@ -10,8 +10,8 @@ import pytest
 
 import octavo
 from crash.both_sides import Sides, begin, say
+from octavo.backends.gap import NAME
 from octavo.backends.healing import heal
-from octavo.backends.seed import NAME
 from octavo.layout.layout import frozen_layout
 from octavo.migrate.export import ExportOptions, export
 from octavo.migrate.scaffold import scaffold
@@ -149,7 +149,7 @@ def test_another_database_cannot_be_held_against_the_seed(
 def test_nobody_waits_for_it_for_long(
     sides: Sides, told: Callable[[Sides], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("octavo.backends.seed._PATIENCE", 0.0)
+    monkeypatch.setattr("octavo.backends.gap._PATIENCE", 0.0)
     alone(sides, TAG)
     assert "it would take too long" in told(sides)
 

@@ -3,7 +3,7 @@
 A transaction takes the store's write lock, and does each statement on both sides
 (:mod:`octavo.backends.lockstep`).  Then the files' changes are prepared in the journal, with what to ask
 PostgreSQL about them; PostgreSQL commits; and the files follow.  So either both have a transaction or
-neither, wherever it is interrupted: :mod:`octavo.backends.fate` tells which.
+neither, wherever it is interrupted: :mod:`octavo.backends.outcome` tells which.
 
 Reads are answered by PostgreSQL; some of them are compared with the files (:mod:`octavo.backends.comparing`).
 """
@@ -18,12 +18,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from octavo.backend import DataBackend
-from octavo.backends import prisma, seed
+from octavo.backends import gap, prisma
 from octavo.backends.comparing import Call, Comparison, Listening
 from octavo.backends.divergence import LOG, Divergences
-from octavo.backends.fate import BEGINNING, Fates
 from octavo.backends.json import JsonBackend, JsonReader
 from octavo.backends.lockstep import Compare, DualTransaction
+from octavo.backends.outcome import BEGINNING, Outcomes
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
 from octavo.backends.touched import Touching
 from octavo.errors import DatabaseError, OctavoError, ReplacedError, UsageError
@@ -85,7 +85,7 @@ class DualBackend(SingleReads):
         self.vocabulary, self.primary = vocabulary, primary
         self._data_dir, self._layout, self._system = data_dir, layout, system
         self._sample, self._files_root = sample, files_root
-        self.fates = Fates(primary.schema, primary.pool.url)
+        self.outcomes = Outcomes(primary.schema, primary.pool.url)
         self._opening = threading.Lock()
         self.files = self._opened()
         self._guard = Guard(data_dir, DataBackend.DUAL)
@@ -101,7 +101,7 @@ class DualBackend(SingleReads):
             # It may be replaced in the very moment.
             with suppress(ReplacedError):
                 store = Store.open(
-                    self._data_dir, self._layout, system=self._system, resolve=self.fates.committed
+                    self._data_dir, self._layout, system=self._system, resolve=self.outcomes.committed
                 )
                 return JsonBackend(self.vocabulary, store, files=self._files_root, tell=self._no_payload)
 
@@ -174,7 +174,7 @@ class DualBackend(SingleReads):
         try:
             with (
                 ExitStack() as afterwards,
-                self._locked(max_wait, lambda: begun[0].decision(self.fates)) as (files, view),
+                self._locked(max_wait, lambda: begun[0].decision(self.outcomes)) as (files, view),
             ):
                 self._guard.check()
                 if not self._is_seeded:
@@ -219,15 +219,15 @@ class DualBackend(SingleReads):
 
     def _look_for_gap(self, view: View) -> None:
         """If nobody has written in ``dual`` since an export, tell what was written to PostgreSQL alone."""
-        if (left := seed.left(str(self._data_dir))) is None:
+        if (left := gap.left(str(self._data_dir))) is None:
             return
         try:
-            for model in seed.gaps(left, self.primary.schema, self.primary.pool.url, view):
+            for model in gap.gaps(left, self.primary.schema, self.primary.pool.url, view):
                 self.divergences.add("answer", model, reason="PostgreSQL was written to since the export")
                 self.divergences.count("noticed")
-        except (seed.Unlooked, OctavoError) as error:
+        except (gap.Unlooked, OctavoError) as error:
             LOG.warning("not looked for writes since the export: %s; octavo verify compares all", error)
-        seed.spend(str(self._data_dir))
+        gap.spend(str(self._data_dir))
 
     def _within(self, files: JsonReader, view: Transaction) -> Compare:
         """Holds answers within a transaction, as many as others, against the files."""

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 from octavo.backends.comparing import Call, Listening
 from octavo.backends.copying import in_database
 from octavo.backends.divergence import LOG, Divergences, Keys, key_text
-from octavo.backends.fate import Fates, Witness
 from octavo.backends.json import changed_record
 from octavo.backends.keys import in_query, in_store
 from octavo.backends.net import NetChange, net_changes
+from octavo.backends.outcome import Outcomes, Witness
 from octavo.backends.prisma import PrismaTransaction
 from octavo.backends.touched import Touching
 from octavo.errors import ConstraintError, DivergedError, OctavoError, TransactionFailed, UniqueViolation
@@ -239,7 +239,7 @@ class DualTransaction:
 
     # The end
 
-    def decision(self, fates: Fates) -> Decision | None:
+    def decision(self, outcomes: Outcomes) -> Decision | None:
         """Who decides whether the files' changes happen: PostgreSQL, by its commit; None: it has no part in
         them."""
         if self._failed:
@@ -255,13 +255,13 @@ class DualTransaction:
         if changed:
             model, key, record = next((c for c in changed if c[2] is not None), changed[0])
             witness = Witness(model, key, record is not None)
-            note = fates.note(self.primary.told[0], self.primary.asked(fates.place), witness)
+            note = outcomes.note(self.primary.told[0], self.primary.asked(outcomes.place), witness)
 
         def decide() -> OctavoError | None:
             try:
                 self.primary.commit()
             except OctavoError as error:
-                if not self.primary.has_ended or not note or not fates.committed(note):
+                if not self.primary.has_ended or not note or not outcomes.committed(note):
                     return error
                 LOG.warning("PostgreSQL committed transaction %s, and could not say so", note["xid"])
             return None

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from octavo.errors import ConflictError, ConstraintError, DivergedError
+from octavo.follow.coalesce import Net, NetModel, Row, diverged
 from octavo.follow.decode import Decoder
-from octavo.follow.net import Net, NetModel, Row, diverged
 from octavo.follow.protocol import UNCHANGED, Tuple
-from octavo.follow.standing import Position
+from octavo.follow.state import Position
 from octavo.follow.tables import RESEED
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record

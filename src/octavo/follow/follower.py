@@ -20,8 +20,8 @@ import psycopg
 from octavo.errors import BusyError, DatabaseError, DivergedError, DriftError
 from octavo.follow import slot, unsent
 from octavo.follow.apply import Applier
+from octavo.follow.coalesce import Net
 from octavo.follow.decode import Decoder
-from octavo.follow.net import Net
 from octavo.follow.protocol import (
     Begin,
     Commit,
@@ -35,7 +35,7 @@ from octavo.follow.protocol import (
     position_text,
 )
 from octavo.follow.protocol import position as position_of
-from octavo.follow.standing import Plan, Position, read_position
+from octavo.follow.state import Plan, Position, read_position
 from octavo.follow.stream import Stopped, Stream
 from octavo.follow.tables import RESEED, Table, Tables
 from octavo.follow.watcher import FollowReport, Watcher

@@ -13,8 +13,8 @@ from octavo import migration
 from octavo.errors import BusyError, OctavoError, UsageError, disk_errors
 from octavo.follow import slot
 from octavo.follow.follower import Follower, Place
-from octavo.follow.seed import forget_following, refuse_of_record, seed
-from octavo.follow.standing import (
+from octavo.follow.start import forget_following, refuse_of_record, seed
+from octavo.follow.state import (
     LOCK,
     Plan,
     read_plan,

@@ -19,7 +19,7 @@ import psycopg
 
 from octavo.errors import DatabaseError, UsageError
 from octavo.follow import protocol
-from octavo.follow.standing import Identity, Plan
+from octavo.follow.state import Identity, Plan
 from octavo.follow.stream import System
 from octavo.follow.tables import RESEED, Stored, stored
 from octavo.layout.layout import Layout

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from octavo import migration
 from octavo.backend import DataBackend
-from octavo.backends.seed import Seed, leave, seed_of
+from octavo.backends.gap import Seed, leave, seed_of
 from octavo.errors import DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.layout.fold import Slice, unkeepable
 from octavo.layout.layout import Kind, Layout

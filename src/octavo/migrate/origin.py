@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from octavo.backends.seed import HERE
+from octavo.backends.gap import HERE
 from octavo.errors import disk_errors
 from octavo.migration import Database, Migration
 from octavo.postgres.connection import Connection

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from octavo.backends.copying import Copy
-from octavo.backends.fate import Fates
+from octavo.backends.outcome import Outcomes
 from octavo.backends.prisma import PrismaBackend
 from octavo.backends.touched import Touched
 from octavo.errors import OctavoError
@@ -55,7 +55,7 @@ class Seeding:
         self._files = FilesRoot(options.files_root, layout)
         self._vocabulary = Vocabulary(layout.datamodel)
         self._primary = PrismaBackend(self._vocabulary, url)
-        self.resolve = Fates(self._primary.schema, url).committed
+        self.resolve = Outcomes(self._primary.schema, url).committed
         self._touched: Touched | None = None
         self._store: Store | None = None
         """the new one, if it had to be opened"""

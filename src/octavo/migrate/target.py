@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from octavo import migration
-from octavo.backends import divergence, seed, touched
+from octavo.backends import divergence, gap, touched
 from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.layout.empty import empty_file
 from octavo.layout.layout import FileFamily, Layout
@@ -39,7 +39,7 @@ from octavo.store.rest import OWN, at_rest
 from octavo.store.system import FOLDER_MODE, SYSTEM, sync_all, sync_folder
 
 _CACHE = "cache"
-_OWN = OWN | {divergence.NAME, seed.NAME, touched.NAME, origin.NAME, migration.LOCK}
+_OWN = OWN | {divergence.NAME, gap.NAME, touched.NAME, origin.NAME, migration.LOCK}
 """what of ``cache/`` a store does not get from the one that it replaces"""
 Held: TypeAlias = "Callable[[], AbstractContextManager[None]]"
 """Holds the store that is to be replaced at rest"""

@@ -14,7 +14,7 @@ from octavo.backend import DataBackend
 from octavo.errors import OctavoError, UsageError
 from octavo.follow import slot, unsent
 from octavo.follow.protocol import position_text
-from octavo.follow.standing import Plan, Position, forget_plan, read_plan, write_plan
+from octavo.follow.state import Plan, Position, forget_plan, read_plan, write_plan
 from octavo.follow.stream import Slot, Stream
 from octavo.follow.tables import Tables, place_of, stored
 from octavo.follow.watcher import Watcher

@@ -46,7 +46,7 @@ class Witness(NamedTuple):
     is_there: bool
 
 
-class Fates:
+class Outcomes:
     """Asks one database."""
 
     def __init__(self, schema: Schema, url: DatabaseUrl, patience: float = PATIENCE) -> None:
