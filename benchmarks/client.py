@@ -20,13 +20,13 @@ from typing import Any
 import octavo
 from octavo import Client
 from octavo.demo.sample import load_sample
+from octavo.fold.export import ExportOptions, export
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.export import ExportOptions, export
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
-from octavo.postgres.url import DatabaseUrl
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
+from octavo.url import DatabaseUrl
 
 
 def sides(server: EmbeddedServer, folder: Path, messages: int) -> dict[str, Client]:

@@ -27,8 +27,8 @@ from typing import Any
 
 import msgspec
 
+from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.scaffold import scaffold
 from octavo.store.rules import Rules
 from octavo.store.store import Store
 

@@ -7,17 +7,16 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from memory import MemoryBackend
-from octavo.backend import Settings
+from octavo.backend import Durability, Settings
 from octavo.backends.dual import DualBackend
 from octavo.backends.json import JsonBackend
 from octavo.backends.prisma import PrismaBackend, open_backend
 from octavo.client import Client
+from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import Layout, layout_for
-from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import connect
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.sql import table_name
-from octavo.store.durability import Durability
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
 

@@ -133,9 +133,9 @@ def exported(
     server: EmbeddedServer, sample: tuple[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A data folder with the sample data.  Not to be changed: copy it."""
+    from octavo.fold.export import ExportOptions, export
     from octavo.layout.layout import frozen_layout
-    from octavo.migrate.export import ExportOptions, export
-    from octavo.postgres.url import DatabaseUrl
+    from octavo.url import DatabaseUrl
 
     target = tmp_path_factory.mktemp("exported") / "data"
     url = DatabaseUrl.parse(server.url(sample[0], schema="public"))

@@ -15,12 +15,12 @@ from typing import Any
 from octavo.errors import OctavoError
 from octavo.follow import life
 from octavo.follow.life import FollowOptions, FollowReport, Watcher
+from octavo.inspect.progress import Progress
 from octavo.layout.layout import Layout
-from octavo.migrate.progress import Progress
-from octavo.migrate.verify import VerifyOptions, verify
+from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
-from octavo.postgres.url import DatabaseUrl
 from octavo.store import position
+from octavo.url import DatabaseUrl
 from writer import Writer
 
 PATIENCE = 120.0

@@ -15,28 +15,29 @@ from typing import Any
 
 import psycopg
 
-from octavo import connect, migration
+from octavo import connect
 from octavo.backend import DataBackend, Settings
 from octavo.care.backup import back_up, schema_of
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import OctavoError
+from octavo.fold.export import ExportOptions, export
 from octavo.follow import life
 from octavo.follow.life import FollowOptions, Watcher
+from octavo.inspect.progress import SILENT, Progress
+from octavo.inspect.steps import Step, Tell, untold
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.cleanup import cleanup
-from octavo.migrate.cutover import CutoverOptions, cutover
-from octavo.migrate.export import ExportOptions, export
-from octavo.migrate.move import MoveReport, Sides
-from octavo.migrate.progress import SILENT, Progress
-from octavo.migrate.rollback import RollbackOptions, rollback
-from octavo.migrate.steps import Step, Tell, untold
-from octavo.migrate.verify import VerifyOptions, verify
-from octavo.migration import Phase
+from octavo.move.cleanup import cleanup
+from octavo.move.cutover import CutoverOptions, cutover
+from octavo.move.rollback import RollbackOptions, rollback
+from octavo.move.sides import MoveReport, Sides
+from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres import fence
 from octavo.postgres.connection import connect as connect_to
-from octavo.postgres.url import DatabaseUrl
 from octavo.query.vocabulary import Vocabulary
+from octavo.store import phase as migration
+from octavo.store.phase import Phase
 from octavo.store.store import Store
+from octavo.url import DatabaseUrl
 
 LAYOUT = frozen_layout()
 DATAMODEL = LAYOUT.datamodel

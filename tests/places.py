@@ -7,10 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from octavo.backend import DataBackend
+from octavo.fold.export import ExportOptions, export
+from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.export import ExportOptions, export
-from octavo.migrate.scaffold import scaffold
-from octavo.postgres.url import DatabaseUrl
+from octavo.url import DatabaseUrl
 
 
 def is_there(kind: DataBackend) -> bool:

@@ -11,11 +11,11 @@ import msgspec
 
 from octavo.backend import DataBackend
 from octavo.layout.layout import Layout, default_layout, frozen_layout
-from octavo.migrate.status import Count, Status
-from octavo.migration import Following, Migration, Phase, Transition
+from octavo.move.status import Count, Status
 from octavo.report.facts import Facts, Holding, Snapshot, Store, Verification
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.parser import parse_schema
+from octavo.store.phase import Following, Migration, Phase, Transition
 
 NOW = datetime(2026, 3, 14, 15, 9, 26, tzinfo=UTC)
 

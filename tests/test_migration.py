@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 
-from octavo import connect, migration
+from octavo import connect
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, UsageError
+from octavo.fold.export import ExportOptions, export
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.export import ExportOptions, export
-from octavo.migration import Phase
-from octavo.postgres.url import DatabaseUrl
+from octavo.store import phase as migration
+from octavo.store.phase import Phase
+from octavo.url import DatabaseUrl
 
 
 @pytest.fixture

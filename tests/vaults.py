@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from octavo.backend import DataBackend, Settings
-from octavo.care.secrets import holders, opened, sides_of
 from octavo.crypto import SecretError, decrypt, sealed_in
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.frozen import frozen_schema
+from octavo.secrets.check import holders, opened, sides_of
 
 VOCABULARY = Vocabulary(frozen_schema())
 OLD, NEW = DEMO_PEPPER, "nouveau sel — 新しい塩"

@@ -1,6 +1,6 @@
 """Octavo folds the PostgreSQL database of a Prisma application into plain JSON files, and back.
 
-``octavo.connect()`` opens the data wherever it lives (:mod:`octavo.client`); ``JsonNull``, ``DbNull`` and
+``octavo.connect()`` opens the data wherever it lives (:mod:`octavo.opening`); ``JsonNull``, ``DbNull`` and
 ``AnyNull`` tell the nulls of a Json field apart.  :mod:`octavo.app`, :mod:`octavo.backend` and
 :mod:`octavo.errors` need not be imported by themselves.
 """
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from octavo import app, backend, errors
-    from octavo.client import connect
     from octavo.layout.special import AnyNull, DbNull, JsonNull
+    from octavo.opening import connect
     from octavo.typed import Client
 
 __all__ = [
@@ -31,7 +31,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "connect": "octavo.client",
+    "connect": "octavo.opening",
     "Client": "octavo.client",
     "JsonNull": "octavo.layout.special",
     "DbNull": "octavo.layout.special",

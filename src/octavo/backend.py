@@ -11,12 +11,10 @@ import os
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from octavo.errors import UsageError
-
-if TYPE_CHECKING:
-    from octavo.store.durability import Durability
+from octavo.url import DatabaseUrl
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +28,16 @@ class DataBackend(StrEnum):
     """the files at ``DATA_DIR``"""
     DUAL = "dual"
     """both"""
+
+
+Durability: TypeAlias = Literal["full", "batched"]
+"""When a commit returns: when it is on disk, or before that."""
+
+
+def require_durability(name: str) -> None:
+    """Raise UsageError for what is no durability."""
+    if name not in get_args(Durability):
+        raise UsageError(f"there is no durability {name!r}", hint=" or ".join(get_args(Durability)))
 
 
 class Settings(NamedTuple):
@@ -123,8 +131,6 @@ def log_backend_config(environ: Mapping[str, str] | None = None) -> None:
 
 
 def _shown_url(environ: Mapping[str, str]) -> str:
-    from octavo.postgres.url import DatabaseUrl
-
     text = environ.get("DATABASE_URL", "").strip()
     if not text:
         return "(not set)"

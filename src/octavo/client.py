@@ -8,21 +8,14 @@ client whose operations all happen or none.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from importlib import import_module
-from pathlib import Path
 from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
-from octavo.backend import DataBackend, Settings, get_data_backend
-from octavo.backend import data_dir as named_data_dir
-from octavo.backend import files_root as named_files_root
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation, UsageError, ValidationError
-from octavo.migration import Guard
 from octavo.query.arguments import At
 from octavo.query.defaults import Defaults
 from octavo.query.execute import Execution, Shown
@@ -34,10 +27,9 @@ from octavo.query.reads import Reads
 from octavo.query.result import record_of
 from octavo.query.vocabulary import Terms, Vocabulary
 from octavo.query.writes import Writes
-from octavo.store.durability import Durability, require_durability
 
 if TYPE_CHECKING:
-    from octavo import typed
+    pass
 
 T = TypeVar("T")
 
@@ -462,74 +454,6 @@ class Client(Models):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-@overload
-def connect(
-    backend: str | None = None,
-    *,
-    database_url: str | None = None,
-    data_dir: str | os.PathLike[str] | None = None,
-    files_root: str | os.PathLike[str] | None = None,
-    schema: None = None,
-    layout: str | os.PathLike[str] | None = None,
-    durability: Durability = "full",
-) -> typed.Client: ...
-@overload
-def connect(
-    backend: str | None = None,
-    *,
-    database_url: str | None = None,
-    data_dir: str | os.PathLike[str] | None = None,
-    files_root: str | os.PathLike[str] | None = None,
-    schema: str | os.PathLike[str],
-    layout: str | os.PathLike[str] | None = None,
-    durability: Durability = "full",
-) -> Client: ...
-def connect(
-    backend: str | None = None,
-    *,
-    database_url: str | None = None,
-    data_dir: str | os.PathLike[str] | None = None,
-    files_root: str | os.PathLike[str] | None = None,
-    schema: str | os.PathLike[str] | None = None,
-    layout: str | os.PathLike[str] | None = None,
-    durability: Durability = "full",
-) -> Client | typed.Client:
-    """Open the data.
-
-    What is not given comes from ``DATA_BACKEND`` (``prisma``, ``json`` or ``dual``), ``DATABASE_URL``,
-    ``DATA_DIR`` (``./data``) and ``FILES_ROOT`` (``./public``, if that is there); ``schema`` and ``layout``
-    are files, by default those that Octavo ships.  ``durability="batched"`` lets writes to the files return
-    at once, where a crash may lose the last tenth of a second as a whole; PostgreSQL goes by its own
-    ``synchronous_commit``, and ``dual`` always waits for both.  To a type checker, a client of the schema
-    that Octavo ships is :mod:`octavo.typed`'s.
-    Raises UsageError, SchemaError, LayoutError, and what the backend raises when it is opened.
-    """
-    from octavo.schema.frozen import frozen_schema
-    from octavo.schema.parser import load_schema
-
-    environ = os.environ if backend is None else {"DATA_BACKEND": str(backend)}
-    require_durability(durability)
-    datamodel = frozen_schema() if schema is None else load_schema(Path(schema))
-    vocabulary = Vocabulary(datamodel)
-    settings = Settings(
-        database_url=database_url or os.environ.get("DATABASE_URL", ""),
-        data_dir=Path(data_dir or named_data_dir()),
-        files_root=Path(files_root) if files_root else named_files_root(),
-        layout=None if layout is None else Path(layout),
-        durability=durability,
-    )
-    kind = get_data_backend(environ)
-    opened = open_backend(kind, vocabulary, settings)
-    Guard(settings.data_dir, kind).warn()
-    return Client(opened, vocabulary)
-
-
-def open_backend(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) -> Backend:
-    """The backend of this kind: what ``open_backend(vocabulary, settings)`` of its module gives."""
-    module = import_module(f"octavo.backends.{kind.value}")
-    return cast(Backend, module.open_backend(vocabulary, settings))
 
 
 def _seconds(name: str, given: float) -> float:

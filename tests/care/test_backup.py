@@ -25,14 +25,14 @@ import pytest
 
 import octavo as octavo_package
 from folders import beside, tree
-from octavo import migration
 from octavo.care.backup import BackupReport, back_up, check, schema_of
-from octavo.care.doctor import examine
-from octavo.care.findings import Kind
 from octavo.errors import BusyError, DamagedError, DiskError, UsageError
+from octavo.fold.scaffold import scaffold
+from octavo.inspect.doctor import examine
+from octavo.inspect.findings import Kind
+from octavo.inspect.progress import Progress
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.progress import Progress
-from octavo.migrate.scaffold import scaffold
+from octavo.store import phase as migration
 from octavo.store.changes import Replace
 from octavo.store.journal import Entry, encode_entry
 from octavo.store.store import Store

@@ -12,7 +12,7 @@ import pytest
 
 from command import Done, octavo
 from folders import edit_json, edit_line, tree
-from octavo.care.findings import MEANINGS, Kind
+from octavo.inspect.findings import MEANINGS, Kind
 from octavo.layout.layout import frozen_layout
 from octavo.store.store import Store
 

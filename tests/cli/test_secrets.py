@@ -18,10 +18,10 @@ import pytest
 import octavo as client
 from command import Done, octavo
 from folders import tree
-from octavo import migration
 from octavo.backend import DataBackend
-from octavo.migration import Following
 from octavo.postgres.connection import connect
+from octavo.store import phase as migration
+from octavo.store.phase import Following
 from vaults import NEW, OLD, VOCABULARY, Vault, new_vault
 
 WRONG = "poivre de Sichuan"
@@ -136,8 +136,8 @@ def test_what_somebody_writes_right_behind_a_rotation_is_told(
     files: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As an application that still runs with the old pepper does."""
-    from octavo.care import rotation
     from octavo.crypto import encrypt
+    from octavo.secrets import rotate as rotation
 
     carry_out = rotation.carry_out
 
@@ -240,7 +240,7 @@ def test_nothing_secret_is_in_a_traceback(
     )
     assert done.returncode == 3
     shown = done.stdout + done.stderr
-    assert "rotation.py" in shown
+    assert "rotate.py" in shown
     assert [value for value in vault.values() | {OLD, NEW} if value in shown] == []
 
 

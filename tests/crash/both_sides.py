@@ -11,11 +11,11 @@ from backends import dual_backend
 from octavo.backends.dual import DualBackend
 from octavo.client import Client
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.verify import VerifyOptions, verify
-from octavo.postgres.url import DatabaseUrl
+from octavo.move.verify import VerifyOptions, verify
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.frozen import frozen_schema
 from octavo.store.system import SYSTEM, FileSystem
+from octavo.url import DatabaseUrl
 
 VOCABULARY = Vocabulary(frozen_schema())
 

@@ -19,8 +19,8 @@ from crash.both_sides import CHANGES, VOCABULARY, Sides, begin, say
 from faults import KILLED, Fault, Faulty, child, die, die_half_way, fail, fail_half_way, received
 from interrupts import Interrupter
 from octavo.errors import DamagedError, DatabaseError, DiskError, OctavoError
+from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.postgres.pool import Session

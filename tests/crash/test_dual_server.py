@@ -11,8 +11,8 @@ import pytest
 from crash.both_sides import Sides, begin, cascade, say
 from octavo.backends.outcome import Outcomes, Witness
 from octavo.errors import DatabaseError
+from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import connect
 from octavo.postgres.pool import Session
 from octavo.schema.ddl import ddl

@@ -18,11 +18,11 @@ import pytest
 from folders import beside, tree
 from foreign import PIPE, found, plant
 from octavo.backends import touched
+from octavo.fold.export import ExportOptions, export
+from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.export import ExportOptions, export
-from octavo.migrate.scaffold import scaffold
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.postgres.url import DatabaseUrl
+from octavo.url import DatabaseUrl
 from strike import ONE_THREAD, Moment, Struck, every, some
 
 CHANGING = (
@@ -35,9 +35,9 @@ from pathlib import Path
 from octavo.errors import DiskError, OctavoError
 from octavo.backends import touched
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.export import ExportOptions, export
+from octavo.fold.export import ExportOptions, export
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.postgres.url import DatabaseUrl
+from octavo.url import DatabaseUrl
 options = ExportOptions(Path(sys.argv[3]), jobs=1, replace=True)
 try:
     export(DatabaseUrl.parse(sys.argv[1]), Path(sys.argv[2]), frozen_layout(), options)

@@ -21,7 +21,7 @@ import octavo
 from interrupts import Interrupt, Interrupter
 from octavo.care.backup import back_up
 from octavo.errors import BusyError
-from octavo.migrate.target import building
+from octavo.fold.target import building
 from octavo.store.store import Store
 from small_store import State, Story, layout, message, revise, row, state_of, state_on_disk
 

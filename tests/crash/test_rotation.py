@@ -21,14 +21,14 @@ from faults import Fault, Faulty, child, die, die_half_way, received
 from interrupts import Interrupter
 from octavo.backend import DataBackend, Settings
 from octavo.backends.json import JsonBackend
-from octavo.care.pepper import NewPepper
-from octavo.care.rotation import Peppers, State, carry_out, look, rotate
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.verify import VerifyOptions, verify
-from octavo.postgres.url import DatabaseUrl
+from octavo.move.verify import VerifyOptions, verify
 from octavo.query.protocol import Backend
+from octavo.secrets.pepper import NewPepper
+from octavo.secrets.rotate import Peppers, State, carry_out, look, rotate
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
+from octavo.url import DatabaseUrl
 from vaults import NEW, OLD, VOCABULARY, Told, Vault
 
 KINDS = [DataBackend.JSON, DataBackend.DUAL]

@@ -13,7 +13,7 @@ import pytest
 from command import octavo
 from octavo.demo.run import run_demo
 from octavo.errors import UsageError
-from octavo.migrate.progress import SILENT, Progress
+from octavo.inspect.progress import SILENT, Progress
 
 NOBODY = 65534
 STEPS = ["server", "sample", "inventory", "scaffold", "export", "verify", "restore", "proof", "write"]

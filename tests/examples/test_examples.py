@@ -12,7 +12,7 @@ import pytest
 
 from octavo.backend import DataBackend
 from octavo.demo.run import run_demo
-from octavo.migrate.progress import SILENT
+from octavo.inspect.progress import SILENT
 from places import is_there, new_place
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

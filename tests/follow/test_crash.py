@@ -23,7 +23,7 @@ import sys
 from pathlib import Path
 from octavo.follow.life import FollowOptions, catch_up
 from octavo.layout.layout import frozen_layout
-from octavo.postgres.url import DatabaseUrl
+from octavo.url import DatabaseUrl
 url, data_dir = sys.argv[1:]
 catch_up(DatabaseUrl.parse(url), Path(data_dir), frozen_layout(), FollowOptions(Path("none")))
 """

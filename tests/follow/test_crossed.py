@@ -1,6 +1,6 @@
 """The commands of a move whose files follow, paused and killed at each step while another one runs.
 
-As in ``tests/migrate/test_crossed_moves.py``; here applications write to PostgreSQL by SQL, and their writes
+As in ``tests/move/test_crossed_moves.py``; here applications write to PostgreSQL by SQL, and their writes
 are kept.
 """
 

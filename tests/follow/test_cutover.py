@@ -11,15 +11,16 @@ import pytest
 
 from following import PATIENCE, Followed
 from moves import Move
-from octavo import connect, migration
+from octavo import connect
 from octavo.backend import DataBackend, Settings
 from octavo.cli import failures
 from octavo.follow import life, start
-from octavo.migrate.cutover import CutoverOptions, cutover
-from octavo.migrate.move import Sides
-from octavo.migrate.rollback import RollbackOptions, rollback
+from octavo.move.cutover import CutoverOptions, cutover
+from octavo.move.rollback import RollbackOptions, rollback
+from octavo.move.sides import Sides
 from octavo.postgres.connection import connect as connect_to
 from octavo.query.vocabulary import Vocabulary
+from octavo.store import phase as migration
 from writer import Writer
 
 WAIVED = ("secrets", "backup")

@@ -10,8 +10,8 @@ import pytest
 
 import every_type
 from following import Followed
+from octavo.fold.export import ExportOptions, export
 from octavo.layout.layout import Layout
-from octavo.migrate.export import ExportOptions, export
 from octavo.postgres.connection import connect
 from octavo.schema.ddl import ddl
 from octavo.store.store import Store

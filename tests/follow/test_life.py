@@ -13,18 +13,18 @@ import pytest
 
 from command import octavo
 from following import PATIENCE, Followed, Running, command, environment, wait_for_progress, writing
-from octavo import migration
 from octavo.backend import DataBackend
 from octavo.follow import life
 from octavo.follow.life import FollowOptions
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.verify import VerifyOptions, verify
-from octavo.migration import Phase
+from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import LOGICAL
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
+from octavo.store import phase as migration
 from octavo.store import position
+from octavo.store.phase import Phase
 from octavo.store.store import Store
 from restartable import Restartable, open_folder
 from strike import ONE_THREAD, Moment, Struck, every, some
@@ -210,7 +210,7 @@ import sys
 from pathlib import Path
 from octavo.follow.life import FollowOptions, follow
 from octavo.layout.layout import frozen_layout
-from octavo.postgres.url import DatabaseUrl
+from octavo.url import DatabaseUrl
 url, data_dir = sys.argv[1:]
 options = FollowOptions(Path("none"), 1, until_caught_up=True)
 follow(DatabaseUrl.parse(url), Path(data_dir), frozen_layout(), options)

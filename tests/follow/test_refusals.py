@@ -11,19 +11,19 @@ import msgspec
 import pytest
 
 from following import Followed
-from octavo import migration
 from octavo.backend import DataBackend
 from octavo.errors import DatabaseError, DifferenceError, DivergedError, DriftError, UsageError
+from octavo.fold.export import ExportOptions, export
+from octavo.fold.scaffold import scaffold
 from octavo.follow import life
 from octavo.follow.state import read_plan, write_plan
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.export import ExportOptions, export
-from octavo.migrate.scaffold import scaffold
-from octavo.migration import Phase
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.postgres.url import DatabaseUrl
+from octavo.store import phase as migration
 from octavo.store import position
+from octavo.store.phase import Phase
 from octavo.store.store import Store
+from octavo.url import DatabaseUrl
 
 Follow = Callable[..., Followed]
 TABLES = "SELECT relname, relreplident FROM pg_class WHERE relname = 'verification_tokens'"

@@ -12,19 +12,19 @@ from typing import Any, NamedTuple
 
 from backends import dual_backend, emptied, on_files, prisma_backend
 from memory import MemoryBackend
-from octavo.care.doctor import examine
-from octavo.care.findings import Kind
 from octavo.client import Client, Models
 from octavo.errors import ConstraintError, OctavoError
+from octavo.inspect.doctor import examine
+from octavo.inspect.findings import Kind
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, model_of, stored_value
-from octavo.migrate.verify import VerifyOptions, verify
+from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.postgres.url import DatabaseUrl
 from octavo.query.result import Counts, Result
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
+from octavo.url import DatabaseUrl
 from parity.coverage import Coverage
 from parity.programs import Call, Reopen, Step, Together
 from stores import Unsynced

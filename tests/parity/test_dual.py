@@ -19,8 +19,8 @@ from crash.both_sides import Sides, begin, say
 from octavo.backends.divergence import Divergences
 from octavo.backends.healing import heal
 from octavo.errors import DivergedError, TransactionFailed, UniqueViolation, UsageError
+from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import connect
 
 

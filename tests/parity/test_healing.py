@@ -19,13 +19,13 @@ from octavo.backends.divergence import Divergences, Keys
 from octavo.backends.dual import DualBackend
 from octavo.backends.healing import heal
 from octavo.client import Client
+from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.scaffold import scaffold
-from octavo.migrate.verify import VerifyOptions, verify
+from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.postgres.url import DatabaseUrl
 from octavo.query.plan import Query
+from octavo.url import DatabaseUrl
 from parity.alike import run
 from parity.programs import Programs
 

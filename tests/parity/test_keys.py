@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
+from octavo.fold.export import ExportOptions, export
 from octavo.layout.layout import Kind
-from octavo.migrate.export import ExportOptions, export
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.postgres.url import DatabaseUrl
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.store import Store
+from octavo.url import DatabaseUrl
 from parity.alike import place_of
 from parity.coverage import Coverage
 from parity.keyed import TYPES, keyed

@@ -34,11 +34,11 @@ from octavo.errors import (
 )
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
-from octavo.postgres.url import DatabaseUrl
 from octavo.query.plan import TRUE, Change, ChangeKind, Query
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
+from octavo.url import DatabaseUrl
 
 HEAD = 'datasource db {\n provider = "postgresql"\n url = ""\n}\n'
 SCHEMA = f"""{HEAD}

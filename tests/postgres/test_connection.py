@@ -32,7 +32,7 @@ from octavo.postgres.connection import (
     transaction,
 )
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
-from octavo.postgres.url import DatabaseUrl
+from octavo.url import DatabaseUrl
 
 AWKWARD_SETTINGS = {
     "TimeZone": "Asia/Kolkata",

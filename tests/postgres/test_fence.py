@@ -16,9 +16,9 @@ from octavo.errors import DatabaseError, UsageError
 from octavo.postgres import fence
 from octavo.postgres.connection import connect
 from octavo.postgres.fence import Mark, Opened, Stage
-from octavo.postgres.url import DatabaseUrl
 from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema
+from octavo.url import DatabaseUrl
 
 DATAMODEL = frozen_schema()
 MARK = Mark(token="ours", command="cutover", who="ada@there", data_dir="/data", since="2026")

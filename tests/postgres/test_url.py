@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from octavo.errors import UsageError
-from octavo.postgres.url import DEFAULT_CONNECT_TIMEOUT, DatabaseUrl
+from octavo.url import DEFAULT_CONNECT_TIMEOUT, DatabaseUrl
 
 texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=20)
 

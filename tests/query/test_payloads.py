@@ -14,13 +14,13 @@ import octavo
 from crash.both_sides import Sides, begin
 from octavo.backends.healing import heal
 from octavo.client import Client
+from octavo.fold.export import ExportOptions, export
+from octavo.fold.scaffold import scaffold
+from octavo.inspect.progress import Progress
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.export import ExportOptions, export
-from octavo.migrate.progress import Progress
-from octavo.migrate.scaffold import scaffold
-from octavo.migrate.verify import VerifyOptions, verify
-from octavo.postgres.url import DatabaseUrl
+from octavo.move.verify import VerifyOptions, verify
 from octavo.store.store import Store
+from octavo.url import DatabaseUrl
 
 LAYOUT = frozen_layout()
 

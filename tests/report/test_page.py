@@ -17,7 +17,7 @@ import pytest
 
 from octavo.backend import DataBackend
 from octavo.layout.layout import default_layout, frozen_layout
-from octavo.migrate.status import Status
+from octavo.move.status import Status
 from octavo.report.charts import squarified
 from octavo.report.facts import Facts
 from octavo.report.markup import clean, document, el
@@ -145,7 +145,7 @@ def test_the_same_facts_give_the_same_page(exported: Path) -> None:
     script = (
         "import sys, hashlib; from datetime import datetime, UTC; from pathlib import Path;"
         "from octavo.backend import DataBackend; from octavo.layout.layout import frozen_layout;"
-        "from octavo.migrate.status import Status; from octavo.report.facts import gather;"
+        "from octavo.move.status import Status; from octavo.report.facts import gather;"
         "from octavo.report.page import render;"
         "found = gather(Status(DataBackend.JSON, Path(sys.argv[1])), frozen_layout(),"
         " now=datetime(2026, 1, 1, tzinfo=UTC));"

@@ -10,12 +10,12 @@ import pytest
 
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.ddl import ddl, operator_class
 from octavo.schema.frozen import frozen_schema
 from octavo.schema.opclass import OPERATOR_CLASSES
 from octavo.schema.parser import parse_schema
+from octavo.url import DatabaseUrl
 
 EVERY = Path(__file__).parent / "schemas" / "every.prisma"
 HEAD = 'datasource db {\n  provider = "postgresql"\n  url = env("DATABASE_URL")\n}\n'

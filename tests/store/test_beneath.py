@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavo.store.beneath import Outside, folder_beneath, open_beneath, parts_of
+from octavo.store.safe_path import Outside, folder_beneath, open_beneath, parts_of
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from octavo.errors import UsageError
+from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.scaffold import scaffold
 from octavo.store.store import Store
 
 

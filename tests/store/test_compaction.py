@@ -14,13 +14,13 @@ import pytest
 
 from folders import tree
 from octavo.errors import DiskError, OctavoError
+from octavo.fold.export import ExportOptions, export
+from octavo.fold.restore import restore
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.export import ExportOptions, export
-from octavo.migrate.restore import restore
-from octavo.postgres.url import DatabaseUrl
 from octavo.store.store import Store
 from octavo.store.system import FileSystem
 from octavo.store.transaction import Transaction
+from octavo.url import DatabaseUrl
 from stores import Unsynced
 
 LAYOUT = frozen_layout()

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from octavo import migration
 from octavo.backends.divergence import _locked
 from octavo.backends.touched import Touched
 from octavo.errors import BusyError, UsageError
 from octavo.store import disk
+from octavo.store import phase as migration
 from octavo.store.lock import NAME as LOCK
 from octavo.store.lock import LockFile, ProcessLock
 from octavo.store.payloads import Payloads, is_abandoned

@@ -14,7 +14,7 @@ import pytest
 
 import history
 from history import History, prepare
-from octavo.store.durability import Durability
+from octavo.backend import Durability
 from octavo.store.store import Store
 from small_store import broken_constraints, build, layout, state_of, state_on_disk
 

@@ -17,16 +17,16 @@ from hypothesis import HealthCheck, event, given, note, settings
 from hypothesis import strategies as st
 
 from folders import tree
+from octavo.fold.export import ExportOptions, export
+from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import Layout, default_layout, frozen_layout
 from octavo.layout.parse import LayoutParser
-from octavo.migrate.export import ExportOptions, export
-from octavo.migrate.scaffold import scaffold
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.postgres.url import DatabaseUrl
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarField
 from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
+from octavo.url import DatabaseUrl
 from statements import Delete, Insert, OnPostgres, OnStore, Refusal, Rows, Statement, Update, keys_in
 
 EVERY_ACTION = """

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from folders import tree
-from octavo.care.doctor import examine
-from octavo.care.findings import Kind
 from octavo.errors import ConflictError, DamagedError, DifferenceError
-from octavo.store import rest
+from octavo.inspect.doctor import examine
+from octavo.inspect.findings import Kind
+from octavo.store import offline as rest
 from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.journal import Entry, Journal, encode_entry, read_entries
 from octavo.store.store import Store

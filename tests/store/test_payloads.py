@@ -14,8 +14,8 @@ import pytest
 
 from folders import write_long_ago
 from octavo.errors import BusyError, DamagedError, DiskError, UsageError
+from octavo.inspect.payloads import file_digest
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.payloads import file_digest
 from octavo.store.recovery import left_overs
 from octavo.store.store import Store
 from octavo.store.system import FileSystem

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from folders import tree
+from octavo.backend import Durability
 from octavo.errors import DiskError, OctavoError, ReplacedError
-from octavo.store.durability import Durability
 from octavo.store.store import Store
 from octavo.store.view import View
 from small_store import build, layout, message, revise, row

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from faults import Fault, Faulty, child, die, die_half_way, fail, received
-from octavo.care.doctor import examine
 from octavo.errors import OctavoError
+from octavo.inspect.doctor import examine
 from octavo.store import position
-from octavo.store.rest import OWN
+from octavo.store.offline import OWN
 from octavo.store.store import Store
 from small_store import build, chat, layout, message, revise
 

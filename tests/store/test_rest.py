@@ -17,7 +17,7 @@ from folders import records, tree
 from octavo.errors import BusyError, DifferenceError, DiskError
 from octavo.layout.layout import frozen_layout
 from octavo.store.journal import NAME, Entry, encode_entry
-from octavo.store.rest import at_rest
+from octavo.store.offline import at_rest
 from octavo.store.store import Store
 from octavo.store.system import FileSystem
 from strike import Moment, Struck, every, some
@@ -143,7 +143,7 @@ REST = """
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from octavo.store.rest import at_rest
+from octavo.store.offline import at_rest
 with at_rest(Path(sys.argv[1])):
     pass
 """

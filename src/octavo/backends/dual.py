@@ -29,12 +29,12 @@ from octavo.backends.touched import Touching
 from octavo.errors import DatabaseError, OctavoError, ReplacedError, UsageError
 from octavo.layout.layout import Layout, layout_for
 from octavo.layout.record import Record
-from octavo.migration import Guard
 from octavo.query.plan import Query
 from octavo.query.protocol import Reader, SingleReads
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.intake import FilesRoot, PayloadProblem
 from octavo.store.integrity import Writable
+from octavo.store.phase import Guard
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
 from octavo.store.transaction import Transaction

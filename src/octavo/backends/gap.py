@@ -28,9 +28,9 @@ from octavo.backends.sql.columns import ROW, Table
 from octavo.errors import disk_errors
 from octavo.postgres.connection import Connection
 from octavo.postgres.pool import Session
-from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk
 from octavo.store.view import View
+from octavo.url import DatabaseUrl
 
 NAME = "cache/seed.json"
 _SINCE_NUMBERS = 130000

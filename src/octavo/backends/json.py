@@ -27,7 +27,6 @@ from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOut
 from octavo.layout.arithmetic import changed
 from octavo.layout.layout import layout_for
 from octavo.layout.record import Record, model_of
-from octavo.migration import Guard
 from octavo.query.evaluate import Evaluator
 from octavo.query.plan import And, Change, Compare, Condition, Link, Operator, Query
 from octavo.query.protocol import Key, SingleReads
@@ -36,6 +35,7 @@ from octavo.schema.datamodel import Function
 from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, Intake, PayloadProblem
 from octavo.store.integrity import Writable
+from octavo.store.phase import Guard
 from octavo.store.store import Store
 from octavo.store.view import View
 

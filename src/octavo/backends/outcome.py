@@ -23,8 +23,8 @@ from octavo.backends.sql.queries import Ready
 from octavo.errors import DatabaseError
 from octavo.postgres.failures import database_error
 from octavo.postgres.pool import Session
-from octavo.postgres.url import DatabaseUrl
 from octavo.query.protocol import Key
+from octavo.url import DatabaseUrl
 
 PATIENCE = 30.0
 """seconds to wait for a database that cannot be reached, or a transaction that is still under way"""

@@ -20,13 +20,13 @@ from octavo.backends.violations import Violations
 from octavo.errors import TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.arithmetic import changed
 from octavo.layout.record import Record
-from octavo.migration import Guard
 from octavo.postgres.pool import Pool, Session
-from octavo.postgres.url import DatabaseUrl
 from octavo.query.plan import Change, ChangeKind, Condition, Link, Query, one_of
 from octavo.query.protocol import Key
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action
+from octavo.store.phase import Guard
+from octavo.url import DatabaseUrl
 
 if TYPE_CHECKING:
     from octavo.store.intake import FilesRoot

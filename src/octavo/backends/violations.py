@@ -23,8 +23,8 @@ from octavo.postgres.failures import database_error
 if TYPE_CHECKING:
     import psycopg
 
-    from octavo.postgres.url import DatabaseUrl
     from octavo.schema.datamodel import Datamodel, Model
+    from octavo.url import DatabaseUrl
 
 _UNIQUE, _NOT_NULL = "23505", "23502"
 _FOREIGN_KEY = ("23503", "23001")

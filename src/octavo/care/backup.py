@@ -28,19 +28,19 @@ from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
-from octavo import migration
 from octavo.care.archive import DATA, MANIFEST, read, spelled
-from octavo.care.moment import Visitor, visit_all
-from octavo.care.survey import Survey, survey
 from octavo.errors import DamagedError, UsageError, disk_errors
+from octavo.fold.inventory import schema_facts
+from octavo.inspect.progress import SILENT, Progress
+from octavo.inspect.steady_pass import Visitor, visit_all
+from octavo.inspect.survey import Survey, survey
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import RESERVED_FOLDERS, VERSION, Layout
 from octavo.layout.live import live_records
 from octavo.layout.reader import File, Reader, payload_path
-from octavo.migrate.inventory import schema_facts
-from octavo.migrate.progress import SILENT, Progress
 from octavo.schema.parser import schema_text
 from octavo.store import disk
+from octavo.store import phase as migration
 from octavo.store.store import Store
 from octavo.store.system import (
     FILE_MODE,

@@ -11,7 +11,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from octavo.cli.console import size
-from octavo.migrate.progress import Progress
+from octavo.inspect.progress import Progress
 
 
 class _Done(ProgressColumn):

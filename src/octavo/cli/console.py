@@ -16,8 +16,8 @@ from typing import Any
 
 import typer
 
-from octavo.migrate.progress import SILENT, Progress
-from octavo.migrate.steps import Step
+from octavo.inspect.progress import SILENT, Progress
+from octavo.inspect.steps import Step
 from octavo.words import size, some
 
 __all__ = [

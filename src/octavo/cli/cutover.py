@@ -11,8 +11,8 @@ import typer
 from octavo.cli import console, failures, options
 
 if TYPE_CHECKING:
-    from octavo.migrate.gates import Gate
-    from octavo.migrate.move import MoveReport, Sides
+    from octavo.move.gates import Gate
+    from octavo.move.sides import MoveReport, Sides
 
 _Patience: TypeAlias = Annotated[
     float, typer.Option("--patience", min=0, help="Seconds to wait for those who are writing.")
@@ -42,8 +42,9 @@ def cutover(
     is closed or both sides differ. Can be interrupted anywhere, and run again.
     """
     from octavo.crypto import pepper_from_env
-    from octavo.migrate.cutover import CutoverOptions
-    from octavo.migrate.cutover import cutover as run
+    from octavo.move.cutover import CutoverOptions
+    from octavo.move.cutover import cutover as run
+    from octavo.report.page import write_page_of_move
 
     sides = _sides(database_url, data_dir, schema, layout)
     wanted = CutoverOptions(
@@ -58,6 +59,8 @@ def cutover(
         silent = quiet or as_json
         tell = console.told(quiet=silent)
         report = run(sides, wanted, progress=progress, tell=tell, show=len if silent else _show_gates)
+        if report.report is not None:
+            write_page_of_move(report, sides, wanted.pepper, progress)
     if as_json:
         console.answer(report.to_dict())
     elif not quiet or report.closed:
@@ -97,8 +100,9 @@ def rollback(
     is verified. Can be interrupted anywhere, and run again.
     """
     from octavo.crypto import pepper_from_env
-    from octavo.migrate.rollback import RollbackOptions
-    from octavo.migrate.rollback import rollback as run
+    from octavo.move.rollback import RollbackOptions
+    from octavo.move.rollback import rollback as run
+    from octavo.report.page import write_page_of_move
 
     sides = _sides(database_url, data_dir, schema, layout)
     wanted = RollbackOptions(
@@ -111,6 +115,8 @@ def rollback(
     )
     with failures.telling_what_is_left(), console.progress(quiet=quiet or as_json) as progress:
         report = run(sides, wanted, progress=progress, tell=console.told(quiet=quiet or as_json))
+        if report.report is not None:
+            write_page_of_move(report, sides, wanted.pepper, progress)
     if as_json:
         console.answer(report.to_dict())
     elif not quiet:
@@ -138,7 +144,7 @@ def cleanup(
     are.
     """
     from octavo.errors import UsageError
-    from octavo.migrate.cleanup import cleanup as run
+    from octavo.move.cleanup import cleanup as run
 
     if not yes:
         raise UsageError("after this, octavo rollback is not possible any more", hint="octavo cleanup --yes")
@@ -160,7 +166,7 @@ def _sides(
     url_needed: bool = True,
 ) -> Sides:
     from octavo.backend import Settings
-    from octavo.migrate.move import Sides
+    from octavo.move.sides import Sides
     from octavo.query.vocabulary import Vocabulary
 
     if url_needed:

@@ -10,8 +10,8 @@ import typer
 from octavo.cli import console, failures, options
 
 if TYPE_CHECKING:
-    from octavo.care.doctor import Diagnosis
-    from octavo.care.repair import Repair, Step
+    from octavo.inspect.doctor import Diagnosis
+    from octavo.inspect.repair import Repair, Step
 
 
 def doctor(
@@ -38,8 +38,8 @@ def doctor(
 
     Writers go on meanwhile. Ends with 1 if there is damage; notes alone are none.
     """
-    from octavo.care.doctor import examine
-    from octavo.care.repair import Repair, carry_out, plan
+    from octavo.inspect.doctor import examine
+    from octavo.inspect.repair import Repair, carry_out, plan
 
     chosen = options.chosen_layout(layout, schema)
     with console.progress(quiet=quiet or as_json) as progress:
@@ -77,7 +77,7 @@ def doctor(
 
 def show(diagnosis: Diagnosis, data_dir: Path) -> None:
     """Print what was found."""
-    from octavo.care.findings import MEANINGS
+    from octavo.inspect.findings import MEANINGS
 
     found = diagnosis.findings
     for kind, meaning in MEANINGS.items():

@@ -10,8 +10,8 @@ import typer
 from octavo.cli import console, options
 
 if TYPE_CHECKING:
+    from octavo.fold.export import ExportReport
     from octavo.layout.layout import Layout
-    from octavo.migrate.export import ExportReport
     from octavo.store.intake import PayloadProblem
 
 _PROBLEMS_ANSWERED = 1000
@@ -33,8 +33,8 @@ def export(
     quiet: options.Quiet = False,
 ) -> None:
     """PostgreSQL → files, from one snapshot, put in place whole."""
-    from octavo.migrate.export import ExportOptions
-    from octavo.migrate.export import export as run
+    from octavo.fold.export import ExportOptions
+    from octavo.fold.export import export as run
 
     url = options.chosen_url(database_url)
     chosen = options.chosen_layout(layout, schema)

@@ -20,7 +20,7 @@ def inventory(
     Written to cache/prisma-metadata-<date>.json, the baseline of later runs, and to a readable report beside
     it. Ends with 1 if the database is not what the schema says.
     """
-    from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
+    from octavo.fold.inventory import generate_prisma_metadata, save_inventory
     from octavo.schema.parser import schema_text
 
     chosen = options.chosen_layout(layout, schema)

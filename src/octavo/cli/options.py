@@ -12,8 +12,8 @@ from octavo.errors import UsageError
 
 if TYPE_CHECKING:
     from octavo.layout.layout import Layout
-    from octavo.postgres.url import DatabaseUrl
     from octavo.schema.datamodel import Datamodel
+    from octavo.url import DatabaseUrl
 
 
 def _not_a_file(data_dir: Path) -> Path:
@@ -84,7 +84,7 @@ def chosen_url(text: str | None) -> DatabaseUrl:
     A ``.env`` file is not read, as which one holds depends on where one stands; it is named where it could
     have been meant.
     """
-    from octavo.postgres.url import EXPECTED, DatabaseUrl
+    from octavo.url import EXPECTED, DatabaseUrl
 
     if not text:
         hint = f"set DATABASE_URL or give --database-url, such as {EXPECTED}"

@@ -39,7 +39,7 @@ def report(
     """
     from octavo.backend import Settings, get_data_backend
     from octavo.crypto import pepper_from_env
-    from octavo.migrate.status import Looking, status
+    from octavo.move.status import Looking, status
     from octavo.query.vocabulary import Vocabulary
     from octavo.report.page import write_page
     from octavo.schema.parser import schema_text

@@ -21,7 +21,7 @@ def restore(
     Payloads are written back to the files root, never over a file with other content. The database holds no
     tables yet, or the schema's tables without rows.
     """
-    from octavo.migrate.restore import restore as run
+    from octavo.fold.restore import restore as run
 
     url = options.chosen_url(database_url)
     chosen = options.chosen_layout(layout, schema)

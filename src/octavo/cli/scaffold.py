@@ -18,7 +18,7 @@ def scaffold(
 
     What is there stays as it is.
     """
-    from octavo.migrate.scaffold import scaffold as make
+    from octavo.fold.scaffold import scaffold as make
 
     report = make(data_dir, options.chosen_layout(layout, schema))
     if as_json:

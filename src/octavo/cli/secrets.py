@@ -11,9 +11,9 @@ from octavo.cli import console, failures, options
 from octavo.errors import UsageError
 
 if TYPE_CHECKING:
-    from octavo.care.pepper import NewPepper
-    from octavo.care.rotation import Rotation
-    from octavo.care.secrets import SecretsReport, Unopeneds
+    from octavo.secrets.check import SecretsReport, Unopeneds
+    from octavo.secrets.pepper import NewPepper
+    from octavo.secrets.rotate import Rotation
 
 app = typer.Typer(help="Whether every secret opens; a new pepper for all.")
 
@@ -41,8 +41,8 @@ def check(
     Where DATA_BACKEND says; both sides in dual. Shows no value. Ends with 1 if one does not open.
     """
     from octavo.backend import Settings, get_data_backend
-    from octavo.care.secrets import check as run
     from octavo.query.vocabulary import Vocabulary
+    from octavo.secrets.check import check as run
 
     pepper = _pepper()
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
@@ -95,8 +95,8 @@ def rotate(
     goes on. Ends with 1, having changed nothing, if a value opens with neither pepper.
     """
     from octavo.backend import Settings, get_data_backend
-    from octavo.care.rotation import rotate as run
     from octavo.query.vocabulary import Vocabulary
+    from octavo.secrets.rotate import rotate as run
 
     old, new = _pepper(), _new_pepper(generate, data_dir)
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
@@ -112,8 +112,8 @@ def rotate(
 
 
 def _new_pepper(generate: Path | None, data_dir: Path) -> NewPepper:
-    from octavo.care.pepper import NEW_VARIABLE, NewPepper
     from octavo.crypto import pepper_from_env
+    from octavo.secrets.pepper import NEW_VARIABLE, NewPepper
 
     if generate is None:
         return NewPepper.from_env()
@@ -124,7 +124,7 @@ def _new_pepper(generate: Path | None, data_dir: Path) -> NewPepper:
 
 def show_rotation(done: Rotation) -> None:
     """Print what was found and done."""
-    from octavo.care.rotation import Opens
+    from octavo.secrets.rotate import Opens
 
     names = {Opens.OLD: "the old pepper", Opens.NEW: "the new one", Opens.NEITHER: "neither"}
     for side, counts in done.before.sides.items():
@@ -137,7 +137,7 @@ def show_rotation(done: Rotation) -> None:
 
 
 def _verdict(done: Rotation) -> tuple[str, str]:
-    from octavo.care.rotation import Opens, State
+    from octavo.secrets.rotate import Opens, State
 
     if done.after is None:
         if done.before.state is State.BROKEN:

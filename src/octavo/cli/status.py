@@ -10,8 +10,8 @@ from octavo.cli import console, failures, options
 from octavo.words import some
 
 if TYPE_CHECKING:
-    from octavo.migrate.checklist import Item
-    from octavo.migrate.status import Status
+    from octavo.move.checklist import Item
+    from octavo.move.status import Status
 
 _MARKS = {"good": "[x]", "bad": "[!]", "unknown": "[?]"}
 
@@ -40,8 +40,8 @@ def status(
     from octavo import backend
     from octavo.backend import Settings
     from octavo.crypto import pepper_from_env
-    from octavo.migrate.status import Looking
-    from octavo.migrate.status import status as look
+    from octavo.move.status import Looking
+    from octavo.move.status import status as look
     from octavo.query.vocabulary import Vocabulary
 
     settings = Settings(
@@ -100,7 +100,7 @@ def show(found: Status) -> None:
 
 
 def _show_move(found: Status) -> None:
-    from octavo.migrate.status import age
+    from octavo.move.status import age
 
     move = found.migration
     typer.echo(

@@ -10,8 +10,8 @@ import typer
 from octavo.cli import console, options
 
 if TYPE_CHECKING:
-    from octavo.migrate.differences import Difference
-    from octavo.migrate.verify import VerifyReport
+    from octavo.inspect.differences import Difference
+    from octavo.move.verify import VerifyReport
 
 
 def verify(
@@ -29,8 +29,8 @@ def verify(
     With ENCRYPTION_MASTER_PEPPER set, each secret is decrypted too. Ends with 1 on any difference.
     """
     from octavo.crypto import pepper_from_env
-    from octavo.migrate.verify import VerifyOptions
-    from octavo.migrate.verify import verify as run
+    from octavo.move.verify import VerifyOptions
+    from octavo.move.verify import verify as run
 
     url = options.chosen_url(database_url)
     chosen = options.chosen_layout(layout, schema)

@@ -22,22 +22,22 @@ from octavo.care.backup import back_up, schema_of
 from octavo.demo.application import SENT_AWAY, lost
 from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.errors import DifferenceError, OctavoError
+from octavo.fold.export import ExportOptions, export
+from octavo.fold.inventory import generate_prisma_metadata, save_inventory
+from octavo.fold.scaffold import scaffold
 from octavo.follow.life import FollowOptions, follow
+from octavo.inspect.progress import Progress
+from octavo.inspect.steps import Step, Tell, timed
 from octavo.layout.layout import frozen_layout
-from octavo.migrate.cutover import CutoverOptions, cutover
-from octavo.migrate.export import ExportOptions, export
-from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
-from octavo.migrate.move import MoveReport, Sides
-from octavo.migrate.progress import Progress
-from octavo.migrate.rollback import RollbackOptions, rollback
-from octavo.migrate.scaffold import scaffold
-from octavo.migrate.steps import Step, Tell, timed
-from octavo.migrate.verify import VerifyOptions, verify
+from octavo.move.cutover import CutoverOptions, cutover
+from octavo.move.rollback import RollbackOptions, rollback
+from octavo.move.sides import MoveReport, Sides
+from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import LOGICAL, embedded_server
-from octavo.postgres.url import DatabaseUrl
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
+from octavo.url import DatabaseUrl
 from octavo.words import some
 
 WRITERS = 2

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 
 from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.errors import DifferenceError, UsageError, disk_errors
+from octavo.fold.export import ExportOptions, export
+from octavo.fold.inventory import generate_prisma_metadata, save_inventory
+from octavo.fold.restore import restore
+from octavo.fold.scaffold import scaffold
+from octavo.inspect.progress import Progress
+from octavo.inspect.steps import Step, timed
 from octavo.layout.layout import Layout, frozen_layout
-from octavo.migrate.export import ExportOptions, export
-from octavo.migrate.inventory import generate_prisma_metadata, save_inventory
-from octavo.migrate.progress import Progress
-from octavo.migrate.proof import differing_files, prove
-from octavo.migrate.restore import restore
-from octavo.migrate.scaffold import scaffold
-from octavo.migrate.steps import Step, timed
-from octavo.migrate.verify import VerifyOptions, verify
+from octavo.move.proof import differing_files, prove
+from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.embedded import embedded_server
-from octavo.postgres.url import DatabaseUrl
 from octavo.schema.ddl import ddl
 from octavo.schema.sql import literal, quote, table_name
 from octavo.store.disk import make_folder
+from octavo.url import DatabaseUrl
 from octavo.words import some
 
 if TYPE_CHECKING:

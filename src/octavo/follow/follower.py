@@ -41,8 +41,8 @@ from octavo.follow.tables import RESEED, Table, Tables
 from octavo.follow.watcher import FollowReport, Watcher
 from octavo.layout.layout import Layout
 from octavo.postgres.connection import Connection, connect, transaction
-from octavo.postgres.url import DatabaseUrl
 from octavo.store.store import Store
+from octavo.url import DatabaseUrl
 
 _BATCH = 2_000
 """changes after which those that have come are applied, though more may be waiting"""

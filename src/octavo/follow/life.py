@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from octavo import migration
 from octavo.errors import BusyError, OctavoError, UsageError, disk_errors
+from octavo.fold.export import ExportOptions
+from octavo.fold.target import State, refusal, state_of
 from octavo.follow import slot
 from octavo.follow.follower import Follower, Place
 from octavo.follow.start import forget_following, refuse_of_record, seed
@@ -24,13 +25,12 @@ from octavo.follow.state import (
 from octavo.follow.stream import Stopped
 from octavo.follow.watcher import FollowReport, Watcher
 from octavo.layout.layout import Layout
-from octavo.migrate.export import ExportOptions
-from octavo.migrate.target import State, refusal, state_of
 from octavo.postgres.connection import connect
-from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk
+from octavo.store import phase as migration
 from octavo.store.lock import ProcessLock
 from octavo.store.store import Store
+from octavo.url import DatabaseUrl
 
 
 @dataclass(frozen=True, slots=True)

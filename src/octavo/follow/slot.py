@@ -26,8 +26,8 @@ from octavo.layout.layout import Layout
 from octavo.postgres.connection import LOCK_WAIT, Connection, connect, transaction
 from octavo.postgres.failures import database_errors
 from octavo.postgres.fence import PATIENCE, locked
-from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import literal, qualified, quote, table_name
+from octavo.url import DatabaseUrl
 
 _PREFIX = "octavo_"
 _GONE = 15.0

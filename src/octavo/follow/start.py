@@ -9,9 +9,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from octavo import migration
 from octavo.backend import DataBackend
 from octavo.errors import OctavoError, UsageError
+from octavo.fold.export import ExportOptions, ExportReport, export
 from octavo.follow import slot, unsent
 from octavo.follow.protocol import position_text
 from octavo.follow.state import Plan, Position, forget_plan, read_plan, write_plan
@@ -19,12 +19,12 @@ from octavo.follow.stream import Slot, Stream
 from octavo.follow.tables import Tables, place_of, stored
 from octavo.follow.watcher import Watcher
 from octavo.layout.layout import Layout
-from octavo.migrate.export import ExportOptions, ExportReport, export
-from octavo.migration import Following
 from octavo.postgres.connection import Rewritten, connect, join_snapshot
 from octavo.postgres.failures import database_errors
-from octavo.postgres.url import DatabaseUrl
 from octavo.store import disk, position
+from octavo.store import phase as migration
+from octavo.store.phase import Following
+from octavo.url import DatabaseUrl
 
 _TRIES = 20
 """how often a snapshot is taken, if somebody truncates or rewrites a table each time"""

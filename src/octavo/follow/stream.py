@@ -22,8 +22,8 @@ from octavo.follow import protocol
 from octavo.follow.protocol import Keepalive, Message
 from octavo.postgres.connection import connect
 from octavo.postgres.failures import database_errors
-from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import literal, quote
+from octavo.url import DatabaseUrl
 
 _CANCEL = 5.0
 """seconds to let the server know that nobody waits for it"""

@@ -18,10 +18,10 @@ from octavo.follow.protocol import UNCHANGED, Relation, Tuple
 from octavo.layout.layout import Layout
 from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
-from octavo.postgres.url import DatabaseUrl
 from octavo.schema.catalog import introspect
 from octavo.schema.datamodel import Model
 from octavo.schema.drift import compare
+from octavo.url import DatabaseUrl
 
 RESEED = "make the files anew: octavo follow --replace"
 Columns = Sequence[tuple[str, int, int]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from octavo.migrate.progress import SILENT, Progress
+from octavo.inspect.progress import SILENT, Progress
 from octavo.store.intake import PayloadProblem
 
 

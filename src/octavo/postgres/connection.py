@@ -20,7 +20,7 @@ from psycopg import sql
 
 from octavo.errors import DatabaseError, UsageError
 from octavo.postgres.failures import database_error, database_errors
-from octavo.postgres.url import DatabaseUrl
+from octavo.url import DatabaseUrl
 
 if TYPE_CHECKING:
     from psycopg.rows import TupleRow

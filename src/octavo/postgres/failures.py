@@ -18,7 +18,7 @@ from octavo.postgres.extensions import remedy
 if TYPE_CHECKING:
     import psycopg
 
-    from octavo.postgres.url import DatabaseUrl
+    from octavo.url import DatabaseUrl
 
 
 FENCED_STATE = "25006"

@@ -20,8 +20,8 @@ from psycopg import pq
 from octavo.errors import TransactionFailed, UsageError
 from octavo.postgres.connection import SETTINGS, connect, settings_for
 from octavo.postgres.failures import database_errors
-from octavo.postgres.url import DatabaseUrl
 from octavo.schema.sql import literal
+from octavo.url import DatabaseUrl
 
 _WAIT = 10.0
 """seconds that a caller waits for a connection unless it says otherwise: Prisma's ``pool_timeout``"""

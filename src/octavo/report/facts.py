@@ -21,11 +21,11 @@ import msgspec
 from octavo import __version__
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, OctavoError, disk_errors
+from octavo.fold.inventory import read_baseline, schema_facts
 from octavo.layout.layout import Layout
 from octavo.layout.reader import contents, payload_files
-from octavo.migrate.inventory import read_baseline, schema_facts
-from octavo.migrate.status import Status
-from octavo.migration import Migration
+from octavo.move.status import Status
+from octavo.store.phase import Migration
 
 _CACHE = "cache"
 _VERIFICATIONS = "verification-*.jsonl"

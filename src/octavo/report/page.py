@@ -12,18 +12,22 @@ from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Protocol
 
+from octavo.backend import DataBackend
+from octavo.errors import OctavoError
 from octavo.report import move, schema, store
 from octavo.report.diagram import diagram, fitting, highlighting
 from octavo.report.facts import Facts, gather
 from octavo.report.markup import Element, data, document, el
 from octavo.report.words import moment
-from octavo.store import disk
+from octavo.store import disk, phase
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from octavo.inspect.progress import Progress
     from octavo.layout.layout import Layout
-    from octavo.migrate.status import Status
+    from octavo.move.sides import MoveReport, Sides
+    from octavo.move.status import Status
 
 GENERATOR = "octavo report"
 
@@ -96,6 +100,25 @@ def write_page(found: Status, layout: Layout, target: Path, schema_text: str | N
     facts = gather(found, layout, schema_text=schema_text)
     disk.write_file(target, render(facts, found.checklist).encode())
     return facts
+
+
+def write_page_of_move(report: MoveReport, sides: Sides, pepper: str | None, progress: Progress) -> None:
+    """Write the page of how everything stands after a cutover or a rollback; ``report.page`` is its file.
+
+    What keeps the page from being written is noted: the move is done nevertheless.
+    """
+    from octavo.move.status import Looking, status
+
+    path = sides.data_dir / "cache" / f"report-{phase.now()[:10]}.html"
+    try:
+        of_record = phase.read(sides.data_dir).backend
+        kind = DataBackend.DUAL if of_record is DataBackend.PRISMA else of_record
+        found = status(kind, sides.vocabulary, sides.settings, Looking(pepper=pepper), progress)
+        write_page(found, sides.layout, path)
+    except OctavoError as error:
+        report.notes.append(f"the page could not be written: {error}")
+    else:
+        report.page = path
 
 
 def _head(facts: Facts, style: str) -> Element:

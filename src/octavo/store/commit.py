@@ -24,10 +24,10 @@ from typing import Any, cast
 from weakref import ref
 
 from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, UsageError
-from octavo.store.layers import Layer, Overlay
+from octavo.store.freshness import is_foreseen
 from octavo.store.lock import ProcessLock
+from octavo.store.overlay import Layer, Overlay
 from octavo.store.system import in_background
-from octavo.store.world import is_foreseen
 from octavo.store.writer import Decision, Lagging, Writer
 
 _LONGEST_HOLD = 0.05

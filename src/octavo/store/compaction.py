@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from octavo.errors import DamagedError, disk_errors
 from octavo.store.families.base import Family, list_files
 from octavo.store.families.parents import ParentLogs
-from octavo.store.layers import Base
+from octavo.store.overlay import Base
 from octavo.store.system import read_whole
 from octavo.store.writer import Writer, loaded_log, one_line_each
 

@@ -28,12 +28,13 @@ from octavo.layout.layout import RESERVED_FOLDERS, Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Stored
 from octavo.store.commit import Committer, Lost
+from octavo.store.freshness import Behind, World
 from octavo.store.index import Spec
 from octavo.store.journal import Journal
-from octavo.store.layers import Base, Layer
 from octavo.store.locations import keep_if_whole
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import ProcessLock
+from octavo.store.overlay import Base, Layer
 from octavo.store.place import Place
 from octavo.store.recovery import Resolve, recover
 from octavo.store.rules import Rules
@@ -42,7 +43,6 @@ from octavo.store.shared import NAME as _STATE
 from octavo.store.system import FOLDER_MODE, FileSystem
 from octavo.store.view import View
 from octavo.store.watch import Eventually, Watch
-from octavo.store.world import Behind, World
 from octavo.store.writer import Writer
 
 T = TypeVar("T")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, model_of, stored_value
-from octavo.store.beneath import Outside, open_beneath
+from octavo.store.safe_path import Outside, open_beneath
 
 if TYPE_CHECKING:
     from octavo.store.integrity import Writable

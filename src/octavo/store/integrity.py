@@ -25,7 +25,7 @@ from octavo.layout.record import Record, attribute, model_of
 from octavo.layout.stored import SHA256, Key, Stored, array_attribute, replaced
 from octavo.schema.datamodel import Action, Model, Relation
 from octavo.store.index import Spec
-from octavo.store.layers import Overlay
+from octavo.store.overlay import Overlay
 from octavo.store.rules import literal_default
 from octavo.store.view import View
 

@@ -26,6 +26,7 @@ from octavo.errors import DamagedError
 from octavo.layout.holes import Hollow
 from octavo.layout.layout import RESERVED_FOLDERS
 from octavo.store.changes import Append, Change, Remove, Replace, write_beside
+from octavo.store.freshness import is_foreseen
 from octavo.store.system import (
     FileSystem,
     SyncError,
@@ -37,7 +38,6 @@ from octavo.store.system import (
     sync_folder,
     write_all,
 )
-from octavo.store.world import is_foreseen
 
 FOLDER = "journal"
 NAME = f"{FOLDER}/changes.jsonl"
@@ -358,8 +358,8 @@ class Journal:
 def _refuse_others(root: str, files: Iterable[str]) -> None:
     """Raise DamagedError for a file that no commit changes: outside the data folder, or one of Octavo's own
     beside the records.  Another program has written that."""
-    from octavo.store.beneath import Outside, require_beneath
     from octavo.store.position import NAME as POSITION
+    from octavo.store.safe_path import Outside, require_beneath
 
     for file in files:
         try:

@@ -31,6 +31,7 @@ from octavo.layout.stored import Key, Stored, encode
 from octavo.store.changes import Append, Change, Remove, beside
 from octavo.store.families.base import Changed, Changes, Found, list_files, read_file
 from octavo.store.families.parents import ParentLogs
+from octavo.store.freshness import Behind
 from octavo.store.shared import SharedState, boot_id
 from octavo.store.system import (
     FILE_MODE,
@@ -44,7 +45,6 @@ from octavo.store.system import (
     read_whole,
     signature,
 )
-from octavo.store.world import Behind
 
 if TYPE_CHECKING:
     import lmdb

@@ -24,9 +24,9 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 from octavo.errors import BusyError, DamagedError, DiskError, UsageError, disk_errors
 from octavo.layout.layout import Layout
 from octavo.layout.reader import payload_files, payload_path
-from octavo.store.beneath import Outside, open_beneath
 from octavo.store.changes import discard
 from octavo.store.lock import LockFile
+from octavo.store.safe_path import Outside, open_beneath
 from octavo.store.system import FileSystem, open_to_read, sync, sync_folder, write_all
 
 Source: TypeAlias = "bytes | Path | BinaryIO | Generator[bytes, None, None]"

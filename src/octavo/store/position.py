@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from octavo.errors import disk_errors
 from octavo.store.changes import Change
 from octavo.store.families.base import Changes, Found
+from octavo.store.freshness import World
 from octavo.store.system import Signature
-from octavo.store.world import World
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -30,18 +30,18 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
+from octavo.backend import Durability, require_durability
 from octavo.errors import BusyError, DiskError, OctavoError, ReplacedError, UsageError
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key
+from octavo.store.background import IDLE_INTERVAL, Keeper
 from octavo.store.commit import Lost
-from octavo.store.durability import Durability, require_durability
 from octavo.store.engine import Engine, check_folders, reading
-from octavo.store.keeper import IDLE_INTERVAL, Keeper
 from octavo.store.locations import settle
 from octavo.store.lock import TIMEOUT
+from octavo.store.offline import require_store
 from octavo.store.recovery import Resolve
-from octavo.store.rest import require_store
 from octavo.store.rules import Rules
 from octavo.store.system import SYSTEM, FileSystem
 from octavo.store.transaction import Begun, Prepare

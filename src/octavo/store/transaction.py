@@ -9,9 +9,9 @@ from octavo.errors import UsageError
 from octavo.layout.stored import Key
 from octavo.store.commit import Committer, Lost
 from octavo.store.engine import unlocked
+from octavo.store.freshness import Behind
 from octavo.store.integrity import Writable
-from octavo.store.layers import Overlay
-from octavo.store.world import Behind
+from octavo.store.overlay import Overlay
 from octavo.store.writer import Decision
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from octavo.layout.stored import SHA256, Key, Stored
 from octavo.schema.datamodel import Relation
 from octavo.store.families.parents import ParentLogs
 from octavo.store.index import Spec
-from octavo.store.layers import Base, Layer
+from octavo.store.overlay import Base, Layer
 from octavo.store.rules import Rules
 
 

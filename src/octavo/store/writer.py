@@ -34,12 +34,12 @@ from octavo.store.changes import (
 from octavo.store.families.base import Changes, Family, Owner
 from octavo.store.families.log import LogFamily, LogFile
 from octavo.store.families.parents import ParentLogs
+from octavo.store.freshness import is_foreseen
 from octavo.store.journal import Entry, Journal, digest
-from octavo.store.layers import Base
+from octavo.store.overlay import Base
 from octavo.store.position import NAME as POSITION
 from octavo.store.position import PositionFile
 from octavo.store.system import Signature, SyncError, read_whole, sync_folder
-from octavo.store.world import is_foreseen
 
 _BURST = 0.1
 _SHORT = 1 << 15

@@ -14,9 +14,9 @@ from octavo.layout.order import file_order, in_file_order
 from octavo.layout.stored import Key, Stored
 from octavo.store.changes import Change
 from octavo.store.content import Contents
+from octavo.store.freshness import World
 from octavo.store.index import Index, Spec, extractor
 from octavo.store.system import Signature
-from octavo.store.world import World
 
 if TYPE_CHECKING:
     from octavo.store.families.log import LogFile

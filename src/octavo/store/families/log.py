@@ -18,8 +18,8 @@ from octavo.store.families.base import (
     Found,
     read_file,
 )
+from octavo.store.freshness import World
 from octavo.store.system import Signature
-from octavo.store.world import World
 
 GARBAGE = 64
 """superseded lines that a log may have, beside as many as it has records"""

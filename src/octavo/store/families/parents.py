@@ -26,8 +26,8 @@ from octavo.store.families.base import (
     read_file,
 )
 from octavo.store.families.log import GARBAGE, LogFile, Tail, lines_of
+from octavo.store.freshness import Behind, World
 from octavo.store.system import Signature, open_signed
-from octavo.store.world import Behind, World
 
 _BUDGET_OVERHEAD = 1_000
 _TAIL = 1 << 14

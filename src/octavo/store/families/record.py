@@ -17,8 +17,8 @@ from octavo.store.families.base import (
     list_files,
     read_file,
 )
+from octavo.store.freshness import World
 from octavo.store.system import Signature
-from octavo.store.world import World
 
 
 class RecordFamily(Family):

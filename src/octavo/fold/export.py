@@ -1,0 +1,347 @@
+"""PostgreSQL → files, from one snapshot: built beside the data folder, synced, and put in place whole."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import psycopg
+from msgspec.structs import replace
+
+from octavo.backend import DataBackend
+from octavo.backends.gap import Seed, leave, seed_of
+from octavo.errors import DatabaseError, DifferenceError, UsageError, disk_errors
+from octavo.fold import origin
+from octavo.fold.origin import Origin, database_of
+from octavo.fold.seeding import Seeding
+from octavo.fold.source import Source, open_source
+from octavo.fold.target import State, building, refusal, state_of
+from octavo.fold.writers import Stopped, Task, Writer, Written
+from octavo.inspect.payloads import PayloadKeeper
+from octavo.inspect.progress import SILENT, Progress
+from octavo.layout.fold import Slice, unkeepable
+from octavo.layout.layout import Kind, Layout
+from octavo.postgres import fence
+from octavo.postgres.connection import Connection, Queued
+from octavo.postgres.failures import database_errors
+from octavo.schema.sql import quote, table_name
+from octavo.store import phase as migration
+from octavo.store.intake import PayloadProblem
+from octavo.store.lock import TIMEOUT
+from octavo.url import DatabaseUrl
+
+_WORTH_SLICING = 20_000
+"""rows; fewer than these are one worker's task"""
+_CANCEL_AGAIN = 0.1
+"""seconds in which workers may give up by themselves before the server is told to make them, each time"""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How to export: payloads are looked for below ``files_root``; ``jobs`` connections read at once; for the
+    write lock of a store that is to be replaced, ``lock_timeout`` seconds are waited (None: for ever).
+
+    ``snapshot`` is the id of one to read, where it is not to be a new one: who gives it takes care of what is
+    written meanwhile.  ``finish`` is given the folder that was built, just before it is put in place.
+    """
+
+    files_root: Path
+    jobs: int = 2
+    replace: bool = False
+    dry_run: bool = False
+    lock_timeout: float | None = TIMEOUT
+    snapshot: str | None = None
+    finish: Callable[[Path], None] | None = None
+
+
+@dataclass
+class ExportReport:
+    """What an export did, or (a dry run) would do."""
+
+    target: Path
+    counts: dict[str, int]
+    """rows by model"""
+    dry_run: bool = False
+    replaces: bool = False
+    kept: Path | None = None
+    """where the store that was replaced is now"""
+    files: int = 0
+    caught_up: int = 0
+    """records that were written while the snapshot was copied, and were copied again"""
+    payloads: int = 0
+    """rows whose payload was kept"""
+    payload_bytes: int = 0
+    payload_problems: list[PayloadProblem] = field(default_factory=list)
+    files_root_missing: bool = False
+    settled: list[Path] = field(default_factory=list)
+    """stores that an interrupted export had replaced, which have a name now"""
+    notes: tuple[str, ...] = ()
+    """what the catalog holds beside the schema that cannot hurt"""
+    seconds: float = 0.0
+
+
+def export(
+    url: DatabaseUrl,
+    data_dir: Path,
+    layout: Layout,
+    options: ExportOptions,
+    progress: Progress = SILENT,
+) -> ExportReport:
+    """Write the database into a data folder.
+
+    Nothing is written unless everything can be: drift, a table or column that the schema does not know, rows
+    hidden by row-level security and values that cannot be kept refuse the export.  A payload that cannot be
+    had does not: it is reported.
+
+    A store that is replaced may be in use.  What ``dual`` transactions commit meanwhile is in the new one,
+    and their writers go on with that.  What ``json`` transactions commit is in the folder that is kept, and
+    whoever has it open is told at the next commit.
+
+    Raises UsageError (a store is there already), DriftError, DifferenceError (that store's journal cannot be
+    emptied, too), BusyError (it is being written to), DatabaseError, DiskError.
+    """
+    started = time.monotonic()
+    data_dir = data_dir.resolve()
+    state = state_of(data_dir, layout)
+    if state is State.STORE and not options.replace:
+        raise refusal(data_dir)
+    with ExitStack() as stack:
+        if options.replace and not options.dry_run:
+            # No cutover may make the files of record that are about to be replaced.
+            stack.enter_context(migration.alone(data_dir, "export", options.lock_timeout))
+        _refuse_by_state(data_dir)
+        seeding = None
+        is_followed = options.snapshot is not None
+        if options.replace and state is not State.NOTHING and not options.dry_run and not is_followed:
+            seeding = stack.enter_context(Seeding(url, data_dir, layout, options))
+        cut = seeding.cut() if seeding else None
+        source = stack.enter_context(open_source(url, layout, cut, snapshot=options.snapshot))
+        source.drift.raise_if_any()
+        mark = fence.read_mark(source.snapshot.connection)
+        if state is State.STORE and mark is not None and mark.may_be_moved:
+            raise _of_record(data_dir)
+        counts = source.counts(layout.datamodel)
+        _refuse_unkeepable(source, layout)
+        _refuse_orphans(source, layout)
+        report = ExportReport(
+            data_dir,
+            counts,
+            dry_run=options.dry_run,
+            replaces=state is State.STORE,
+            notes=tuple(str(note) for note in source.drift.notes),
+        )
+        if not options.dry_run:
+            resolve = seeding.resolve if seeding else None
+            with building(data_dir, layout, lock_timeout=options.lock_timeout, resolve=resolve) as built:
+                keeper = PayloadKeeper(layout, options.files_root, built.path)
+                report.settled = built.settled
+                _fill(source, layout, Writing(built.path, keeper, options.jobs, progress), report)
+                progress.begin("sync", 0)
+                here = database_of(source.snapshot.connection, url)
+                origin.leave(built.path, Origin(database=here))
+                left = seed_of(source.snapshot.connection, counts)
+                if left is not None:
+                    leave(built.path, left)
+                if seeding is not None:
+                    seeding.catch_up(built.path)
+                report.kept = built.put_in_place(
+                    replace=options.replace,
+                    last=partial(_finish, report, (seeding, left), options.finish),
+                )
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _of_record(data_dir: Path, since: str = "") -> UsageError:
+    return UsageError(
+        f"the files in {data_dir} are the backend of record{since}:"
+        " PostgreSQL has only what was there before",
+        hint="octavo rollback brings the data back to PostgreSQL first",
+    )
+
+
+def _refuse_by_state(data_dir: Path) -> None:
+    state = migration.read(data_dir)
+    if state.backend is DataBackend.JSON:
+        raise _of_record(data_dir, f" since {state.since}")
+    if state.following is not None:
+        raise UsageError(
+            f"the files in {data_dir} follow PostgreSQL",
+            hint="octavo follow --replace makes them anew; octavo follow --stop ends it first",
+        )
+
+
+def _finish(
+    report: ExportReport,
+    under_way: tuple[Seeding | None, Seed | None],
+    finish: Callable[[Path], None] | None,
+    built: Path,
+) -> None:
+    """What is left to do when nobody can write any more to the store that is to be replaced."""
+    seeding, left = under_way
+    if seeding is not None:
+        seeding.finish(built)
+        report.counts = {model: n + seeding.more[model] for model, n in report.counts.items()}
+        if left is not None and seeding.copied:
+            leave(built, replace(left, counts=report.counts))
+        report.caught_up = seeding.copied
+        report.payload_problems += seeding.problems
+    if migration.has_begun(built):
+        with migration.changing(built) as kept:
+            kept.seeded(f"export: {sum(report.counts.values())} rows")
+    if finish is not None:
+        finish(built)
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Where to write, with how many workers, telling whom."""
+
+    root: Path
+    keeper: PayloadKeeper
+    jobs: int
+    progress: Progress
+
+
+def _fill(source: Source, layout: Layout, writing: Writing, report: ExportReport) -> None:
+    """Write everything that the snapshot has."""
+    keeper = writing.keeper
+    writing.progress.begin("export", sum(_top_level(layout, report.counts).values()))
+    written = _write(source, layout, writing)
+    _compare_counts(layout, report.counts, written)
+    report.files = sum(w.files for w in written)
+    report.payloads, report.payload_bytes = keeper.kept, keeper.size
+    report.payload_problems = sorted(keeper.problems, key=lambda p: (p.model, p.key))
+    report.files_root_missing = keeper.root_missing
+
+
+def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
+    """Run all tasks, each worker with a connection of its own that sees the snapshot."""
+    jobs = max(1, writing.jobs) if source.snapshot.shareable else 1
+    tasks = _tasks(layout, source.counts(layout.datamodel), jobs)
+    failed = threading.Event()
+    errors: list[BaseException] = []
+    writer = Writer(layout, writing.root, writing.keeper, writing.progress.advance, failed.is_set)
+    url = source.snapshot.url
+
+    with ExitStack() as stack:
+        connections = [source.snapshot.connection]
+        # A worker that would have to wait for somebody who waits for us is done without.
+        with suppress(Queued):
+            for _ in range(min(jobs, len(tasks)) - 1):
+                # Closing waits for nobody; the connection's own block would, for its lock and the server.
+                connections.append(stack.enter_context(closing(source.snapshot.join())))
+        free = list(connections)
+
+        def run(task: Task) -> Written:
+            if failed.is_set():
+                raise Stopped
+            connection = free.pop()
+            try:
+                with disk_errors("writing the export"), database_errors(url, "reading rows"):
+                    return writer.write(connection, task)
+            except BaseException as error:
+                # What fails later may only have been given up because of the first.
+                errors.append(error)
+                failed.set()
+                raise
+            finally:
+                free.append(connection)
+
+        with ThreadPoolExecutor(len(connections), thread_name_prefix="export") as pool:
+            futures = [pool.submit(run, task) for task in tasks]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+            except BaseException:
+                failed.set()
+                raise
+            finally:
+                # A query that a worker was just about to send has not heard of the cancelling before.
+                while failed.is_set() and wait(futures, timeout=_CANCEL_AGAIN).not_done:
+                    _cancel(connections)
+        if errors:
+            raise errors[0]
+        return [f.result() for f in futures]
+
+
+def _cancel(connections: Iterable[Connection]) -> None:
+    for connection in connections:
+        try:
+            connection.cancel_safe(timeout=5)
+        except psycopg.Error:
+            connection.close()
+
+
+def _tasks(layout: Layout, counts: dict[str, int], jobs: int) -> list[Task]:
+    """The largest first, and those with one log per parent in as many slices as there are workers."""
+    sized: list[tuple[int, Task]] = []
+    for family in layout.families:
+        rows = sum(counts[p.model.name] for p in family.places)
+        parts = jobs if family.kind is Kind.LOG_PER_PARENT and rows >= _WORTH_SLICING else 1
+        sized += [(rows // parts, Task(family, Slice(n, parts))) for n in range(parts)]
+    return [task for _, task in sorted(sized, key=lambda item: -item[0])]
+
+
+def _top_level(layout: Layout, counts: dict[str, int]) -> dict[str, int]:
+    return {p.model.name: counts[p.model.name] for p in layout.places if p.kind is not Kind.EMBEDDED}
+
+
+def _compare_counts(layout: Layout, counts: dict[str, int], written: list[Written]) -> None:
+    total: Counter[str] = Counter()
+    for part in written:
+        total.update(part.rows)
+    expected = _top_level(layout, counts)
+    if wrong := [f"{m}: {n} rows, {total[m]} written" for m, n in expected.items() if total[m] != n]:
+        raise DatabaseError("the export is not complete: " + "; ".join(wrong))
+
+
+def _refuse_unkeepable(source: Source, layout: Layout) -> None:
+    found: list[str] = []
+    for place in layout.places:
+        tests = unkeepable(layout, place)
+        if not tests:
+            continue
+        counted = ", ".join(f"count(*) FILTER (WHERE {condition})" for _, _, condition in tests)
+        query = f"SELECT {counted} FROM {table_name(place.model)} AS t"
+        with database_errors(source.snapshot.url, "looking for values that cannot be kept"):
+            row = source.snapshot.connection.execute(query.encode()).fetchone() or ()
+        found += [
+            f"{place.model.name}.{name}: {n} rows ({reason})"
+            for (name, reason, _), n in zip(tests, row, strict=True)
+            if n
+        ]
+    if found:
+        raise DifferenceError("values that no file here can keep: " + "; ".join(found))
+
+
+def _refuse_orphans(source: Source, layout: Layout) -> None:
+    """Refuse rows that live with a parent which is not there.  Foreign keys forbid them, unless somebody has
+    switched off their triggers."""
+    found: list[str] = []
+    for place in layout.places:
+        relation = place.relation
+        if relation is None:
+            continue
+        parent = layout.datamodel.model(relation.parent)
+        same = " AND ".join(
+            f"p.{quote(parent.scalar(theirs).column)} = k.{quote(place.model.scalar(own).column)}"
+            for own, theirs in zip(relation.fields, relation.references, strict=True)
+        )
+        keys = ", ".join(quote(place.model.scalar(own).column) for own in relation.fields)
+        query = (
+            f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {table_name(place.model)}) AS k"
+            f" WHERE NOT EXISTS (SELECT FROM {table_name(parent)} AS p WHERE {same})"
+        )
+        with database_errors(source.snapshot.url, "looking for rows without a parent"):
+            row = source.snapshot.connection.execute(query.encode()).fetchone()
+        if row and row[0]:
+            found.append(f"{place.model.name}: rows of {row[0]} {parent.name} records that are not there")
+    if found:
+        raise DifferenceError("rows whose parent is missing have no place in the files: " + "; ".join(found))

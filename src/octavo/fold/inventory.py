@@ -1,0 +1,248 @@
+"""The inventory: how much there is of everything, and how it is built, written down before a move.
+
+An inventory is a plain JSON value.  Saved as ``cache/prisma-metadata-<date>.json`` it is the baseline that
+the next one is compared with; beside it stands a report for people.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from octavo.errors import DamagedError, DriftError, UsageError, disk_errors
+from octavo.fold.inventory_report import report
+from octavo.fold.structure import Facts, describe
+from octavo.store import disk
+from octavo.store import phase as migration
+from octavo.store.phase import Phase
+
+if TYPE_CHECKING:
+    from octavo.layout.layout import Layout
+    from octavo.url import DatabaseUrl
+
+METADATA_VERSION: Final = 1
+_FOLDER: Final = "cache"
+_NAME: Final = re.compile(r"prisma-metadata-([0-9]{4}-[0-9]{2}-[0-9]{2})(?:-([0-9]+))?\.json")
+_PASSING: Final = ("generatedAt",)
+"""facts that differ between two inventories of one state"""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedInventory:
+    """Where an inventory was written, and how it differs from the one before."""
+
+    metadata: Facts
+    json: Path
+    report: Path
+    baseline: Path | None
+    """the earlier inventory that it was compared with; None: it is the first"""
+    changes: tuple[str, ...]
+
+
+def generate_prisma_metadata(
+    database_url: str | DatabaseUrl | None = None,
+    *,
+    layout: Layout | None = None,
+    schema_text: str | None = None,
+) -> Facts:
+    """Count every model's records, in one snapshot, and describe the structure.
+
+    ``database_url`` is ``DATABASE_URL``, if left out; ``layout`` that of the frozen schema.  For another
+    schema, ``schema_text`` is its text, of which the fingerprint is taken.
+
+    Raises UsageError if there is no URL; DatabaseError if the database cannot be read; DriftError if a table
+    of the schema is missing, which cannot be counted.  Any other drift is listed under ``drift``.
+    """
+    from octavo.fold.source import Source
+    from octavo.layout.layout import frozen_layout
+    from octavo.postgres.connection import read_snapshot
+    from octavo.postgres.failures import database_errors
+    from octavo.schema.catalog import introspect
+    from octavo.schema.drift import FindingKind, compare
+
+    layout = layout or frozen_layout()
+    url = _database_url(database_url)
+    schemas = layout.datamodel.datasource.schemas or (url.schema,)
+    with read_snapshot(url, schemas=schemas) as snapshot:
+        with database_errors(url, "reading the catalog"):
+            catalog = introspect(snapshot.connection, schemas)
+        drift = compare(layout.datamodel, catalog)
+        missing = [str(f) for f in drift.findings if f.kind is FindingKind.MISSING and f.what == "table"]
+        if missing:
+            raise DriftError("the database has not all tables of the schema:", missing)
+        counts = Source(snapshot, drift).counts(layout.datamodel)
+    return {
+        "version": METADATA_VERSION,
+        "generatedAt": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "schema": schema_facts(schema_text),
+        "database": {
+            "name": catalog.database,
+            "schemas": list(catalog.schemas),
+            "serverVersion": catalog.server_version_text,
+            "encoding": catalog.encoding,
+            "collation": catalog.collation,
+            "characterType": catalog.character_type,
+            "localeProvider": catalog.locale_provider,
+            "migrations": [m.name for m in catalog.migrations or () if m.finished and not m.rolled_back],
+        },
+        "counts": counts,
+        "totalRecords": sum(counts.values()),
+        **describe(layout),
+        "drift": [str(finding) for finding in drift.findings],
+        "notes": [str(note) for note in drift.notes],
+    }
+
+
+def save_prisma_metadata(metadata: Facts | None = None, data_dir: Path | str | None = None) -> Path:
+    """Write an inventory (a new one, if left out) below a data folder; gives the JSON file's path.
+
+    ``data_dir`` is ``DATA_DIR``, else ``./data``.  See :func:`save_inventory`.
+    """
+    return save_inventory(generate_prisma_metadata() if metadata is None else metadata, data_dir).json
+
+
+def save_inventory(metadata: Facts, data_dir: Path | str | None = None) -> SavedInventory:
+    """Write ``cache/prisma-metadata-<date>.json`` and the report beside it, compared with the newest before.
+
+    An earlier inventory is never overwritten by one that says something else: the second of a day has ``-2``
+    after the date.  Raises DamagedError if the newest cannot be read, DiskError if nothing can be written.
+    """
+    home = Path(data_dir or os.environ.get("DATA_DIR") or "data")
+    folder = home / _FOLDER
+    baseline = newest_baseline(folder)
+    old = read_baseline(baseline) if baseline else None
+    changes = () if old is None else compare_metadata(old, metadata)
+    name = _name_for(metadata, baseline, same=old is not None and not changes)
+    target = folder / f"{name}.json"
+    page = folder / f"{name}.md"
+    text = json.dumps(metadata, indent=2, ensure_ascii=False) + "\n"
+    since = None
+    if baseline is not None and old is not None:
+        since = f"`{baseline.name}`" if baseline != target else f"the inventory of {old.get('generatedAt')}"
+    with disk_errors("making the folder for inventories"):
+        disk.make_folder(home)
+    disk.write_file(page, report(metadata, since, changes).encode())
+    disk.write_file(target, text.encode())
+    with migration.changing(home) as state:
+        state.reach(Phase.INVENTORY, f"inventory: {metadata['totalRecords']} records")
+    return SavedInventory(metadata, target, page, baseline, changes)
+
+
+def newest_baseline(folder: Path, *, first: bool = False) -> Path | None:
+    """The newest inventory in a ``cache/`` folder, by date and number, or the ``first``; None if there is
+    none."""
+    with disk_errors("looking for earlier inventories"):
+        found = [(key, path) for path in folder.glob("prisma-metadata-*.json") if (key := _order(path))]
+    return (min if first else max)(found)[1] if found else None
+
+
+def _order(path: Path) -> tuple[str, int] | None:
+    name = _NAME.fullmatch(path.name)
+    return (name[1], int(name[2] or 1)) if name else None
+
+
+def _name_for(metadata: Facts, baseline: Path | None, *, same: bool) -> str:
+    day = str(metadata["generatedAt"])[:10]
+    last = _order(baseline) if baseline is not None else None
+    if last is None or last[0] < day:
+        return f"prisma-metadata-{day}"
+    number = last[1] if same else last[1] + 1
+    # A clock that went back must not make the newest one look old.
+    return f"prisma-metadata-{last[0]}{f'-{number}' if number > 1 else ''}"
+
+
+def read_baseline(path: Path) -> Facts:
+    """Read an inventory.  Raises DamagedError if it is none, or a newer Octavo's; DiskError too."""
+    file = f"{_FOLDER}/{path.name}"
+    with disk_errors("reading an earlier inventory"):
+        raw = path.read_bytes()
+    try:
+        found = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        line = error.lineno if isinstance(error, json.JSONDecodeError) else 0
+        raise DamagedError("is not JSON; delete it to start anew", file=file, line=line) from error
+    if not isinstance(found, dict) or not isinstance(found.get("version"), int):
+        raise DamagedError("is no inventory; delete it to start anew", file=file)
+    if found["version"] > METADATA_VERSION:
+        raise DamagedError(f"was written by a newer Octavo (version {found['version']})", file=file)
+    return found
+
+
+def compare_metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """What changed from one inventory to a later one, a sentence each, in the order of the inventory."""
+    counted: tuple[Mapping[str, Any], Mapping[str, Any]] = (old.get("counts", {}), new.get("counts", {}))
+    skipped = {*_PASSING, "version", "counts", "totalRecords"}
+    changes = [
+        f"{model}: {before} → {after} records ({after - before:+d})"
+        for model, after in counted[1].items()
+        if isinstance(before := counted[0].get(model), int) and before != after
+    ]
+    for part in dict.fromkeys((*new, *old)):
+        if part not in skipped:
+            changes += _differences(_WORDS.get(part, part), old.get(part), new.get(part))
+    return tuple(changes)
+
+
+_WORDS: Final = {"models": "", "enums": "enum", "relations": "relation", "integrityChecks": "check"}
+"""How a part of the inventory is called in front of the thing that changed; else by its own name."""
+
+_SENTENCES: Final = ("drift", "notes", "database migrations")
+
+
+def _differences(where: str, old: Any, new: Any) -> Iterator[str]:
+    before, after = (_by_name(value, sentences=where in _SENTENCES) for value in (old, new))
+    if before is None or after is None:
+        if old != new:
+            yield f"{where}: {_shown(old)} → {_shown(new)}"
+        return
+    for name in dict.fromkeys((*before, *after)):
+        joined = f"{where} {name}".strip()
+        if name not in after:
+            yield f"{joined}: no longer there"
+        elif name not in before:
+            yield f"{joined}: new"
+        else:
+            yield from _differences(joined, before[name], after[name])
+
+
+def _by_name(value: Any, *, sentences: bool) -> dict[str, Any] | None:
+    """The parts of something, if it has any: a mapping, named things, checks, or sentences."""
+    if sentences and isinstance(value, list):
+        return {json.dumps(part, ensure_ascii=False): None for part in value}
+    if isinstance(value, dict):
+        return {key: part for key, part in value.items() if key != "name"}
+    if isinstance(value, list) and all(isinstance(part, dict) and "name" in part for part in value):
+        return {str(part["name"]): part for part in value}
+    if isinstance(value, list) and all(isinstance(part, dict) and "check" in part for part in value):
+        return {f"{part['model']}: {part['check']}": None for part in value}
+    return None
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False) if not isinstance(value, str) else value
+
+
+def schema_facts(text: str | None) -> Facts:
+    """Version and fingerprint of a schema's text; None: of the frozen one."""
+    from octavo.schema import frozen
+
+    if text is None or text == frozen.frozen_text():
+        return {"version": frozen.VERSION, "fingerprint": frozen.FINGERPRINT}
+    return {"version": None, "fingerprint": frozen.fingerprint(text)}
+
+
+def _database_url(given: str | DatabaseUrl | None) -> DatabaseUrl:
+    from octavo.url import DatabaseUrl
+
+    if isinstance(given, DatabaseUrl):
+        return given
+    text = given or os.environ.get("DATABASE_URL")
+    if not text:
+        raise UsageError("no database: DATABASE_URL is not set", hint="set it, or say --database-url")
+    return DatabaseUrl.parse(text)

@@ -1,0 +1,499 @@
+"""Looks a store over: whether every file can be read and all of it fits together, and what lies about.
+
+Nothing is changed.  The files are read as they are at one moment, while writers go on; where a crash has left
+changes in the journal, as the next open will make them.  It works on a store that cannot be opened, or that
+cannot be written to, just as well.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from octavo.errors import DamagedError, disk_errors
+from octavo.inspect.agreement import ClientReader
+from octavo.inspect.differences import shown_key
+from octavo.inspect.findings import Findings, Kind
+from octavo.inspect.integrity import Gathered, Integrity, Rule
+from octavo.inspect.payloads import file_digest
+from octavo.inspect.progress import SILENT, Progress
+from octavo.inspect.recovered import Recovered, recovered
+from octavo.inspect.steady_pass import Visitor, visit_all
+from octavo.inspect.survey import Survey, survey
+from octavo.layout.fold import logs_of
+from octavo.layout.layout import FileFamily, Layout, Place
+from octavo.layout.layout import Kind as Way
+from octavo.layout.live import live_records
+from octavo.layout.reader import File, Reader, UnknownKey, payload_path
+from octavo.layout.unfold import Unfolded
+from octavo.store.alone import needs_recovery, page, write_lock
+from octavo.store.content import torn_at
+from octavo.store.families.log import GARBAGE
+from octavo.store.journal import NAME as JOURNAL
+from octavo.store.lock import TIMEOUT
+from octavo.store.offline import require_store
+from octavo.store.system import FOLDER_MODE, Signature, read_whole
+
+_BROKEN = {
+    Rule.KEY: Kind.SAME_KEY,
+    Rule.UNIQUE: Kind.NOT_UNIQUE,
+    Rule.REFERENCE: Kind.BROKEN_REFERENCE,
+}
+
+
+@dataclass
+class Diagnosis:
+    """What was found in a store."""
+
+    data_dir: Path
+    findings: Findings = field(default_factory=Findings)
+    counts: dict[str, int] = field(default_factory=dict)
+    """records by model"""
+    files: int = 0
+    payloads: int = 0
+    log_lines: int = 0
+    superseded: int = 0
+    """of these, lines that say nothing any more"""
+    signatures: dict[str, Signature] = field(default_factory=dict)
+    """the state in which each file was read"""
+    left_out: list[str] = field(default_factory=list)
+    """what could not be checked, and why"""
+    seconds: float = 0.0
+
+    @property
+    def sound(self) -> bool:
+        """Whether there is no damage."""
+        return self.findings.damage == 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The machine's answer."""
+        return {
+            "sound": self.sound,
+            "damage": self.findings.damage,
+            "notes": self.findings.notes,
+            "counts": self.counts,
+            "files": self.files,
+            "payloads": self.payloads,
+            "logLines": self.log_lines,
+            "superseded": self.superseded,
+            "findings": [finding.to_dict() for finding in self.findings.all()],
+            "findingsByKind": {kind.value: n for kind in Kind if (n := self.findings.counted[kind])},
+            "leftOut": self.left_out,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def examine(
+    data_dir: Path, layout: Layout, *, lock_timeout: float | None = TIMEOUT, progress: Progress = SILENT
+) -> Diagnosis:
+    """Look a store over.
+
+    ``lock_timeout``: seconds to wait for the write lock, which is held while what has changed meanwhile is
+    read again.  Raises UsageError if there is no store, BusyError, DiskError.
+    """
+    require_store(data_dir)
+    started = time.monotonic()
+    integrity = Integrity(Reader(layout, data_dir))
+    with ExitStack() as stack, disk_errors("looking the store over"):
+        gathered = stack.enter_context(integrity.gathering(data_dir / "cache"))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="octavo-doctor-")))
+        look = _Look(data_dir, layout, gathered, scratch, progress)
+        visit_all(look, lambda: look.alone(lock_timeout))
+        diagnosis = look.conclude()
+    diagnosis.seconds = time.monotonic() - started
+    return diagnosis
+
+
+@dataclass
+class _Read:
+    """What reading one file gave."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    damage: list[DamagedError] = field(default_factory=list)
+    unlike: list[DamagedError] = field(default_factory=list)
+    """where the client reads something else"""
+    unknown: list[tuple[str, str]] = field(default_factory=list)
+    """model, if there is one, and key"""
+    logs: set[str] = field(default_factory=set)
+    """those that the records own"""
+    named: list[_Named] = field(default_factory=list)
+    lines: int = 0
+    live: int = 0
+    torn: tuple[int, int] | None = None
+    """where what is torn begins, and its bytes"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A record that has a payload, or should."""
+
+    place: Place
+    key: Mapping[str, Any]
+    line: int
+    sha256: str | None
+    size: int | None
+
+
+class _Look(Visitor):
+    def __init__(
+        self, root: Path, layout: Layout, gathered: Gathered, scratch: Path, progress: Progress
+    ) -> None:
+        self.root, self.layout, self.gathered = root, layout, gathered
+        self.scratch, self.progress = scratch, progress
+        self.readers = {False: Reader(layout, root), True: Reader(layout, scratch)}
+        self.client = ClientReader(layout)
+        self.owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
+        self.survey = Survey()
+        self.recovered: Recovered | None = None
+        self.read: dict[str, _Read] = {}
+        self.digests: dict[str, tuple[str, int]] = {}
+        """of the payloads, by file: their real digest and size; a reason in the digest's place is longer"""
+        self.unlocked = ""
+        """why writers could not be kept out, if there can be any"""
+
+    def look(self) -> Mapping[str, Signature]:
+        self.survey = found = survey(self.layout, self.root)
+        if self.recovered is not None:
+            self._as_recovered(found, self.recovered)
+        there = {file: state for file, (_, state) in found.files.items()}
+        there |= {file: state for file, (_, state) in found.payloads.items()}
+        if not self.read and not self.digests:
+            self.progress.begin("doctor", len(there), "files")
+        return there
+
+    def _as_recovered(self, found: Survey, made: Recovered) -> None:
+        for file in made.files:
+            family = self.layout.family(file)
+            if family is None or made.damage is not None:
+                continue
+            found.files.pop(file, None)
+            if (made.root / file).is_file():
+                found.files[file] = family, Signature.of(os.lstat(made.root / file))
+
+    @contextmanager
+    def alone(self, timeout: float | None) -> Iterator[bool]:
+        """Keep writers out, if that can be done; then take the journal into account, if it has to be."""
+        with ExitStack() as stack:
+            try:
+                os.makedirs(self.root / "cache", FOLDER_MODE, exist_ok=True)
+                stack.enter_context(write_lock(self.root, timeout))
+            except OSError as error:
+                is_sure = False
+                # Where nothing can be written, nobody writes either.
+                if error.errno != errno.EROFS:
+                    self.unlocked = error.strerror or str(error)
+            else:
+                is_sure = True
+            with page(self.root) as state:
+                if needs_recovery(state):
+                    self.recovered = recovered(self.root, self.scratch)
+            yield is_sure
+
+    def visit(self, file: str) -> None:
+        self.progress.advance(1)
+        if file in self.survey.payloads:
+            try:
+                self.digests[file] = file_digest(self.root, file)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                self.digests[file] = f"cannot be read: {error.strerror}", 0
+            return
+        family, state = self.survey.files[file]
+        is_remade = self.recovered is not None and file in self.recovered.files and not self.recovered.damage
+        reader = self.readers[is_remade]
+        result = self.read[file] = _Read()
+        if family.kind.is_log:
+            self._look_at_lines(reader.root / file, result)
+        number = self.gathered.visit(file)
+        found = File(file, family, state.size)
+        reading = self.client.read(reader.root, found)
+        records = live_records(
+            reader,
+            found,
+            result.damage.append,
+            lambda unknown: self._note_unknown(result, unknown),
+        )
+        for record in records:
+            reading.take(record)
+            self.gathered.put(number, record)
+            self._note(record, result)
+        if not result.damage:
+            result.unlike += reading.differences()
+
+    def _look_at_lines(self, path: Path, result: _Read) -> None:
+        try:
+            data, _ = read_whole(str(path))
+        except OSError:
+            # It is damage for whoever reads the records.
+            return
+        at = torn_at(data)
+        result.lines = data.count(b"\n", 0, at) + (at == len(data) and not data.endswith(b"\n") and at > 0)
+        if at < len(data):
+            result.torn = at, len(data) - at
+
+    def _note_unknown(self, result: _Read, found: UnknownKey) -> None:
+        result.unknown.append(("", found.key))
+
+    def _note(self, record: Unfolded, result: _Read) -> None:
+        place = record.place
+        result.live += 1
+        result.counts[place.model.name] += 1
+        for inner, _ in record.embedded:
+            result.counts[inner.model.name] += 1
+        result.unknown += [(p.model.name, key) for p, key in record.unknown]
+        if owned := self.owned[place.model.name]:
+            texts = [(v or b"").decode() for v in record.key]
+            result.logs |= {p.file_for(texts) for p in owned}
+        if place.payload:
+            values = dict(zip((f.name for f in place.model.scalars), record.values, strict=True))
+            size = values.get(place.payload_size) if place.payload_size else None
+            if record.sha256 is not None or values[place.payload] is not None:
+                result.named.append(
+                    _Named(
+                        place,
+                        shown_key(place.model, values),
+                        record.line,
+                        record.sha256,
+                        None if size is None else int(size),
+                    )
+                )
+
+    def forget(self, file: str) -> None:
+        self.read.pop(file, None)
+        self.digests.pop(file, None)
+        self.gathered.forget(file)
+
+    def conclude(self) -> Diagnosis:
+        """What all of it comes to."""
+        self.progress.begin("doctor: all together", 0)
+        result = Diagnosis(self.root)
+        result.files, result.payloads = len(self.read), len(self.digests)
+        result.signatures = {file: state for file, (_, state) in self.survey.files.items()}
+        result.counts = {m.name: 0 for m in self.layout.datamodel.tables}
+        for read in self.read.values():
+            for name, number in read.counts.items():
+                result.counts[name] += number
+        if self.unlocked:
+            result.left_out.append(f"keeping writers out while it is looked over: {self.unlocked}")
+        _Conclusion(self, result).draw()
+        return result
+
+
+class _Conclusion:
+    """Turns what was read into findings."""
+
+    def __init__(self, look: _Look, result: Diagnosis) -> None:
+        self.layout, self.look, self.result = look.layout, look, result
+        self.survey, self.read = look.survey, look.read
+        self.add = result.findings.add
+        self.damage: list[DamagedError] = []
+        self.lost: set[str] = set()
+        """models of which records are there, or may be, that nobody can tell"""
+
+    def draw(self) -> None:
+        """Find everything."""
+        for step in (
+            self._missing,
+            self._unreadable,
+            self._logs,
+            self._violations,
+            self._payloads,
+            self._journal,
+            self._lying_about,
+            self._figures,
+        ):
+            step()
+
+    def _missing(self) -> None:
+        found, layout = self.survey, self.layout
+        gone = [f for f in layout.folders if f not in found.folders and f != "cache"]
+        in_the_way = {*found.in_the_way, *found.links}
+        for folder in gone:
+            if folder not in in_the_way:
+                self.add(Kind.MISSING_FOLDER, folder)
+        for folder, reason in found.unlisted.items():
+            if layout.is_own_folder(folder):
+                self.add(Kind.UNREADABLE, folder, reason=f"cannot be listed: {reason}")
+        for family in layout.families:
+            is_gone = family.folder in gone or family.folder in found.unlisted
+            if family.varies and is_gone:
+                self._lose(*family.places)
+            elif not family.varies and family.path not in found.files:
+                self._lose(*family.places)
+                if not is_gone and family.path not in in_the_way:
+                    self.add(Kind.MISSING_FILE, family.path)
+
+    def _lose(self, *places: Place) -> None:
+        for place in places:
+            self.lost.add(place.model.name)
+            self.lost |= {inner.model.name for inner in self.layout.embedded(place.model.name)}
+
+    def _unreadable(self) -> None:
+        for file, read in sorted(self.read.items()):
+            for error in read.damage:
+                if read.torn is not None and error.line > read.lines:
+                    continue
+                self.damage.append(error)
+                self.result.findings.add_error(error, self.layout)
+                self._note_unread(file, error)
+            for error in read.unlike:
+                self.result.findings.add_error(error, self.layout, Kind.READ_OTHERWISE)
+            if read.torn is not None:
+                at, size = read.torn
+                reason = f"{size:,} bytes of a line that was being written"
+                self.add(Kind.TORN, file, line=read.lines + 1, reason=reason, at=at)
+
+    def _note_unread(self, file: str, error: DamagedError) -> None:
+        family = self.layout.family(file)
+        host = error.host or (None if family is None else _host_by_name(family, file))
+        if host is not None:
+            name, key = host
+            self.look.gathered.unread(name, key)
+            for inner in self.layout.embedded(name):
+                self.lost.add(inner.model.name)
+        elif family is not None:
+            named = [p for p in family.places if p.model.name == error.model]
+            self._lose(*(named or family.places))
+
+    def _logs(self) -> None:
+        owned: set[str] = set()
+        for read in self.read.values():
+            owned |= read.logs
+        for place in self.layout.places:
+            if place.kind is not Way.LOG_PER_PARENT or place.relation is None:
+                continue
+            family = next(f for f in self.layout.families if f.path == place.path)
+            have = {f for f in self.read if self.layout.family(f) is family}
+            if family.folder in self.survey.folders:
+                there = have | set(self.survey.links) | set(self.survey.in_the_way)
+                for file in sorted(owned - there):
+                    if self.layout.family(file) is family:
+                        self.add(Kind.MISSING_LOG, file, model=place.model.name)
+            parent = place.relation.parent
+            if parent in self.lost:
+                self.result.left_out.append(f"logs whose {parent} is not there: not all of these can be read")
+                continue
+            unread = {
+                place.file_for([v.decode() for v in e.host[1]])
+                for e in self.damage
+                if e.host is not None and e.host[0] == parent
+            }
+            for file in sorted(have - owned - unread):
+                self.add(Kind.UNOWNED_LOG, file, model=place.model.name)
+
+    def _violations(self) -> None:
+        gathered = self.look.gathered
+        for name in self.lost:
+            gathered.unread(name, None)
+        unowned = {finding.file for finding in self.result.findings.kept[Kind.UNOWNED_LOG]}
+        for broken in gathered.violations(keys=True):
+            if broken.file in unowned:
+                # Of a log that belongs to nobody that is said already.
+                continue
+            self.add(
+                _BROKEN[broken.rule],
+                broken.file,
+                line=broken.line,
+                model=broken.model,
+                key=broken.key,
+                field=",".join(broken.fields),
+                reason=broken.reason,
+            )
+        for parent in dict.fromkeys(relation.parent for relation in gathered.unchecked):
+            self.result.left_out.append(f"what points at a {parent}: not all of these can be read")
+
+    def _payloads(self) -> None:
+        named: set[str] = set()
+        for file, read in sorted(self.read.items()):
+            for record in read.named:
+                if record.sha256 is not None:
+                    named.add(record.sha256)
+                self._payload(file, record)
+        holders = {p.model.name for p in self.layout.places if p.payload}
+        unread = holders & self.lost or any(e.host is not None and e.host[0] in holders for e in self.damage)
+        if unread:
+            self.result.left_out.append("payloads that no record names: not all records can be read")
+        for file, (digest, _) in self.survey.payloads.items():
+            there = self.look.digests.get(file)
+            if there is not None and there[0] != digest:
+                reason = there[0] if " " in there[0] else ""
+                self.add(Kind.PAYLOAD_DIFFERENT, file, reason=reason)
+            if digest not in named and not unread:
+                self.add(Kind.PAYLOAD_UNNAMED, file)
+
+    def _payload(self, file: str, record: _Named) -> None:
+        facts = {"line": record.line, "model": record.place.model.name, "key": record.key}
+        if record.sha256 is None:
+            self.add(Kind.PAYLOAD_NOT_KEPT, file, **facts)
+            return
+        path = payload_path(self.layout, record.sha256)
+        if path not in self.survey.payloads:
+            self.add(Kind.PAYLOAD_MISSING, file, reason=path, **facts)
+            return
+        _, size = self.look.digests.get(path, ("", 0))
+        if record.size is not None and size != record.size:
+            reason = f"is {size:,} bytes, the record says {record.size:,}"
+            self.add(Kind.PAYLOAD_SIZE, file, reason=reason, field=record.place.payload_size, **facts)
+
+    def _journal(self) -> None:
+        found = self.look.recovered
+        if found is None:
+            return
+        if found.damage is not None:
+            error = found.damage
+            self.add(Kind.JOURNAL, error.file, line=error.line, reason=error.reason)
+        elif found.entries or found.torn:
+            reason = f"{found.entries:,} to be made again"
+            if found.torn:
+                reason += f", {found.torn:,} bytes of one that never returned"
+            self.add(Kind.UNFINISHED, JOURNAL, reason=reason)
+        if found.in_doubt:
+            self.add(Kind.IN_DOUBT, JOURNAL, reason=f"{found.in_doubt:,} in the journal, left out here")
+
+    def _lying_about(self) -> None:
+        found, layout = self.survey, self.layout
+        for path in sorted(found.links):
+            if layout.family(path) is not None or layout.is_own_folder(path):
+                self.add(Kind.IN_THE_WAY, path, reason="is a symbolic link")
+        for path in sorted(found.in_the_way):
+            self.add(Kind.IN_THE_WAY, path)
+        for path in sorted([*found.others, *found.odd, *found.links]):
+            if layout.family(path) is None and layout.misnames(path):
+                self.add(Kind.STRAY, path)
+        for path in sorted(found.left_overs):
+            self.add(Kind.LEFT_OVER, path)
+        for path in sorted(found.stale):
+            self.add(Kind.STALE, path)
+        for path, is_folder in sorted(found.open_to_others.items()):
+            self.add(Kind.OPEN_TO_OTHERS, path, reason="a folder" if is_folder else "")
+        for file, read in sorted(self.read.items()):
+            for model, key in dict.fromkeys(read.unknown):
+                self.add(Kind.UNKNOWN_KEY, file, model=model, field=key)
+
+    def _figures(self) -> None:
+        for file, read in sorted(self.read.items()):
+            if not self.survey.files[file][0].kind.is_log:
+                continue
+            superseded = max(read.lines - read.live - len(read.damage), 0)
+            self.result.log_lines += read.lines
+            self.result.superseded += superseded
+            if read.lines > 2 * read.live + GARBAGE:
+                self.add(Kind.WASTEFUL, file, reason=f"{read.lines:,} lines, {read.live:,} records")
+
+
+def _host_by_name(family: FileFamily, file: str) -> tuple[str, tuple[bytes, ...]] | None:
+    """Model and key of the record that a file belongs to, as its name says."""
+    stem = os.path.basename(file).partition(".")[0]
+    if family.kind is not Way.FILE or len(family.places[0].name_fields) != 1 or stem.startswith("~"):
+        return None
+    return family.places[0].model.name, (unquote_to_bytes(stem),)

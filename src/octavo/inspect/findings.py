@@ -1,0 +1,209 @@
+"""What can be found in a store: each kind with what it means and what to do about it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from octavo.errors import DamagedError
+from octavo.inspect.differences import shown_key
+from octavo.layout.layout import Layout
+
+SHOWN = 1000
+"""findings of one kind that are kept; all are counted"""
+
+
+class Kind(StrEnum):
+    """The kinds, in the order of a report."""
+
+    UNREADABLE = "unreadable"
+    READ_OTHERWISE = "read otherwise"
+    NEWER = "newer"
+    MISSING_FOLDER = "missing folder"
+    MISSING_FILE = "missing file"
+    MISSING_LOG = "missing log"
+    UNOWNED_LOG = "unowned log"
+    IN_THE_WAY = "in the way"
+    SAME_KEY = "same key"
+    NOT_UNIQUE = "not unique"
+    BROKEN_REFERENCE = "broken reference"
+    PAYLOAD_MISSING = "payload missing"
+    PAYLOAD_DIFFERENT = "payload different"
+    JOURNAL = "journal"
+    IN_DOUBT = "in doubt"
+    UNFINISHED = "unfinished"
+    TORN = "torn"
+    LEFT_OVER = "left over"
+    STALE = "stale"
+    OPEN_TO_OTHERS = "open to others"
+    STRAY = "stray"
+    UNKNOWN_KEY = "unknown key"
+    PAYLOAD_NOT_KEPT = "payload not kept"
+    PAYLOAD_SIZE = "payload size"
+    PAYLOAD_UNNAMED = "payload unnamed"
+    WASTEFUL = "wasteful"
+
+
+class Meaning(NamedTuple):
+    """What a kind says to people."""
+
+    damage: bool
+    title: str
+    hint: str
+
+
+_RESTORE = "put back what a backup has, or correct it by hand"
+
+MEANINGS: dict[Kind, Meaning] = {
+    Kind.UNREADABLE: Meaning(
+        True,
+        "cannot be read",
+        f"{_RESTORE}; `octavo doctor --set-aside` moves such records and lines out of the store",
+    ),
+    Kind.READ_OTHERWISE: Meaning(
+        True,
+        "the client reads something else in it",
+        "stop the application, keep a copy of the file, and report it: it is a defect of Octavo",
+    ),
+    Kind.NEWER: Meaning(True, "is of another format", "use the Octavo that wrote it"),
+    Kind.MISSING_FOLDER: Meaning(
+        True,
+        "a folder is missing",
+        "put back what a backup has; if it was empty (git keeps no empty folder), `octavo scaffold` makes it",
+    ),
+    Kind.MISSING_FILE: Meaning(
+        True,
+        "a file is missing",
+        "put back what a backup has; if it never held a record, `octavo scaffold` makes it",
+    ),
+    Kind.MISSING_LOG: Meaning(
+        True,
+        "the log of a record is missing",
+        "put back what a backup has; if it never held a record, an empty file will do",
+    ),
+    Kind.UNOWNED_LOG: Meaning(
+        True,
+        "a log whose owner is not there",
+        "put its owner back; `octavo doctor --set-aside` moves it out of the store",
+    ),
+    Kind.IN_THE_WAY: Meaning(
+        True, "stands where something of the store belongs", "move it away, and put the right thing there"
+    ),
+    Kind.SAME_KEY: Meaning(True, "two records have one key", "take one out, or give it another key"),
+    Kind.NOT_UNIQUE: Meaning(True, "values that must be unique are not", "change or take out one of them"),
+    Kind.BROKEN_REFERENCE: Meaning(
+        True, "what a record points at is not there", "put it back, or change or take out what points at it"
+    ),
+    Kind.PAYLOAD_MISSING: Meaning(
+        True, "the payload of a record is missing", "put it back from a backup or from the files root"
+    ),
+    Kind.PAYLOAD_DIFFERENT: Meaning(
+        True, "a payload is not what its digest says", "put it back from a backup or from the files root"
+    ),
+    Kind.JOURNAL: Meaning(
+        True, "the journal cannot be replayed", "it holds commits that the files may lack: keep it, and look"
+    ),
+    Kind.IN_DOUBT: Meaning(
+        False,
+        "a change of which only the database knows whether it counts",
+        "open the store as the application does, with both backends",
+    ),
+    Kind.UNFINISHED: Meaning(
+        False, "commits that a crash has interrupted", "the next open finishes them, or --repair"
+    ),
+    Kind.TORN: Meaning(
+        False, "the end of a log was torn by a crash", "the next write cuts it, or --repair; it is kept aside"
+    ),
+    Kind.LEFT_OVER: Meaning(
+        False, "left over from what a crash has interrupted", "--repair removes it, or the next recovery"
+    ),
+    Kind.STALE: Meaning(False, "nobody uses this any more", "--repair removes it"),
+    Kind.OPEN_TO_OTHERS: Meaning(False, "others may read it", "--repair closes it to them"),
+    Kind.STRAY: Meaning(
+        False,
+        "ends as the records beside it, and is not one by its name",
+        "it is not read; to make it one, let the application create the record",
+    ),
+    Kind.UNKNOWN_KEY: Meaning(False, "a key that the schema does not know", "it is kept as it is"),
+    Kind.PAYLOAD_NOT_KEPT: Meaning(
+        False, "a record without its payload", "it was missing when the record was made"
+    ),
+    Kind.PAYLOAD_SIZE: Meaning(False, "a payload of another size than recorded", "look at the record"),
+    Kind.PAYLOAD_UNNAMED: Meaning(
+        False, "a payload that no record names", "`octavo compact --payloads` removes it when it is old"
+    ),
+    Kind.WASTEFUL: Meaning(
+        False, "superseded lines outweigh the records", "`octavo compact` leaves one line a record"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing found.  Nothing in it is a secret: of a key that is one, a digest stands there."""
+
+    kind: Kind
+    file: str
+    line: int = 0
+    model: str = ""
+    key: Mapping[str, Any] = field(default_factory=dict)
+    field: str = ""
+    reason: str = ""
+    at: int = 0
+    """of what is torn: the byte at which it begins"""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in a report."""
+        shown: dict[str, Any] = {"kind": self.kind.value, "damage": MEANINGS[self.kind].damage}
+        for name in ("file", "line", "model", "key", "field", "reason"):
+            if value := getattr(self, name):
+                shown[name] = value
+        return shown
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        key = " ".join(f"{name}={value}" for name, value in self.key.items())
+        what = f"{self.model}.{self.field}" if self.model and self.field else self.model or self.field
+        return ": ".join(part for part in (where, " ".join(p for p in (what, key) if p), self.reason) if part)
+
+
+class Findings:
+    """Findings by kind: all counted, the first ones kept."""
+
+    def __init__(self) -> None:
+        self.kept: dict[Kind, list[Finding]] = {kind: [] for kind in Kind}
+        self.counted: Counter[Kind] = Counter()
+
+    def add(self, kind: Kind, file: str, **facts: Any) -> None:
+        """Take one in."""
+        self.counted[kind] += 1
+        if len(self.kept[kind]) < SHOWN:
+            self.kept[kind].append(Finding(kind=kind, file=file, **facts))
+
+    def add_error(self, error: DamagedError, layout: Layout, kind: Kind = Kind.UNREADABLE) -> None:
+        """Take in what could not be read."""
+        names = layout.place(error.model).model.key.field_names if error.model else ()
+        key: Mapping[str, Any] = {}
+        if error.key_values is not None and len(error.key_values) == len(names):
+            model = layout.place(error.model).model
+            key = shown_key(model, dict(zip(names, error.key_values, strict=True)))
+        facts = {"line": error.line, "model": error.model, "field": error.field, "reason": error.reason}
+        is_newer = error.field == "_version" and "format version" in error.reason
+        self.add(Kind.NEWER if is_newer else kind, error.file, key=key, **facts)
+
+    @property
+    def damage(self) -> int:
+        """How many are damage."""
+        return sum(n for kind, n in self.counted.items() if MEANINGS[kind].damage)
+
+    @property
+    def notes(self) -> int:
+        """How many are none."""
+        return self.counted.total() - self.damage
+
+    def all(self) -> list[Finding]:
+        """Those that are kept, in the order of a report."""
+        return [finding for found in self.kept.values() for finding in found]

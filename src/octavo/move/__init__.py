@@ -1,0 +1,1 @@
+"""The life of a move: verify, cutover, rollback, cleanup, and the status between them."""

@@ -1,0 +1,447 @@
+"""PostgreSQL against the files: every field of every record of every model, both ways.
+
+The database's side is what PostgreSQL prints; the files' side is decoded by :mod:`octavo.layout.unfold`.
+Nothing of the SQL that wrote the files is used.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from octavo.errors import DamagedError, disk_errors
+from octavo.fold import origin
+from octavo.fold.source import Source, open_source
+from octavo.inspect.copybinary import CopyBinary, frames
+from octavo.inspect.differences import Difference, DifferenceKind, Differences, shown_key
+from octavo.inspect.integrity import Integrity, Violation
+from octavo.inspect.payloads import digest_of, file_digest
+from octavo.inspect.progress import SILENT, Progress
+from octavo.inspect.row_hash import BUCKETS, Tally
+from octavo.inspect.scan import Scan, scanning
+from octavo.inspect.scratch import sweep
+from octavo.layout.layout import Kind, Layout, Place
+from octavo.layout.live import live_records
+from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
+from octavo.layout.unfold import Unfolded
+from octavo.move.row_diff import CloseLook, Unread
+from octavo.move.since import first_unseen
+from octavo.postgres.failures import database_errors
+from octavo.schema.datamodel import Secret
+from octavo.store import disk
+from octavo.store import phase as migration
+from octavo.store.intake import read_payload
+from octavo.store.offline import at_rest, require_store
+from octavo.store.phase import Database, Verified
+from octavo.store.safe_path import Outside
+from octavo.store.shared import commits_in
+from octavo.url import DatabaseUrl
+
+_VIOLATIONS_SHOWN = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyOptions:
+    """How to verify: payloads are held against ``files_root`` if there is such a folder; with a ``pepper``
+    each secret is decrypted; ``jobs`` processes read the files."""
+
+    files_root: Path
+    pepper: str | None = field(default=None, repr=False)
+    jobs: int = 2
+
+
+@dataclass
+class VerifyReport:
+    """What a verification found.  ``equal`` is its verdict."""
+
+    data_dir: Path
+    counts: dict[str, dict[str, int]]
+    differences: list[Difference] = field(default_factory=list)
+    """the first :data:`octavo.inspect.differences.SHOWN` of ``total``"""
+    total: int = 0
+    by_model: dict[str, dict[str, int]] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+    """of uniques and foreign keys, among the files"""
+    unknown_keys: list[tuple[str, str]] = field(default_factory=list)
+    strays: list[str] = field(default_factory=list)
+    """files that belong to nothing"""
+    payload_notes: list[str] = field(default_factory=list)
+    payloads: int = 0
+    """rows whose payload was held against its digest"""
+    payloads_compared: int = 0
+    """of these, held against the files root too"""
+    secrets: int | None = None
+    """secrets that were decrypted or looked at; None without a pepper"""
+    left_out: list[str] = field(default_factory=list)
+    """what was not checked, and why"""
+    notes: tuple[str, ...] = ()
+    report: Path | None = None
+    elsewhere: str = ""
+    """the database, where the move is about another one: then nothing is said about the move"""
+    database: Database | None = None
+    first: int | None = None
+    """the number of the first transaction of the database that may not have been seen, if it tells"""
+    seconds: float = 0.0
+
+    @property
+    def equal(self) -> bool:
+        """Whether files and database are the same, and sound."""
+        return self.total == 0 and not self.violations
+
+    def to_dict(self) -> dict[str, Any]:
+        """The machine's answer (``verify --json``)."""
+        return {
+            "equal": self.equal,
+            "counts": self.counts,
+            "differences": [d.to_dict() for d in self.differences],
+            "differencesTotal": self.total,
+            "differencesByModel": self.by_model,
+            "integrity": [v.to_dict() for v in self.violations],
+            "unknownKeys": [{"where": where, "key": key} for where, key in self.unknown_keys],
+            "strayFiles": self.strays,
+            "payloads": {
+                "checked": self.payloads,
+                "comparedWithFilesRoot": self.payloads_compared,
+                "notes": self.payload_notes,
+            },
+            "secretsChecked": self.secrets,
+            "leftOut": self.left_out,
+            "notes": list(self.notes),
+            "elsewhere": self.elsewhere,
+            "report": str(self.report) if self.report else None,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def verify(
+    url: DatabaseUrl,
+    data_dir: Path,
+    layout: Layout,
+    options: VerifyOptions,
+    progress: Progress = SILENT,
+) -> VerifyReport:
+    """Compare the database with a data folder.
+
+    Both may be in use.  Where something differs and somebody has written to the store meanwhile, it is done
+    again while its writers wait, so that what is found is never just a write under way.  The state of the
+    move follows, unless it is about another database.
+
+    Raises UsageError if there is no store, DriftError if the database is not what the schema says,
+    DatabaseError if it cannot be read, BusyError.  Damage in the files is among the differences.
+    """
+    require_store(data_dir)
+    sweep(data_dir / "cache")
+    started, moment, before = time.monotonic(), migration.now(), commits_in(os.fspath(data_dir))
+    report = _verify(url, data_dir, layout, options, progress)
+    if not report.equal and commits_in(os.fspath(data_dir)) != before:
+        with at_rest(data_dir):
+            moment = migration.now()
+            report = _verify(url, data_dir, layout, options, progress)
+    report.seconds = time.monotonic() - started
+    if report.report is not None and not report.elsewhere:
+        with migration.changing(data_dir) as state:
+            state.verify(_verified(report, moment))
+    return report
+
+
+def _verify(
+    url: DatabaseUrl, data_dir: Path, layout: Layout, options: VerifyOptions, progress: Progress
+) -> VerifyReport:
+    started = time.monotonic()
+    with open_source(url, layout) as source:
+        source.drift.raise_if_any()
+        with disk_errors("listing the data folder"):
+            there = contents(layout, data_dir)
+        with closing(Differences(_new_report(data_dir))) as found:
+            verification = _Verification(source, layout, data_dir, options, there, found)
+            report = verification.run(progress)
+            report.notes = tuple(str(note) for note in source.drift.notes)
+            report.database = origin.database_of(source.snapshot.connection, url)
+            if origin.known(data_dir).is_about_another(report.database, migration.read(data_dir)):
+                report.elsewhere = str(report.database)
+            report.first = first_unseen(source)
+            report.report = found.path
+            if found.path is None:
+                report.left_out.append("the full report: cache/ cannot be written")
+            report.seconds = time.monotonic() - started
+            found.finish(report.to_dict())
+    return report
+
+
+def _verified(report: VerifyReport, moment: str) -> Verified:
+    """What the state of the move says of a verification."""
+    return Verified(
+        time=moment,
+        equal=report.equal,
+        records=sum(count["database"] for count in report.counts.values()),
+        differences=report.total + len(report.violations),
+        seconds=round(report.seconds, 3),
+        report=str(report.report.relative_to(report.data_dir)) if report.report else None,
+        first=report.first,
+        database=report.database,
+    )
+
+
+class _Verification:
+    def __init__(
+        self,
+        source: Source,
+        layout: Layout,
+        root: Path,
+        options: VerifyOptions,
+        there: Contents,
+        found: Differences,
+    ) -> None:
+        self.source, self.layout, self.root, self.options = source, layout, root, options
+        self.there, self.found = there, found
+        self.connection = source.snapshot.connection
+        self.reader = Reader(layout, root)
+
+    def run(self, progress: Progress) -> VerifyReport:
+        counts = self.source.counts(self.layout.datamodel)
+        report = VerifyReport(self.root, {})
+        progress.begin("verify", sum(counts.values()))
+        with scanning(self.layout, self.root, self.there.files, self.options.jobs) as result:
+            database = {m.name: self._tally(m.name, progress) for m in self.layout.datamodel.tables}
+            scan = result()
+        files = {name: scan.tallies.get(name, Tally()) for name in database}
+        self._report_damage(scan)
+        differing = {n: b for n, t in database.items() if (b := t.differing(files[n]))}
+        differing |= {name: frozenset(range(BUCKETS)) for name in scan.suspect}
+        live: dict[str, int] = {}
+        if differing:
+            progress.begin("looking closer", sum(counts[n] for n in differing))
+            with database_errors(self.source.snapshot.url, "reading rows"):
+                unread = Unread(self.layout, scan.damage)
+                look = CloseLook(self.connection, self.reader, differing, unread, progress.advance)
+                live = look.compare(self.there.files, self.found, self.root / "cache")
+        for name, tally in database.items():
+            alike = sum(n for bucket, n in files[name].rows.items() if bucket not in differing.get(name, ()))
+            report.counts[name] = {"database": tally.count, "files": alike + live.get(name, 0)}
+        self._check_payloads(report)
+        self._check_secrets(report)
+        if self.found.total:
+            progress.begin("integrity", scan.records)
+            check = Integrity(self.reader).check(self.there.files, self.root / "cache", progress.advance)
+            for violation in check:
+                if len(report.violations) < _VIOLATIONS_SHOWN:
+                    report.violations.append(violation)
+        self._conclude(report, scan)
+        return report
+
+    def _tally(self, name: str, progress: Progress) -> Tally:
+        framed = CopyBinary(self.layout.datamodel, self.layout.datamodel.model(name))
+        tally, count = Tally(), 0
+        add, key = tally.add, framed.key
+        with (
+            database_errors(self.source.snapshot.url, f"reading {name}"),
+            self.connection.cursor() as cursor,
+            cursor.copy(framed.copy_out()) as copy,
+        ):
+            for row in frames(copy):
+                add(key(row), row)
+                count += 1
+                if count % 1000 == 0:
+                    progress.advance(1000)
+        progress.advance(count % 1000)
+        return tally
+
+    def _report_damage(self, scan: Scan) -> None:
+        for path in self.there.missing:
+            family = self.layout.family(path)
+            for place in family.places if family else ():
+                self._damaged(place, DamagedError("the file is missing", file=path))
+        for error in sorted([*scan.damage, *scan.unlike], key=lambda e: (e.file, e.line)):
+            family = self.layout.family(error.file)
+            places = family.places if family else ()
+            named = [p for p in self.layout.places if p.model.name == error.model]
+            # A line of a log is one record, even if it cannot be told of which model.
+            for place in named or (places[:1] if family and family.kind.is_log else places):
+                self._damaged(place, error)
+        have = {f.path for f in self.there.files}
+        for place in self.layout.places:
+            if place.kind is not Kind.LOG_PER_PARENT:
+                continue
+            pattern = next(f for f in self.layout.families if f.path == place.path).pattern
+            for path in sorted(scan.logs - have):
+                if pattern.fullmatch(path):
+                    self._damaged(
+                        place, DamagedError("the log of a record that is there is missing", file=path)
+                    )
+            parent = self.layout.host(place.relation.parent) if place.relation else place
+            if any(e.host is None and self._is_in(e, parent) for e in scan.damage):
+                # It may be the log of a record that could not be read.
+                continue
+            unread = {
+                place.file_for([v.decode() for v in e.host[1]])
+                for e in scan.damage
+                if e.host is not None and e.host[0] == parent.model.name
+            }
+            for path in sorted({f.path for f in self.there.of(place)} - scan.logs - unread):
+                self._damaged(place, DamagedError("a log whose parent is not there", file=path))
+
+    def _is_in(self, error: DamagedError, place: Place) -> bool:
+        family = self.layout.family(error.file)
+        return family is not None and place in family.places
+
+    def _damaged(self, place: Place, error: DamagedError) -> None:
+        key = _key_of(place, error)
+        self.found.add(
+            Difference(
+                model=place.model.name,
+                kind=DifferenceKind.DAMAGED,
+                key=shown_key(place.model, key) if key else {},
+                fields=(error.field,) if error.field else (),
+                reason=error.reason,
+                file=error.file,
+                line=error.line,
+            )
+        )
+
+    def _records(self, places: Iterable[Place]) -> Iterable[tuple[File, Unfolded]]:
+        """The records of these models as the files have them last."""
+        for path in dict.fromkeys(self.layout.host(p.model.name).path for p in places):
+            for file in self.there.files:
+                if file.family.path == path:
+                    # What is damaged has been reported by now.
+                    live = live_records(self.reader, file, lambda _: None)
+                    yield from ((file, record) for record in live)
+
+    def _check_payloads(self, report: VerifyReport) -> None:
+        places = [p for p in self.layout.places if p.payload]
+        if not places:
+            return
+        compare = self.options.files_root.is_dir()
+        if not compare:
+            report.left_out.append(
+                f"payloads against the files root: {self.options.files_root} is not a folder"
+            )
+        used: set[str] = set()
+        checked: dict[str, str] = {}
+        for _, record in self._records(places):
+            place = record.place
+            names = [f.name for f in place.model.scalars]
+            value = record.values[names.index(place.payload)]
+            path = (value or b"").decode()
+            if record.sha256 is not None:
+                used.add(record.sha256)
+                report.payloads += 1
+                if reason := self._payload_damage(record.sha256, checked):
+                    self._payload(record, reason, DifferenceKind.DAMAGED)
+            if compare and value is not None:
+                self._compare_payload(report, record, path)
+        for digest, path in payload_files(self.layout, self.root):
+            if digest not in used:
+                report.strays.append(path)
+
+    def _payload_damage(self, digest: str, checked: dict[str, str]) -> str:
+        if digest not in checked:
+            try:
+                there, _ = file_digest(self.root, payload_path(self.layout, digest))
+                checked[digest] = "" if there == digest else "the payload kept is not what its digest says"
+            except FileNotFoundError:
+                checked[digest] = "the payload is missing from the data folder"
+            except OSError as error:
+                checked[digest] = f"the payload cannot be read: {error.strerror}"
+        return checked[digest]
+
+    def _compare_payload(self, report: VerifyReport, record: Unfolded, path: str) -> None:
+        where = f"{record.place.model.name}: {path!r}"
+        try:
+            there, _ = digest_of(read_payload(self.options.files_root, path))
+        except Outside as error:
+            report.payload_notes.append(f"{where} is refused: the path {error.reason}")
+        except FileNotFoundError:
+            report.payload_notes.append(f"{where} is missing below the files root")
+        except OSError as error:
+            report.payload_notes.append(f"{where} cannot be read: {error.strerror}")
+        else:
+            report.payloads_compared += 1
+            if record.sha256 is None:
+                self._payload(record, "the payload is there but was not kept", DifferenceKind.DIFFERENT)
+            elif there != record.sha256:
+                reason = "the payload below the files root is another"
+                self._payload(record, reason, DifferenceKind.DIFFERENT)
+
+    def _payload(self, record: Unfolded, reason: str, kind: DifferenceKind) -> None:
+        model = record.place.model
+        values = dict(zip((f.name for f in model.scalars), record.values, strict=True))
+        self.found.add(
+            Difference(
+                model=model.name, kind=kind, key=shown_key(model, values), fields=("_sha256",), reason=reason
+            )
+        )
+
+    def _check_secrets(self, report: VerifyReport) -> None:
+        holders = [p for p in self.layout.places if any(_checkable(f.secret) for f in p.model.scalars)]
+        if not holders:
+            return
+        if self.options.pepper is None:
+            report.left_out.append("secrets: ENCRYPTION_MASTER_PEPPER is not set")
+            return
+        from octavo.crypto import check_record
+
+        report.secrets = 0
+        for file, record in self._records(holders):
+            model = record.place.model
+            texts = [None if v is None else v.decode() for v in record.values]
+            values = dict(zip((f.name for f in model.scalars), texts, strict=True))
+            report.secrets += sum(_checkable(f.secret) and values[f.name] is not None for f in model.scalars)
+            if broken := check_record(model, values, self.options.pepper):
+                raw = dict(zip(values, record.values, strict=True))
+                self.found.add(
+                    Difference(
+                        model=model.name,
+                        kind=DifferenceKind.DAMAGED,
+                        key=shown_key(model, raw),
+                        fields=tuple(broken),
+                        reason="does not decrypt with this pepper, or is not well-formed",
+                        file=file.path,
+                    )
+                )
+
+    def _conclude(self, report: VerifyReport, scan: Scan) -> None:
+        report.differences = self.found.first
+        report.total = self.found.total
+        by_model: dict[str, Counter[str]] = {}
+        for (model, kind), n in self.found.counted.items():
+            by_model.setdefault(model, Counter())[kind.value] += n
+        report.by_model = {model: dict(kinds) for model, kinds in by_model.items()}
+        report.unknown_keys = sorted(set(scan.unknown))
+        report.strays += self.there.strays
+
+
+def _checkable(secret: Secret | None) -> bool:
+    return secret is not None and secret.is_checkable
+
+
+def _key_of(place: Place, error: DamagedError) -> Mapping[str, bytes | None]:
+    """The key of a damaged record: as it stands there, or as its file's name says."""
+    names: Sequence[str] = place.model.key.field_names
+    if error.key_values is not None and len(error.key_values) == len(names):
+        return dict(zip(names, error.key_values, strict=True))
+    if place.kind is Kind.FILE and len(names) == 1:
+        stem = os.path.basename(error.file).removesuffix(".json")
+        if not stem.startswith("~"):
+            return {names[0]: unquote_to_bytes(stem)}
+    return {}
+
+
+def _new_report(root: Path) -> Path | None:
+    """A new file for the report, empty yet; None where the store cannot be written."""
+    try:
+        disk.make_folder(root / "cache")
+        for path in disk.dated_names(root / "cache" / "verification", ".jsonl"):
+            with suppress(FileExistsError):
+                disk.create(path).close()
+                return path
+    except OSError:
+        pass
+    return None

@@ -1,0 +1,87 @@
+"""Opens the data wherever it lives: the client of the backend that ``DATA_BACKEND`` names."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, cast, overload
+
+from octavo.backend import DataBackend, Durability, Settings, get_data_backend, require_durability
+from octavo.backend import data_dir as named_data_dir
+from octavo.backend import files_root as named_files_root
+from octavo.client import Client
+from octavo.query.protocol import Backend
+from octavo.query.vocabulary import Vocabulary
+from octavo.store.phase import Guard
+
+if TYPE_CHECKING:
+    from octavo import typed
+
+
+@overload
+def connect(
+    backend: str | None = None,
+    *,
+    database_url: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    files_root: str | os.PathLike[str] | None = None,
+    schema: None = None,
+    layout: str | os.PathLike[str] | None = None,
+    durability: Durability = "full",
+) -> typed.Client: ...
+@overload
+def connect(
+    backend: str | None = None,
+    *,
+    database_url: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    files_root: str | os.PathLike[str] | None = None,
+    schema: str | os.PathLike[str],
+    layout: str | os.PathLike[str] | None = None,
+    durability: Durability = "full",
+) -> Client: ...
+def connect(
+    backend: str | None = None,
+    *,
+    database_url: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    files_root: str | os.PathLike[str] | None = None,
+    schema: str | os.PathLike[str] | None = None,
+    layout: str | os.PathLike[str] | None = None,
+    durability: Durability = "full",
+) -> Client | typed.Client:
+    """Open the data.
+
+    What is not given comes from ``DATA_BACKEND`` (``prisma``, ``json`` or ``dual``), ``DATABASE_URL``,
+    ``DATA_DIR`` (``./data``) and ``FILES_ROOT`` (``./public``, if that is there); ``schema`` and ``layout``
+    are files, by default those that Octavo ships.  ``durability="batched"`` lets writes to the files return
+    at once, where a crash may lose the last tenth of a second as a whole; PostgreSQL goes by its own
+    ``synchronous_commit``, and ``dual`` always waits for both.  To a type checker, a client of the schema
+    that Octavo ships is :mod:`octavo.typed`'s.
+    Raises UsageError, SchemaError, LayoutError, and what the backend raises when it is opened.
+    """
+    from octavo.schema.frozen import frozen_schema
+    from octavo.schema.parser import load_schema
+
+    environ = os.environ if backend is None else {"DATA_BACKEND": str(backend)}
+    require_durability(durability)
+    datamodel = frozen_schema() if schema is None else load_schema(Path(schema))
+    vocabulary = Vocabulary(datamodel)
+    settings = Settings(
+        database_url=database_url or os.environ.get("DATABASE_URL", ""),
+        data_dir=Path(data_dir or named_data_dir()),
+        files_root=Path(files_root) if files_root else named_files_root(),
+        layout=None if layout is None else Path(layout),
+        durability=durability,
+    )
+    kind = get_data_backend(environ)
+    opened = open_backend(kind, vocabulary, settings)
+    Guard(settings.data_dir, kind).warn()
+    return Client(opened, vocabulary)
+
+
+def open_backend(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) -> Backend:
+    """The backend of this kind: what ``open_backend(vocabulary, settings)`` of its module gives."""
+    module = import_module(f"octavo.backends.{kind.value}")
+    return cast(Backend, module.open_backend(vocabulary, settings))

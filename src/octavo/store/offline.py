@@ -1,0 +1,110 @@
+"""A store at rest: nobody can write to it, and all that was committed is in its files.
+
+For what treats a data folder as a whole, such as putting another one in its place.  Nothing is read of the
+records, so a folder will do that no layout fits, or that is no store at all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from octavo.errors import DamagedError, DatabaseError, DifferenceError, UsageError, disk_errors
+from octavo.store import freshness as world
+from octavo.store import journal, locations, lock, position, shared
+from octavo.store.recovery import Resolve
+from octavo.store.system import FOLDER_MODE, SYSTEM
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+OWN = frozenset({lock.NAME, shared.NAME, shared.OPENERS, locations.FOLDER, world.TORN, position.NAME})
+"""what of ``cache/`` speaks of the files of this very folder, and of no other that takes its place"""
+
+
+def require_store(data_dir: Path | str) -> None:
+    """Raise UsageError if no store can be there: there is no folder, or nothing but ``cache/`` in it."""
+    if not os.path.isdir(data_dir) or not set(os.listdir(data_dir)) - {"cache"}:
+        raise UsageError(
+            f"{data_dir} is no store",
+            hint="make one by `octavo export`, or an empty one by `octavo scaffold`",
+        )
+
+
+@contextmanager
+def at_rest(
+    root: Path, *, timeout: float | None = lock.TIMEOUT, resolve: Resolve | None = None
+) -> Iterator[None]:
+    """Hold the write lock of the store in a folder, its journal empty, for the length of a block.
+
+    Whoever wants to write waits meanwhile.  If the block puts another folder in the place of this one, they
+    are told then, and whatever was committed until now is in the folder that was there.  ``resolve`` tells
+    the fate of a prepared change from its note; without it there must be none.
+
+    Raises BusyError, with the holder, if the lock is not to be had within ``timeout`` seconds (None: for
+    ever); DifferenceError if the journal holds what cannot be brought into the files; DiskError.
+    """
+    held = lock.ProcessLock(os.path.join(root, lock.NAME), lambda: shared.holder_in(os.fspath(root)))
+    with closing(held):
+        with disk_errors("taking the write lock"):
+            with suppress(FileExistsError):
+                os.mkdir(os.path.dirname(held.path), FOLDER_MODE)
+            held.acquire(timeout)
+            with _page(os.fspath(root)) as state:
+                if state is not None:
+                    state.sign()
+        _empty_journal(os.fspath(root), resolve)
+        yield
+
+
+def _empty_journal(root: str, resolve: Resolve | None) -> None:
+    """Bring what the journal holds into the files.  The write lock is held."""
+    folder = os.path.join(root, journal.FOLDER)
+    if not _journals(folder):
+        return
+    try:
+        with disk_errors("recovering the store"), _page(root) as state:
+            found = journal.Journal(root, SYSTEM)
+            if state is not None and state.counts:
+                # While the count is odd, a failure leaves it to the next who opens the store to recover it.
+                state.begin()
+                found.catch_up(state.journal_end)
+                found.checkpoint()
+                state.note_journal(0)
+                state.end()
+            else:
+                # Whoever opens the store recovers what else there is; it is not told that this was done.
+                found.catch_up(None)
+                found.replay(resolve)
+                found.checkpoint()
+    except (DamagedError, DatabaseError) as error:
+        raise _not_at_rest(root, str(error)) from error
+    if left := _journals(folder):
+        raise _not_at_rest(root, f"what is {journal.FOLDER}/{left[0]}?")
+
+
+def _journals(folder: str) -> list[str]:
+    """The journals in a folder, of any version; other files in it are the user's."""
+    with disk_errors("looking into the journal"), suppress(FileNotFoundError):
+        return sorted(name for name in os.listdir(folder) if name.startswith("changes."))
+    return []
+
+
+@contextmanager
+def _page(root: str) -> Iterator[shared.SharedState | None]:
+    try:
+        state = shared.SharedState(root, create=False)
+    except FileNotFoundError:
+        yield None
+        return
+    with closing(state):
+        yield state
+
+
+def _not_at_rest(root: str, reason: str) -> DifferenceError:
+    return DifferenceError(
+        f"{root} has changes in its journal that cannot be brought into its files: {reason}",
+        hint="move the folder away yourself, journal and all, to begin with a new one",
+    )

@@ -1,0 +1,291 @@
+"""Stored records as layers: the committed ones below, and over them what transactions have changed so far.
+
+A layer answers three questions: which record has this key, which records are found under these values, and
+which are there at all.  What it has not changed it asks the layer below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol
+
+from octavo.errors import ConflictError
+from octavo.layout.codec import Codec
+from octavo.layout.layout import FileFamily, Kind, Layout
+from octavo.layout.record import Record
+from octavo.layout.stored import Key, Stored
+from octavo.store.families.base import Changed, Changes, Family, list_files, missing
+from octavo.store.families.document import DocumentFamily
+from octavo.store.families.log import LogFamily
+from octavo.store.families.parents import ParentLogs
+from octavo.store.families.record import RecordFamily
+from octavo.store.freshness import Behind, World
+from octavo.store.index import Index, Spec, extractor
+from octavo.store.locations import Locations
+
+_REMEMBERED = 10_000
+"""files of which the family is remembered"""
+
+
+class Layer(Protocol):
+    """Stored records of the models that are not embedded in others."""
+
+    def record(self, model: str, key: Key) -> Stored | None:
+        """The record with this key, if there is one."""
+
+    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
+        """The records of the host's model that hold, themselves or embedded, a record with these values."""
+
+    def all(self, model: str) -> Iterator[Stored]:
+        """All records of a model, in no order."""
+
+    def beneath(self, model: str) -> Layer:
+        """The uppermost layer in which records of a model have changed, or the lowest of all."""
+
+
+class Base:
+    """What is committed, as it stands in the files."""
+
+    def __init__(self, world: World, layout: Layout, codecs: Mapping[str, Codec], budget: int) -> None:
+        """``budget``: bytes of logs per parent to hold in memory, as they are in their files."""
+        self.world, self.layout, self.codecs = world, layout, codecs
+        self._budget = budget
+        self._by_model: dict[str, Family] = {}
+        self._by_path: dict[str, Family] = {}
+        self._by_file: dict[str, Family | None] = {}
+        self.locations: dict[str, Locations] = {}
+        self._owned = {
+            place.model.name: [
+                other.model.name
+                for other in layout.places
+                if other.kind is Kind.LOG_PER_PARENT
+                and other.relation is not None
+                and other.relation.parent == place.model.name
+            ]
+            for place in layout.places
+        }
+
+    def family(self, model: str) -> Family:
+        """The files in which a model's records live."""
+        found = self._by_model.get(model)
+        return self._make(model) if found is None else found
+
+    def _make(self, model: str) -> Family:
+        with self.world.mutex, self.world.guard:
+            if model not in self._by_model:
+                path = self.layout.host(model).path
+                family = next(f for f in self.layout.families if f.path == path)
+                made = self._by_path[path] = self._of_kind(family)
+                if isinstance(made, ParentLogs):
+                    self.locations[made.model] = Locations(made)
+                self._by_file.clear()
+                for place in family.places:
+                    self._by_model[place.model.name] = made
+            return self._by_model[model]
+
+    def concerned(self, models: Iterable[str]) -> list[Family]:
+        """The files that a change of these models' records may change: the logs that they own, too."""
+        found: dict[Family, None] = {}
+        for model in models:
+            for name in (model, *self._owned[model]):
+                found[self.family(name)] = None
+        return list(found)
+
+    def _of_kind(self, family: FileFamily) -> Family:
+        match family.kind:
+            case Kind.DOCUMENT:
+                return DocumentFamily(self.world, family, self.codecs)
+            case Kind.FILE:
+                return RecordFamily(self.world, family, self.codecs)
+            case Kind.LOG:
+                return LogFamily(self.world, family, self.codecs)
+        return ParentLogs(self.world, family, self.codecs, self._budget)
+
+    def suspect(self, files: set[str] | None) -> None:
+        """These files may have changed; None: any may have."""
+        if files is None:
+            for made in self._by_path.values():
+                made.suspect(None)
+            for locations in self.locations.values():
+                locations.suspect(None)
+            return
+        for file in files:
+            made_for = self._family_of(file)
+            if made_for is not None:
+                made_for.suspect(file)
+                if isinstance(made_for, ParentLogs):
+                    self.locations[made_for.model].suspect(file)
+
+    def _family_of(self, file: str) -> Family | None:
+        """The family in memory that a file belongs to, if there is one."""
+        if file not in self._by_file:
+            if len(self._by_file) > _REMEMBERED:
+                self._by_file.clear()
+            family = self.layout.family(file)
+            self._by_file[file] = None if family is None else self._by_path.get(family.path)
+        return self._by_file[file]
+
+    def record(self, model: str, key: Key) -> Stored | None:
+        family = self.family(model)
+        if isinstance(family, ParentLogs):
+            found = self.locations[model].find(key)
+            if found is None:
+                self._check_logs(family, self.locations[model])
+            return found
+        return family.record(model, key)
+
+    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
+        family = self.family(host)
+        if not isinstance(family, ParentLogs):
+            return family.find(host, spec, values)
+        if spec == Spec(family.model, family.relation.fields):
+            return self.of_parent(family, values)
+        if spec.fields == family.codec.place.model.key.field_names:
+            found = self.locations[host].find(values)
+            return [] if found is None else [found]
+        extract = extractor(family.codec, spec)
+        return [stored for stored in self._all_logs(family) if values in extract(stored)]
+
+    def rows_of_parent(self, family: ParentLogs, values: Any) -> list[Record]:
+        """The rows in a parent's log, in its order.  Raises as :meth:`of_parent`."""
+        found = family.rows_of_parent(values)
+        return self.of_parent(family, values) if found is None else found
+
+    def of_parent(self, family: ParentLogs, values: Any) -> list[Stored]:
+        """The records in a parent's log.  Raises DamagedError if the parent is there and its log is not."""
+        found = family.of_parent(values)
+        if found is not None:
+            return found
+        if self.record(family.relation.parent, values) is not None:
+            raise missing(family.namer.file(values))
+        return []
+
+    def all(self, model: str) -> Iterator[Stored]:
+        family = self.family(model)
+        if isinstance(family, ParentLogs):
+            return self._all_logs(family)
+        return iter(list(family.records(model).values()))
+
+    def _all_logs(self, family: ParentLogs) -> Iterator[Stored]:
+        """The records of all logs.  Raises DamagedError if a parent is there and its log is not."""
+        return family.all(self.world.steadily(lambda: self._logs_of(family)))
+
+    def _check_logs(self, family: ParentLogs, locations: Locations) -> None:
+        """Raise DamagedError if what was not found may be in a log that is missing."""
+        if locations.unlisted or locations.gone:
+            self.world.steadily(lambda: self._logs_of(family))
+            locations.unlisted = False
+            locations.gone.clear()
+
+    def _logs_of(self, family: ParentLogs) -> set[str]:
+        key_of = self.codecs[family.relation.parent].key_of
+        owned = {family.namer.file(key_of(parent)) for parent in self.all(family.relation.parent)}
+        there = set(list_files(self.world, family.family))
+        if lost := owned - there:
+            if lost & self.world.in_flight:
+                raise Behind
+            raise missing(min(lost))
+        return there
+
+    def beneath(self, model: str) -> Layer:
+        return self
+
+    def close(self) -> None:
+        for locations in self.locations.values():
+            locations.close()
+
+
+class Overlay:
+    """What transactions have changed over the layer below.
+
+    An overlay becomes part of the layer below by a commit; if that fails, everything built on it is
+    :attr:`failed` too.
+    """
+
+    def __init__(self, below: Layer, codecs: Mapping[str, Codec]) -> None:
+        self.below, self.codecs = below, codecs
+        self.changes: dict[str, dict[Key, Changed]] = {}
+        self.failed = False
+        self.since = 0
+        """how often, when this began, what is committed had been read again"""
+        self.position: str | None = None
+        """what is to stand in the position's file, if that is to change"""
+        self._indexes: dict[tuple[str, Spec], Index] = {}
+        self._asked: tuple[str, Key, Stored | None] | None = None
+        """the record that was asked for last, as it is below: mostly it is the one that is changed next"""
+
+    def check(self) -> None:
+        """Raise ConflictError if what this is built on did not come about."""
+        if self.failed or (isinstance(self.below, Overlay) and self.below.failed):
+            raise ConflictError("an earlier transaction, on which this one was built, could not be stored")
+
+    def record(self, model: str, key: Key) -> Stored | None:
+        changed = self.changes.get(model)
+        if changed is not None and (change := changed.get(key)) is not None:
+            return change.after
+        asked = self._asked
+        if asked is None or asked[0] != model or asked[1] != key:
+            asked = self._asked = model, key, self.below.record(model, key)
+        return asked[2]
+
+    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
+        below = self.below.find(host, spec, values)
+        changed = self.changes.get(host)
+        if not changed:
+            return below
+        key_of = self.codecs[host].key_of
+        found = [stored for stored in below if key_of(stored) not in changed]
+        keys = self._index(host, spec).find(values)
+        return found + [after for key in keys if (after := changed[key].after) is not None]
+
+    def all(self, model: str) -> Iterator[Stored]:
+        changed = self.changes.get(model)
+        if not changed:
+            return self.below.all(model)
+        key_of = self.codecs[model].key_of
+        unchanged = (stored for stored in self.below.all(model) if key_of(stored) not in changed)
+        return iter([*unchanged, *(c.after for c in changed.values() if c.after is not None)])
+
+    def beneath(self, model: str) -> Layer:
+        return self if model in self.changes else self.below.beneath(model)
+
+    def put(self, model: str, key: Key, before: Stored | None, after: Stored | None) -> None:
+        """Change one record.  ``before`` is what it is in this layer now; None: there is none."""
+        changed = self.changes.setdefault(model, {})
+        known = changed.get(key)
+        for (host, _), index in self._indexes.items():
+            if host == model:
+                if known is not None and known.after is not None:
+                    index.discard(key, known.after)
+                if after is not None:
+                    index.add(key, after)
+        changed[key] = Changed(before if known is None else known.before, after)
+
+    def _index(self, host: str, spec: Spec) -> Index:
+        index = self._indexes.get((host, spec))
+        if index is None:
+            records = {k: c.after for k, c in self.changes[host].items() if c.after is not None}
+            index = self._indexes[host, spec] = Index(extractor(self.codecs[host], spec), records)
+        return index
+
+    def merge(self, upper: Overlay) -> None:
+        """Take over what an overlay on this one has changed."""
+        self.since = min(self.since, upper.since)
+        if upper.position is not None:
+            self.position = upper.position
+        for model, changed in upper.changes.items():
+            for key, change in changed.items():
+                self.put(model, key, change.before, change.after)
+
+    @property
+    def net(self) -> Changes:
+        """What has changed from first to last, without what came and went."""
+        found = {
+            model: {
+                key: change
+                for key, change in changed.items()
+                if change.before is not None or change.after is not None
+            }
+            for model, changed in self.changes.items()
+        }
+        return {model: changed for model, changed in found.items() if changed}
