@@ -10,9 +10,21 @@ import octavo
 
 ROOT = Path(octavo.__file__).parent
 ORDER = [
-    *("errors", "words", "url", "backend", "schema", "crypto", "layout", "store", "query", "postgres"),
-    *("backends", "client", "typed", "opening", "app", "inspect", "fold", "follow", "care", "secrets"),
-    *("move", "report", "demo", "cli", "__main__"),
+    *(
+        "errors",
+        "words",
+        "url",
+        "backend",
+        "schema",
+        "crypto",
+        "values",
+        "layout",
+        "store",
+        "query",
+        "postgres",
+    ),
+    *("backends", "client", "typed", "opening", "app", "inspect", "fold", "follow"),
+    *("care", "secrets", "move", "report", "demo", "cli", "__main__"),
 ]
 """lowest first: each imports only from itself and from those before it"""
 CIRCLES: list[set[str]] = [

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from octavo import app, backend, errors
-    from octavo.layout.special import AnyNull, DbNull, JsonNull
     from octavo.opening import connect
     from octavo.typed import Client
+    from octavo.values.json import AnyNull, DbNull, JsonNull
 
 __all__ = [
     "AnyNull",
@@ -33,9 +33,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "connect": "octavo.opening",
     "Client": "octavo.client",
-    "JsonNull": "octavo.layout.special",
-    "DbNull": "octavo.layout.special",
-    "AnyNull": "octavo.layout.special",
+    "JsonNull": "octavo.values.json",
+    "DbNull": "octavo.values.json",
+    "AnyNull": "octavo.values.json",
 }
 _MODULES = ("app", "backend", "errors")
 

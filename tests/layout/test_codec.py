@@ -12,9 +12,9 @@ from octavo.errors import DamagedError
 from octavo.layout.codec import Codec
 from octavo.layout.layout import Kind, Layout, frozen_layout
 from octavo.layout.order import file_order, time_key
-from octavo.layout.rawjson import Members, elements
 from octavo.layout.reader import File, contents
 from octavo.layout.record import model_of
+from octavo.values.tokens import Members, elements
 
 LAYOUT = frozen_layout()
 

@@ -18,7 +18,6 @@ from octavo.errors import DatabaseError, DifferenceError, DriftError
 from octavo.layout.fold import concat, member, unkeepable
 from octavo.layout.keys import KeyForm
 from octavo.layout.layout import Layout
-from octavo.layout.rawjson import Members
 from octavo.layout.record import Record, attribute
 from octavo.layout.stored import Key, is_json_text
 from octavo.layout.types import string_text
@@ -27,6 +26,7 @@ from octavo.postgres.failures import database_errors
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import ScalarField
 from octavo.schema.sql import literal
+from octavo.values.tokens import Members
 
 Texts: TypeAlias = Sequence[bytes | None]
 

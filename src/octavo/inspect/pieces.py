@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 from octavo.errors import DamagedError
 from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.rawjson import Members, elements
 from octavo.layout.reader import File, Reader
 from octavo.layout.unfold import Unfolder
+from octavo.values.tokens import Members, elements
 
 
 class Piece(NamedTuple):

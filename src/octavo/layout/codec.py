@@ -19,7 +19,6 @@ from msgspec import UNSET
 
 from octavo.layout.keys import KeyForm
 from octavo.layout.layout import VERSION, Kind, Layout, Place
-from octavo.layout.rawjson import Members, elements
 from octavo.layout.record import Record, attribute
 from octavo.layout.stored import (
     OWN_ATTRIBUTES,
@@ -36,6 +35,7 @@ from octavo.layout.stored import (
     value_of,
 )
 from octavo.layout.types import one_line
+from octavo.values.tokens import Members, elements
 
 if TYPE_CHECKING:
     from octavo.layout.unfold import Unfolder

@@ -92,13 +92,13 @@ def _inet_key(text: str) -> tuple[Any, ...]:
 
 
 def _json_identity(raw: msgspec.Raw) -> str:
-    from octavo.layout import jsonb
+    from octavo.values import json as jsonb
 
     return jsonb.equality_key(jsonb.jsonb_text(bytes(raw)))
 
 
 def _json_key(raw: msgspec.Raw) -> Any:
-    from octavo.layout import jsonb
+    from octavo.values import json as jsonb
 
     return jsonb.order_key(jsonb.jsonb_text(bytes(raw)))
 

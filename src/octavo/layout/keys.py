@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from octavo.layout.rawjson import Members
 from octavo.layout.stored import Key, encode, key_getter, value_of
 from octavo.layout.types import column_type
 from octavo.schema.datamodel import Datamodel, Model
+from octavo.values.tokens import Members
 
 DELETED = b',"_deleted":true}'
 """how the line of a tombstone ends, as Octavo writes it"""

@@ -19,9 +19,9 @@ import msgspec
 from octavo.errors import DamagedError
 from octavo.layout.holes import refuse_holes
 from octavo.layout.layout import RESERVED_FOLDERS, FileFamily, Kind, Layout, Place
-from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of, why_no_json
 from octavo.layout.stored import encode, version
 from octavo.layout.unfold import Unfolded, Unfolder
+from octavo.values.tokens import Members, NotJson, before_damage, elements, line_of, why_no_json
 
 Found: TypeAlias = "Unfolded | DamagedError | UnknownKey"
 

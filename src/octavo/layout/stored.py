@@ -16,10 +16,10 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from octavo.layout.layout import VERSION, Kind, Layout, Place
-from octavo.layout.rawjson import elements
 from octavo.layout.record import attribute, member, record_type
 from octavo.layout.types import ColumnType, column_type
 from octavo.schema.datamodel import ScalarField
+from octavo.values.tokens import elements
 
 Stored: TypeAlias = Any
 """An object of some :attr:`Shape.type`."""

@@ -19,11 +19,11 @@ from octavo.errors import DamagedError
 from octavo.layout.compare import is_null
 from octavo.layout.keys import KeyForm, is_tombstone
 from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.rawjson import Members, NotJson, before_damage, elements, line_of
 from octavo.layout.record import attribute
 from octavo.layout.stored import OWN_ATTRIBUTES, Shape, array_attribute, value_of, version
 from octavo.layout.types import ColumnType, Text, one_line
 from octavo.schema.datamodel import ScalarField
+from octavo.values.tokens import Members, NotJson, before_damage, elements, line_of
 
 Values: TypeAlias = list[bytes | None]
 """A row: each column of the model, in the schema's order, as PostgreSQL's text; None is NULL."""

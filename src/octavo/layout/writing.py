@@ -24,8 +24,6 @@ import msgspec
 from msgspec import UNSET
 
 from octavo.layout.compare import null_of
-from octavo.layout.jsonb import json_text, jsonb_text
-from octavo.layout.special import AnyNull, DbNull, JsonNull
 from octavo.layout.times import time_type
 from octavo.layout.types import one_line
 from octavo.schema.datamodel import (
@@ -38,6 +36,7 @@ from octavo.schema.datamodel import (
     SingleDefault,
 )
 from octavo.schema.sql import native_type
+from octavo.values.json import AnyNull, DbNull, JsonNull, json_text, jsonb_text
 
 Write: TypeAlias = Callable[[Any], Any]
 """From Python's value to its stored form.  Raises ValueError with the reason: ``is no text but int``."""

@@ -14,9 +14,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from octavo.layout.compare import lower
-from octavo.layout.jsonb import equality_key, jsonb_text, order_key
 from octavo.layout.record import Record
-from octavo.query.jsonpath import at_path, contains, elements_of, kind_of, string_of
 from octavo.query.plan import (
     TRUE,
     And,
@@ -36,6 +34,16 @@ from octavo.query.plan import (
     Related,
 )
 from octavo.query.vocabulary import Column, Terms, Vocabulary
+from octavo.values.json import (
+    at_path,
+    contains,
+    elements_of,
+    equality_key,
+    jsonb_text,
+    kind_of,
+    order_key,
+    string_of,
+)
 
 Truth: TypeAlias = bool | None
 Test: TypeAlias = Callable[[Record], Truth]

@@ -12,8 +12,6 @@ from typing import Any
 
 import msgspec
 
-from octavo.layout.jsonb import json_text, jsonb_text
-from octavo.layout.special import AnyNull, DbNull, JsonNull
 from octavo.layout.writing import text
 from octavo.query.arguments import At, bounded, snake
 from octavo.query.plan import (
@@ -36,6 +34,7 @@ from octavo.query.plan import (
     Unique,
 )
 from octavo.query.vocabulary import Column, Terms, Vocabulary
+from octavo.values.json import AnyNull, DbNull, JsonNull, json_text, jsonb_text
 
 LOGIC = ("AND", "OR", "NOT")
 _EQUALITY = ("equals", "not", "in", "not_in")

@@ -13,7 +13,6 @@ from octavo.layout.codec import Codec
 from octavo.layout.compare import identity_key, is_null, null_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.order import file_order
-from octavo.layout.rawjson import Members
 from octavo.layout.record import Record
 from octavo.layout.stored import encode, key_getter, value_of
 from octavo.layout.types import ColumnType, column_type
@@ -21,6 +20,7 @@ from octavo.layout.writing import element_writer, literal_value
 from octavo.schema.datamodel import Datamodel, Function, IndexKind, Model, Relation, ScalarField
 from octavo.store.content import Checks
 from octavo.store.index import Spec, identity
+from octavo.values.tokens import Members
 
 
 class Codecs(dict[str, Codec]):

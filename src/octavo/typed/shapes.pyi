@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, overload
 
 from octavo.layout.record import BareRecord
-from octavo.layout.special import Null
+from octavo.values.json import Null
 
 Change = TypeVar("Change")
 Edit = TypeVar("Edit")

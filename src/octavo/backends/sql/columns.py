@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from octavo.errors import DriftError
 from octavo.layout.fold import concat, member
-from octavo.layout.rawjson import Members
 from octavo.layout.record import Record
 from octavo.layout.stored import value_of
 from octavo.layout.types import array_text, column_type, string_text
@@ -24,6 +23,7 @@ from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.datamodel import Arity, Datamodel, IndexKind, ScalarField, ScalarKind
 from octavo.schema.ddl import SQL_NAMES
 from octavo.schema.sql import literal, native_type, qualified, quote, table_name
+from octavo.values.tokens import Members
 
 ROW = "t0"
 """the alias of the record that a statement is about"""

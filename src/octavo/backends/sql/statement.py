@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from octavo.backends.sql.columns import ROW, Parameter, SqlColumn, Table, Tables, array
 from octavo.backends.sql.lowering import Lowering
 from octavo.layout.compare import lower
-from octavo.query.jsonpath import kind_of, string_of
 from octavo.query.plan import (
     TRUE,
     And,
@@ -26,6 +25,7 @@ from octavo.query.plan import (
     Order,
     Related,
 )
+from octavo.values.json import kind_of, string_of
 
 _ORDERING = {Operator.LT: "<", Operator.LTE: "<=", Operator.GT: ">", Operator.GTE: ">="}
 _JSON_ORDERING = {

@@ -1,17 +1,18 @@
-"""JSON sliced without being understood: members and elements as the bytes that stand there.
+"""The tokens of a JSON text: where members, elements and values start and end, as bytes.
 
 A Json column may be nested deeper than a recursive parser goes and hold numbers that no float can, so its
-text is never decoded.  This is the careful way that takes over where the fast decoder (msgspec) gives up; it
-has no recursion, and it shows every key, so that one that stands twice can be told.
+text is never decoded here.  Nothing recurses, and every key shows, so that a duplicate is noticed.  This is
+the careful way that takes over where msgspec's decoder gives up.
 
-What is accepted is JSON as RFC 8259 has it, but for UTF-8, which is not looked at.
+What is accepted is JSON as RFC 8259 has it, except that UTF-8 is not checked.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 
@@ -45,8 +46,8 @@ class NotJson(ValueError):
 
 
 class Members:
-    """The members of an object, by key, to be taken out one by one.  Raises NotJson, for a key that stands
-    twice too."""
+    """The members of an object, by key, to be taken out one by one.  Raises NotJson, for a duplicate key
+    too."""
 
     def __init__(self, text: bytes, start: int = 0, end: int | None = None) -> None:
         self.text, self.start = text, start
@@ -61,7 +62,7 @@ class Members:
             self._spans[key] = first, last
 
     def get(self, key: str) -> bytes | None:
-        """What stands under a key, or None."""
+        """The text of a key's value, or None."""
         span = self._spans.get(key)
         return None if span is None else self.text[slice(*span)]
 
@@ -70,11 +71,11 @@ class Members:
         return self._spans.pop(key, None)
 
     def left(self) -> tuple[str, ...]:
-        """The keys that nobody took."""
+        """The keys that were not taken."""
         return tuple(self._spans)
 
     def left_members(self) -> tuple[tuple[str, bytes], ...]:
-        """The members that nobody took, with the text of their values."""
+        """The members that were not taken, with the text of their values."""
         return tuple((key, self.text[slice(*span)]) for key, span in self._spans.items())
 
 
@@ -92,7 +93,7 @@ _FRACTION = _pattern(r"\.|[eE][+-]?")
 
 
 def is_beginning(text: bytes) -> bool:
-    """Whether a text is the beginning of an object that was cut, and no whole one."""
+    """Whether a text is an object that was cut, not a whole one."""
     try:
         for _ in members(text):
             pass
@@ -105,7 +106,7 @@ def is_beginning(text: bytes) -> bool:
 
 
 def before_damage(text: bytes) -> dict[str, bytes]:
-    """The members of a broken object that stand in front of the damage, each key's first."""
+    """The members of a broken object before the damage; of equal keys the first."""
     found: dict[str, bytes] = {}
     with suppress(NotJson, UnicodeError):
         for literal, start, end in members(text):
@@ -114,10 +115,10 @@ def before_damage(text: bytes) -> dict[str, bytes]:
 
 
 def members(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """The members of the object that stands in ``text[start:end]``: each key, as the string literal that
-    stands there, and where its value starts and ends.
+    """The members of the object in ``text[start:end]``: each key as its string literal, and where its value
+    starts and ends.
 
-    Raises NotJson where it is no object, is cut, or has something behind it.
+    Raises NotJson where it is no object, is cut, or is followed by something.
     """
     at, closed = _opened(text, start, _OBJECT, "an object")
     while not closed:
@@ -129,7 +130,7 @@ def members(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tup
 
 
 def elements(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
-    """Where each element of the array that stands in ``text[start:end]`` starts and ends.  Raises NotJson."""
+    """Where each element of the array in ``text[start:end]`` starts and ends.  Raises NotJson."""
     at, closed = _opened(text, start, _ARRAY, "an array")
     while not closed:
         last = value_end(text, at)
@@ -158,6 +159,43 @@ def value_end(text: bytes, start: int) -> int:
             at, nested = _value(text, at)
         else:
             at, nested = _value(text, _end(_SIMPLE_ELEMENTS, text, at))
+
+
+def tree(text: bytes, leaf: Callable[[bytes], str]) -> Any:
+    """A whole text as lists, dicts and leaves: what ``leaf`` makes of each scalar and of each key.  Of equal
+    keys the last counts.  Raises NotJson."""
+    whole: Any = None
+    inside: list[Any] = []
+    key = ""
+    at = _end(_SPACE, text, 0)
+    while True:
+        end, nested = _value(text, at)
+        made: Any = ({} if text[at] == _OBJECT else []) if nested else leaf(text[at:end])
+        if not inside:
+            whole = made
+        elif type(inside[-1]) is dict:
+            inside[-1][key] = made
+        else:
+            inside[-1].append(made)
+        if nested:
+            inside.append(made)
+            at, closed = _opened(text, at, text[at], "a value")
+        else:
+            at, closed = _after(text, end, inside)
+        while closed:
+            inside.pop()
+            at, closed = _after(text, at, inside)
+        if not inside:
+            _nothing_behind(text, at, None)
+            return whole
+        if type(inside[-1]) is dict:
+            literal, at = _key(text, at)
+            key = leaf(literal)
+
+
+def _after(text: bytes, at: int, inside: list[Any]) -> tuple[int, bool]:
+    """Past what follows a value in the innermost container: a comma, or the bracket that closes it."""
+    return _next(text, at, b"}" if type(inside[-1]) is dict else b"]") if inside else (at, False)
 
 
 def _value(text: bytes, at: int) -> tuple[int, bool]:

@@ -12,15 +12,15 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import msgspec
+from msgspec.json import encode
+from msgspec.json import format as format_json
 
-_TOKEN = re.compile(
-    r"[ \t\n\r]*+(?:([{}\[\]:,]|true|false|null)|"
-    r'("(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")'
-    r"|(-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?(?![0-9a-zA-Z.+-])))"
-)
+from octavo.values.tokens import NotJson, elements, members, tree
+
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 _STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]++|\\.)*+"|-?[0-9][0-9.]*')
 _ESCAPED = re.compile(r'[\x00-\x1f"\\]')
@@ -31,98 +31,79 @@ _HALF = "holds half a surrogate pair, which PostgreSQL's text cannot"
 _OUT_OF_RANGE = "holds a number out of PostgreSQL's range"
 
 
+class Null(Enum):
+    """Prisma's nulls of a Json field, which may hold JSON's ``null``, or the database's NULL.  Reading gives
+    None for both; writing and filtering say which is meant."""
+
+    DB = "DbNull"
+    """no value in the database"""
+    JSON = "JsonNull"
+    """the value ``null`` in JSON"""
+    ANY = "AnyNull"
+    """either, in filters"""
+
+    def __repr__(self) -> str:
+        return f"octavo.{self.value}"
+
+
+DbNull, JsonNull, AnyNull = Null.DB, Null.JSON, Null.ANY
+
+
 def jsonb_text(text: bytes) -> bytes:
     """JSON as a ``jsonb`` column prints it.  Raises ValueError with the reason for what it cannot hold:
     no JSON, U+0000 or half a surrogate pair in a string, a number with too many digits."""
-    tree: list[Any] = []
+    if b"\\u0000" not in text:
+        try:
+            return format_json(encode(_sorted(_decoder.decode(text))), indent=0)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            pass
     try:
-        _parse(text.decode(), tree)
+        text.decode()
+        return "".join(_pieces(tree(text, _leaf))).encode()
     except UnicodeDecodeError as error:
         raise ValueError("is not UTF-8") from error
-    return "".join(_pieces(tree[0])).encode()
+    except NotJson as error:
+        raise ValueError("is not JSON") from error
 
 
-def _parse(text: str, into: list[Any]) -> None:
-    """One value as a tree: printed scalars, lists, and dicts by printed key."""
-    stack: list[list[Any] | dict[str, Any]] = [into]
-    keys: list[str] = []
-    tokens = _tokens(text)
-    token = next(tokens, "")
-    while True:
-        if token in ("{", "["):
-            opened: Any = {} if token == "{" else []
-            _put(stack[-1], keys, opened)
-            stack.append(opened)
-            token = next(tokens, "")
-            if token not in ("}", "]"):
-                if type(opened) is dict:
-                    token = _take_key(tokens, token, keys)
-                continue
-        elif not token or token in "}]:,":
-            raise ValueError("is not JSON")
-        else:
-            _put(stack[-1], keys, token)
-            token = next(tokens, "")
-        while len(stack) > 1 and token == ("}" if type(stack[-1]) is dict else "]"):
-            stack.pop()
-            token = next(tokens, "")
-        if len(stack) == 1:
-            break
-        if token != ",":
-            raise ValueError("is not JSON")
-        token = next(tokens, "")
-        if type(stack[-1]) is dict:
-            token = _take_key(tokens, token, keys)
-    if token:
-        raise ValueError("is not JSON")
+def _sorted(value: Any) -> Any:
+    """A decoded value with its objects' keys in order."""
+    if type(value) is dict:
+        if len(value) < 2:
+            return {key: _sorted(item) for key, item in value.items()}
+        return {key: _sorted(value[key]) for key in sorted(value, key=_by_length)}
+    return [_sorted(item) for item in value] if type(value) is list else value
 
 
-def _tokens(text: str) -> Iterator[str]:
-    at, end = 0, len(text.rstrip(" \t\n\r"))
-    match = _TOKEN.match
-    while at < end:
-        found = match(text, at)
-        if not found:
-            raise ValueError("is not JSON")
-        at = found.end()
-        plain, string, number = found.groups()
-        yield plain or (json_string(_decoded(string)) if string else _numeric(number))
+def _by_length(key: str) -> tuple[int, bytes]:
+    text = key.encode()
+    return len(text), text
 
 
-def _decoded(string: str) -> str:
-    try:
-        return msgspec.json.decode(string, type=str)
-    except msgspec.MsgspecError as error:
-        raise ValueError(_HALF) from error
+def _leaf(token: bytes) -> str:
+    """A scalar or a key as jsonb prints it."""
+    if token[0] == ord('"'):
+        try:
+            return json_string(msgspec.json.decode(token, type=str))
+        except msgspec.MsgspecError as error:
+            raise ValueError(_HALF) from error
+    text = token.decode()
+    return text if text[0] in "tfn" else _numeric(text)
 
 
-def _put(container: list[Any] | dict[str, Any], keys: list[str], value: Any) -> None:
-    if type(container) is dict:
-        container[keys.pop()] = value
-    else:
-        container.append(value)  # type: ignore[union-attr]
-
-
-def _take_key(tokens: Iterator[str], token: str, keys: list[str]) -> str:
-    if not token.startswith('"') or next(tokens, "") != ":":
-        raise ValueError("is not JSON")
-    keys.append(token)
-    return next(tokens, "")
-
-
-def _pieces(tree: Any) -> Iterator[str]:
+def _pieces(value: Any) -> Iterator[str]:
     """The printed text; each container on the stack as an iterator over what is left of it."""
-    stack: list[Iterator[Any]] = [iter((tree,))]
+    stack: list[Iterator[Any]] = [iter((value,))]
     closing = [""]
     while stack:
-        for value in stack[-1]:
-            if type(value) is str:
-                yield value
+        for item in stack[-1]:
+            if type(item) is str:
+                yield item
             else:
-                is_list = type(value) is list
+                is_list = type(item) is list
                 yield "[" if is_list else "{"
                 closing.append("]" if is_list else "}")
-                stack.append(_between(value) if is_list else _members(value))
+                stack.append(_between(item) if is_list else _members(item))
                 break
         else:
             stack.pop()
@@ -143,8 +124,7 @@ def _members(members: dict[str, Any]) -> Iterator[Any]:
 
 
 def _key_order(printed: str) -> tuple[int, bytes]:
-    key = msgspec.json.decode(printed, type=str).encode() if "\\" in printed else printed[1:-1].encode()
-    return len(key), key
+    return _by_length(msgspec.json.decode(printed, type=str) if "\\" in printed else printed[1:-1])
 
 
 def json_string(value: str) -> str:
@@ -187,6 +167,9 @@ def _numeric(text: str) -> str:
     if len(before) > _MOST_DIGITS:
         raise ValueError(_OUT_OF_RANGE)
     return f"{sign}{before}.{behind}" if behind else sign + before
+
+
+_decoder = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(_numeric(text).encode()))
 
 
 def json_text(value: Any) -> str:
@@ -300,9 +283,7 @@ _NULL, _STRING, _NUMERIC, _BOOLEAN, _ARRAY, _OBJECT = range(6)
 def order_key(text: bytes) -> tuple[Any, ...]:
     """What sorts as jsonb does: by type (null, string, number, boolean, array, object), containers by their
     number of elements first.  A scalar at the top counts as an array of one.  ``text`` is canonical."""
-    tree: list[Any] = []
-    _parse(text.decode(), tree)
-    whole = tree[0]
+    whole = tree(text, bytes.decode)
     flat: list[Any] = []
     if type(whole) is str:
         return ((_ARRAY, 1, 0), _scalar_key(whole))
@@ -330,3 +311,68 @@ def _scalar_key(printed: str) -> tuple[Any, ...]:
     if first in "tf":
         return (_BOOLEAN, first == "t")
     return (_NUMERIC, Decimal(printed))
+
+
+_INDEX = re.compile(r"[ \t\n\r\v\f]*[+-]?[0-9]+")
+_KINDS = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
+
+
+def kind_of(text: bytes) -> str:
+    """What ``jsonb_typeof`` says."""
+    return _KINDS.get(chr(text[0]), "number")
+
+
+def at_path(text: bytes, path: tuple[str, ...]) -> bytes | None:
+    """What ``#>`` finds: keys of objects, places in arrays (from 0, or from -1 backwards); None: nothing."""
+    for step in path:
+        found = _child(text, step)
+        if found is None:
+            return None
+        text = found
+    return text
+
+
+def _child(text: bytes, step: str) -> bytes | None:
+    kind = kind_of(text)
+    if kind == "object":
+        key = json_string(step).encode()
+        return next((text[start:end] for name, start, end in members(text) if name == key), None)
+    if kind != "array" or not _INDEX.fullmatch(step) or len(step.strip()) > 11:
+        return None
+    there = elements_of(text)
+    place = int(step)
+    return there[place] if -len(there) <= place < len(there) else None
+
+
+def elements_of(text: bytes) -> list[bytes]:
+    """The elements of an array; of anything else none."""
+    return [text[start:end] for start, end in elements(text)] if kind_of(text) == "array" else []
+
+
+def string_of(text: bytes) -> str | None:
+    """The string that stands there, if it is one."""
+    return msgspec.json.decode(text, type=str) if kind_of(text) == "string" else None
+
+
+def contains(whole: bytes, part: bytes) -> bool:
+    """What ``@>`` says: objects contain the members, arrays the elements of the other, at any place.  At the
+    top an array contains a scalar that is one of its elements."""
+    if kind_of(whole) == "array" and kind_of(part) not in ("array", "object"):
+        part = b"[" + part + b"]"
+    return _contains(whole, part)
+
+
+def _contains(whole: bytes, part: bytes) -> bool:
+    kind = kind_of(part)
+    if kind_of(whole) != kind:
+        return False
+    if kind == "array":
+        there = elements_of(whole)
+        return all(any(_contains(own, wanted) for own in there) for wanted in elements_of(part))
+    if kind == "object":
+        own_members = {key: whole[start:end] for key, start, end in members(whole)}
+        return all(
+            key in own_members and _contains(own_members[key], part[start:end])
+            for key, start, end in members(part)
+        )
+    return equality_key(whole) == equality_key(part)

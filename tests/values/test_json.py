@@ -15,10 +15,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from octavo.layout.jsonb import equality_key, json_text, jsonb_text, order_key
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.query.jsonpath import at_path, contains
+from octavo.values.json import at_path, contains, equality_key, json_text, jsonb_text, order_key
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=6)
 NUMBERS = st.one_of(
