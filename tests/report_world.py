@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 from octavo.backend import DataBackend
 from octavo.layout.layout import Layout, default_layout, frozen_layout
+from octavo.move.checklist import Item, Verdict
 from octavo.move.status import Count, Status
 from octavo.report.facts import Facts, Holding, Snapshot, Store, Verification
 from octavo.schema.datamodel import Datamodel
@@ -29,14 +29,6 @@ HOSTILE = (
     "&lt;b&gt; &amp; <!-- ]]> -->",
     "javascript:alert(1) https://example.org/x.png url(https://example.org)",
 )
-
-
-class Item(NamedTuple):
-    """An item of a checklist."""
-
-    title: str
-    verdict: str
-    reason: str
 
 
 def hostile_datamodel() -> Datamodel:
@@ -119,7 +111,7 @@ def facts(layout: Layout | None = None, words: tuple[str, ...] = ("alice",)) -> 
 
 def checklist(words: tuple[str, ...] = ("alice",)) -> list[Item]:
     """Items with every verdict."""
-    return [Item(f"{word} {n}", ("good", "bad", "unknown")[n % 3], word) for n, word in enumerate(words * 3)]
+    return [Item(f"{word} {n}", list(Verdict)[n % 3], word) for n, word in enumerate(words * 3)]
 
 
 def hostile_facts() -> Facts:

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from browser import PROGRAM, Browser, browser
+from octavo.move.checklist import Item
 from octavo.report.facts import Facts
 from octavo.report.page import render
-from report_world import HOSTILE, Item, checklist, facts, hostile_facts
+from report_world import HOSTILE, checklist, facts, hostile_facts
 
 pytestmark = pytest.mark.skipif(
     PROGRAM is None, reason="no browser: Debian's package chromium is not installed"

@@ -9,6 +9,7 @@ import typer
 
 from octavo.cli import console, options
 from octavo.errors import UsageError
+from octavo.text import size, some
 
 if TYPE_CHECKING:
     from octavo.care.backup import BackupReport
@@ -65,13 +66,13 @@ def backup(
 def show(report: BackupReport, *, checked: bool) -> None:
     """Print what is in an archive."""
     manifest = report.manifest
-    files = console.some(len(manifest.files), "file")
-    records = console.some(sum(manifest.counts.values()), "record")
-    total = console.size(sum(file.size for file in manifest.files))
+    files = some(len(manifest.files), "file")
+    records = some(sum(manifest.counts.values()), "record")
+    total = size(sum(file.size for file in manifest.files))
     text = f"{files}, {records}, {total}, as of {manifest.made_at}"
     if checked:
         good = not report.damaged
         console.verdict(good, "SOUND" if good else "DAMAGED", text)
     else:
         typer.echo(f"{text}, in {report.seconds:.1f} s")
-        typer.echo(f"archive: {console.plain(str(report.target))}, {console.size(report.size)}")
+        typer.echo(f"archive: {console.plain(str(report.target))}, {size(report.size)}")

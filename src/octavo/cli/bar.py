@@ -10,8 +10,8 @@ from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn, T
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from octavo.cli.console import size
 from octavo.inspect.progress import Progress
+from octavo.text import size
 
 
 class _Done(ProgressColumn):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from octavo.cli import console, failures, options
+from octavo.text import size, some
 
 if TYPE_CHECKING:
     from octavo.store.compaction import Compaction
@@ -79,8 +80,8 @@ def show(report: Compaction, removed: list[Removed]) -> None:
                 log.file,
                 f"{log.lines_before:,}",
                 f"{log.lines_after:,}",
-                console.size(log.bytes_before),
-                console.size(log.bytes_after),
+                size(log.bytes_before),
+                size(log.bytes_after),
                 "",
             ]
             for log in rewritten[: console.SHOWN]
@@ -88,11 +89,11 @@ def show(report: Compaction, removed: list[Removed]) -> None:
         console.table(["log", "lines", "now", "bytes", "now", ""], rows)
         if len(rewritten) > console.SHOWN:
             typer.echo(f"… and {len(rewritten) - console.SHOWN:,} more")
-    (lines, lines_now), (size, size_now) = report.lines, report.bytes
+    (lines, lines_now), (held, held_now) = report.lines, report.bytes
     typer.echo(
-        f"{console.some(len(report.logs), 'log')}, {len(rewritten):,} rewritten: "
-        f"{lines:,} → {lines_now:,} lines, {console.size(size)} → {console.size(size_now)}"
+        f"{some(len(report.logs), 'log')}, {len(rewritten):,} rewritten: "
+        f"{lines:,} → {lines_now:,} lines, {size(held)} → {size(held_now)}"
     )
     if removed:
-        freed = console.size(sum(payload.size for payload in removed))
-        typer.echo(f"removed {console.some(len(removed), 'payload')} that no record names, {freed}")
+        freed = size(sum(payload.size for payload in removed))
+        typer.echo(f"removed {some(len(removed), 'payload')} that no record names, {freed}")

@@ -18,26 +18,6 @@ import typer
 
 from octavo.inspect.progress import SILENT, Progress
 from octavo.inspect.steps import Step
-from octavo.words import size, some
-
-__all__ = [
-    "SHOWN",
-    "answer",
-    "as_json",
-    "detail",
-    "listed",
-    "plain",
-    "prepare_streams",
-    "problem",
-    "progress",
-    "short",
-    "size",
-    "some",
-    "table",
-    "told",
-    "verdict",
-    "warning",
-]
 
 SHOWN = 20
 """how many of many things are named"""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from octavo.cli import console, failures, options
+from octavo.text import some
 
 if TYPE_CHECKING:
     from octavo.inspect.doctor import Diagnosis
@@ -91,14 +92,14 @@ def show(diagnosis: Diagnosis, data_dir: Path) -> None:
         typer.echo(f"not checked: {console.plain(text)}")
     looked_at = ", ".join(
         (
-            console.some(diagnosis.files, "file"),
-            console.some(sum(diagnosis.counts.values()), "record"),
-            console.some(diagnosis.payloads, "payload"),
+            some(diagnosis.files, "file"),
+            some(sum(diagnosis.counts.values()), "record"),
+            some(diagnosis.payloads, "payload"),
         )
     )
     if diagnosis.superseded:
         typer.echo(f"of {diagnosis.log_lines:,} lines of logs, {diagnosis.superseded:,} are superseded")
-    notes = console.some(found.notes, "note")
+    notes = some(found.notes, "note")
     if diagnosis.sound:
         said = f"{looked_at}, {notes}, in {diagnosis.seconds:.1f} s"
     else:

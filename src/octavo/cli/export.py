@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from octavo.cli import console, options
+from octavo.text import size, some
 
 if TYPE_CHECKING:
     from octavo.fold.export import ExportReport
@@ -54,7 +55,7 @@ def show(report: ExportReport, layout: Layout) -> None:
     """Print what an export did."""
     rows = [[name, f"{count:,}", layout.host(name).path] for name, count in report.counts.items()]
     console.table(["model", "rows", "file"], rows)
-    total = console.some(sum(report.counts.values()), "row")
+    total = some(sum(report.counts.values()), "row")
     where = console.plain(str(report.target))
     typer.echo()
     if report.dry_run:
@@ -62,13 +63,13 @@ def show(report: ExportReport, layout: Layout) -> None:
         typer.echo(f"dry run: {total} {verb}; nothing was written")
         typer.echo(f"data: {where}")
     else:
-        typer.echo(f"{total} in {console.some(report.files, 'file')}, in {report.seconds:.1f} s")
+        typer.echo(f"{total} in {some(report.files, 'file')}, in {report.seconds:.1f} s")
         typer.echo(f"data: {where}")
         if report.caught_up:
-            again = console.some(report.caught_up, "record")
+            again = some(report.caught_up, "record")
             typer.echo(f"written meanwhile: {again}, which were copied again")
-        kept = console.some(report.payloads, "record")
-        typer.echo(f"payloads: of {kept}, {console.size(report.payload_bytes)}")
+        kept = some(report.payloads, "record")
+        typer.echo(f"payloads: of {kept}, {size(report.payload_bytes)}")
     if report.kept:
         typer.echo(f"the store that was there: {console.plain(str(report.kept))}")
     for settled in report.settled:
@@ -90,7 +91,7 @@ def _warnings(report: ExportReport) -> list[str]:
         found.append("the files root is not there, so no payload was kept: --files-root names it")
     for reason, count in _by_reason(report).items():
         said = reason if count == 1 else reason.replace("is ", "are ", 1)
-        found.append(f"{console.some(count, 'payload')} {said}")
+        found.append(f"{some(count, 'payload')} {said}")
     return found
 
 

@@ -8,6 +8,7 @@ import typer
 
 from octavo.cli import console, failures, options
 from octavo.errors import UsageError
+from octavo.text import some
 
 if TYPE_CHECKING:
     from octavo.follow.watcher import FollowReport
@@ -38,7 +39,7 @@ def follow(
     The first time, the files are made as by an export. Ctrl-C ends it in order; run again, it goes on where
     it was.
     """
-    from octavo.cli.standing import watching
+    from octavo.cli.live_line import watching
     from octavo.follow import life
 
     url = options.chosen_url(database_url)
@@ -61,7 +62,7 @@ def follow(
     if not quiet:
         show(report)
     if report.lacking:
-        console.warning(f"{console.some(len(report.lacking), 'payload')} could not be had")
+        console.warning(f"{some(len(report.lacking), 'payload')} could not be had")
 
 
 def show(report: FollowReport) -> None:
@@ -70,7 +71,7 @@ def show(report: FollowReport) -> None:
         typer.echo(f"the files were made in {console.plain(str(report.data_dir))}")
     if report.replaced:
         typer.echo(f"the store that was there: {console.plain(str(report.replaced))}")
-    transactions, rows = console.some(report.transactions, "transaction"), console.some(report.rows, "row")
+    transactions, rows = some(report.transactions, "transaction"), some(report.rows, "row")
     typer.echo(f"{transactions} carried over, {rows} changed, in {report.seconds:.1f} s")
     if report.committed:
         typer.echo(f"the last of them was committed at {report.committed}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from octavo.cli import console, options
+from octavo.text import some
 
 
 def inventory(
@@ -41,11 +42,11 @@ def inventory(
         console.table(["model", "rows", ""], [[model, f"{n:,}", ""] for model, n in counts.items()])
         typer.echo()
         models, records = (
-            console.some(n, w) for n, w in ((len(counts), "model"), (metadata["totalRecords"], "record"))
+            some(n, w) for n, w in ((len(counts), "model"), (metadata["totalRecords"], "record"))
         )
         typer.echo(f"{models}, {records}")
         if saved.baseline is not None:
-            changed = console.some(len(saved.changes), "change") if saved.changes else "no changes"
+            changed = some(len(saved.changes), "change") if saved.changes else "no changes"
             typer.echo(f"{changed} since {saved.baseline.name}")
         console.listed(saved.changes)
         if metadata["notes"]:

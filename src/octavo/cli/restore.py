@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from octavo.cli import console, options
+from octavo.text import some
 
 
 def restore(
@@ -43,13 +44,13 @@ def restore(
         console.table(["model", "rows", ""], [[name, f"{n:,}", ""] for name, n in report.counts.items()])
         typer.echo()
         made = "made the tables and loaded" if report.created_tables else "loaded"
-        total = console.some(sum(report.counts.values()), "row")
+        total = some(sum(report.counts.values()), "row")
         typer.echo(f"{made} {total} in {report.seconds:.1f} s")
         typer.echo(f"database: {console.plain(url.display)}")
         root = console.plain(str(files_root))
-        typer.echo(f"payloads: of {console.some(report.payloads, 'record')}, below {root}")
+        typer.echo(f"payloads: of {some(report.payloads, 'record')}, below {root}")
         if report.payload_notes:
             typer.echo("payloads to look at:")
             console.listed(report.payload_notes)
     elif report.payload_notes:
-        console.warning(f"{console.some(len(report.payload_notes), 'payload')} could not be written")
+        console.warning(f"{some(len(report.payload_notes), 'payload')} could not be written")

@@ -9,6 +9,7 @@ import typer
 
 from octavo.cli import console, failures, options
 from octavo.errors import UsageError
+from octavo.text import some
 
 if TYPE_CHECKING:
     from octavo.secrets.check import SecretsReport, Unopeneds
@@ -63,7 +64,7 @@ def show(report: SecretsReport) -> None:
         told = ", ".join(f"{number:,} × {scheme}" for scheme, number in counts.items() if number)
         typer.echo(f"{side:<10}{told or 'no secrets'}")
     _unopened(report.unopened)
-    looked_at = f"{console.some(report.values, 'value')}, in {report.seconds:.1f} s"
+    looked_at = f"{some(report.values, 'value')}, in {report.seconds:.1f} s"
     if report.good:
         console.verdict(True, "ALL OPEN", looked_at)
     else:
@@ -141,15 +142,15 @@ def _verdict(done: Rotation) -> tuple[str, str]:
 
     if done.after is None:
         if done.before.state is State.BROKEN:
-            broken = console.some(done.unopened.total, "value opens", "values open")
+            broken = some(done.unopened.total, "value opens", "values open")
             return "NOT ROTATED", f"{broken} with neither pepper; nothing was changed"
         number = done.before.count(Opens.OLD)
         if not number:
             return "NOTHING TO DO", "nothing opens with the old pepper alone"
-        return "DRY RUN", f"{console.some(number, 'value')} would be encrypted anew; nothing was changed"
-    told = f"{console.some(done.changed, 'value')} encrypted anew, in {done.seconds:.1f} s"
+        return "DRY RUN", f"{some(number, 'value')} would be encrypted anew; nothing was changed"
+    told = f"{some(done.changed, 'value')} encrypted anew, in {done.seconds:.1f} s"
     if written := done.left + done.unopened.total:
-        late = console.some(written, "value that does", "values that do")
+        late = some(written, "value that does", "values that do")
         return "NOT ALL ROTATED", f"{told}; meanwhile somebody wrote {late} not open with the new pepper"
     return "ROTATED", told
 

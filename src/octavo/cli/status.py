@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from octavo.cli import console, failures, options
-from octavo.words import some
+from octavo.text import size, some
 
 if TYPE_CHECKING:
     from octavo.move.checklist import Item
@@ -77,11 +77,11 @@ def show(found: Status) -> None:
         doubt = f", {found.in_doubt:,} in doubt" if found.in_doubt else ""
         lag = ", to be recovered" if found.lagging else ""
         busy = ", being written to" if found.writing else ""
-        typer.echo(f"journal      {console.some(found.entries, 'entry', 'entries')}{doubt}{lag}{busy}")
+        typer.echo(f"journal      {some(found.entries, 'entry', 'entries')}{doubt}{lag}{busy}")
         compared, different, failed = (found.counters.get(n, 0) for n in ("compared", "different", "failed"))
         noticed = found.counters.get("noticed", 0)
-        beside = f"; {console.some(noticed, 'difference')} noticed by writes" if noticed else ""
-        reads = f"{console.some(compared, 'read')}, {different:,} different, {failed:,} failed"
+        beside = f"; {some(noticed, 'difference')} noticed by writes" if noticed else ""
+        reads = f"{some(compared, 'read')}, {different:,} different, {failed:,} failed"
         typer.echo(f"compared     {reads}{beside}")
     for path in found.set_aside:
         typer.echo(f"set aside    {console.plain(path)}: a store that an interrupted export replaced")
@@ -126,7 +126,7 @@ def _show_move(found: Status) -> None:
         said = f"{verdict}, {move.verified.records:,} records{since}"
         typer.echo(f"verified     {ago(age(move.verified.time))} ago: {said}")
     if move.following:
-        behind = "" if found.lag is None else f"{console.size(found.lag)} of log behind"
+        behind = "" if found.lag is None else f"{size(found.lag)} of log behind"
         lag = console.plain(found.following) or behind or "its lag is not known"
         typer.echo(f"following    since {move.following.since}, {lag}")
 
@@ -134,7 +134,7 @@ def _show_move(found: Status) -> None:
 def _show_divergences(found: Status) -> None:
     if found.healed:
         good = [h for h in found.healed if not h.error]
-        copied = console.some(sum(h.copied for h in good), "record")
+        copied = some(sum(h.copied for h in good), "record")
         typer.echo(f"healed       {len(good):,} of {len(found.healed):,}, {copied} copied")
     ages = found.ages
     if ages is not None:

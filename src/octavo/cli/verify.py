@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from octavo.cli import console, options
+from octavo.text import some
 
 if TYPE_CHECKING:
     from octavo.inspect.differences import Difference
@@ -57,12 +58,12 @@ def show(report: VerifyReport) -> None:
         rows.append([name, f"{count['database']:,}", f"{count['files']:,}", verdict])
     console.table(["model", "database", "files", ""], rows)
     typer.echo()
-    total = console.some(sum(c["database"] for c in report.counts.values()), "record")
+    total = some(sum(c["database"] for c in report.counts.values()), "record")
     if report.equal:
         text = f"{total}, every field, both ways, in {report.seconds:.1f} s"
     else:
-        found = console.some(report.total, "difference")
-        broken = console.some(len(report.violations), "broken rule")
+        found = some(report.total, "difference")
+        broken = some(len(report.violations), "broken rule")
         text = f"{found}, {broken}, in {report.seconds:.1f} s"
     console.verdict(report.equal, "EQUAL" if report.equal else "NOT EQUAL", text)
     if report.elsewhere:
@@ -104,7 +105,7 @@ def _warnings(report: VerifyReport) -> list[str]:
         (len(report.strays), "file", "that nothing points at"),
         (len(report.payload_notes), "payload", "that could not be compared"),
     )
-    return [f"{console.some(count, thing)} {what}" for count, thing, what in named if count] + [
+    return [f"{some(count, thing)} {what}" for count, thing, what in named if count] + [
         f"left out: {text}" for text in report.left_out
     ]
 

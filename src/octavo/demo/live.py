@@ -37,8 +37,8 @@ from octavo.postgres.connection import connect
 from octavo.postgres.embedded import LOGICAL, embedded_server
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
+from octavo.text import some
 from octavo.url import DatabaseUrl
-from octavo.words import some
 
 WRITERS = 2
 """processes of the application"""

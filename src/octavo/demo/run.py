@@ -26,8 +26,8 @@ from octavo.postgres.embedded import embedded_server
 from octavo.schema.ddl import ddl
 from octavo.schema.sql import literal, quote, table_name
 from octavo.store.disk import make_folder
+from octavo.text import some
 from octavo.url import DatabaseUrl
-from octavo.words import some
 
 if TYPE_CHECKING:
     from octavo.schema.datamodel import Model

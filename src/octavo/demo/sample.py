@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from octavo.demo.conversation import MESSAGE_FIELDS, conversation
-from octavo.demo.world import Row, World
+from octavo.demo.data import Row, World
 from octavo.errors import DiskError, UsageError
 from octavo.schema.datamodel import Arity, Datamodel, Model
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from octavo.errors import UsageError
 from octavo.fold.target import State
 from octavo.move.checklist import SECRETS_TITLE, Verdict
-from octavo.words import some
+from octavo.text import some
 
 if TYPE_CHECKING:
     from octavo.move.status import Status

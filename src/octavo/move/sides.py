@@ -22,8 +22,8 @@ from octavo.postgres.fence import Mark, Stage
 from octavo.store import disk
 from octavo.store import phase as migration
 from octavo.store.phase import Migration, Phase
+from octavo.text import some
 from octavo.url import DatabaseUrl
-from octavo.words import some
 
 if TYPE_CHECKING:
     from octavo.backend import Settings

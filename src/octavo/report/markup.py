@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TypeAlias
 from xml.etree.ElementTree import Element, tostring
 
@@ -60,6 +61,11 @@ def clean(text: str) -> str:
 
 def _is_control(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cs") or unicodedata.bidirectional(character) in _TURNS
+
+
+def moment(time: datetime) -> Element:
+    """A moment in UTC, for people and for machines."""
+    return el("time", f"{time:%Y-%m-%d %H:%M} UTC", datetime=time.isoformat())
 
 
 def number(value: float) -> str:

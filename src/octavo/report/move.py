@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 from octavo.backend import DataBackend
 from octavo.report.charts import Stretch, bands
 from octavo.report.facts import Facts, Verification
-from octavo.report.markup import Child, Element, data, el
+from octavo.report.markup import Child, Element, data, el, moment
 from octavo.report.tables import folded, mark, table
-from octavo.report.words import age, moment
 from octavo.store.phase import Phase
-from octavo.words import size, some
+from octavo.text import age, size, some
 
 if TYPE_CHECKING:
+    from octavo.move.checklist import Item
     from octavo.move.status import Status
-    from octavo.report.page import Item
 
 _MOST = 20
 """divergences that are named"""

@@ -10,15 +10,14 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from octavo.backend import DataBackend
 from octavo.errors import OctavoError
 from octavo.report import move, schema, store
 from octavo.report.diagram import diagram, fitting, highlighting
 from octavo.report.facts import Facts, gather
-from octavo.report.markup import Element, data, document, el
-from octavo.report.words import moment
+from octavo.report.markup import Element, data, document, el, moment
 from octavo.store import disk, phase
 
 if TYPE_CHECKING:
@@ -26,23 +25,11 @@ if TYPE_CHECKING:
 
     from octavo.inspect.progress import Progress
     from octavo.layout.layout import Layout
+    from octavo.move.checklist import Item
     from octavo.move.sides import MoveReport, Sides
     from octavo.move.status import Status
 
 GENERATOR = "octavo report"
-
-
-class Item(Protocol):
-    """An item of the checklist; ``verdict`` is ``good``, ``bad`` or ``unknown``."""
-
-    @property
-    def title(self) -> str: ...
-
-    @property
-    def verdict(self) -> str: ...
-
-    @property
-    def reason(self) -> str: ...
 
 
 def render(facts: Facts, checklist: Sequence[Item] = ()) -> str:

@@ -9,7 +9,7 @@ from octavo.report.facts import Facts
 from octavo.report.markup import Element, data, el
 from octavo.report.store import colours
 from octavo.report.tables import folded, table
-from octavo.words import some
+from octavo.text import some
 
 
 def section(facts: Facts, made: Diagram) -> Iterator[Element]:

@@ -8,10 +8,9 @@ from datetime import datetime
 from octavo.layout.layout import Kind, Layout
 from octavo.report.charts import Part, sparkline, treemap
 from octavo.report.facts import Facts, Holding, Store
-from octavo.report.markup import Child, Element, data, el, number
+from octavo.report.markup import Child, Element, data, el, moment, number
 from octavo.report.tables import table
-from octavo.report.words import moment
-from octavo.words import size, some
+from octavo.text import size, some
 
 _COLOURS = 8
 _KINDS = {

@@ -34,7 +34,7 @@ from octavo.schema.datamodel import (
 from octavo.schema.ddl import default_sql, is_serial, operator_class, sql_type
 from octavo.schema.expressions import comparable, same_expression
 from octavo.schema.sql import native_type
-from octavo.words import some
+from octavo.text import some
 
 if TYPE_CHECKING:
     import psycopg

@@ -19,7 +19,7 @@ import msgspec
 
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, DiskError, OctavoError, UsageError, disk_errors
-from octavo.words import some
+from octavo.text import some
 
 _log = logging.getLogger(__name__)
 

@@ -12,6 +12,7 @@ import typer
 
 from octavo.cli import console
 from octavo.follow.watcher import FollowReport, Watcher
+from octavo.text import size, some
 
 _CLEAR = "\r\x1b[K"
 
@@ -39,9 +40,9 @@ class _Shown(Watcher):
 
     def stands(self, report: FollowReport) -> None:
         if self._shows:
-            behind = "" if report.behind is None else f"{console.size(report.behind)} behind, "
+            behind = "" if report.behind is None else f"{size(report.behind)} behind, "
             last = f", the last of {report.committed}" if report.committed else ""
-            line = f"{_CLEAR}{behind}{console.some(report.transactions, 'transaction')} carried over{last}"
+            line = f"{_CLEAR}{behind}{some(report.transactions, 'transaction')} carried over{last}"
             typer.echo(line, err=True, nl=False)
 
     def says(self, text: str) -> None:

@@ -1,6 +1,10 @@
-"""Numbers and sizes for people."""
+"""Numbers, sizes and ages for people."""
 
 from __future__ import annotations
+
+from datetime import timedelta
+
+_UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
 
 def some(number: int, thing: str, things: str = "") -> str:
@@ -15,3 +19,12 @@ def size(number: float) -> str:
     while number >= 1000 and (larger := next(units, None)):
         number, unit = number / 1000, larger
     return some(round(number), "byte") if unit == "bytes" else f"{number:,.1f} {unit}"
+
+
+def age(span: timedelta) -> str:
+    """How long ago something was, in its largest unit."""
+    seconds = span.total_seconds()
+    for unit, length in _UNITS:
+        if seconds >= length:
+            return f"{some(int(seconds // length), unit)} earlier"
+    return "less than a minute earlier" if seconds >= 0 else "later than this report"
