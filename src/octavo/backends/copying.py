@@ -1,161 +1,124 @@
-"""Makes records of the files what they are in PostgreSQL.
+"""Makes rows of the files what they are in PostgreSQL.
 
-A record is put as it is there, with no constraint looked at: two may have swapped a unique, so that no order
-of changes would do.  What does not fit together then (a foreign key that points at nothing, a unique that two
-records have) shows that the files differ in yet another record, which is copied too.  So it goes on until
+Rows are set as they are there, with deferred constraints (:mod:`octavo.store.changeset`).  A constraint that
+does not hold then shows that the files differ in yet another row, which is copied too.  So it goes on until
 nothing is left; then the files keep the constraints as PostgreSQL does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
 
-from octavo.backends.keys import in_query, in_store
+from octavo.backends.keys import in_query
 from octavo.errors import DifferenceError
-from octavo.layout.layout import Kind
-from octavo.layout.record import Record
+from octavo.layout.record import Record, model_of
+from octavo.layout.stored import Key
 from octavo.query.paging import pages
 from octavo.query.plan import Query, one_of
-from octavo.query.protocol import Key, Reader
+from octavo.query.protocol import Reader
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.datamodel import Relation
+from octavo.store.changeset import ChangeSet, Conflict, Name
 from octavo.store.index import Spec
 from octavo.store.integrity import Writable
-
-Name: TypeAlias = tuple[str, Key]
-"""What tells a record: its model and key"""
+from octavo.store.rules import Rules
 
 _AT_ONCE = 500
 """records that PostgreSQL is asked for in one statement"""
 
 
 class Copy:
-    """Copies records from one state of PostgreSQL within one transaction of the store."""
+    """Copies rows from one state of PostgreSQL within one transaction of the store."""
 
     def __init__(self, vocabulary: Vocabulary, view: Writable, database: Reader) -> None:
         self._vocabulary, self._view, self._database = vocabulary, view, database
         self._seen: set[Name] = set()
-        self._homeless: set[Name] = set()
-        """records that were to be embedded in what was not there yet"""
         self.done: set[Name] = set()
-        """the records that were something else, or not there, or are gone now"""
+        """the rows that were something else, or not there, or are gone now"""
 
     def records(self, names: Iterable[Name]) -> None:
-        """Make these records what they are in PostgreSQL, and with them all that would not fit otherwise.
+        """Make these rows what they are in PostgreSQL, and with them all that would not fit otherwise.
 
-        Raises DifferenceError if PostgreSQL has a record without the one that it belongs to.
+        Raises DifferenceError if PostgreSQL has a row without the one in whose record it is embedded.
         """
         wave = self._new(names)
         while wave:
-            next_wave: list[Name] = []
-            put: list[tuple[str, Record]] = []
-            for model, keys in self._by_model(wave):
-                there = self._there(model, keys)
-                for key in keys:
-                    here, wanted = self.here(model, key), there.get(key)
-                    if here == wanted:
-                        continue
-                    next_wave += self._left_alone(model, here, wanted)
-                    if self._view.put(here, wanted):
-                        self.done.add((model, key))
-                        put += () if wanted is None else ((model, wanted),)
-                    else:
-                        next_wave += self._home(model, key, wanted)
-            for model, record in put:
-                next_wave += self._missing(model, record)
-                next_wave += self._rivals(model, record)
-            wave = self._new(next_wave)
+            conflicts = self._wanted(wave).apply(self._view, thoroughly=True)
+            wave = self._new(name for conflict in conflicts for name in self._about(conflict))
+            left_out = [c.row for c in conflicts if c.is_left_out and c.row is not None]
+            if left_out and not wave:
+                model = model_of(left_out[0]).name
+                raise DifferenceError(f"{model}: the database has a record whose parent is not there")
+            wave += [(model_of(row).name, self._key(row)) for row in left_out]
 
     def model(self, model: str) -> None:
-        """Make all records of a model what they are in PostgreSQL."""
-        terms = self._vocabulary[model]
-        here = {terms.key_of(row): row for row in self._view.rows(model)}
+        """Make all rows of a model what they are in PostgreSQL."""
+        here = {self._key(row): row for row in self._view.rows(model)}
         different: list[Name] = []
-        for page in pages(self._database, terms):
+        for page in pages(self._database, self._vocabulary[model]):
             for record in page:
-                key = terms.key_of(record)
+                key = self._key(record)
                 if here.pop(key, None) != record:
                     different.append((model, key))
         self.records([*different, *((model, key) for key in here)])
 
-    def here(self, model: str, key: Key) -> Record | None:
-        """The record with this key as the files have it."""
-        found = self._view.find(model, self._vocabulary[model].key, in_store(key))
-        return found[0] if found else None
+    def _wanted(self, names: Iterable[Name]) -> ChangeSet:
+        """What these rows are in PostgreSQL, as far as they are something else here."""
+        changes = ChangeSet()
+        for (model, key), here, wanted in differences(self._vocabulary, self._view, self._database, names):
+            self.done.add((model, key))
+            if wanted is None:
+                changes.delete(model, key if here is None else self._key(here))
+            else:
+                # Equal keys may be spelled in two ways.
+                changes.move(model, None if here is None else self._key(here), self._key(wanted), wanted)
+        return changes
 
     def _new(self, names: Iterable[Name]) -> list[Name]:
         new = [name for name in dict.fromkeys(names) if name not in self._seen]
         self._seen.update(new)
         return new
 
-    def _by_model(self, names: Sequence[Name]) -> Iterator[tuple[str, list[Key]]]:
-        """Names by their models: first those that live by themselves, as others may be embedded in them."""
-        grouped: dict[str, list[Key]] = {}
-        for model, key in names:
-            grouped.setdefault(model, []).append(key)
-        yield from sorted(grouped.items(), key=lambda group: self._is_embedded(group[0]))
+    def _key(self, row: Record) -> Key:
+        key: Key = self._view.rules.codecs[model_of(row).name].key_of(row)
+        return key
 
-    def _is_embedded(self, model: str) -> bool:
-        return self._view.rules.layout.place(model).kind is Kind.EMBEDDED
-
-    def _there(self, model: str, keys: Sequence[Key]) -> dict[Key, Record]:
-        """The records that PostgreSQL has under these keys."""
-        terms = self._vocabulary[model]
-        if not self._view.rules.loose(model).isdisjoint(terms.key):
-            # What it finds may be spelled in another way than it was asked for.
-            found = ((key, self._database.find(model, terms.key, key)) for key in keys)
-            return {key: record for key, record in found if record is not None}
-        return {terms.key_of(r): r for r in in_database(self._vocabulary, self._database, model, keys)}
-
-    def _left_alone(self, model: str, here: Record | None, wanted: Record | None) -> list[Name]:
-        """The records that point at what a record will be no more; some may be embedded in it."""
-        found = []
-        for relation in self._view.rules.children[model] if here is not None else ():
-            values = self._view.rules.values_of(Spec(model, relation.references))
-            if wanted is None or values(here) != values(wanted):
-                key_of = self._vocabulary[relation.child].key_of
-                children = self._view.find(relation.child, relation.fields, values(here))
-                found += [(relation.child, key_of(child)) for child in children]
-        return found
-
-    def _home(self, model: str, key: Key, wanted: Record | None) -> list[Name]:
-        """What is to be copied before a record that it is embedded in, and then that one again."""
-        relation = self._view.rules.layout.place(model).relation
-        if wanted is None or relation is None or (model, key) in self._homeless:
-            raise DifferenceError(f"{model}: the database has a record whose parent is not there")
-        self._homeless.add((model, key))
-        self._seen.discard((model, key))
-        return [*self._parent(relation, wanted), (model, key)]
-
-    def _parent(self, relation: Relation, child: Record) -> list[Name]:
-        """What a record points at, if PostgreSQL has that and the files have not."""
-        values = self._view.rules.values_of(Spec(relation.child, relation.fields))(child)
-        if not self._view.lacks_parent(relation, values):
-            return []
-        parent = self._database.find(relation.parent, relation.references, in_query(values))
-        return [] if parent is None else [(relation.parent, self._vocabulary[relation.parent].key_of(parent))]
-
-    def _missing(self, model: str, record: Record) -> list[Name]:
-        relations = self._view.rules.parents[model]
-        return [name for relation in relations for name in self._parent(relation, record)]
-
-    def _rivals(self, model: str, record: Record) -> list[Name]:
-        """Other records that the files have under a unique of this one."""
-        rules, key_of = self._view.rules, self._vocabulary[model].key_of
-        found = []
-        for fields in rules.uniques[model]:
-            for other in self._view.find(model, fields, rules.values_of(Spec(model, fields))(record)):
-                if key_of(other) != key_of(record):
-                    found.append((model, key_of(other)))
-        return found
+    def _about(self, conflict: Conflict) -> Iterator[Name]:
+        """The rows because of which a constraint may not hold."""
+        yield from conflict.others
+        relation, row = conflict.relation, conflict.row
+        if relation is not None and row is not None:
+            values = self._view.rules.values_of(Spec(relation.child, relation.fields))(row)
+            parent = self._database.find(relation.parent, relation.references, in_query(values))
+            if parent is not None:
+                yield relation.parent, self._key(parent)
 
 
-def in_database(
-    vocabulary: Vocabulary, database: Reader, model: str, keys: Sequence[Key]
-) -> Iterator[Record]:
-    """The records with these keys, in any order."""
+def differences(
+    vocabulary: Vocabulary, view: Writable, database: Reader, names: Iterable[Name]
+) -> Iterator[tuple[Name, Record | None, Record | None]]:
+    """Those of some rows that differ: as the files have them, and as PostgreSQL does."""
+    by_model: dict[str, list[Key]] = {}
+    for model, key in names:
+        by_model.setdefault(model, []).append(key)
+    for model, keys in by_model.items():
+        found = _in_database(vocabulary, view.rules, database, model, keys)
+        for key in keys:
+            here, there = view.get(model, key), found.get(key)
+            if here != there:
+                yield (model, key), here, there
+
+
+def _in_database(
+    vocabulary: Vocabulary, rules: Rules, database: Reader, model: str, keys: Sequence[Key]
+) -> dict[Key, Record]:
     fields = vocabulary[model].key
+    if not rules.loose(model).isdisjoint(fields):
+        # What it finds may be spelled in another way than it was asked for.
+        one_by_one = ((key, database.find(model, fields, in_query(key))) for key in keys)
+        return {key: record for key, record in one_by_one if record is not None}
+    key_of = rules.codecs[model].key_of
+    found: dict[Key, Record] = {}
     for start in range(0, len(keys), _AT_ONCE):
-        where = one_of(fields, keys[start : start + _AT_ONCE])
-        yield from database.select(Query(model=model, where=where))
+        where = one_of(fields, [in_query(key) for key in keys[start : start + _AT_ONCE]])
+        found |= {key_of(record): record for record in database.select(Query(model=model, where=where))}
+    return found

@@ -14,7 +14,6 @@ from octavo.backends.copying import Copy
 from octavo.backends.divergence import Divergence, Keys
 from octavo.backends.dual import DualBackend
 from octavo.backends.json import JsonReader
-from octavo.backends.keys import in_query
 from octavo.errors import OctavoError
 
 
@@ -57,7 +56,7 @@ def _heal(backend: DualBackend, divergence: Divergence) -> int:
         keys, shown = Keys(transaction.view.rules), divergence.key
         key = None if shown is None else keys.key(divergence.model, shown)
         if key is not None:
-            copy.records([(divergence.model, in_query(key))])
+            copy.records([(divergence.model, key)])
         else:
             copy.model(divergence.model)
         return len(copy.done)

@@ -15,28 +15,26 @@ from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from octavo.backends.comparing import Call, Listening
-from octavo.backends.copying import in_database
+from octavo.backends.copying import differences
 from octavo.backends.divergence import LOG, Divergences, Keys, key_text
 from octavo.backends.json import changed_record
-from octavo.backends.keys import in_query, in_store
-from octavo.backends.net import NetChange, net_changes
+from octavo.backends.keys import in_query
 from octavo.backends.outcome import Outcomes, Witness
 from octavo.backends.prisma import PrismaTransaction
 from octavo.backends.touched import Touching
 from octavo.errors import ConstraintError, DivergedError, OctavoError, TransactionFailed, UniqueViolation
 from octavo.layout.record import Record
+from octavo.layout.stored import Key
 from octavo.query.plan import Change, Condition, Query
-from octavo.query.protocol import Key, Reader
+from octavo.query.protocol import Reader
 from octavo.query.vocabulary import Vocabulary
+from octavo.store.changeset import ChangeSet, Name, RowChange, changed_rows
 from octavo.store.index import Spec
 from octavo.store.integrity import Writable
 from octavo.store.writer import Decision
 
 Compare: TypeAlias = Callable[[Call, Reader, Callable[[], object]], None]
 """Holds an answer within a transaction against the files: see :meth:`Comparison.within`."""
-Unsettled: TypeAlias = "tuple[str, Key, Record | None, Record | None]"
-"""A record that is another in PostgreSQL: its model and key, and the record there and here."""
-
 _UNSAID: Any = object()
 
 
@@ -54,7 +52,7 @@ class DualTransaction:
     ) -> None:
         self.vocabulary, self.primary, self.view = vocabulary, primary, view
         self._divergences, self._keys, self._touching = divergences, Keys(view.rules), touching
-        self._said: dict[tuple[str, Key], Record | None] = {}
+        self._said: dict[Name, Record | None] = {}
         """what PostgreSQL has said that each record is now; None: it is deleted"""
         self._failed = self._has_written = False
         reader: Reader = primary
@@ -90,14 +88,14 @@ class DualTransaction:
             return made
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
-        key_of = self.vocabulary[model].key_of
+        key_of = self.view.rules.codecs[model].key_of
         with self._statement():
             moved = self._moved(model, where, changes)
             after = self.primary.update(model, where, changes)
             pairs = []
             for record in after:
                 key = key_of(record)
-                before = self._in_files(model, moved.get(key, key))
+                before = self.view.get(model, moved.get(key, key))
                 if before is None:
                     raise self._diverged("missing", model, moved.get(key, key), "is not in the files")
                 pairs.append((before, record))
@@ -108,9 +106,9 @@ class DualTransaction:
 
     def _moved(self, model: str, where: Condition, changes: Sequence[Change]) -> dict[Key, Key]:
         """By their keys after a change, the keys that records have before it."""
-        terms = self.vocabulary[model]
-        if not {change.field for change in changes} & set(terms.key):
+        if not {change.field for change in changes} & set(self.vocabulary[model].key):
             return {}
+        key_of = self.view.rules.codecs[model].key_of
         found = {}
         for record in self.primary.select(Query(model=model, where=where)):
             try:
@@ -118,16 +116,16 @@ class DualTransaction:
             except ConstraintError:
                 # PostgreSQL is going to refuse it.
                 continue
-            found[terms.key_of(after)] = terms.key_of(record)
+            found[key_of(after)] = key_of(record)
         return found
 
     def delete(self, model: str, where: Condition) -> int:
-        key_of = self.vocabulary[model].key_of
+        key_of = self.view.rules.codecs[model].key_of
         with self._statement():
             gone = self.primary.take_out(model, where)
             there = []
             for record in gone:
-                found = self._in_files(model, key_of(record))
+                found = self.view.get(model, key_of(record))
                 if found is None:
                     # Afterwards both sides agree about it.
                     self._record("missing", model, key_of(record))
@@ -138,16 +136,8 @@ class DualTransaction:
             return len(gone)
 
     def _note(self, model: str, records: Sequence[Record]) -> None:
-        key_of = self.vocabulary[model].key_of
-        for record in records:
-            # The newest is to be the last.
-            self._said.pop((model, key_of(record)), None)
-            self._said[model, key_of(record)] = record
-
-    def _in_files(self, model: str, key: Key) -> Record | None:
-        """The record with this key, as the files have it in this transaction."""
-        found = self.view.find(model, self.vocabulary[model].key, in_store(key))
-        return found[0] if found else None
+        key_of = self.view.rules.codecs[model].key_of
+        self._said |= {(model, key_of(record)): record for record in records}
 
     def _follow(self, records: Sequence[Record], write: Callable[[], None]) -> None:
         """Let the files do what PostgreSQL has done with these records.
@@ -163,14 +153,14 @@ class DualTransaction:
         """The record because of which the files refuse what PostgreSQL accepts."""
         model, fields, rules = error.model, error.fields, self.view.rules
         if isinstance(error, UniqueViolation):
-            terms = self.vocabulary[model]
-            own = {terms.key_of(record) for record in records if isinstance(record, terms.type)}
+            terms, key_of = self.vocabulary[model], rules.codecs[model].key_of
+            own = {key_of(record) for record in records if isinstance(record, terms.type)}
             get = rules.values_of(Spec(model, fields))
             for record in records if own else ():
                 for other in self.view.find(model, fields, get(record)):
-                    if terms.key_of(other) not in own or terms.key == fields:
+                    if key_of(other) not in own or terms.key == fields:
                         reason = f"the files have its {', '.join(fields)}, and PostgreSQL has not"
-                        return self._diverged("extra", model, terms.key_of(other), reason)
+                        return self._diverged("extra", model, key_of(other), reason)
         for relation in rules.parents[model]:
             get = rules.values_of(Spec(model, fields))
             for record in records if relation.fields == fields else ():
@@ -180,13 +170,13 @@ class DualTransaction:
                 if self.view.lacks_parent(relation, values):
                     reason = f"is not in the files, and a {model} points at it"
                     if relation.references == self.vocabulary[relation.parent].key:
-                        return self._diverged("missing", relation.parent, in_query(values), reason)
+                        return self._diverged("missing", relation.parent, values, reason)
         said = f"the files refuse what PostgreSQL accepts: {error.says} ({', '.join(fields)})"
         return self._diverged("answer", model, None, said)
 
     def _record(self, kind: str, model: str, key: Key | None, fields: tuple[str, ...] = ()) -> str:
         """Write down what differs; its key, as it may be shown."""
-        shown = None if key is None else self._keys.shown(model, in_store(key))
+        shown = None if key is None else self._keys.shown(model, key)
         self._divergences.add(kind, model, shown, fields=fields)
         self._divergences.count("noticed")
         return key_text(shown)
@@ -197,45 +187,45 @@ class DualTransaction:
 
     # What referential actions have done
 
-    def _settle(self) -> list[NetChange]:
-        """Make sure that both sides agree about records that no statement named: those that referential
-        actions have changed.  What has changed in the files then.  Raises DivergedError."""
-        changed = net_changes(self.vocabulary, self.view)
-        unsettled = list(self._unsettled(changed))
-        for kind, model, key in self._let_follow(unsettled):
-            raise self._diverged(kind, model, key, "only one side has it after a referential action")
-        return net_changes(self.vocabulary, self.view) if unsettled else changed
+    def _settle(self) -> dict[Name, RowChange]:
+        """Make sure that both sides agree about rows that no statement named: those that referential actions
+        have changed.  What has changed in the files then.  Raises DivergedError."""
+        changed = changed_rows(self.view)
+        alone, followed = self._let_follow(changed)
+        for kind, name in alone:
+            raise self._diverged(kind, *name, "only one side has it after a referential action")
+        return changed_rows(self.view) if followed else changed
 
-    def _catch_up(self) -> list[tuple[str, str, Key]]:
-        """Let the files follow where both sides have such a record; how the others differ, and which they
-        are.  Raises DivergedError."""
-        return self._let_follow(list(self._unsettled(net_changes(self.vocabulary, self.view))))
+    def _catch_up(self) -> None:
+        """Let the files follow where both sides have such a row.  Raises DivergedError."""
+        self._let_follow(changed_rows(self.view))
 
-    def _let_follow(self, unsettled: Sequence[Unsettled]) -> list[tuple[str, str, Key]]:
-        alone = []
-        for model, key, there, here in unsettled:
-            if there is None or here is None:
-                alone.append(("missing" if here is None else "extra", model, key))
-                continue
-            # Something else differs in it, such as what a trigger of the database has set.
-            pair = (here, there)
-            self._follow([there], lambda: self.view.update([pair]))  # noqa: B023
-            self._note(model, [there])
-        return alone
-
-    def _unsettled(self, changed: Sequence[NetChange]) -> Iterator[Unsettled]:
-        """The records that have changed in the files, and are not what they are in PostgreSQL."""
-        unsaid: dict[str, dict[Key, Record | None]] = {}
-        for model, key, record in changed:
-            if self._said.get((model, key), _UNSAID) != record:
-                unsaid.setdefault(model, {})[key] = record
-        for model, records in unsaid.items():
-            key_of = self.vocabulary[model].key_of
-            found = in_database(self.vocabulary, self.primary, model, list(records))
-            there = {key_of(record): record for record in found}
-            for key, record in records.items():
-                if there.get(key) != record:
-                    yield model, key, there.get(key), record
+    def _let_follow(self, changed: Mapping[Name, RowChange]) -> tuple[list[tuple[str, Name]], bool]:
+        """How the rows differ that one side alone has, and which they are; and whether others were made what
+        they are in PostgreSQL, such as what a trigger of the database has set."""
+        alone: list[tuple[str, Name]] = []
+        refused: ConstraintError | None = None
+        rows: list[Record] = []
+        wave = [n for n, change in changed.items() if self._said.get(n, _UNSAID) != change.after]
+        seen: set[Name] = set()
+        while wave:
+            changes = ChangeSet()
+            for (model, key), here, there in differences(self.vocabulary, self.view, self.primary, wave):
+                if here is None or there is None:
+                    alone.append(("missing" if here is None else "extra", (model, key)))
+                else:
+                    changes.set(model, key, there)
+                    rows.append(there)
+                    self._said[model, key] = there
+            if refused is not None and not changes.rows:
+                break
+            conflicts = changes.apply(self.view)
+            refused = conflicts[0].error if conflicts else None
+            seen.update(wave)
+            wave = [name for conflict in conflicts for name in conflict.others if name not in seen]
+        if refused is not None:
+            raise self._culprit(refused, rows)
+        return alone, bool(rows)
 
     # The end
 
@@ -250,11 +240,11 @@ class DualTransaction:
             return None
         note: dict[str, str] = {}
         if self._touching.is_wanted:
-            names = [*self._said, *((model, key) for model, key, _ in changed)]
-            self._touching.note(self.view.rules, dict.fromkeys(names))
+            self._touching.note(self.view.rules, self._said.keys() | changed.keys())
         if changed:
-            model, key, record = next((c for c in changed if c[2] is not None), changed[0])
-            witness = Witness(model, key, record is not None)
+            there = next((name for name, change in changed.items() if change.after is not None), None)
+            model, key = there or next(iter(changed))
+            witness = Witness(model, in_query(key), there is not None)
             note = outcomes.note(self.primary.told[0], self.primary.asked(outcomes.place), witness)
 
         def decide() -> OctavoError | None:

@@ -19,10 +19,10 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from octavo.backends.copying import Name
 from octavo.backends.divergence import Keys
-from octavo.backends.keys import in_query, in_store
 from octavo.errors import BusyError, ConflictError, disk_errors
+from octavo.layout.stored import Key
+from octavo.store.changeset import Name
 from octavo.store.lock import LockFile
 from octavo.store.rules import Rules
 from octavo.store.system import FILE_MODE
@@ -64,7 +64,7 @@ class Touching:
 
 def _lines(keys: Keys, names: Iterable[Name]) -> Iterator[bytes]:
     for model, key in names:
-        shown = None if keys.is_secret(model) else keys.shown(model, in_store(key))
+        shown = None if keys.is_secret(model) else keys.shown(model, key)
         yield msgspec.json.encode(_Line(model, shown)) + b"\n"
 
 
@@ -104,7 +104,7 @@ class Touched:
         """How many bytes were written down.  Under the write lock, all that they tell is decided."""
         return os.fstat(self._file.descriptor).st_size
 
-    def until(self, end: int) -> list[tuple[str, tuple[object, ...] | None]]:
+    def until(self, end: int) -> list[tuple[str, Key | None]]:
         """What was written down before ``end``, and not read yet: models and keys; None: all of a model.
 
         Raises ConflictError if the file was taken away, so that it does not tell everything.
@@ -115,11 +115,11 @@ class Touched:
         while (missing := end - self._read - len(data)) > 0:
             data += os.pread(self._file.descriptor, min(missing, _PIECE), self._read + len(data))
         self._read = end
-        found: dict[tuple[str, tuple[object, ...] | None], None] = {}
+        found: dict[tuple[str, Key | None], None] = {}
         for text in bytes(data).splitlines():
             line = msgspec.json.decode(text, type=_Line)
             key = None if line.key is None else self._keys.key(line.model, line.key)
-            found[line.model, None if key is None else in_query(key)] = None
+            found[line.model, key] = None
         return list(found)
 
     def end(self) -> None:

@@ -25,8 +25,8 @@ from octavo.errors import OctavoError
 from octavo.layout.layout import Layout
 from octavo.query.protocol import Reader
 from octavo.query.vocabulary import Vocabulary
+from octavo.store.changeset import changed_rows
 from octavo.store.intake import FilesRoot, Intake, PayloadProblem
-from octavo.store.integrity import Writable
 from octavo.store.offline import OWN, at_rest
 from octavo.store.rules import Rules
 from octavo.store.store import Store
@@ -123,8 +123,8 @@ class Seeding:
                     copying.records((model, key) for model, key in names if key is not None)
                     Intake(store, self._files, self.problems.append).take(view)
                     self.copied += len(copying.done)
-                    for model, number in _more(view):
-                        self.more[model] += number
+                    for (model, _), change in changed_rows(view).items():
+                        self.more[model] += (change.before is None) - (change.after is None)
 
             self._primary.read(copy)
         return len(names)
@@ -146,15 +146,3 @@ class Seeding:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
-
-
-def _more(view: Writable) -> Iterator[tuple[str, int]]:
-    """How many records of each model a transaction adds."""
-    for model, changed in view.layer.net.items():
-        codec = view.rules.codecs[model]
-        for change in changed.values():
-            for sign, stored in ((-1, change.before), (1, change.after)):
-                if stored is not None:
-                    yield model, sign
-                    for child in codec.children:
-                        yield child.place.model.name, sign * len(codec.embedded(stored, child))

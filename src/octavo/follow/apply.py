@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from octavo.errors import ConflictError, ConstraintError, DivergedError
+from octavo.errors import ConflictError, DivergedError
 from octavo.follow.coalesce import Net, NetModel, Row, diverged
 from octavo.follow.decode import Decoder
 from octavo.follow.protocol import UNCHANGED, Tuple
@@ -15,8 +15,8 @@ from octavo.follow.tables import RESEED
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import Key
+from octavo.store.changeset import ChangeSet, Name
 from octavo.store.intake import FilesRoot, PayloadProblem, Unreadable, other_size
-from octavo.store.replay import ModelChanges, Put, Replay
 from octavo.store.store import Store
 from octavo.store.transaction import Transaction
 
@@ -24,13 +24,15 @@ _TRIES = 5
 """how often a commit is tried that somebody's editor has come in the way of"""
 
 
-class Plan(NamedTuple):
-    """What is to become of one model's rows."""
+class _Plan:
+    """What is to be done in one transaction."""
 
-    net: NetModel
-    changes: ModelChanges
-    expected: dict[Key, bool]
-    """by key, whether the files must have a row"""
+    def __init__(self) -> None:
+        self.changes = ChangeSet()
+        self.expected: dict[Name, bool] = {}
+        """whether the files must have the row"""
+        self.payloads: dict[Name, str | None] = {}
+        """the digests of those that change"""
 
 
 class Applier:
@@ -38,7 +40,7 @@ class Applier:
 
     def __init__(self, store: Store, layout: Layout, decoder: Decoder, files_root: Path) -> None:
         self.store, self._decoder, self._files = store, decoder, FilesRoot(files_root, layout)
-        self.missing: dict[tuple[str, Key], PayloadProblem] = {}
+        self.missing: dict[Name, PayloadProblem] = {}
         """the rows whose payload could not be had, or is not as the row says"""
 
     def apply(self, net: Net, position: Position) -> None:
@@ -47,51 +49,56 @@ class Applier:
         Raises DivergedError if the files had not been equal to the database before, DriftError and
         DifferenceError for rows that are not what the schema says, BusyError, DatabaseError, DiskError.
         """
-        plans = {name: self._plan(model) for name, model in net.models.items()}
+        plan = _Plan()
+        for model in net.models.values():
+            self._add(model, plan)
         for attempt in range(_TRIES):
             try:
                 with self.store.transaction() as tx:
-                    if plans:
-                        self._replay(tx, plans)
+                    if net.models:
+                        self._make(tx, net, plan)
                     tx.set_position(position.encode())
                 return
             except ConflictError:
                 if attempt == _TRIES - 1:
                     raise
 
-    def _replay(self, tx: Transaction, plans: Mapping[str, Plan]) -> None:
-        changes = {}
-        for name, plan in plans.items():
-            made = ModelChanges(set(plan.changes.gone), plan.changes.puts)
-            if plan.net.truncated:
+    def _make(self, tx: Transaction, net: Net, plan: _Plan) -> None:
+        for name, model in net.models.items():
+            if model.truncated:
                 key_of = tx.rules.codecs[name].key_of
-                made.gone |= {key_of(row) for row in tx.rows(name)}
-            for key, there in plan.expected.items():
-                if (tx.get(name, key) is not None) is not there:
-                    reason = "lack a row of PostgreSQL" if there else "have a row that PostgreSQL had not"
-                    raise diverged(plan.net.table, f"they {reason}")
-            changes[name] = made
-        try:
-            Replay(tx).run(changes)
-        except ConstraintError as error:
+                known = plan.changes.rows.get(name, {})
+                for key in [key_of(row) for row in tx.rows(name)]:
+                    if key not in known:
+                        plan.changes.delete(name, key)
+        for (name, key), there in plan.expected.items():
+            if (tx.get(name, key) is not None) is not there:
+                reason = "lack a row of PostgreSQL" if there else "have a row that PostgreSQL had not"
+                raise diverged(net.models[name].table, f"they {reason}")
+        for conflict in plan.changes.apply(tx):
+            error = conflict.error
             said = f"they refuse what PostgreSQL accepts: {error.says} ({', '.join(error.fields)})"
             raise DivergedError(error.model, "", said, hint=RESEED) from error
+        for (model_name, key), digest in plan.payloads.items():
+            tx.set_payload(model_name, key, digest)
 
-    def _plan(self, net: NetModel) -> Plan:
+    def _add(self, net: NetModel, plan: _Plan) -> None:
+        """Plan what is to become of one model's rows."""
         name = net.table.model.name
         keys = self._keys(net)
         self._complete(name, net, keys)
-        there = [row for row in net.rows.values() if row.values is not None]
-        records = self._decoder.records(name, [_texts(row) for row in there])
-        changes = ModelChanges()
+        there = [(key, row) for key, row in net.rows.items() if row.values is not None]
         for key, row in net.rows.items():
-            if row.values is None or row.origin != key:
-                changes.gone.add(keys[key])
-        for row, record in zip(there, records, strict=True):
+            if row.values is None:
+                plan.changes.delete(name, keys[key])
+            if not net.truncated:
+                plan.expected[name, keys[key]] = row.was_there
+        records = self._decoder.records(name, [_texts(row) for _, row in there])
+        for (key, row), record in zip(there, records, strict=True):
             origin = None if row.origin is None else keys[row.origin]
-            changes.puts.append(Put(record, origin, self._payload(name, record, origin)))
-        expected = {} if net.truncated else {keys[key]: row.was_there for key, row in net.rows.items()}
-        return Plan(net, changes, expected)
+            plan.changes.move(name, origin, keys[key], record)
+            if name in self._files.places and not self._keeps_payload(name, record, origin):
+                plan.payloads[name, keys[key]] = self._carry(name, record)
 
     def _keys(self, net: NetModel) -> dict[Tuple, Key]:
         """The stored form of every key that is named."""
@@ -119,16 +126,12 @@ class Applier:
 
     # Payloads
 
-    def _payload(self, model: str, record: Record, origin: Key | None) -> str | None:
-        """The digest of a row's payload: the one that it had, unless the row says that it is another now."""
-        if model not in self._files.places:
-            return None
+    def _keeps_payload(self, model: str, record: Record, origin: Key | None) -> bool:
+        """Whether a row has a payload, and does not say that it is another now."""
         before = None if origin is None else self._row(model, origin)
-        if before is not None and self._files.pointed_at(before) == self._files.pointed_at(record):
-            kept = self.store.read(lambda view: view.payload(model, origin))
-            if kept is not None:
-                return kept
-        return self._carry(model, record)
+        if before is None or self._files.pointed_at(before) != self._files.pointed_at(record):
+            return False
+        return self.store.read(lambda view: view.payload(model, origin)) is not None
 
     def _carry(self, model: str, record: Record) -> str | None:
         """Copy a row's payload from the files root; its digest, if it can be had."""

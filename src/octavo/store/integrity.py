@@ -184,19 +184,6 @@ class Writable(View):
         place = self.rules.codecs[relation.child].place
         return place.kind is Kind.EMBEDDED and place.relation == relation
 
-    def put(self, before: Record | None, after: Record | None) -> bool:
-        """Change one row from what it is to what it is to be, and look at nothing but its types.
-
-        What is left has to fit together when the transaction ends: that is the caller's affair.  False if
-        there is no record that the row could be embedded in; then it is gone from where it was.
-        """
-        one = before if after is None else after
-        if one is None:
-            return True
-        if after is not None:
-            self.rules.check_types(after)
-        return self._put(model_of(one), before, after)
-
     def set_payload(self, model: str, key: Key, sha256: str | None) -> None:
         """Note the payload that a record has, by its digest; None: it has none."""
         stored = self.layer.record(model, key)
