@@ -60,7 +60,7 @@ def cutover(
         tell = console.told(quiet=silent)
         report = run(sides, wanted, progress=progress, tell=tell, show=len if silent else _show_gates)
         if report.report is not None:
-            write_page_of_move(report, sides, wanted.pepper, progress)
+            write_page_of_move(report, sides, wanted.pepper, progress, tell)
     if as_json:
         console.answer(report.to_dict())
     elif not quiet or report.closed:
@@ -114,9 +114,10 @@ def rollback(
         patience=patience,
     )
     with failures.telling_what_is_left(), console.progress(quiet=quiet or as_json) as progress:
-        report = run(sides, wanted, progress=progress, tell=console.told(quiet=quiet or as_json))
+        tell = console.told(quiet=quiet or as_json)
+        report = run(sides, wanted, progress=progress, tell=tell)
         if report.report is not None:
-            write_page_of_move(report, sides, wanted.pepper, progress)
+            write_page_of_move(report, sides, wanted.pepper, progress, tell)
     if as_json:
         console.answer(report.to_dict())
     elif not quiet:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from octavo.inspect.progress import Progress
+    from octavo.inspect.steps import Tell
     from octavo.layout.layout import Layout
     from octavo.move.checklist import Item
     from octavo.move.sides import MoveReport, Sides
@@ -89,7 +90,9 @@ def write_page(found: Status, layout: Layout, target: Path, schema_text: str | N
     return facts
 
 
-def write_page_of_move(report: MoveReport, sides: Sides, pepper: str | None, progress: Progress) -> None:
+def write_page_of_move(
+    report: MoveReport, sides: Sides, pepper: str | None, progress: Progress, tell: Tell
+) -> None:
     """Write the page of how everything stands after a cutover or a rollback; ``report.page`` is its file.
 
     What keeps the page from being written is noted: the move is done nevertheless.
@@ -100,8 +103,10 @@ def write_page_of_move(report: MoveReport, sides: Sides, pepper: str | None, pro
     try:
         of_record = phase.read(sides.data_dir).backend
         kind = DataBackend.DUAL if of_record is DataBackend.PRISMA else of_record
-        found = status(kind, sides.vocabulary, sides.settings, Looking(pepper=pepper), progress)
-        write_page(found, sides.layout, path)
+        with report.step("report", tell) as told:
+            found = status(kind, sides.vocabulary, sides.settings, Looking(pepper=pepper), progress)
+            write_page(found, sides.layout, path)
+            told(str(path))
     except OctavoError as error:
         report.notes.append(f"the page could not be written: {error}")
     else:
