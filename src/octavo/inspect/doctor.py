@@ -37,7 +37,7 @@ from octavo.layout.reader import File, Reader, UnknownKey, payload_path
 from octavo.layout.unfold import Unfolded
 from octavo.store.alone import needs_recovery, page, write_lock
 from octavo.store.content import torn_at
-from octavo.store.families.log import GARBAGE
+from octavo.store.families.base import GARBAGE
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import require_store

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 from octavo.errors import DamagedError, disk_errors
 from octavo.store.families.base import Family, list_files
-from octavo.store.families.parents import ParentLogs
 from octavo.store.overlay import Base
 from octavo.store.system import read_whole
-from octavo.store.writer import Writer, loaded_log, one_line_each
+from octavo.store.writer import Writer, one_line_each
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def compact_log(file: str, family: Family, writer: Writer) -> Compacted | None:
     The write lock is held, and nothing is staged.  Raises DamagedError, ConflictError, DiskError.
     """
     world = writer.world
-    log = family.log(file) if isinstance(family, ParentLogs) else loaded_log(family, file)
+    log = family.log(file)
     if log is None:
         return None
     with disk_errors("compacting the store"):

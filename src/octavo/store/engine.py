@@ -34,7 +34,7 @@ from octavo.store.journal import Journal
 from octavo.store.locations import keep_if_whole
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import ProcessLock
-from octavo.store.overlay import Base, Layer
+from octavo.store.overlay import Base
 from octavo.store.place import Place
 from octavo.store.recovery import Resolve, recover
 from octavo.store.rules import Rules
@@ -317,8 +317,8 @@ class _Newest:
     def all(self, model: str) -> Iterator[Stored]:
         return self._committer.top.all(model)
 
-    def beneath(self, model: str) -> Layer:
-        return self._committer.top.beneath(model)
+    def rows_in_order(self, host: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
+        return self._committer.top.rows_in_order(host, fields, values)
 
 
 @contextmanager

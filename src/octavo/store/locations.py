@@ -18,20 +18,22 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from octavo.errors import DamagedError, DiskError
+from octavo.layout.codec import Codec
+from octavo.layout.layout import FileFamily
 from octavo.layout.record import attribute, member
 from octavo.layout.stored import Key, Stored, encode
 from octavo.store.changes import Append, Change, Remove, beside
+from octavo.store.content import Contents, Log
 from octavo.store.families.base import Changed, Changes, Found, list_files, read_file
-from octavo.store.families.parents import ParentLogs
-from octavo.store.freshness import Behind
+from octavo.store.freshness import Behind, World
 from octavo.store.shared import SharedState, boot_id
 from octavo.store.system import (
     FILE_MODE,
@@ -210,10 +212,30 @@ class _Noted(NamedTuple):
     """in which it was indexed"""
 
 
+class Logs(Protocol):
+    """What is asked of the family whose records are to be found."""
+
+    world: World
+    family: FileFamily
+    contents: Contents
+    codec: Codec
+    model: str
+
+    def understand(self, file: str, data: bytes) -> Log: ...
+
+    def belongs(self, stored: Stored, file: str) -> bool: ...
+
+    def by_file(self, changes: Mapping[Key, Changed]) -> dict[str, dict[Key, Changed]]: ...
+
+    def expected(self, file: str) -> Signature | None: ...
+
+    def in_files(self, files: Iterable[str]) -> Iterator[Stored]: ...
+
+
 class Locations:
     """Finds the records of one place with a log per parent by their key."""
 
-    def __init__(self, logs: ParentLogs) -> None:
+    def __init__(self, logs: Logs) -> None:
         self.logs, self.world, self.codec = logs, logs.world, logs.codec
         self.path = _place(logs.world.root)
         self._environment: _Environment | None = None
@@ -221,9 +243,9 @@ class Locations:
         """the logs that may not be as the index has them; None: any but those in ``_looked_at``"""
         self._looked_at: set[str] = set()
         """the logs that are as the index has them, where any other may not be"""
-        self.gone: set[str] = set()
+        self._gone: set[str] = set()
         """the logs that went, as far as has been noticed"""
-        self.unlisted = True
+        self._unlisted = True
         """whether logs may be missing of which nobody has noticed that they went"""
         self._broken: set[str] = set()
         """the logs with a line that cannot be read"""
@@ -243,6 +265,16 @@ class Locations:
                 self._looked_at.discard(file)
             elif self.logs.family.pattern.fullmatch(file):
                 self._doubtful.add(file)
+
+    @property
+    def may_lack_logs(self) -> bool:
+        """Whether what was not found may be in a log that is missing."""
+        return self._unlisted or bool(self._gone)
+
+    def all_are_there(self) -> None:
+        """No log is missing."""
+        self._unlisted = False
+        self._gone.clear()
 
     def _doubt_all(self) -> None:
         self._doubtful, self._looked_at = None, set()
@@ -265,7 +297,7 @@ class Locations:
                 break
         # There can be no index here.
         files = list_files(self.world, self.logs.family)
-        return next((s for s in self.logs.all(files) if self.codec.key_of(s) == key), None)
+        return next((s for s in self.logs.in_files(files) if self.codec.key_of(s) == key), None)
 
     def _give_up(self) -> None:
         """Do without an index that cannot be used; the next one is made from the logs."""
@@ -415,11 +447,11 @@ class Locations:
         files, in_flight = self._doubtful, self.world.in_flight
         if files is None:
             files = set(list_files(self.world, self.logs.family))
-            self.unlisted = True
+            self._unlisted = True
         changed = False
         for file in sorted(files - in_flight):
             found = self.world.signature(file)
-            (self.gone.add if found is None else self.gone.discard)(file)
+            (self._gone.add if found is None else self._gone.discard)(file)
             if found != self._state_of(file):
                 changed = True
                 if found is None:

@@ -14,14 +14,13 @@ from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Stored
-from octavo.store.families.base import Changed, Changes, Family, list_files, missing
+from octavo.store.families.base import Changed, Changes, Family
 from octavo.store.families.document import DocumentFamily
 from octavo.store.families.log import LogFamily
 from octavo.store.families.parents import ParentLogs
 from octavo.store.families.record import RecordFamily
-from octavo.store.freshness import Behind, World
+from octavo.store.freshness import World
 from octavo.store.index import Index, Spec, extractor
-from octavo.store.locations import Locations
 
 _REMEMBERED = 10_000
 """files of which the family is remembered"""
@@ -39,8 +38,8 @@ class Layer(Protocol):
     def all(self, model: str) -> Iterator[Stored]:
         """All records of a model, in no order."""
 
-    def beneath(self, model: str) -> Layer:
-        """The uppermost layer in which records of a model have changed, or the lowest of all."""
+    def rows_in_order(self, host: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
+        """The rows with these values in the order of a file; None: they are to be found and sorted."""
 
 
 class Base:
@@ -53,7 +52,6 @@ class Base:
         self._by_model: dict[str, Family] = {}
         self._by_path: dict[str, Family] = {}
         self._by_file: dict[str, Family | None] = {}
-        self.locations: dict[str, Locations] = {}
         self._owned = {
             place.model.name: [
                 other.model.name
@@ -76,8 +74,6 @@ class Base:
                 path = self.layout.host(model).path
                 family = next(f for f in self.layout.families if f.path == path)
                 made = self._by_path[path] = self._of_kind(family)
-                if isinstance(made, ParentLogs):
-                    self.locations[made.model] = Locations(made)
                 self._by_file.clear()
                 for place in family.places:
                     self._by_model[place.model.name] = made
@@ -99,22 +95,18 @@ class Base:
                 return RecordFamily(self.world, family, self.codecs)
             case Kind.LOG:
                 return LogFamily(self.world, family, self.codecs)
-        return ParentLogs(self.world, family, self.codecs, self._budget)
+        return ParentLogs(self.world, family, self.codecs, self, self._budget)
 
     def suspect(self, files: set[str] | None) -> None:
         """These files may have changed; None: any may have."""
         if files is None:
             for made in self._by_path.values():
                 made.suspect(None)
-            for locations in self.locations.values():
-                locations.suspect(None)
             return
         for file in files:
             made_for = self._family_of(file)
             if made_for is not None:
                 made_for.suspect(file)
-                if isinstance(made_for, ParentLogs):
-                    self.locations[made_for.model].suspect(file)
 
     def _family_of(self, file: str) -> Family | None:
         """The family in memory that a file belongs to, if there is one."""
@@ -126,73 +118,21 @@ class Base:
         return self._by_file[file]
 
     def record(self, model: str, key: Key) -> Stored | None:
-        family = self.family(model)
-        if isinstance(family, ParentLogs):
-            found = self.locations[model].find(key)
-            if found is None:
-                self._check_logs(family, self.locations[model])
-            return found
-        return family.record(model, key)
+        return self.family(model).record(model, key)
 
     def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
-        family = self.family(host)
-        if not isinstance(family, ParentLogs):
-            return family.find(host, spec, values)
-        if spec == Spec(family.model, family.relation.fields):
-            return self.of_parent(family, values)
-        if spec.fields == family.codec.place.model.key.field_names:
-            found = self.locations[host].find(values)
-            return [] if found is None else [found]
-        extract = extractor(family.codec, spec)
-        return [stored for stored in self._all_logs(family) if values in extract(stored)]
-
-    def rows_of_parent(self, family: ParentLogs, values: Any) -> list[Record]:
-        """The rows in a parent's log, in its order.  Raises as :meth:`of_parent`."""
-        found = family.rows_of_parent(values)
-        return self.of_parent(family, values) if found is None else found
-
-    def of_parent(self, family: ParentLogs, values: Any) -> list[Stored]:
-        """The records in a parent's log.  Raises DamagedError if the parent is there and its log is not."""
-        found = family.of_parent(values)
-        if found is not None:
-            return found
-        if self.record(family.relation.parent, values) is not None:
-            raise missing(family.namer.file(values))
-        return []
+        return self.family(host).find(host, spec, values)
 
     def all(self, model: str) -> Iterator[Stored]:
-        family = self.family(model)
-        if isinstance(family, ParentLogs):
-            return self._all_logs(family)
-        return iter(list(family.records(model).values()))
+        return self.family(model).all(model)
 
-    def _all_logs(self, family: ParentLogs) -> Iterator[Stored]:
-        """The records of all logs.  Raises DamagedError if a parent is there and its log is not."""
-        return family.all(self.world.steadily(lambda: self._logs_of(family)))
-
-    def _check_logs(self, family: ParentLogs, locations: Locations) -> None:
-        """Raise DamagedError if what was not found may be in a log that is missing."""
-        if locations.unlisted or locations.gone:
-            self.world.steadily(lambda: self._logs_of(family))
-            locations.unlisted = False
-            locations.gone.clear()
-
-    def _logs_of(self, family: ParentLogs) -> set[str]:
-        key_of = self.codecs[family.relation.parent].key_of
-        owned = {family.namer.file(key_of(parent)) for parent in self.all(family.relation.parent)}
-        there = set(list_files(self.world, family.family))
-        if lost := owned - there:
-            if lost & self.world.in_flight:
-                raise Behind
-            raise missing(min(lost))
-        return there
-
-    def beneath(self, model: str) -> Layer:
-        return self
+    def rows_in_order(self, host: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
+        """The rows with these values in the order of a file, if they lie so in memory."""
+        return self.family(host).rows_in_order(host, fields, values)
 
     def close(self) -> None:
-        for locations in self.locations.values():
-            locations.close()
+        for family in self._by_path.values():
+            family.close()
 
 
 class Overlay:
@@ -246,8 +186,8 @@ class Overlay:
         unchanged = (stored for stored in self.below.all(model) if key_of(stored) not in changed)
         return iter([*unchanged, *(c.after for c in changed.values() if c.after is not None)])
 
-    def beneath(self, model: str) -> Layer:
-        return self if model in self.changes else self.below.beneath(model)
+    def rows_in_order(self, host: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
+        return None if host in self.changes else self.below.rows_in_order(host, fields, values)
 
     def put(self, model: str, key: Key, before: Stored | None, after: Stored | None) -> None:
         """Change one record.  ``before`` is what it is in this layer now; None: there is none."""

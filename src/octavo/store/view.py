@@ -8,9 +8,8 @@ from typing import Any
 from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key, Stored
 from octavo.schema.datamodel import Relation
-from octavo.store.families.parents import ParentLogs
 from octavo.store.index import Spec
-from octavo.store.overlay import Base, Layer
+from octavo.store.overlay import Layer
 from octavo.store.rules import Rules
 
 
@@ -93,11 +92,10 @@ class View:
 
         Of a parent that has a log of its own they stand in it so.  Not to be changed.
         """
-        layer = self.layer.beneath(model)
-        if isinstance(layer, Base):
-            family = layer.family(self.rules.hosts[model])
-            if isinstance(family, ParentLogs) and fields == family.relation.fields:
-                return layer.rows_of_parent(family, values)
+        if self.rules.hosts[model] == model:
+            found = self.layer.rows_in_order(model, fields, values)
+            if found is not None:
+                return found
         return sorted(self.find(model, fields, values), key=self.rules.order_of(model))
 
     def payload(self, model: str, key: Key) -> str | None:

@@ -31,9 +31,7 @@ from octavo.store.changes import (
     take_away,
     write_beside,
 )
-from octavo.store.families.base import Changes, Family, Owner
-from octavo.store.families.log import LogFamily, LogFile
-from octavo.store.families.parents import ParentLogs
+from octavo.store.families.base import Changes, Family, LogFile, Owner
 from octavo.store.freshness import is_foreseen
 from octavo.store.journal import Entry, Journal, digest
 from octavo.store.overlay import Base
@@ -158,8 +156,6 @@ class Writer:
         for family in dict.fromkeys(owners.values()):
             own = {change.file: change for change in planned if owners[change.file] is family}
             family.done(changes, own, found)
-            if isinstance(family, ParentLogs):
-                self.base.locations[family.model].done(changes, own, found)
 
     def _check_expected(self, file: str, family: Owner) -> None:
         """Raise ConflictError if a file is not in the state that its change was planned for."""
@@ -375,13 +371,8 @@ class Writer:
 
         The commit has happened; if the disk has no room for this, the log stays as it is.
         """
-        if not family.family.kind.is_log:
-            return
         with suppress(OSError, ConflictError, DiskError, DamagedError):
-            if isinstance(family, ParentLogs):
-                family.load_if_wasteful(file)
-            log = loaded_log(family, file)
-            if log is not None and log.is_wasteful:
+            if (log := family.wasteful_log(file)) is not None:
                 self.compact(family, log)
 
     def compact(self, family: Family, log: LogFile) -> int:
@@ -404,12 +395,3 @@ def one_line_each(family: Family, log: LogFile) -> bytes:
         for model, live in log.log.live.items()
         for stored in family.in_order(model, live.values())
     )
-
-
-def loaded_log(family: Family, file: str) -> LogFile | None:
-    """The log of this name, if it is in memory."""
-    if isinstance(family, LogFamily):
-        return family.log
-    if isinstance(family, ParentLogs):
-        return family.in_memory(file)
-    return None

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from octavo.errors import DamagedError, DiskError
 from octavo.layout.codec import Codec
 from octavo.layout.holes import Hollow
 from octavo.layout.layout import FileFamily
 from octavo.layout.order import file_order, in_file_order
+from octavo.layout.record import Record
 from octavo.layout.stored import Key, Stored
-from octavo.store.changes import Change
-from octavo.store.content import Contents
+from octavo.store.changes import Append, Change, Replace
+from octavo.store.content import Contents, Log
 from octavo.store.freshness import World
 from octavo.store.index import Index, Spec, extractor
 from octavo.store.system import Signature
-
-if TYPE_CHECKING:
-    from octavo.store.families.log import LogFile
 
 
 class Changed(NamedTuple):
@@ -36,6 +34,64 @@ Found: TypeAlias = Mapping[str, Signature]
 """The state of each file that a commit has written."""
 
 NOTHING: Mapping[Key, Changed] = {}
+
+GARBAGE = 64
+"""superseded lines that a log may have, beside as many as it has records"""
+
+
+class Tail(NamedTuple):
+    """The end of a log: all that a line to be appended has to know of it."""
+
+    size: int
+    """bytes up to the end of the last whole line"""
+    ended: bool
+    """whether the last line has its end: somebody may have left it without"""
+    signature: Signature
+
+    def append(self, file: str, lines: list[bytes]) -> Append:
+        text = b"".join(([] if self.ended else [b"\n"]) + [line + b"\n" for line in lines])
+        return Append(file, self.size, text.decode(), len(lines))
+
+
+class LogFile:
+    """One log in memory, and the state of the file that it was read from."""
+
+    def __init__(self, file: str, log: Log, found: Signature) -> None:
+        self.file, self.log, self.signature = file, log, found
+        self.ordered: list[Stored] | None = None
+        """the records in the order of the file, once somebody has asked; never changed, but replaced"""
+        self.since: list[Changed] = []
+        """what has changed since they were put in order"""
+        self.rows: list[Record] | None = None
+        """the same as rows"""
+
+    @property
+    def tail(self) -> Tail:
+        return Tail(self.log.size, self.log.ended, self.signature)
+
+    def cut(self, world: World) -> None:
+        """Cut what a crash has left of a line.  Under the write lock only.  Raises OSError."""
+        world.cut(self.file, self.log.size)
+        self.log.torn = b""
+        if (found := world.signature(self.file)) is not None:
+            self.signature = found
+
+    def written(self, change: Change, found: Signature | None) -> None:
+        """Lines were appended, or the log was rewritten with one line a record."""
+        if isinstance(change, Append):
+            self.log.lines += change.count
+            self.log.size += change.size
+        elif isinstance(change, Replace):
+            self.log.lines = sum(map(len, self.log.live.values()))
+            self.log.size = len(change.content.encode())
+        self.log.ended, self.log.torn = True, b""
+        if found is not None:
+            self.signature = found
+
+    @property
+    def is_wasteful(self) -> bool:
+        """Whether superseded lines outweigh the records."""
+        return self.log.lines > 2 * sum(map(len, self.log.live.values())) + GARBAGE
 
 
 class Owner(Protocol):
@@ -89,6 +145,15 @@ class Family:
                     index = self._indexes[spec] = Index(extractor(self.codecs[host], spec), records)
         return [stored for key in index.find(values) if (stored := records.get(key)) is not None]
 
+    def all(self, model: str) -> Iterator[Stored]:
+        """All records of a model, in no order."""
+        return iter(list(self.records(model).values()))
+
+    def rows_in_order(self, model: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
+        """The rows with these values in the order of a file, if they lie so; None: they are to be found and
+        sorted."""
+        return None
+
     def _freshen(self) -> None:
         raise NotImplementedError
 
@@ -140,6 +205,17 @@ class Family:
         ``files`` are the changes of this family's, and ``found`` has the state that each file has now.
         """
         raise NotImplementedError
+
+    def log(self, file: str) -> LogFile | None:
+        """A log of this name, read if it has to be; None: there is none.  Raises as :meth:`records`."""
+        return None
+
+    def wasteful_log(self, file: str) -> LogFile | None:
+        """A log that was written to, if superseded lines outweigh its records.  Raises as :meth:`records`."""
+        return None
+
+    def close(self) -> None:
+        """Let go of what is open."""
 
     def expect(self, log: LogFile) -> None:
         """A log is about to be rewritten as it is in memory."""

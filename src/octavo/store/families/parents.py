@@ -7,7 +7,7 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily
@@ -16,17 +16,22 @@ from octavo.layout.stored import Key, Noted, Stored
 from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.content import Log
 from octavo.store.families.base import (
+    GARBAGE,
     NOTHING,
     Changed,
     Changes,
     Family,
     Found,
+    LogFile,
+    Tail,
     list_files,
     missing,
     read_file,
 )
-from octavo.store.families.log import GARBAGE, LogFile, Tail, lines_of
+from octavo.store.families.log import lines_of
 from octavo.store.freshness import Behind, World
+from octavo.store.index import Spec, extractor
+from octavo.store.locations import Locations
 from octavo.store.system import Signature, open_signed
 
 _BUDGET_OVERHEAD = 1_000
@@ -38,10 +43,28 @@ _TAILS = 256
 """logs that are not in memory, of which the end is remembered"""
 
 
+class Parents(Protocol):
+    """Where the records are that logs belong to."""
+
+    codecs: Mapping[str, Codec]
+
+    def record(self, model: str, key: Key) -> Stored | None: ...
+
+    def all(self, model: str) -> Iterator[Stored]: ...
+
+
 class ParentLogs(Family):
     """One JSONL file for each parent, read as it is asked for."""
 
-    def __init__(self, world: World, family: FileFamily, codecs: Mapping[str, Codec], budget: int) -> None:
+    def __init__(
+        self,
+        world: World,
+        family: FileFamily,
+        codecs: Mapping[str, Codec],
+        parents: Parents,
+        budget: int,
+    ) -> None:
+        """``parents`` has the records that the logs belong to."""
         super().__init__(world, family, codecs)
         (self.model,) = self.codecs
         self.codec = self.codecs[self.model]
@@ -59,8 +82,11 @@ class ParentLogs(Family):
         """of the logs in a plan the state that it was made for"""
         self._doubtful: set[str] | None = set()
         self.parent_of = self.namer.values_of
+        self._parents = parents
+        self._locations = Locations(self)
 
     def suspect(self, file: str | None) -> None:
+        self._locations.suspect(file)
         if file is None:
             self._doubtful = None
         elif self._doubtful is not None and file in self._logs:
@@ -111,11 +137,17 @@ class ParentLogs(Family):
         if self._doubtful is not None:
             self._doubtful.discard(file)
 
-    def of_parent(self, values: Any) -> list[Stored] | None:
-        """The records of the parent with this key, in the order of the file; None: it has no log."""
-        log = self.log(self.namer.file(values))
+    def of_parent(self, values: Any) -> list[Stored]:
+        """The records of the parent with this key, in the order of the file.
+
+        Raises DamagedError if the parent is there and its log is not.
+        """
+        file = self.namer.file(values)
+        log = self.log(file)
         if log is None:
-            return None
+            if self._parents.record(self.relation.parent, values) is not None:
+                raise missing(file)
+            return []
         if (ordered := log.ordered) is None or log.since:
             # A commit must not come between, or what is remembered would lack it.
             with self.world.mutex, self.world.guard:
@@ -131,10 +163,11 @@ class ParentLogs(Family):
         log.ordered, log.rows, log.since = ordered, None, []
         return ordered
 
-    def rows_of_parent(self, values: Any) -> list[Record] | None:
-        """The same as rows: mostly the very same."""
+    def rows_in_order(self, model: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
+        if fields != self.relation.fields:
+            return None
         records, log = self.of_parent(values), self._logs.get(self.namer.file(values))
-        if log is None or records is None:
+        if log is None:
             return None
         with self.world.mutex, self.world.guard:
             if log.rows is not None and log.ordered is records:
@@ -161,9 +194,42 @@ class ParentLogs(Family):
     def records(self, model: str) -> dict[Key, Stored]:
         """All of them in memory; for stores of which somebody has to see every record at once."""
         files = list_files(self.world, self.family)
-        return {self.codec.key_of(stored): stored for stored in self.all(files)}
+        return {self.codec.key_of(stored): stored for stored in self.in_files(files)}
 
-    def all(self, files: Iterable[str]) -> Iterator[Stored]:
+    def record(self, model: str, key: Key) -> Stored | None:
+        found = self._locations.find(key)
+        if found is None and self._locations.may_lack_logs:
+            # It may be in a log that is missing.
+            self.world.steadily(self._files)
+            self._locations.all_are_there()
+        return found
+
+    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
+        if spec.fields == self.relation.fields:
+            return self.of_parent(values)
+        if spec.fields == self.codec.place.model.key.field_names:
+            found = self._locations.find(values)
+            return [] if found is None else [found]
+        extract = extractor(self.codec, spec)
+        return [stored for stored in self.all(host) if values in extract(stored)]
+
+    def all(self, model: str) -> Iterator[Stored]:
+        """All records.  Raises DamagedError if a parent is there and its log is not."""
+        return self.in_files(self.world.steadily(self._files))
+
+    def _files(self) -> set[str]:
+        """The logs that there are.  Raises DamagedError if one is missing."""
+        parent = self.relation.parent
+        key_of = self._parents.codecs[parent].key_of
+        owned = {self.namer.file(key_of(record)) for record in self._parents.all(parent)}
+        there = set(list_files(self.world, self.family))
+        if lost := owned - there:
+            if lost & self.world.in_flight:
+                raise Behind
+            raise missing(min(lost))
+        return there
+
+    def in_files(self, files: Iterable[str]) -> Iterator[Stored]:
         """All records, log by log, without keeping those that are not in memory already."""
         for file in sorted(files):
             known = self._logs.get(file)
@@ -273,6 +339,10 @@ class ParentLogs(Family):
         return Tail(size, log.ended, found)
 
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
+        self._done(changes, files, found)
+        self._locations.done(changes, files, found)
+
+    def _done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
         by_file = self.by_file(changes.get(self.model, NOTHING))
         came, _ = self.parents_changed(changes.get(self.relation.parent, NOTHING))
         for file, change in files.items():
@@ -300,19 +370,16 @@ class ParentLogs(Family):
             self._tails.clear()
         self._tails[file] = tail
 
-    def load_if_wasteful(self, file: str) -> None:
-        """Hold a log in memory, where its lines are counted, if many of them may be superseded by now.
-
-        Raises DamagedError, DiskError.
-        """
+    def wasteful_log(self, file: str) -> LogFile | None:
         if self._superseded.get(file, 0) > GARBAGE and file not in self._logs:
             log = self.log(file)
             # Not again before it can have come to hold twice as many.
             self._superseded[file] = 0 if log is None else -len(log.log.live[self.model])
+        held = self._logs.get(file)
+        return held if held is not None and held.is_wasteful else None
 
-    def in_memory(self, file: str) -> LogFile | None:
-        """A log, if it is held."""
-        return self._logs.get(file)
+    def close(self) -> None:
+        self._locations.close()
 
     def expect(self, log: LogFile) -> None:
         self._expected[log.file] = log.signature
