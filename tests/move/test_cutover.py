@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from command import octavo
 from moves import Move
 from octavo.backend import DataBackend, Settings
 from octavo.demo.sample import DEMO_PEPPER
@@ -128,8 +130,18 @@ def test_afterwards_the_files_are_of_record_and_postgresql_takes_no_writes(over:
         with over.client(kind) as db, pytest.raises(UsageError, match="of record"):
             db.user.delete_many()
     assert len(list((over.data / "cache" / "migration").glob("cutover-*.json"))) == 1
-    [page] = (over.data / "cache").glob("report-*.html")
-    assert "Backend of record" in page.read_text()
+
+
+def test_the_commands_leave_a_page_and_say_where(ready: Move) -> None:
+    where = ("--data-dir", ready.data, "--files-root", ready.files_root, "--json")
+    settings = {"DATABASE_URL": ready.url, "ENCRYPTION_MASTER_PEPPER": DEMO_PEPPER}
+    for command, side in (("cutover", "The files"), ("rollback", "PostgreSQL")):
+        done = octavo(command, *where, **settings)
+        assert done.code == 0, done.err
+        assert Path(done.answer["report"]).parent == ready.data / "cache" / "migration"
+        page = Path(done.answer["page"])
+        assert page.parent == ready.data / "cache"
+        assert re.search(rf"Backend of record<.{{0,40}}>{side}<", page.read_text())
 
 
 def test_what_was_written_behind_the_back_of_the_last_verification_stops_it(ready: Move) -> None:
