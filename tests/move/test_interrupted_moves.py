@@ -23,7 +23,7 @@ from octavo.errors import BusyError, DatabaseError, DiskError, OctavoError, Usag
 from octavo.fold import target
 from octavo.fold.export import ExportOptions, export
 from octavo.inspect.progress import SILENT
-from octavo.inspect.steps import Step
+from octavo.inspect.steps import Step, untold
 from octavo.move.status import Looking, Status, status
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres import fence
@@ -206,7 +206,7 @@ def test_a_report_that_cannot_be_written_does_not_undo_the_move(ready: Move) -> 
     (ready.data / "cache" / f"report-{migration.now()[:10]}.html").mkdir()
     for command in (ready.cutover, ready.rollback):
         report = command()
-        write_page_of_move(report, ready.sides, DEMO_PEPPER, SILENT)
+        write_page_of_move(report, ready.sides, DEMO_PEPPER, SILENT, untold)
         assert report.done
         assert report.report is not None
         assert report.page is None
