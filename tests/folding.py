@@ -10,9 +10,9 @@ import msgspec
 
 from octavo.layout.fold import BREAK, CUT, fold, heads, logs_of
 from octavo.layout.layout import VERSION, Kind, Layout, Place
-from octavo.layout.reader import Reader, contents
+from octavo.layout.listing import contents
+from octavo.layout.scan import Entry, Reader
 from octavo.layout.types import column_type
-from octavo.layout.unfold import Unfolded
 from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.ddl import sql_type
@@ -72,7 +72,7 @@ def file_rows(layout: Layout, root: Path) -> dict[str, list[Row]]:
     found: dict[str, list[Row]] = {m.name: [] for m in layout.datamodel.tables}
     for file in there.files:
         for item in reader.read(file):
-            assert isinstance(item, Unfolded), item
+            assert isinstance(item, Entry), item
             assert not item.unknown
             found[item.place.model.name].append(tuple(item.values))
             for place, values in item.embedded:

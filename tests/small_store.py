@@ -17,8 +17,9 @@ import msgspec
 from octavo.errors import DamagedError
 from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import Kind, Layout, frozen_layout
-from octavo.layout.reader import File, Reader, UnknownKey, contents
+from octavo.layout.listing import File, contents
 from octavo.layout.record import Record, attribute, model_of, stored_value
+from octavo.layout.scan import Reader, UnknownKey
 from octavo.layout.types import column_type, is_null
 from octavo.schema.datamodel import Model, ScalarField, ScalarKind
 from octavo.store.rules import Rules

@@ -157,16 +157,18 @@ class DamagedError(DifferenceError):
         """the record's key as PostgreSQL's text, part by part, where it can be told"""
         self.host: tuple[str, tuple[bytes, ...]] | None = None
         """model and key of the record that could not be taken because of this, where they can be told"""
+        self.span: tuple[int, int] | None = None
+        """the bytes of the file that could not be read and can be cut out of it, where they can be told"""
         where = f"{file}:{line}" if line else file
         what = " ".join(part for part in (f"{model}.{field}" if field else model, key) if part)
         super().__init__(": ".join(part for part in (where, what, reason) if part))
 
-    def at(self, file: str, line: int, reason: str = "") -> DamagedError:
+    def at(self, file: str, line: int, reason: str = "", span: tuple[int, int] | None = None) -> DamagedError:
         """The same error with its place, and another reason if one is given."""
         placed = DamagedError(
             reason or self.reason, file=file, line=line, model=self.model, key=self.key, field=self.field
         )
-        placed.key_values, placed.host = self.key_values, self.host
+        placed.key_values, placed.host, placed.span = self.key_values, self.host, span
         return placed
 
 

@@ -22,7 +22,7 @@ from octavo.fold.scaffold import scaffold
 from octavo.inspect.doctor import examine
 from octavo.inspect.progress import Progress
 from octavo.layout.layout import default_layout, frozen_layout
-from octavo.layout.reader import contents
+from octavo.layout.listing import contents
 from octavo.schema.parser import parse_schema
 from octavo.store import disk
 from octavo.store.changes import Replace

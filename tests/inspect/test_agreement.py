@@ -16,12 +16,12 @@ from octavo.fold.scaffold import scaffold
 from octavo.inspect.agreement import ClientReader
 from octavo.inspect.doctor import examine
 from octavo.inspect.findings import Kind
-from octavo.layout.codec import Codec
 from octavo.layout.keys import KeyForm
 from octavo.layout.layout import Layout, default_layout, frozen_layout
-from octavo.layout.reader import Reader, contents
+from octavo.layout.listing import contents
+from octavo.layout.scan import Entry, Reader
 from octavo.layout.stored import encode, replaced, value_of
-from octavo.layout.unfold import Unfolded
+from octavo.layout.storedcodec import Codec
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.query.vocabulary import Vocabulary
@@ -203,7 +203,7 @@ def readings(layout: Layout, client: ClientReader, root: Path, path: str) -> Ite
         if file.path == path:
             reading, is_damaged = client.read(root, file), False
             for item in Reader(layout, root).read(file):
-                if type(item) is Unfolded:
+                if type(item) is Entry:
                     reading.take(item)
                 is_damaged |= isinstance(item, DamagedError)
             yield is_damaged, [str(error) for error in reading.differences()]

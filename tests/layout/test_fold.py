@@ -9,9 +9,10 @@ import pytest
 
 from awkward import IDS, load_awkward
 from folding import database_rows, file_rows, insert, pieces, write_files
+from octavo.layout.codec import Codec
 from octavo.layout.fold import Slice, fold
 from octavo.layout.layout import Kind, Layout, default_layout, frozen_layout, parse_layout
-from octavo.layout.unfold import Unfolded, Unfolder
+from octavo.layout.scan import Entry
 from octavo.postgres.connection import Connection, connect
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
@@ -244,9 +245,10 @@ def test_order_is_by_creation_then_by_bytes_of_the_key(database: str) -> None:
         ]
 
 
-def records(connection: Connection, layout: Layout, model: str) -> list[Unfolded]:
-    unfolder = Unfolder(layout, layout.place(model))
-    return [unfolder.unfold(piece) for _, piece in pieces(connection, layout, layout.place(model))]
+def records(connection: Connection, layout: Layout, model: str) -> list[Entry]:
+    codec = Codec(layout, layout.place(model))
+    found = [codec.decode(piece) for _, piece in pieces(connection, layout, layout.place(model))]
+    return [Entry(codec, record, codec.key_of(record.row)) for record in found]
 
 
 def test_text_keys_are_never_ordered_by_the_collation_of_the_database() -> None:
@@ -310,13 +312,6 @@ def test_wide_models_self_relations_and_join_tables(database: str, tmp_path: Pat
     assert '"from119":null,"select":2,"parentId":null}' in files[layout.place("Wide").path]
 
 
-class Fast(Unfolder):
-    """Does not go the careful way."""
-
-    def carefully(self, text: bytes) -> Unfolded:
-        raise AssertionError(text)
-
-
 @pytest.mark.parametrize("source", ["frozen", "people"])
 def test_what_is_written_is_read_the_fast_way(schema_database: str, people: str, source: str) -> None:
     """Or else a store would be read in ten times the time."""
@@ -332,11 +327,11 @@ def test_what_is_written_is_read_the_fast_way(schema_database: str, people: str,
         for place in layout.places:
             if place.kind is Kind.EMBEDDED:
                 continue
-            unfolder = Fast(layout, place)
+            codec = Codec(layout, place)
             for _, piece in pieces(connection, layout, place):
                 if piece.count(b"[") > 900:
                     deep += 1
                 else:
-                    unfolder.unfold(piece + b"\n" * (place.kind is Kind.FILE))
+                    codec.quickly(piece + b"\n" * (place.kind is Kind.FILE))
                     fast += 1
     assert fast > deep

@@ -11,9 +11,9 @@ import pytest
 
 from octavo.layout.keys import KeyForm
 from octavo.layout.layout import Layout, default_layout
-from octavo.layout.live import live_records
-from octavo.layout.reader import File, Reader
+from octavo.layout.listing import File
 from octavo.layout.record import Record
+from octavo.layout.scan import Reader, live_records
 from octavo.layout.stored import encode
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.parser import parse_schema

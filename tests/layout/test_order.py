@@ -7,9 +7,9 @@ import random
 import pytest
 
 from folding import insert, pieces
-from octavo.layout.codec import Codec
 from octavo.layout.layout import Layout, default_layout
 from octavo.layout.order import file_order, in_file_order
+from octavo.layout.storedcodec import Codec
 from octavo.layout.types import column_type
 from octavo.postgres.connection import Connection, connect
 from octavo.query.vocabulary import Vocabulary

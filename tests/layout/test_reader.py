@@ -11,8 +11,8 @@ import pytest
 
 from octavo.errors import DamagedError
 from octavo.layout.layout import Layout, parse_layout
-from octavo.layout.reader import Found, Reader, UnknownKey, contents, payload_files, payload_path
-from octavo.layout.unfold import Unfolded
+from octavo.layout.listing import contents, payload_files, payload_path
+from octavo.layout.scan import Entry, Found, Reader, UnknownKey
 from octavo.schema.parser import parse_schema
 
 HEAD = 'datasource db {\n provider = "postgresql"\n url = ""\n}\n'
@@ -141,9 +141,9 @@ def store(layout: Layout, tmp_path: Path) -> Store:
     return Store(layout, tmp_path)
 
 
-def only_record(found: list[Found]) -> Unfolded:
+def only_record(found: list[Found]) -> Entry:
     (record,) = found
-    assert isinstance(record, Unfolded), record
+    assert isinstance(record, Entry), record
     return record
 
 
@@ -155,7 +155,7 @@ def test_a_record_as_it_is_written(store: Store) -> None:
         ("Note", [b"b1", b"one"]),
         ("Note", [b"b1", b"two"]),
     ]
-    assert (record.sha256, record.unknown, record.key) == (None, (), [b"b1"])
+    assert (record.sha256, record.unknown, record.key) == (None, [], [b"b1"])
 
 
 @pytest.mark.parametrize(
@@ -253,9 +253,9 @@ def test_damage_in_a_line(store: Store, name: str) -> None:
     good = compact(BOOK | {"id": "good"})
     store.write("books/index.jsonl", good + b"\n\n" + line + b"\n" + good)
     before, found, after = store.read("books/index.jsonl")
-    assert isinstance(before, Unfolded)
+    assert isinstance(before, Entry)
     assert isinstance(found, DamagedError)
-    assert isinstance(after, Unfolded)
+    assert isinstance(after, Entry)
     assert (found.file, found.line, found.field) == ("books/index.jsonl", 3, field)
     assert reason in found.reason
     assert found.model == "Book" or not field
@@ -279,7 +279,7 @@ def test_a_line_torn_at_every_byte(store: Store) -> None:
         assert (error.line, error.reason) != (0, "")
         store.write(LINES, LINE + b"\n" + LINE[:end])
         record, error_behind = store.read(LINES)
-        assert isinstance(record, Unfolded)
+        assert isinstance(record, Entry)
         assert isinstance(error_behind, DamagedError)
         assert error_behind.line == 2
     store.write(LINES, LINE)
@@ -294,7 +294,7 @@ def test_every_byte_put_out_of_joint_is_told_or_harmless(store: Store) -> None:
         for wrong in (0, 0xFF, ord('"'), ord("{"), LINE[at] ^ 1):
             store.write(LINES, LINE[:at] + bytes([wrong]) + LINE[at + 1 :])
             for found in store.read(LINES):
-                if isinstance(found, Unfolded):
+                if isinstance(found, Entry):
                     differing = [a != b for a, b in zip(found.values, expected, strict=True)]
                     assert sum(differing) <= 1
                     assert not differing[1], "it would belong in another file"
@@ -322,14 +322,14 @@ def test_unknown_keys_are_kept_in_mind(store: Store) -> None:
     unknown = [(place.model.name, key) for place, key in record.unknown]
     assert unknown == [("Book", "note"), ("Note", "n"), ("Note", "bookId")]
     store.write("words.json", b'{"mine": 1, "_version": 1, "words": []}')
-    assert store.read("words.json") == [UnknownKey("words.json", "mine")]
+    assert store.read("words.json") == [UnknownKey("words.json", "mine", b"1")]
 
 
 def test_a_record_in_the_log_of_another_parent(store: Store) -> None:
     store.write(LINES, LINE + b"\n" + LINE.replace(b"b1", b"b2") + b"\n" + LINE)
     first, wrong, last = store.read(LINES)
-    assert isinstance(first, Unfolded)
-    assert isinstance(last, Unfolded)
+    assert isinstance(first, Entry)
+    assert isinstance(last, Entry)
     assert isinstance(wrong, DamagedError)
     assert (wrong.file, wrong.line, wrong.model) == (LINES, 2, "Line")
     assert wrong.reason == "a record that belongs in another file"
@@ -385,8 +385,8 @@ def test_documents(store: Store) -> None:
     good = b'{\n      "id": 1,\n      "word": "one"\n    }'
     store.write("words.json", words(good, b'{"id": 2, "word": 5}', b'{"id": 3, "word": "three"}'))
     one, wrong, three = store.read("words.json")
-    assert isinstance(one, Unfolded)
-    assert isinstance(three, Unfolded)
+    assert isinstance(one, Entry)
+    assert isinstance(three, Entry)
     assert isinstance(wrong, DamagedError)
     assert (one.line, wrong.line, three.line) == (4, 8, 9)
     assert (wrong.model, wrong.field, wrong.reason) == ("Word", "word", "Expected str, got int")
@@ -484,7 +484,7 @@ def test_several_models_in_one_log(tmp_path: Path) -> None:
     (tmp_path / "all.jsonl").write_bytes(b"\n".join(lines))
     (file,) = contents(layout, tmp_path).files
     found = list(Reader(layout, tmp_path).read(file))
-    assert [f.place.model.name if isinstance(f, Unfolded) else str(f) for f in found] == [
+    assert [f.place.model.name if isinstance(f, Entry) else str(f) for f in found] == [
         "Line",
         "Word",
         "Word",

@@ -13,10 +13,11 @@ from msgspec.structs import replace
 
 from awkward import CONTROLS, JSONS, NONCHARACTERS
 from folding import database_rows, file_rows, insert, write_files
+from octavo.layout.codec import Codec
 from octavo.layout.fold import unkeepable
 from octavo.layout.layout import parse_layout
-from octavo.layout.reader import Reader, contents
-from octavo.layout.unfold import Unfolded
+from octavo.layout.listing import contents
+from octavo.layout.scan import Entry, Reader
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import Datamodel
@@ -253,13 +254,12 @@ def test_the_careful_way_gives_the_same_rows(loaded: Loaded, tmp_path: Path) -> 
     with connect(loaded.url) as connection:
         write_files(connection, layout, tmp_path)
     reader = Reader(layout, tmp_path)
-    unfolder = reader.unfolder(layout.place("Owner"))
+    codec = Codec(layout, layout.place("Owner"))
     (file,) = contents(layout, tmp_path).files
     lines = (tmp_path / file.path).read_bytes().splitlines()
     for record, line in zip(reader.read(file), lines, strict=True):
-        careful = unfolder.carefully(line)
-        assert isinstance(record, Unfolded)
-        assert (record.values, record.embedded) == (careful.values, careful.embedded)
+        assert isinstance(record, Entry)
+        assert record.found == codec.carefully(line)
 
 
 def test_citext_is_covered(loaded: Loaded) -> None:

@@ -21,8 +21,8 @@ from octavo.errors import DriftError, UsageError
 from octavo.fold.export import ExportOptions, export
 from octavo.inspect import scan as scan_module
 from octavo.layout.layout import Kind, Place, frozen_layout
-from octavo.layout.live import live_records
-from octavo.layout.reader import Reader, contents
+from octavo.layout.listing import contents
+from octavo.layout.scan import Reader, live_records
 from octavo.move.verify import VerifyOptions, VerifyReport, verify
 from octavo.postgres.connection import connect
 from octavo.schema.datamodel import ScalarField, ScalarKind
@@ -627,9 +627,9 @@ class TestLogs:
     def test_long_logs_are_read_in_pieces(
         self, check: Check, messages: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from octavo.layout import live
+        from octavo.layout import scan
 
-        monkeypatch.setattr(live, "_AT_ONCE", 3)
+        monkeypatch.setattr(scan, "_AT_ONCE", 3)
         original = messages.read_text()
         first = original.splitlines()[0]
         changed = json.dumps(json.loads(first) | {"content": "changed"})

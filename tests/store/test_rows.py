@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 
 from octavo.layout.layout import frozen_layout
-from octavo.layout.live import live_records
-from octavo.layout.reader import Reader, contents
+from octavo.layout.listing import contents
+from octavo.layout.scan import Reader, live_records
 from octavo.store.store import Store
 
 LAYOUT = frozen_layout()

@@ -36,8 +36,8 @@ from octavo.inspect.steady_pass import Visitor, visit_all
 from octavo.inspect.survey import Survey, survey
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import RESERVED_FOLDERS, VERSION, Layout
-from octavo.layout.live import live_records
-from octavo.layout.reader import File, Reader, payload_path
+from octavo.layout.listing import File, payload_path
+from octavo.layout.scan import Reader, live_records
 from octavo.schema.parser import schema_text
 from octavo.store import disk
 from octavo.store import phase as migration

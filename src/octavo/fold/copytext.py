@@ -6,7 +6,7 @@ One line is a row's values, separated by tabs; a NULL is ``\\N``; backslash, tab
 
 from __future__ import annotations
 
-from octavo.layout.unfold import Values
+from octavo.layout.codec import Values
 from octavo.schema.datamodel import Model
 from octavo.schema.sql import quote, table_name
 

@@ -16,9 +16,8 @@ from octavo.inspect.integrity import Integrity
 from octavo.inspect.progress import Progress
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.live import live_records
-from octavo.layout.reader import Contents, File, Reader, contents
-from octavo.layout.unfold import Unfolded
+from octavo.layout.listing import Contents, File, contents
+from octavo.layout.scan import Entry, Reader, live_records
 from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.ddl import is_serial
@@ -77,13 +76,13 @@ class Loading:
             raise source.blame(error, model) from error
         return source.count
 
-    def records(self, file: File, *, note: bool = False) -> Iterator[Unfolded]:
+    def records(self, file: File, *, note: bool = False) -> Iterator[Entry]:
         """The records of a file that count.  With ``note``, what they tell beside their rows is kept."""
         if not note:
             return live_records(self.reader, file)
         return self._noting(file)
 
-    def _noting(self, file: File) -> Iterator[Unfolded]:
+    def _noting(self, file: File) -> Iterator[Entry]:
         owned = {p.model.name: logs_of(self.reader.layout, p.model) for p in file.family.places}
         for record in live_records(self.reader, file, unknown=lambda u: self._note(u.file, u.key)):
             for place, key in record.unknown:
@@ -139,7 +138,7 @@ class Rows:
             if not embedded:
                 self.loading.progress.advance(file.size)
 
-    def _of(self, records: Iterator[Unfolded]) -> Iterator[tuple[Unfolded, list[bytes | None]]]:
+    def _of(self, records: Iterator[Entry]) -> Iterator[tuple[Entry, list[bytes | None]]]:
         for record in records:
             if record.place is self.place:
                 yield record, record.values

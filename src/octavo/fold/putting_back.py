@@ -8,8 +8,8 @@ from pathlib import Path
 from octavo.errors import DamagedError, DifferenceError, disk_errors
 from octavo.inspect.payloads import CONFLICT, file_digest, payload_conflict, put_back
 from octavo.layout.layout import Place
-from octavo.layout.live import live_records
-from octavo.layout.reader import Contents, Reader, payload_path
+from octavo.layout.listing import Contents, payload_path
+from octavo.layout.scan import Reader, live_records
 
 
 class PutBack:

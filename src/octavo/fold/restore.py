@@ -22,7 +22,7 @@ from octavo.fold.putting_back import PutBack
 from octavo.inspect.differences import listed
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.layout import Layout
-from octavo.layout.reader import Reader
+from octavo.layout.scan import Reader
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.failures import database_errors
 from octavo.schema.catalog import introspect

@@ -15,11 +15,12 @@ from typing import TypeAlias
 from msgspec import UNSET
 
 from octavo.errors import DamagedError
+from octavo.layout.codec import Values, _texts_maker
 from octavo.layout.layout import Layout, Place
-from octavo.layout.reader import File
+from octavo.layout.listing import File
+from octavo.layout.scan import Entry
 from octavo.layout.stored import SHA256, Key, Stored
 from octavo.layout.types import column_type
-from octavo.layout.unfold import Unfolded, Values, row_maker
 from octavo.store.content import Contents
 from octavo.store.rules import Codecs
 from octavo.store.system import read_whole
@@ -37,7 +38,8 @@ class ClientReader:
         self._contents: dict[str, Contents] = {}
         datamodel = layout.datamodel
         self._rows = {
-            m.name: row_maker([(f, column_type(f, datamodel)) for f in m.scalars]) for m in datamodel.tables
+            m.name: _texts_maker([(f, column_type(f, datamodel)) for f in m.scalars])
+            for m in datamodel.tables
         }
 
     def read(self, root: Path, file: File) -> Reading:
@@ -61,7 +63,7 @@ class ClientReader:
         return self._rows[model](self.codecs[model].record(stored))
 
     def embedded(self, model: str, stored: Stored) -> list[tuple[Place, Values]]:
-        """The rows that are embedded in a stored record, as :attr:`Unfolded.embedded` has them."""
+        """The rows that are embedded in a stored record, as :attr:`Entry.embedded` has them."""
         codec = self.codecs[model]
         return [
             (child.place, self._rows[child.place.model.name](row))
@@ -83,12 +85,12 @@ class Reading:
         self._reader, self._file, self._live, self._refused = reader, file, live, refused
         self._left = {model: set(records) for model, records in live.items()}
         """the keys of the records that the other reader has not named"""
-        self._unlike: dict[_Name, Unfolded] = {}
+        self._unlike: dict[_Name, Entry] = {}
         """what the other reader said last of each record that the client reads otherwise"""
         self._is_twice = False
         """whether two records of a document have one key: the client refuses that, a check of keys tells"""
 
-    def take(self, record: Unfolded) -> None:
+    def take(self, record: Entry) -> None:
         """Take a record, or a tombstone, of the other reader; of one key, the last counts."""
         model = record.place.model.name
         if self._refused is not None:
@@ -105,10 +107,10 @@ class Reading:
         elif self._unlike:
             self._unlike.pop((model, *record.key), None)
 
-    def _key(self, model: str, record: Unfolded) -> Key:
+    def _key(self, model: str, record: Entry) -> Key:
         """The key by which the client has a record; None: it has none like it."""
-        if record.decoded is not None:
-            return self._reader.codecs[model].key_of(record.decoded)
+        if record.deleted or record.found is not None:
+            return record.stored_key
         return self._by_text[model].get(tuple(record.key))
 
     @cached_property
@@ -119,8 +121,8 @@ class Reading:
             for model, records in self._live.items()
         }
 
-    def _is_same(self, record: Unfolded, stored: Stored) -> bool:
-        if record.decoded is not None and record.decoded == stored:
+    def _is_same(self, record: Entry, stored: Stored) -> bool:
+        if record.found is not None and record.codec.is_plain and record.found.row == stored:
             return True
         model, sha256 = record.place.model.name, getattr(stored, SHA256, UNSET)
         return (

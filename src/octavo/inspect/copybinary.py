@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
+from octavo.layout.codec import Values
+from octavo.layout.scan import Entry
 from octavo.layout.types import column_type
-from octavo.layout.unfold import Unfolded, Values
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.sql import quote, table_name
 
@@ -64,7 +65,7 @@ class CopyBinary:
             at += 4 + int.from_bytes(frame[at : at + 4])
         return frame[_COUNT:at]
 
-    def key_of(self, record: Unfolded) -> bytes:
+    def key_of(self, record: Entry) -> bytes:
         """A record's key as :meth:`key` gives it; of a tombstone too."""
         return frame_key(record.key)
 

@@ -32,9 +32,8 @@ from octavo.inspect.survey import Survey, survey
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import FileFamily, Layout, Place
 from octavo.layout.layout import Kind as Way
-from octavo.layout.live import live_records
-from octavo.layout.reader import File, Reader, UnknownKey, payload_path
-from octavo.layout.unfold import Unfolded
+from octavo.layout.listing import File, payload_path
+from octavo.layout.scan import Entry, Reader, UnknownKey, live_records
 from octavo.store.alone import needs_recovery, page, write_lock
 from octavo.store.content import torn_at
 from octavo.store.families.base import GARBAGE
@@ -244,7 +243,7 @@ class _Look(Visitor):
     def _note_unknown(self, result: _Read, found: UnknownKey) -> None:
         result.unknown.append(("", found.key))
 
-    def _note(self, record: Unfolded, result: _Read) -> None:
+    def _note(self, record: Entry, result: _Read) -> None:
         place = record.place
         result.live += 1
         result.counts[place.model.name] += 1

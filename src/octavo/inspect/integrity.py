@@ -17,9 +17,9 @@ from typing import Any
 from octavo.inspect.copybinary import CopyBinary
 from octavo.inspect.differences import shown_key
 from octavo.inspect.scratch import scratch
-from octavo.layout.live import live_records
-from octavo.layout.reader import File, Reader
-from octavo.layout.unfold import Unfolded, Values
+from octavo.layout.codec import Values
+from octavo.layout.listing import File
+from octavo.layout.scan import Entry, Reader, live_records
 from octavo.schema.datamodel import Model, Relation
 
 _AT_ONCE = 2000
@@ -140,7 +140,7 @@ class Gathered:
         """A file is gone, with all its records."""
         self._visits.pop(file, None)
 
-    def put(self, visit: int, record: Unfolded) -> None:
+    def put(self, visit: int, record: Entry) -> None:
         """Take in a record, and what is embedded in it."""
         self._put(record.place.model, record.values, visit, record.line)
         for place, values in record.embedded:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from octavo.layout.layout import Layout
-from octavo.layout.reader import payload_path
+from octavo.layout.listing import payload_path
 from octavo.store import disk
 from octavo.store.intake import PayloadProblem, Unreadable, other_size, read_payload, readable
 from octavo.store.safe_path import Outside, folder_beneath, parts_of

@@ -215,7 +215,7 @@ class _Repairer:
     def _set_aside(self, step: Step) -> None:
         path = str(self.root / step.file)
         data, _ = read_whole(path)
-        pieces, rest = damaged_pieces(self.layout, self.root, step.file, data)
+        pieces, rest = damaged_pieces(self.layout, step.file, data)
         for piece in pieces:
             self._keep(piece)
         if rest is None:

@@ -16,8 +16,8 @@ from octavo.inspect.copybinary import CopyBinary
 from octavo.inspect.row_hash import Tally
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import Layout, Place
-from octavo.layout.reader import File, Reader, UnknownKey
-from octavo.layout.unfold import Unfolded
+from octavo.layout.listing import File
+from octavo.layout.scan import Entry, Reader, UnknownKey
 
 _WORTH_PROCESSES = 16 << 20
 """bytes; less than this is read in this process"""
@@ -87,7 +87,7 @@ class Scanner:
         count, damaged = 0, len(result.damage)
         reading = self.client.read(self.reader.root, file)
         for item in self.reader.read(file):
-            if type(item) is Unfolded:
+            if type(item) is Entry:
                 count += 1
                 reading.take(item)
                 name = item.place.model.name
@@ -117,7 +117,7 @@ class Scanner:
         for paths in parents.values():
             result.logs.update(paths)
 
-    def _is_again(self, record: Unfolded, seen: set[bytes]) -> bool:
+    def _is_again(self, record: Entry, seen: set[bytes]) -> bool:
         key = record.place.model.name.encode() + self._framed(record.place).key_of(record)
         again = record.deleted or key in seen
         seen.add(key)
@@ -134,7 +134,7 @@ class Scanner:
 
         return count_in
 
-    def _note_logs(self, record: Unfolded, parents: dict[bytes, list[str]]) -> None:
+    def _note_logs(self, record: Entry, parents: dict[bytes, list[str]]) -> None:
         """A later line of a log speaks for the parent; a tombstone takes its logs away."""
         texts = [(v or b"").decode() for v in record.key]
         owned = self._owned[record.place.model.name]

@@ -1,243 +1,452 @@
-"""Records between memory and the text of a file, with what the schema does not know kept as it stands.
+"""Rows to the text of a file and back.
 
-A :class:`Codec` belongs to one place of the layout.  It decodes text to stored records (see
-:mod:`octavo.layout.stored`), encodes them to the very bytes that an export writes, and turns stored records
-into rows and back: an embedded record's row has its parent's key again, a row of its parent's model does not
-show what is embedded in it.
+A :class:`Codec` belongs to one place of the layout.  It splits the text of a record into rows: the record's
+own, and those of the records embedded in it, with their parent's key.  It joins them again to the very bytes
+that an export writes.
 
-Keys that the schema does not know travel with the stored record, out of sight, and are written again behind
-all others.
+There are two ways to decode.  The fast way is msgspec's decoder for a type that is built from the Datamodel.
+It refuses unknown keys and wrong types, and never guesses.  What it refuses goes the careful way, member by
+member, which either finds the record sound after all (nested deeper than a parser goes, or with keys that the
+schema does not know) or names the field and the reason.  Nothing of the export's SQL is used here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
+from msgspec.structs import astuple
 
+from octavo.errors import DamagedError
+from octavo.layout.checks import Checks
+from octavo.layout.compare import is_null
 from octavo.layout.keys import KeyForm
 from octavo.layout.layout import VERSION, Kind, Layout, Place
-from octavo.layout.record import Record, attribute
-from octavo.layout.stored import (
-    OWN_ATTRIBUTES,
-    SHA256,
-    TEXT,
-    Key,
-    Noted,
-    Shape,
-    Stored,
-    array_attribute,
-    encode,
-    is_json_text,
-    plain,
-    value_of,
-)
-from octavo.layout.types import one_line
-from octavo.values.tokens import Members, elements
+from octavo.layout.order import file_order
+from octavo.layout.record import Noted, Record, Row, attribute, member, noted, plain, record_type
+from octavo.layout.stored import Key, encode, is_json_text, value_of, version
+from octavo.layout.types import ColumnType, Text, column_type, one_line
+from octavo.schema.datamodel import ScalarField
+from octavo.values.tokens import Members, NotJson, before_damage, elements, line_of
 
-if TYPE_CHECKING:
-    from octavo.layout.unfold import Unfolder
+Values: TypeAlias = list[bytes | None]
+"""A row: each column of the model, in the schema's order, as PostgreSQL's text; None is NULL."""
+
+Embedded: TypeAlias = Mapping[str, Sequence[Row]]
+"""The rows embedded in a record, by model."""
+
+NONE: Embedded = {}
+
+T = TypeVar("T")
+
+_SHA256, _TEXT = "_0sha256", "_0text"
+"""the attributes of Octavo's own keys ``_sha256`` and ``_text``, which no field's can be"""
+_OWN = {"_version": "_0version", "_sha256": _SHA256, "_text": _TEXT}
+
+
+class Decoded(NamedTuple):
+    """What the text of a record stands for."""
+
+    row: Row
+    embedded: Embedded = NONE
+
+
+class _AsWritten(msgspec.Struct, frozen=True, gc=False):
+    """A record as it stands in a file, with what is embedded in it.  Shows nothing of itself, as it may hold
+    secrets."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
 
 
 class Codec:
     """Reads and writes the records of one place."""
 
-    def __init__(self, layout: Layout, place: Place, shape: Shape | None = None) -> None:
+    def __init__(self, layout: Layout, place: Place) -> None:
         self.layout, self.place = layout, place
-        self.shape = shape or Shape(layout, place)
-        self.children = [Codec(layout, child.place, child) for child in self.shape.children]
-        self.keys = KeyForm(place.model, layout.datamodel)
+        self.name = place.model.name
+        datamodel = layout.datamodel
+        self.record_type = record_type(place.model, datamodel)
+        self.children = [Codec(layout, child) for child in layout.embedded(self.name)]
+        self.keys = KeyForm(place.model, datamodel)
         self.key_of = self.keys.of
-        """from a record, stored (unless embedded) or not, to its key"""
-        self.decode_line = self.shape.decode
-        self._unfolder: Unfolder | None = None
-        self._to_record = _maker(self.shape)
-        self._to_stored = _taker(self.shape)
-        self._arrays = [(array_attribute(c.place), c.place.array) for c in self.children]
-        self._texts = [f for f in place.fields if is_json_text(f)]
+        """from a row to its key"""
+        self.order = file_order(place.model)
+        """a sort key for rows as they follow each other in a file"""
+        self._columns = {f.name: (f, column_type(f, datamodel)) for f in place.fields}
+        self._own = _own_keys(place)
+        self.is_plain = place.kind.is_log and not self.children and not self._own
+        """whether a record as msgspec decodes it is the row itself"""
+        self.type = self.record_type if self.is_plain else self._struct()
+        """what msgspec decodes a record as"""
+        self._decode = msgspec.json.Decoder(self.type).decode
+        columns = [(f, column_type(f, datamodel)) for f in place.model.scalars]
+        self.checks = Checks(place.model, columns)
+        self.texts = _texts_maker(columns)
+        """from a row (without a note) to its values as PostgreSQL's texts"""
+        self.key_at = [place.model.scalars.index(f) for f in place.model.key_fields]
+        """where in them those of the key stand"""
+        self._make = _maker(self.record_type, place.fields)
+        self._json_texts = [f for f in place.fields if is_json_text(f)]
+        self._inherits = self._inherited()
 
-    def decode(self, text: bytes) -> Stored:
-        """The record that this text stands for.
+    def _struct(self) -> type[msgspec.Struct]:
+        datamodel = self.layout.datamodel
+        shown = self.place.fields
+        fields: list[Any] = [(attribute(f), *member(f, datamodel)) for f in shown]
+        names = {attribute(f): f.name for f in shown}
+        for child in self.children:
+            fields.append((child.array, list[child.type]))  # type: ignore[name-defined]
+            names[child.array] = child.place.array
+        for key, kind in self._own.items():
+            attr = _OWN[key]
+            fields.append((attr, kind) if key == "_version" else (attr, kind | UnsetType, UNSET))
+            names[attr] = key
+        tag = {"tag_field": "_model", "tag": self.name} if self.place.kind.is_log else {}
+        return msgspec.defstruct(
+            self.name,
+            fields,
+            bases=(_AsWritten,),
+            rename=names,
+            kw_only=True,
+            frozen=True,
+            gc=False,
+            forbid_unknown_fields=True,
+            **tag,  # type: ignore[arg-type]
+        )
+
+    @property
+    def array(self) -> str:
+        """The attribute that holds the array of an embedded place in its parent's record, as decoded."""
+        return f"_{self.place.array}"
+
+    def _inherited(self) -> list[tuple[str, str]]:
+        """The attributes that an embedded row has from its parent, with those of the parent."""
+        relation = self.place.relation
+        if self.place.kind is not Kind.EMBEDDED or relation is None:
+            return []
+        parent = self.layout.datamodel.model(relation.parent)
+        return [
+            (attribute(self.place.model.scalar(own)), attribute(parent.scalar(theirs)))
+            for own, theirs in zip(relation.fields, relation.references, strict=True)
+        ]
+
+    def inherited(self, parent: Row) -> dict[str, Any]:
+        """The stored values that an embedded row has from its parent."""
+        return {own: getattr(parent, theirs) for own, theirs in self._inherits}
+
+    # Decoding
+
+    def decode(self, text: bytes) -> Decoded:
+        """The rows that a record's text stands for.
 
         Raises DamagedError, with model and field and the line within the text, for anything that it cannot
         mean.
         """
         try:
-            return self.shape.decode(text)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return self.quickly(text)
+        except (msgspec.MsgspecError, ValueError, RecursionError, DamagedError):
             return self.carefully(text)
 
-    def carefully(self, text: bytes) -> Stored:
-        """The same for text that Octavo would have written otherwise: slower, and it keeps unknown keys."""
-        self._careful.carefully(text)
-        return self._of_members(Members(text))
-
-    @property
-    def _careful(self) -> Unfolder:
-        if self._unfolder is None:
-            from octavo.layout.unfold import Unfolder
-
-            self._unfolder = Unfolder(self.layout, self.place)
-        return self._unfolder
-
-    def tombstone(self, text: bytes) -> Key:
-        """The key that a tombstone's line removes.  Raises DamagedError."""
-        self._careful.carefully(text)
-        return self.keys.named(Members(text))
-
-    def _of_members(self, found: Members) -> Stored:
-        """The record of members that are known to be sound."""
-        values: dict[str, Any] = {}
-        for f, column in self.shape.columns:
-            values[attribute(f)] = value_of(f, column, found.get(f.name))
-            found.take_span(f.name)
+    def quickly(self, text: bytes) -> Decoded:
+        """The same for text as Octavo writes it.  Raises msgspec's errors, ValueError, RecursionError or
+        DamagedError for anything else, which may be sound all the same."""
+        decoded = self._decode(text)
+        if not self._is_as_written(decoded, text):
+            raise ValueError("is not as written")
+        found = self.split(decoded)
+        self.checks.run((plain(found.row),), text)
         for child in self.children:
-            span = found.take_span(child.place.array)
-            inner = elements(found.text, *span) if span else ()
-            values[array_attribute(child.place)] = [
-                child._of_members(Members(found.text, first, last)) for first, last in inner
-            ]
-        for key, kind in self.shape.own.items():
-            if (raw := found.get(key)) is not None:
-                values[OWN_ATTRIBUTES[key]] = msgspec.json.decode(raw, type=kind)
-            found.take_span(key)
-        found.take_span("_model")
-        stored = self.shape.type(**values)
-        unknown = found.left_members()
-        return Noted(stored, unknown) if unknown else stored
+            if rows := found.embedded[child.name]:
+                child.checks.run(list(map(plain, rows)), text)
+        return found
 
-    def encode(self, stored: Stored) -> bytes:
+    def split(self, decoded: Any) -> Decoded:
+        """The rows of a record as msgspec has decoded it.  Raises ValueError for a value that is none."""
+        if self.is_plain:
+            return Decoded(decoded)
+        row = self._row(decoded, {})
+        if not self.children:
+            return Decoded(row)
+        embedded: dict[str, Sequence[Row]] = {}
+        for child in self.children:
+            items = getattr(decoded, child.array)
+            inherited = child.inherited(row) if items else {}
+            embedded[child.name] = [child._row(item, inherited) for item in items]
+        return Decoded(row, embedded)
+
+    def _row(self, decoded: Any, inherited: Mapping[str, Any]) -> Row:
+        row = self._make(decoded, **inherited)
+        if self._json_texts and (texts := getattr(decoded, _TEXT)) is not UNSET:
+            row = self._exact(row, texts)
+        if self.place.payload and (sha256 := getattr(decoded, _SHA256)) is not UNSET:
+            return noted(row, _digest(sha256))
+        return row
+
+    def _exact(self, row: Record, texts: Mapping[str, str]) -> Record:
+        """With the exact text of ``json`` columns, where their line in a file had to be another."""
+        exact: dict[str, Any] = {}
+        named = {f.name: f for f in self._json_texts}
+        for name, text in texts.items():
+            held = UNSET if name not in named else getattr(row, attribute(named[name]))
+            if type(held) is not msgspec.Raw or bytes(held) != one_line(text):
+                raise ValueError(f"is not the text of {name}")
+            exact[attribute(named[name])] = msgspec.Raw(text.encode())
+        return msgspec.structs.replace(row, **exact)
+
+    def _is_as_written(self, decoded: Any, text: bytes) -> bool:
+        """Whether the text is as long as the one that Octavo writes.
+
+        That one has no spare byte, so a text of its length has no key twice.
+        """
+        length = len(encode(decoded))
+        if self.place.kind is Kind.FILE:
+            length += self._white_space(decoded, 0) + 1
+        elif self.place.kind is Kind.DOCUMENT:
+            length += self._white_space(decoded, 2)
+        return length == len(text)
+
+    def _white_space(self, decoded: Any, depth: int) -> int:
+        """The bytes that indenting this record by 2 takes, at this depth."""
+        there = sum(item is not UNSET for item in astuple(decoded))
+        size = there * (2 * depth + 4) + 2 * depth + 1
+        for child in self.children:
+            if array := getattr(decoded, child.array):
+                size += len(array) * (2 * depth + 5) + 2 * depth + 3
+                size += sum(child._white_space(item, depth + 2) for item in array)
+        return size
+
+    def carefully(self, text: bytes) -> Decoded:
+        """Decode a record member by member, without recursion; keys that the schema does not know are kept.
+
+        Raises DamagedError, whose line counts within the text.
+        """
+        try:
+            return self.of_members(Members(text))
+        except NotJson as error:
+            line = line_of(text, error.position)
+            damaged = DamagedError(error.reason, line=line, model=self.name)
+            damaged.key_values = self.key_in(before_damage(text))
+            if damaged.key_values is not None:
+                damaged.host = self.name, damaged.key_values
+            raise damaged from error
+
+    def of_members(self, found: Members) -> Decoded:
+        """The same for a record that is sliced already."""
+        key = self.key_in(found)
+        try:
+            return self._record(found)
+        except DamagedError as error:
+            if error.model == self.name:
+                error.key_values = key
+            if key is not None:
+                error.host = self.name, key
+            raise
+
+    def _record(self, found: Members) -> Decoded:
+        if "_version" in self._own:
+            self._member(found, "_version", version)
+        own = self._columns_of(found, {})
+        embedded: dict[str, Sequence[Row]] = {c.name: c._array(self.name, found, own) for c in self.children}
+        row = self._with_own(own, found)
+        if self.place.kind.is_log:
+            found.take_span("_model")
+        return Decoded(self._with_unknown(row, found), embedded or NONE)
+
+    def _array(self, parent: str, found: Members, row: Row) -> list[Row]:
+        span = found.take_span(self.place.array)
+        start = span[0] if span else found.start
+        inherited = self.inherited(row)
+        try:
+            if span is None:
+                raise NotJson("is missing", start)
+            return [
+                self._item(Members(found.text, first, last), inherited)
+                for first, last in elements(found.text, *span)
+            ]
+        except NotJson as error:
+            line = line_of(found.text, error.position)
+            raise DamagedError(error.reason, line=line, model=parent, field=self.place.array) from error
+
+    def _item(self, found: Members, inherited: Mapping[str, Any]) -> Row:
+        key = self.key_in(found)
+        try:
+            row = self._with_own(self._columns_of(found, inherited), found)
+            return self._with_unknown(row, found)
+        except DamagedError as error:
+            error.key_values = key
+            raise
+
+    def _columns_of(self, found: Members, inherited: Mapping[str, Any]) -> Record:
+        values = {
+            attribute(f): self._member(found, name, partial(_value, f, column))
+            for name, (f, column) in self._columns.items()
+        }
+        return self.record_type(**values, **inherited)
+
+    def _with_own(self, row: Record, found: Members) -> Row:
+        if "_text" in self._own:
+            exact: Callable[[Any], Record] = partial(self._exact, row)
+            row = self._member(found, "_text", lambda raw: exact(_own_value(dict[str, str], raw) or {}))
+        if self.place.payload:
+            return noted(row, self._member(found, "_sha256", lambda raw: _digest(_own_value(str, raw))))
+        return row
+
+    def _with_unknown(self, row: Row, found: Members) -> Row:
+        unknown = found.left_members()
+        if not unknown:
+            return row
+        try:
+            found.text.decode()
+        except UnicodeDecodeError as error:
+            line = line_of(found.text, error.start)
+            raise DamagedError("is not UTF-8", line=line, model=self.name) from error
+        return noted(plain(row), row.sha256 if type(row) is Noted else None, unknown)
+
+    def _member(self, found: Members, key: str, meaning: Callable[[bytes | None], T]) -> T:
+        """What is meant by the member of this key, which is taken out.  Raises DamagedError."""
+        span = found.take_span(key)
+        try:
+            return meaning(None if span is None else found.text[slice(*span)])
+        except ValueError as error:
+            line = line_of(found.text, span[0] if span else found.start)
+            raise DamagedError(_reason(error), line=line, model=self.name, field=key) from error
+
+    def removed(self, found: Members) -> Key:
+        """The key that a tombstone removes.  Raises DamagedError."""
+        values = [self._member(found, f.name, partial(_value, f, column)) for f, column in self.keys.fields]
+        return self.keys.key(values)
+
+    def key_in(self, found: Members | Mapping[str, bytes]) -> tuple[bytes, ...] | None:
+        """The key's values as PostgreSQL's text, if the record shows them and they can be read."""
+        texts = []
+        for f, column in self.keys.fields:
+            if f.name not in self._columns:
+                return None
+            try:
+                value = _value(f, column, found.get(f.name))
+            except ValueError:
+                return None
+            if f.nullable and is_null(f, value):
+                return None
+            texts.append(column.text(value))
+        return tuple(texts)
+
+    def unknown_keys(self, found: Decoded) -> list[tuple[Place, str]]:
+        """The keys that the schema does not know, in a record and in what is embedded in it."""
+        keys = [(self.place, key) for key, _ in _unknown(found.row)]
+        for child in self.children:
+            for row in found.embedded[child.name]:
+                keys += [(child.place, key) for key, _ in _unknown(row)]
+        return keys
+
+    # Encoding
+
+    def encode(self, row: Row, embedded: Embedded = NONE) -> bytes:
         """The bytes of a record as they stand in its file: a line without its end, the content of a record
-        file, or an element of a document's array."""
+        file, or an element of a document's array.  What is embedded comes in any order."""
         kind = self.place.kind
         if kind.is_log:
-            return self._text(stored, None) if self._has_unknown(stored) else encode(stored)
-        if kind is Kind.FILE:
-            return self._text(stored, 0) + b"\n"
-        return self._text(stored, 2)
-
-    def _has_unknown(self, stored: Stored) -> bool:
-        return type(stored) is Noted or any(
-            child._has_unknown(item)
-            for child in self.children
-            for item in getattr(stored, array_attribute(child.place))
-        )
-
-    def unknown_keys(self, stored: Stored) -> list[tuple[Place, str]]:
-        """The keys that the schema does not know, in the record and in what is embedded in it."""
-        found = [(self.place, key) for key, _ in _unknown(stored)]
-        for child in self.children:
-            for item in getattr(stored, array_attribute(child.place)):
-                found += child.unknown_keys(item)
-        return found
+            if self.is_plain and type(row) is not Noted:
+                return encode(row)
+            return self._text(row, embedded, None)
+        return self._text(row, embedded, 0) + b"\n" if kind is Kind.FILE else self._text(row, embedded, 2)
 
     def encode_tombstone(self, key: Key) -> bytes:
         """The line, without its end, that removes the record with this key."""
         return self.keys.tombstone(key)
 
-    def _members(self, stored: Stored, depth: int | None) -> list[tuple[bytes, bytes]]:
-        """Each member's key and value as JSON, in their order."""
-        found: list[tuple[bytes, bytes]] = []
-        if self.place.kind.is_log:
-            found.append((b'"_model"', encode(self.place.model.name)))
-        elif self.place.kind is Kind.FILE:
-            found.append((b'"_version"', b"%d" % VERSION))
-        for f, _ in self.shape.columns:
-            if (value := getattr(stored, attribute(f))) is not UNSET:
-                found.append((encode(f.name), encode(value)))
-        for child in self.children:
-            array = getattr(stored, array_attribute(child.place))
-            found.append((encode(child.place.array), child._array(array, depth)))
-        for key in self.shape.own:
-            if key != "_version" and (value := getattr(stored, OWN_ATTRIBUTES[key])) is not UNSET:
-                found.append((encode(key), encode(value)))
-        found += [(encode(key), value) for key, value in _unknown(stored)]
-        return found
-
-    def _text(self, stored: Stored, depth: int | None) -> bytes:
+    def _text(self, row: Row, embedded: Embedded, depth: int | None) -> bytes:
         """A record as JSON: indented, its closing bracket at ``depth``; compact for None."""
         inner, outer = _line(depth, 1), _line(depth, 0)
         colon = b":" if depth is None else b": "
-        members = [key + colon + value for key, value in self._members(stored, depth)]
+        members = [key + colon + value for key, value in self._members(row, embedded, depth)]
         return b"{" + inner + (b"," + inner).join(members) + outer + b"}"
 
-    def _array(self, array: Sequence[Stored], depth: int | None) -> bytes:
+    def _members(self, row: Row, embedded: Embedded, depth: int | None) -> list[tuple[bytes, bytes]]:
+        """Each member's key and value as JSON, in their order."""
+        found: list[tuple[bytes, bytes]] = []
+        if self.place.kind.is_log:
+            found.append((b'"_model"', encode(self.name)))
+        elif self.place.kind is Kind.FILE:
+            found.append((b'"_version"', b"%d" % VERSION))
+        lines, texts = self._one_line(row)
+        for name, (f, _) in self._columns.items():
+            if (value := getattr(row, attribute(f))) is not UNSET:
+                found.append((encode(name), lines[name] if name in lines else encode(value)))
+        for child in self.children:
+            array = child._rows_text(embedded.get(child.name, ()), depth)
+            found.append((encode(child.place.array), array))
+        if texts:
+            found.append((b'"_text"', encode(texts)))
+        if type(row) is Noted:
+            if row.sha256 is not None:
+                found.append((b'"_sha256"', encode(row.sha256)))
+            found += [(encode(key), value) for key, value in row.unknown]
+        return found
+
+    def _rows_text(self, rows: Iterable[Row], depth: int | None) -> bytes:
         """Embedded records as JSON, in a record whose closing bracket is at ``depth``."""
-        if not array:
-            return b"[]"
         inner, outer = _line(depth, 2), _line(depth, 1)
         below = None if depth is None else depth + 2
-        return b"[" + inner + (b"," + inner).join([self._text(item, below) for item in array]) + outer + b"]"
+        texts = [self._text(row, NONE, below) for row in sorted(rows, key=self.order)]
+        return b"[" + inner + (b"," + inner).join(texts) + outer + b"]" if texts else b"[]"
 
-    def record(self, stored: Stored) -> Record:
-        """The row of a stored record's own model.  Of an embedded one, ask its parent's codec."""
-        if self.shape.is_record:
-            return cast(Record, plain(stored))
-        return self._exact(self._to_record(stored), stored)
-
-    def embedded(self, stored: Stored, child: Codec) -> list[Record]:
-        """The rows of a child's model that are embedded in a stored record."""
-        array = getattr(stored, array_attribute(child.place))
-        if not array:
-            return []
-        relation = child.place.relation
-        if relation is None:
-            raise AssertionError(f"{child.place.model.name} is embedded without a parent")
-        model, parent = child.place.model, self.place.model
-        inherited = {
-            attribute(model.scalar(own)): getattr(stored, attribute(parent.scalar(theirs)))
-            for own, theirs in zip(relation.fields, relation.references, strict=True)
-        }
-        return [child._exact(child._to_record(item, **inherited), item) for item in array]
-
-    def _exact(self, record: Record, stored: Stored) -> Record:
-        """With the exact text of ``json`` columns, where their line in a log had to be another."""
-        if not self._texts or (texts := getattr(stored, TEXT)) is UNSET:
-            return record
-        exact = {attribute(f): msgspec.Raw(texts[f.name].encode()) for f in self._texts if f.name in texts}
-        return msgspec.structs.replace(record, **exact)
-
-    def stored(
-        self,
-        record: Record,
-        embedded: Mapping[str, Iterable[Stored]],
-        before: Stored | None = None,
-    ) -> Stored:
-        """The stored record of a row and what is embedded in it: stored records by their array's name.
-
-        What ``before`` holds beside that (its payload's digest, keys that the schema does not know) is kept.
-        """
-        unknown = _unknown(before)
-        if self.shape.is_record:
-            return Noted(record, unknown) if unknown else record
-        values: dict[str, Any] = {name: list(embedded[array]) for name, array in self._arrays}
-        if "_version" in self.shape.own:
-            values[OWN_ATTRIBUTES["_version"]] = VERSION
-        if before is not None and "_sha256" in self.shape.own:
-            values[SHA256] = getattr(before, SHA256)
-        stored = self._to_stored(record, **values)
-        if self._texts and (lines := self._one_line(record)):
-            stored = msgspec.structs.replace(stored, **lines)
-        return Noted(stored, unknown) if unknown else stored
-
-    def _one_line(self, record: Record) -> dict[str, Any]:
-        changed: dict[str, Any] = {}
+    def _one_line(self, row: Row) -> tuple[dict[str, bytes], dict[str, str]]:
+        """The lines of ``json`` columns whose text is another, and these texts."""
+        lines: dict[str, bytes] = {}
         texts: dict[str, str] = {}
-        for f in self._texts:
-            raw = getattr(record, attribute(f))
+        for f in self._json_texts:
+            raw = getattr(row, attribute(f))
             if f.is_list or raw is UNSET:
                 continue
             text = bytes(raw).decode()
             if (line := one_line(text)) != text.encode():
-                changed[attribute(f)], texts[f.name] = msgspec.Raw(line), text
-        return changed | ({TEXT: texts} if texts else {})
+                lines[f.name], texts[f.name] = line, text
+        return lines, texts
 
 
-def _unknown(stored: Stored) -> tuple[tuple[str, bytes], ...]:
-    """The members that the schema does not know."""
-    return stored.unknown if type(stored) is Noted else ()
+class Codecs(dict[str, Codec]):
+    """The codec of each model, made when it is first asked for."""
+
+    def __init__(self, layout: Layout) -> None:
+        super().__init__()
+        self._layout = layout
+
+    def __missing__(self, model: str) -> Codec:
+        made = Codec(self._layout, self._layout.host(model))
+        self[made.name] = made
+        self.update({child.name: child for child in made.children})
+        return self[model]
+
+
+def _own_keys(place: Place) -> dict[str, Any]:
+    """Octavo's own keys in a record of this place, beside ``_model``, with their types, in their order."""
+    own: dict[str, Any] = {}
+    if place.kind is Kind.FILE:
+        own["_version"] = Literal[VERSION]
+    if any(is_json_text(f) for f in place.fields):
+        own["_text"] = dict[str, str]
+    if place.payload:
+        own["_sha256"] = str
+    return own
+
+
+def _own_value(kind: Any, raw: bytes | None) -> Any:
+    return None if raw is None else msgspec.json.decode(raw, type=kind)
+
+
+def _digest(value: str | None) -> str | None:
+    if value is not None and (len(value) != 64 or value.strip("0123456789abcdef")):
+        raise ValueError("is no SHA-256 in lower-case hexadecimal")
+    return value
+
+
+def _unknown(row: Row) -> tuple[tuple[str, bytes], ...]:
+    return row.unknown if type(row) is Noted else ()
 
 
 def _line(depth: int | None, more: int) -> bytes:
@@ -245,23 +454,57 @@ def _line(depth: int | None, more: int) -> bytes:
     return b"" if depth is None else b"\n" + b"  " * (depth + more)
 
 
-def _maker(shape: Shape) -> Callable[..., Record]:
-    """A function from a stored record to its row, written out attribute by attribute as that is quickest.
+def _value(field: ScalarField, column: ColumnType, raw: bytes | None) -> Any:
+    """The stored form of what stands under a field's name.  Raises ValueError."""
+    value = value_of(field, column, raw)
+    if raw is None and not (field.is_json and field.nullable and not field.is_list):
+        raise ValueError("is missing")
+    if not (field.nullable and is_null(field, value)):
+        column.text(value)
+    return value
+
+
+def _reason(error: ValueError) -> str:
+    if isinstance(error, UnicodeError):
+        return "is not UTF-8"
+    if isinstance(error, NotJson):
+        return error.reason
+    return str(error).replace(" - at `$`", "").replace("`", "")
+
+
+def _maker(made: type[Record], fields: Iterable[ScalarField]) -> Callable[..., Record]:
+    """A function from a decoded record to its row, written out attribute by attribute as that is quickest.
 
     It takes the attributes that an embedded record has from its parent by name.
     """
-    return cast(Callable[..., Record], _copier(shape, shape.record_type))
-
-
-def _taker(shape: Shape) -> Callable[..., Stored]:
-    """The way back: it takes what is no column by name."""
-    return _copier(shape, shape.type)
-
-
-def _copier(shape: Shape, made: type) -> Callable[..., Any]:
-    """A function from one object to another with the same columns, and more that are given by name."""
-    attributes = [attribute(f) for f, _ in shape.columns]
-    values = ", ".join(f"{name}=source.{name}" for name in attributes)
+    values = ", ".join(f"{name}=source.{name}" for name in map(attribute, fields))
     names: dict[str, Any] = {"Made": made}
-    exec(f"def copy(source, **more):\n    return Made({values}, **more)\n", names)
-    return cast(Callable[..., Any], names["copy"])
+    exec(f"def make(source, **inherited):\n    return Made({values}, **inherited)\n", names)
+    return cast(Callable[..., Record], names["make"])
+
+
+def _texts_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[Any], Values]:
+    """A function from a row to its values as PostgreSQL's texts.
+
+    It is written out column by column, as the dataclass decorator does, since a loop takes twice the time and
+    this is what reading a store mostly does.
+    """
+    names: dict[str, Any] = {"UNSET": UNSET}
+    cells = []
+    for n, (f, column) in enumerate(columns):
+        names[f"text{n}"] = column.text
+        if f.nullable and column.decoded is msgspec.Raw and not f.is_json:
+            names[f"text{n}"] = _or_none(column.text)
+        value = f"row.{attribute(f)}"
+        may_lack = f.nullable and (column.decoded is not msgspec.Raw or f.is_json)
+        lacks = f"(v := {value}) is {'UNSET' if f.is_json and not f.is_list else 'None'}"
+        found = "v" if may_lack else value
+        cell = f"text{n}({found})"
+        cells.append(f"None if {lacks} else {cell}" if may_lack else cell)
+    exec(f"def texts(row):\n    return [{', '.join(cells)}]\n", names)
+    return cast(Callable[[Any], Values], names["texts"])
+
+
+def _or_none(text: Text) -> Callable[[msgspec.Raw], bytes | None]:
+    """For raw text, which may be ``null`` by itself."""
+    return lambda raw: None if bytes(raw) == b"null" else text(raw)

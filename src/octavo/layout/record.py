@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 from msgspec import UNSET
@@ -44,6 +44,38 @@ class Record(BareRecord, frozen=True, gc=False):
 
         def __getattr__(self, name: str) -> Any:
             """The fields, which only the schema knows."""
+
+
+class Noted:
+    """A row with what the schema does not know of it; in everything else it is that row."""
+
+    __slots__ = ("row", "sha256", "unknown")
+
+    def __init__(self, row: Record, sha256: str | None, unknown: tuple[tuple[str, bytes], ...]) -> None:
+        self.row = row
+        self.sha256 = sha256
+        """the digest of its payload"""
+        self.unknown = unknown
+        """the members of its text that the schema does not know"""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.row, name)
+
+    def __repr__(self) -> str:
+        return repr(self.row)
+
+
+Row: TypeAlias = Record | Noted
+
+
+def plain(row: Row) -> Record:
+    """A row without what the schema does not know of it."""
+    return row.row if type(row) is Noted else cast(Record, row)
+
+
+def noted(row: Record, sha256: str | None, unknown: tuple[tuple[str, bytes], ...] = ()) -> Row:
+    """A row with a note, if there is anything to note."""
+    return row if sha256 is None and not unknown else Noted(row, sha256, unknown)
 
 
 def _shown(record: BareRecord) -> Iterator[tuple[str, str]]:

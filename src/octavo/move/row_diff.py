@@ -27,9 +27,8 @@ from octavo.inspect.differences import (
 from octavo.inspect.row_hash import bucket_of
 from octavo.inspect.scratch import scratch
 from octavo.layout.layout import Kind, Layout
-from octavo.layout.live import live_records
-from octavo.layout.reader import File, Reader
-from octavo.layout.unfold import Unfolded
+from octavo.layout.listing import File
+from octavo.layout.scan import Entry, Reader, live_records
 from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
 from octavo.schema.ddl import sql_type
 from octavo.schema.sql import native_type
@@ -147,7 +146,7 @@ class CloseLook:
                     rows = self._rows(file, record)
                     database.executemany("INSERT INTO f VALUES (?, ?, ?, ?, ?)", rows)
 
-    def _rows(self, file: File, record: Unfolded) -> Iterator[tuple[str, bytes, bytes, str, int]]:
+    def _rows(self, file: File, record: Entry) -> Iterator[tuple[str, bytes, bytes, str, int]]:
         """What of a record is to be looked at."""
         for place, values in ((record.place, record.values), *record.embedded):
             framed = self.frames.get(place.model.name)

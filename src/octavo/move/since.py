@@ -13,7 +13,7 @@ from pathlib import Path
 from octavo.errors import disk_errors
 from octavo.fold.source import Source
 from octavo.layout.layout import Layout
-from octavo.layout.reader import contents
+from octavo.layout.listing import contents
 from octavo.postgres.failures import database_errors
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.sql import table_name

@@ -28,9 +28,8 @@ from octavo.inspect.row_hash import BUCKETS, Tally
 from octavo.inspect.scan import Scan, scanning
 from octavo.inspect.scratch import sweep
 from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.live import live_records
-from octavo.layout.reader import Contents, File, Reader, contents, payload_files, payload_path
-from octavo.layout.unfold import Unfolded
+from octavo.layout.listing import Contents, File, contents, payload_files, payload_path
+from octavo.layout.scan import Entry, Reader, live_records
 from octavo.move.row_diff import CloseLook, Unread
 from octavo.move.since import first_unseen
 from octavo.postgres.failures import database_errors
@@ -305,7 +304,7 @@ class _Verification:
             )
         )
 
-    def _records(self, places: Iterable[Place]) -> Iterable[tuple[File, Unfolded]]:
+    def _records(self, places: Iterable[Place]) -> Iterable[tuple[File, Entry]]:
         """The records of these models as the files have them last."""
         for path in dict.fromkeys(self.layout.host(p.model.name).path for p in places):
             for file in self.there.files:
@@ -352,7 +351,7 @@ class _Verification:
                 checked[digest] = f"the payload cannot be read: {error.strerror}"
         return checked[digest]
 
-    def _compare_payload(self, report: VerifyReport, record: Unfolded, path: str) -> None:
+    def _compare_payload(self, report: VerifyReport, record: Entry, path: str) -> None:
         where = f"{record.place.model.name}: {path!r}"
         try:
             there, _ = digest_of(read_payload(self.options.files_root, path))
@@ -370,7 +369,7 @@ class _Verification:
                 reason = "the payload below the files root is another"
                 self._payload(record, reason, DifferenceKind.DIFFERENT)
 
-    def _payload(self, record: Unfolded, reason: str, kind: DifferenceKind) -> None:
+    def _payload(self, record: Entry, reason: str, kind: DifferenceKind) -> None:
         model = record.place.model
         values = dict(zip((f.name for f in model.scalars), record.values, strict=True))
         self.found.add(

@@ -23,7 +23,7 @@ from octavo.backend import DataBackend
 from octavo.errors import DamagedError, OctavoError, disk_errors
 from octavo.fold.inventory import read_baseline, schema_facts
 from octavo.layout.layout import Layout
-from octavo.layout.reader import contents, payload_files
+from octavo.layout.listing import contents, payload_files
 from octavo.move.status import Status
 from octavo.store.phase import Migration
 

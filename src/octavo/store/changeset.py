@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from octavo.errors import ConstraintError, ForeignKeyViolation, UniqueViolation
-from octavo.layout.codec import Codec
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record, model_of
 from octavo.layout.stored import Key, Stored, array_attribute, replaced
+from octavo.layout.storedcodec import Codec
 from octavo.schema.datamodel import Relation
 from octavo.store.families.base import Changed
 from octavo.store.index import Spec

@@ -16,12 +16,12 @@ from typing import Any
 import msgspec
 
 from octavo.errors import DamagedError
-from octavo.layout.codec import Codec
 from octavo.layout.compare import is_null
 from octavo.layout.keys import DELETED, is_tombstone
 from octavo.layout.layout import FileFamily, Kind, Place
 from octavo.layout.record import attribute
 from octavo.layout.stored import Key, Stored, array_attribute, key_getter, version
+from octavo.layout.storedcodec import Codec
 from octavo.layout.types import ColumnType, column_type
 from octavo.schema.datamodel import Model, ScalarField
 from octavo.values.tokens import Members, NotJson, elements, is_beginning, line_of, why_no_json

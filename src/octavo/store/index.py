@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from octavo.layout.codec import Codec
 from octavo.layout.compare import identity_key, is_null
 from octavo.layout.layout import Kind
 from octavo.layout.record import attribute
 from octavo.layout.stored import Key, Stored, array_attribute, key_getter
+from octavo.layout.storedcodec import Codec
 from octavo.schema.datamodel import Datamodel, ScalarField
 
 Values: TypeAlias = Any

@@ -18,11 +18,11 @@ from typing import Any, TypeAlias
 from msgspec import UNSET
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError
-from octavo.layout.codec import Codec
 from octavo.layout.compare import is_null, null_of
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record, attribute, model_of
 from octavo.layout.stored import SHA256, Key, Stored, array_attribute, replaced
+from octavo.layout.storedcodec import Codec
 from octavo.schema.datamodel import Action, Model, Relation
 from octavo.store.index import Spec
 from octavo.store.overlay import Overlay

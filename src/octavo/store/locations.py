@@ -26,10 +26,10 @@ from weakref import WeakValueDictionary
 import msgspec
 
 from octavo.errors import DamagedError, DiskError
-from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily
 from octavo.layout.record import attribute, member
 from octavo.layout.stored import Key, Stored, encode
+from octavo.layout.storedcodec import Codec
 from octavo.store.changes import Append, Change, Remove, beside
 from octavo.store.content import Contents, Log
 from octavo.store.families.base import Changed, Changes, Found, list_files, read_file

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from octavo.errors import ConflictError
-from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Stored
+from octavo.layout.storedcodec import Codec
 from octavo.store.families.base import Changed, Changes, Family
 from octavo.store.families.document import DocumentFamily
 from octavo.store.families.log import LogFamily

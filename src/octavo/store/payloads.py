@@ -23,7 +23,7 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 
 from octavo.errors import BusyError, DamagedError, DiskError, UsageError, disk_errors
 from octavo.layout.layout import Layout
-from octavo.layout.reader import payload_files, payload_path
+from octavo.layout.listing import payload_files, payload_path
 from octavo.store.changes import discard
 from octavo.store.lock import LockFile
 from octavo.store.safe_path import Outside, open_beneath

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from octavo.errors import DamagedError, LayoutError, UsageError
-from octavo.layout.codec import Codec
 from octavo.layout.compare import identity_key, is_null, null_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.order import file_order
 from octavo.layout.record import Record
 from octavo.layout.stored import encode, key_getter, value_of
+from octavo.layout.storedcodec import Codec
 from octavo.layout.types import ColumnType, column_type
 from octavo.layout.writing import element_writer, literal_value
 from octavo.schema.datamodel import Datamodel, Function, IndexKind, Model, Relation, ScalarField

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from octavo.errors import DamagedError, DiskError
-from octavo.layout.codec import Codec
 from octavo.layout.holes import Hollow
 from octavo.layout.layout import FileFamily
 from octavo.layout.order import file_order, in_file_order
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Stored
+from octavo.layout.storedcodec import Codec
 from octavo.store.changes import Append, Change, Replace
 from octavo.store.content import Contents, Log
 from octavo.store.freshness import World

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from octavo.layout.codec import Codec
+from octavo.layout.storedcodec import Codec
 from octavo.store.changes import Change
 from octavo.store.families.base import NOTHING, Changes, Family, Found, LogFile, read_file
 from octavo.store.system import Signature

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Noted, Stored
+from octavo.layout.storedcodec import Codec
 from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.content import Log
 from octavo.store.families.base import (

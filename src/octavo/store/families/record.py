@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from octavo.layout.codec import Codec
 from octavo.layout.layout import FileFamily
 from octavo.layout.stored import Key, Stored
+from octavo.layout.storedcodec import Codec
 from octavo.store.changes import Change, Remove, Replace
 from octavo.store.families.base import (
     NOTHING,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -11,9 +12,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from octavo.errors import DamagedError
+from octavo.layout.codec import Codec, Decoded
 from octavo.layout.layout import Layout, parse_layout
+from octavo.layout.record import plain
+from octavo.layout.scan import Entry
 from octavo.layout.types import array_text
-from octavo.layout.unfold import Unfolded, Unfolder
 from octavo.schema.parser import parse_schema
 
 SCHEMA = """
@@ -69,15 +72,7 @@ def layout_of(way: str) -> Layout:
     return parse_layout(f'version = 1\n{WAYS[way]}\n[embedded]\nNote = "Book.notes"', datamodel)
 
 
-class FastOnly(Unfolder):
-    """Gives None where the fast way gives up."""
-
-    def carefully(self, text: bytes) -> Unfolded:
-        raise NotImplementedError
-
-
-FAST = {way: FastOnly(layout_of(way), layout_of(way).place("Book")) for way in WAYS}
-CAREFUL = {way: Unfolder(layout_of(way), layout_of(way).place("Book")) for way in WAYS}
+CODECS = {way: Codec(layout_of(way), layout_of(way).place("Book")) for way in WAYS}
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 JSON = st.recursive(
@@ -152,22 +147,26 @@ def compact(value: Any) -> bytes:
     return msgspec.json.encode(value)
 
 
-def seen(unfolder: Unfolder, text: bytes, *, careful: bool) -> Any:
-    """What a way gives for a text: rows and digests; None where it refuses."""
+def seen(read: Callable[[bytes], Decoded], text: bytes) -> Any:
+    """What a way gives for a text: the rows, as themselves and as PostgreSQL's texts; None where it
+    refuses."""
     try:
-        record = unfolder.carefully(text) if careful else unfolder.unfold(text)
-    except (DamagedError, NotImplementedError):
+        found = read(text)
+    except (DamagedError, msgspec.MsgspecError, ValueError, RecursionError):
         return None
+    codec = CODECS["log"]
+    record = Entry(codec, found, codec.key_of(found.row))
+    rows = [plain(row) for rows in found.embedded.values() for row in rows]
     embedded = [(place.model.name, values) for place, values in record.embedded]
-    return record.values, embedded, record.deleted, record.key
+    return plain(found.row), rows, record.values, embedded, record.key
 
 
 @given(BOOK, st.sampled_from(list(WAYS)))
 def test_what_is_as_written_goes_both_ways(book: dict[str, Any], way: str) -> None:
     text = spelled(book, way)
-    fast = seen(FAST[way], text, careful=False)
+    fast = seen(CODECS[way].quickly, text)
     assert fast is not None
-    assert fast == seen(CAREFUL[way], text, careful=True)
+    assert fast == seen(CODECS[way].carefully, text)
 
 
 DAMAGE = st.tuples(
@@ -184,10 +183,10 @@ def test_what_is_damaged_gives_no_other_row_the_fast_way(book: Any, way: str, da
     for place, removed, put in damages:
         at = place % (len(text) + 1)
         text = text[:at] + put.encode("utf-8", "surrogatepass") + text[at + removed :]
-    fast = seen(FAST[way], text, careful=False)
-    careful = seen(CAREFUL[way], text, careful=True)
+    fast = seen(CODECS[way].quickly, text)
+    careful = seen(CODECS[way].carefully, text)
     assert fast is None or fast == careful
-    assert seen(CAREFUL[way], text, careful=False) == careful
+    assert seen(CODECS[way].decode, text) == careful
 
 
 @given(BOOK, st.sampled_from(list(WAYS)), st.randoms())
@@ -198,7 +197,7 @@ def test_a_key_that_stands_twice_is_never_passed_over(book: Any, way: str, rando
     end = text.rindex(b"}")
     doubled = text[:end].rstrip() + b"," + member + text[end:]
     with pytest.raises(DamagedError, match=f"the key '{key}' stands twice"):
-        CAREFUL[way].unfold(doubled)
+        CODECS[way].decode(doubled)
 
 
 @given(st.lists(st.binary(max_size=6).filter(lambda b: b"\0" not in b) | st.none(), max_size=5))

@@ -1,0 +1,102 @@
+"""What a decoder's types do not show about values: that a text is a time, a number in its range."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from octavo.errors import DamagedError
+from octavo.layout.compare import is_null
+from octavo.layout.record import attribute
+from octavo.layout.types import ColumnType
+from octavo.schema.datamodel import Model, ScalarField
+
+_ESCAPED = re.compile(rb"\\u").search
+
+_MARKS = ((4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "."))
+"""what stands where in a time, but for its end"""
+
+
+def _is_time(text: str, size: int) -> bool:
+    """Whether a text is a time as long as this.  False of some that are, too."""
+    if len(text) != size or text[4:8:3] != "--" or text[10:17:3] != "T::" or text[11:13] == "24":
+        return False
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return text[-1] == "Z" and text[19] in ".Z"
+
+
+def _length_of_times(column: ColumnType) -> int:
+    """How long the times of a column are, in years of four digits; 0 if they are no instants."""
+    for digits in range(7):
+        time = f"2000-01-01T00:00:00{'.' * (digits > 0)}{'0' * digits}Z"
+        with suppress(ValueError):
+            column.text(time)
+            return len(time)
+    return 0
+
+
+class Checks:
+    """Checks the values of one model's rows, many at once."""
+
+    def __init__(self, model: Model, columns: Iterable[tuple[ScalarField, ColumnType]]) -> None:
+        self.model = model
+        self._times: list[tuple[str, int]] = []
+        self._has_raw = False
+        self._others: list[tuple[ScalarField, ColumnType]] = []
+        self._all: list[tuple[ScalarField, ColumnType]] = []
+        for f, column in columns:
+            self._all.append((f, column))
+            self._has_raw |= f.is_json
+            if f.type == "DateTime" and not f.is_list:
+                self._times.append((attribute(f), _length_of_times(column)))
+            elif f.type in ("BigInt", "Decimal", "Float", "DateTime") or f.is_list:
+                self._others.append((f, column))
+
+    def run(self, records: Collection[Any], text: bytes) -> None:
+        """Check records that stand in ``text``.  Raises DamagedError for the first that is wrong, ValueError
+        for Json that is not UTF-8."""
+        if self._has_raw:
+            text.decode()
+        if b"\\" in text and _ESCAPED(text):
+            # An escaped character may be one that PostgreSQL cannot hold.
+            self._values(records, self._all)
+        else:
+            for name, size in self._times:
+                self._all_times(records, name, size)
+            self._values(records, self._others)
+
+    def _all_times(self, records: Collection[Any], name: str, size: int) -> None:
+        times = [t for r in records if (t := getattr(r, name)) is not None]
+        if len(times) == 1 and _is_time(times[0], size):
+            return
+        joined = "".join(times)
+        with suppress(ValueError):
+            # Of the spellings that Python takes for a time, ours is told by its length and punctuation.
+            if (
+                size
+                and len(joined) == size * len(times)
+                and all(joined[at::size] == mark * len(times) for at, mark in _MARKS if at < size - 1)
+                and joined[size - 1 :: size] == "Z" * len(times)
+                and "T24" not in joined
+                and all(map(datetime.fromisoformat, times))
+            ):
+                return
+        self._values(records, [(f, c) for f, c in self._all if attribute(f) == name])
+
+    def _values(self, records: Iterable[Any], columns: list[tuple[ScalarField, ColumnType]]) -> None:
+        checked = [(f, attribute(f), column) for f, column in columns]
+        for record in records:
+            for f, held, column in checked:
+                value = getattr(record, held)
+                if f.nullable and is_null(f, value):
+                    continue
+                try:
+                    column.text(value)
+                except ValueError as error:
+                    raise DamagedError(str(error), model=self.model.name, field=f.name) from error

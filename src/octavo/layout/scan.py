@@ -1,0 +1,522 @@
+"""The bytes of a file as records, tombstones, unknown keys and damage, in the order that they stand there.
+
+This is the only place that knows how a file of the store is read.  What cannot be read is handed over as a
+DamagedError that names file and line, and the scan goes on after it: the caller decides whether that ends the
+matter.  A log is given line by line as it stands, superseded lines and tombstones included; see
+:func:`live_records`.
+
+A log is taken in pieces of whole lines.  The quick way decodes a piece in one go and compares its length with
+what Octavo would have written, which shows that no line has a key twice or one that the schema does not know.
+What that refuses goes line by line, and the refused lines through the careful decoder.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, TypeAlias
+
+import msgspec
+
+from octavo.errors import DamagedError
+from octavo.layout.codec import Codec, Codecs, Decoded, Values
+from octavo.layout.holes import refuse_holes
+from octavo.layout.keys import DELETED, is_tombstone
+from octavo.layout.layout import FileFamily, Kind, Layout, Place
+from octavo.layout.listing import File
+from octavo.layout.record import Noted, Record, Row, plain
+from octavo.layout.stored import Key, key_getter, version
+from octavo.layout.types import column_type
+from octavo.values.tokens import (
+    Members,
+    NotJson,
+    before_damage,
+    elements,
+    is_beginning,
+    line_of,
+    why_no_json,
+)
+
+_PIECE = 1 << 16
+"""bytes of a log that are decoded in one go"""
+_AT_ONCE = 5_000
+"""records; a longer log is read twice rather than held in memory"""
+_BLOCK = 256
+"""bytes: no disk writes fewer at once"""
+_NULS = re.compile(rb"\0+")
+_encode_lines = msgspec.json.Encoder().encode_lines
+
+
+class UnknownKey(NamedTuple):
+    """A key of a document that the schema does not know: kept, reported, no damage."""
+
+    file: str
+    key: str
+    value: bytes
+
+
+class Entry:
+    """A record in a file, with what is embedded in it; or a tombstone."""
+
+    __slots__ = ("_values", "codec", "found", "line", "span", "stored_key")
+
+    def __init__(
+        self, codec: Codec, found: Decoded | None, key: Key, line: int = 0, span: tuple[int, int] = (0, 0)
+    ) -> None:
+        self.codec, self.found = codec, found
+        self.stored_key = key
+        self.line, self.span = line, span
+        self._values: Values | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.codec.place
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it is a tombstone."""
+        return self.found is None
+
+    @property
+    def values(self) -> Values:
+        """Its row as PostgreSQL's texts; of a tombstone, its key alone."""
+        found = self._values
+        if found is None:
+            if self.found is None:
+                found = list(self.codec.keys.texts(self.stored_key))
+            else:
+                found = self.codec.texts(plain(self.found.row))
+            self._values = found
+        return found
+
+    @property
+    def key(self) -> Values:
+        """The values of the key as PostgreSQL's texts, in the order of its fields."""
+        values = self.values
+        return values if self.found is None else [values[at] for at in self.codec.key_at]
+
+    @property
+    def embedded(self) -> list[tuple[Place, Values]]:
+        """The rows embedded in it as PostgreSQL's texts, each with its place."""
+        if self.found is None or not self.found.embedded:
+            return []
+        embedded = self.found.embedded
+        return [(c.place, c.texts(plain(row))) for c in self.codec.children for row in embedded[c.name]]
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest of its payload, if it has one."""
+        row = None if self.found is None else self.found.row
+        return row.sha256 if type(row) is Noted else None
+
+    @property
+    def unknown(self) -> list[tuple[Place, str]]:
+        """The keys that the schema does not know, with the place they stand in."""
+        return [] if self.found is None else self.codec.unknown_keys(self.found)
+
+
+Found: TypeAlias = "Entry | DamagedError | UnknownKey"
+
+
+class _Removed(NamedTuple):
+    """A line that removes the record with this key."""
+
+    codec: Codec
+    key: Key
+
+
+class Log(msgspec.Struct):
+    """A log as far as it counts: of each key the last line, if it is no tombstone."""
+
+    live: dict[str, dict[Key, Row]]
+    """by model, embedded ones too"""
+    lines: int = 0
+    size: int = 0
+    """bytes up to the end of the last whole line"""
+    torn: bytes = b""
+    """what a crash has left of a line that was being appended; it does not count"""
+    ended: bool = True
+    """whether the last line has its end: an editor may have left it without"""
+
+
+class Document(msgspec.Struct):
+    """A document: its rows by model, and the members that the schema does not know."""
+
+    live: dict[str, dict[Key, Row]]
+    texts: dict[str, dict[Key, bytes]]
+    """of each record the text that stands there"""
+    unknown: list[tuple[str, bytes]]
+
+
+def torn_at(data: bytes, offset: int = 0) -> int:
+    """Where what a crash has torn begins at the end of a log; the length of the data if nothing is torn.
+
+    ``offset`` is where in its file the data begins.
+    """
+    end = data.rfind(b"\n") + 1
+    last = data.rfind(b"\n", 0, max(end - 1, 0)) + 1
+    if _has_hole(data, last, end, offset):
+        return last
+    tail = data[end:]
+    there = tail.rstrip(b"\0")
+    if len(there) < len(tail):
+        # Of the line's end at least zeros are there; of the line itself it may be all.
+        torn = not there or is_beginning(there) or _has_hole(data, end, end + len(there), offset)
+        return end if torn else end + len(there)
+    return end if tail and (_has_hole(data, end, len(data), offset) or is_beginning(tail)) else len(data)
+
+
+def _has_hole(data: bytes, start: int, end: int, offset: int) -> bool:
+    """Whether blocks of a line did not reach the disk.  Octavo never writes a NUL; any other was made."""
+    return any(
+        (hole.start() == start or (hole.start() + offset) % _BLOCK == 0)
+        and (hole.end() + offset) % _BLOCK == 0
+        for hole in _NULS.finditer(data, start, end)
+    )
+
+
+class Namer:
+    """The file that a record lives in, from the stored values that name it."""
+
+    def __init__(self, codec: Codec) -> None:
+        place = codec.place
+        self._place = place
+        datamodel = codec.layout.datamodel
+        fields = [place.model.scalar(name) for name in place.name_fields]
+        self._texts = [column_type(f, datamodel).text for f in fields]
+        self.values_of: Callable[[Row], Any] = codec.key_of
+        """from a row to the values that name its file"""
+        if place.kind is Kind.LOG_PER_PARENT:
+            self.values_of = key_getter(fields)
+        self._files: dict[Key, str] = {}
+
+    def file(self, values: Any) -> str:
+        """``values``: one, or the tuple of more.  They are those of the key, or of the parent's."""
+        found = self._files.get(values)
+        if found is None:
+            parts = (values,) if len(self._texts) == 1 else values
+            texts = [text(part).decode() for text, part in zip(self._texts, parts, strict=True)]
+            found = self._place.file_for(texts)
+            if len(self._files) >= 4096:
+                self._files.clear()
+            self._files[values] = found
+        return found
+
+
+class Scanner:
+    """Reads the files of one family."""
+
+    def __init__(self, family: FileFamily, codecs: Mapping[str, Codec]) -> None:
+        self.family = family
+        self.codecs = {p.model.name: codecs[p.model.name] for p in family.places}
+        first = next(iter(self.codecs.values()))
+        self.namer = Namer(first)
+        """names the file of a record, where there is one for each or for each parent"""
+        self._plain = first if len(self.codecs) == 1 and first.is_plain else None
+        self._by_type = {codec.type: codec for codec in self.codecs.values()}
+        union: Any = None
+        for kind in self._by_type:
+            union = kind if union is None else union | kind
+        self._decode_lines = msgspec.json.Decoder(union).decode_lines if family.kind.is_log else None
+
+    def scan(self, path: str, content: BinaryIO) -> Iterator[Found]:
+        """What stands in a file.  Raises OSError."""
+        if self.family.kind.is_log:
+            return self._log(path, content)
+        text = content.read()
+        if self.family.kind is Kind.FILE:
+            return iter([self._record_file(path, text)])
+        return self._document(path, text)
+
+    # Logs
+
+    def _log(self, path: str, content: BinaryIO) -> Iterator[Found]:
+        line, at = 1, 0
+        for piece in _pieces(content):
+            items = self._quickly(path, piece)
+            if items is None:
+                yield from self._line_by_line(path, piece, line, at)
+            else:
+                end = at
+                for number, (item, text) in enumerate(zip(items, piece.split(b"\n"), strict=False), line):
+                    start, end = end, end + len(text) + 1
+                    yield self._entry(item, number, (start, end))
+            line, at = line + piece.count(b"\n"), at + len(piece)
+
+    def _entry(self, item: Any, line: int, span: tuple[int, int]) -> Entry:
+        kind = type(item)
+        if kind is _Removed:
+            return Entry(item.codec, None, item.key, line, span)
+        if kind is Decoded:
+            codec = self.codecs[type(plain(item.row)).__name__]
+        else:
+            codec, item = self._by_type[kind], Decoded(item)
+        return Entry(codec, item, codec.key_of(item.row), line, span)
+
+    def _quickly(self, path: str, piece: bytes) -> list[Any] | None:
+        """What stands in whole lines, if each is as Octavo writes it: rows, where that is all that a record
+        is; :class:`Decoded`; :class:`_Removed`."""
+        try:
+            try:
+                items = self._decoded(piece)
+            except msgspec.ValidationError:
+                # Mostly a tombstone, which lacks all but the key.
+                items = self._with_tombstones(piece)
+            return self._checked(path, items, piece)
+        except (msgspec.MsgspecError, ValueError, RecursionError, DamagedError):
+            return None
+
+    def _decoded(self, piece: bytes) -> list[Any]:
+        if self._decode_lines is None:
+            raise AssertionError(f"{self.family.path} is no log")
+        records = self._decode_lines(piece)
+        lacks_end = not piece.endswith(b"\n")
+        # The decoder takes two records in one line, too: only without blank lines do the numbers tell.
+        is_one_a_line = piece.count(b"\n") + lacks_end == len(records) and b"\n\n" not in piece
+        if not is_one_a_line or len(_encode_lines(records)) != len(piece) + lacks_end or piece[:1] == b"\n":
+            raise ValueError("is not as written")
+        return records
+
+    def _with_tombstones(self, piece: bytes) -> list[Any]:
+        lines = piece.removesuffix(b"\n").split(b"\n")
+        written = [line for line in lines if not line.endswith(DELETED)]
+        if len(written) == len(lines):
+            raise ValueError("is not as written")
+        records = iter(self._decoded(b"\n".join([*written, b""])) if written else ())
+        return [self._line(line) if line.endswith(DELETED) else next(records) for line in lines]
+
+    def _checked(self, path: str, items: list[Any], piece: bytes) -> list[Any]:
+        """Rows that are sound, split from what is embedded in them.  Raises DamagedError or ValueError."""
+        rows: dict[str, list[Record]] = {}
+        by_name: dict[str, Codec] = {}
+        if self._plain is not None and _Removed not in set(map(type, items)):
+            by_name, rows = self.codecs, {self._plain.name: items}
+        else:
+            for n, item in enumerate(items):
+                if type(item) is _Removed:
+                    continue
+                codec = self._by_type[type(item)]
+                found = codec.split(item)
+                if not codec.is_plain:
+                    items[n] = found
+                for one in (codec, *codec.children):
+                    by_name[one.name] = one
+                    own = (found.row,) if one is codec else found.embedded[one.name]
+                    rows.setdefault(one.name, []).extend(map(plain, own))
+        for name, own in rows.items():
+            by_name[name].checks.run(own, piece)
+        if self.family.kind is Kind.LOG_PER_PARENT:
+            (name,) = self.codecs
+            parents = set(map(self.namer.values_of, rows.get(name, ())))
+            if any(self.namer.file(values) != path for values in parents):
+                raise ValueError("belongs in another file")
+        return items
+
+    def _line_by_line(self, path: str, piece: bytes, line: int, at: int) -> Iterator[Entry | DamagedError]:
+        for number, text in enumerate(piece.split(b"\n"), line):
+            span = at, at + len(text) + 1
+            at = span[1]
+            if not text.strip():
+                continue
+            quick = self._quickly(path, text)
+            try:
+                item = self._line(text.rstrip(b"\r")) if quick is None else quick[0]
+                entry = self._entry(item, number, span)
+                self._check_belongs(path, entry)
+                yield entry
+            except DamagedError as error:
+                yield error.at(path, number, span=span)
+
+    def _line(self, text: bytes) -> Decoded | _Removed:
+        """What one line of a log says.  Raises DamagedError, without its place."""
+        try:
+            found = Members(text)
+            name = msgspec.json.decode(found.get("_model") or b'""', type=str)
+        except (NotJson, msgspec.MsgspecError, UnicodeError) as error:
+            raise self._broken(text, why_no_json(text, error)) from error
+        codec = self.codecs.get(name)
+        if codec is None:
+            raise DamagedError(f"_model is {name!r}, which does not live here" if name else "has no _model")
+        return _Removed(codec, codec.removed(found)) if is_tombstone(found) else codec.of_members(found)
+
+    def _broken(self, text: bytes, reason: str) -> DamagedError:
+        """The error for a line that is no JSON, with the model and key that stand in front of the damage."""
+        found = before_damage(text)
+        name = found.get("_model", b'""')[1:-1].decode("utf-8", "replace")
+        if name not in self.codecs:
+            return DamagedError(reason)
+        error = DamagedError(reason, model=name)
+        error.key_values = self.codecs[name].key_in(found)
+        error.host = None if error.key_values is None else (name, error.key_values)
+        return error
+
+    def line(self, text: bytes) -> tuple[Key, Decoded | None]:
+        """What one line of a log says: a key, and its record, None if that is removed.
+
+        Raises DamagedError, without its place.
+        """
+        entry = self._entry(self._line(text), 0, (0, len(text)))
+        return entry.stored_key, entry.found
+
+    def _check_belongs(self, path: str, entry: Entry) -> None:
+        """Raise DamagedError for a record in the file of another one, or of another parent."""
+        if not self.family.varies or entry.found is None:
+            return
+        if self.namer.file(self.namer.values_of(entry.found.row)) != path:
+            error = DamagedError("a record that belongs in another file", model=entry.codec.name)
+            error.key_values = tuple(v for v in entry.key if v is not None)
+            error.host = entry.codec.name, error.key_values
+            raise error
+
+    # Record files and documents
+
+    def _record_file(self, path: str, text: bytes) -> Entry | DamagedError:
+        (codec,) = self.codecs.values()
+        span = 0, len(text)
+        try:
+            found = codec.decode(text)
+        except DamagedError as error:
+            reason = error.reason if error.field else why_no_json(text, error)
+            return error.at(path, max(error.line, 1), reason, span)
+        entry = Entry(codec, found, codec.key_of(found.row), 0, span)
+        try:
+            self._check_belongs(path, entry)
+        except DamagedError as error:
+            return error.at(path, 0, span=span)
+        return entry
+
+    def _document(self, path: str, text: bytes) -> Iterator[Found]:
+        try:
+            found = Members(text)
+        except NotJson as error:
+            yield DamagedError(why_no_json(text, error), file=path, line=line_of(text, error.position))
+            return
+        try:
+            version(found.get("_version"))
+        except ValueError as error:
+            yield DamagedError(str(error), file=path, line=1, field="_version")
+            return
+        found.take_span("_version")
+        for place in self.family.places:
+            span = found.take_span(place.array)
+            if span is None:
+                yield DamagedError("is missing", file=path, model=place.model.name, field=place.array)
+            else:
+                yield from self._array(path, text, span, self.codecs[place.model.name])
+        for key, value in found.left_members():
+            yield UnknownKey(path, key, value)
+
+    def _array(self, path: str, text: bytes, array: tuple[int, int], codec: Codec) -> Iterator[Found]:
+        line, counted = 1, 0
+        try:
+            for span in elements(text, *array):
+                line, counted = line + text.count(b"\n", counted, span[0]), span[0]
+                try:
+                    found = codec.decode(text[slice(*span)])
+                except DamagedError as error:
+                    yield error.at(path, line + max(error.line, 1) - 1, span=span)
+                    continue
+                yield Entry(codec, found, codec.key_of(found.row), line, span)
+        except NotJson as error:
+            line = line_of(text, error.position)
+            yield DamagedError(error.reason, file=path, line=line, model=codec.name, field=codec.place.array)
+
+
+def _pieces(content: BinaryIO) -> Iterator[bytes]:
+    """The lines of a log, many at once."""
+    while piece := content.read(_PIECE):
+        yield piece if piece.endswith(b"\n") else piece + content.readline()
+
+
+class Reader:
+    """Reads the files of a data folder."""
+
+    def __init__(self, layout: Layout, root: Path) -> None:
+        self.layout, self.root = layout, root
+        self._codecs = Codecs(layout)
+        self._scanners: dict[str, Scanner] = {}
+
+    def read(self, file: File) -> Iterator[Found]:
+        """What stands in a file."""
+        family = file.family
+        if family.path not in self._scanners:
+            self._scanners[family.path] = Scanner(family, self._codecs)
+        try:
+            with open(self.root / file.path, "rb", buffering=1 << 18) as content:
+                refuse_holes(content.fileno(), file.path)
+                yield from self._scanners[family.path].scan(file.path, content)
+        except OSError as error:
+            yield DamagedError(f"cannot be read: {error.strerror}", file=file.path)
+
+
+def live_records(
+    reader: Reader,
+    file: File,
+    damage: Callable[[DamagedError], None] | None = None,
+    unknown: Callable[[UnknownKey], None] = lambda key: None,
+) -> Iterator[Entry]:
+    """The records of a file that count, in the order of the file: of a log, the last line of each key, unless
+    it is a tombstone.
+
+    What cannot be read goes to ``damage``; without it, it is raised.  ``unknown`` hears of a document's keys
+    that the schema does not know.
+    """
+
+    def entries() -> Iterator[Entry]:
+        for item in reader.read(file):
+            if type(item) is Entry:
+                yield item
+            elif type(item) is UnknownKey:
+                unknown(item)
+            elif isinstance(item, DamagedError):
+                if damage is None:
+                    raise item
+                damage(item)
+
+    if not file.family.kind.is_log:
+        return entries()
+    rest = entries()
+    first = list(islice(rest, _AT_ONCE))
+    if len(first) < _AT_ONCE:
+        return _last(first)
+    # Of a long log only the hashes of the keys are held: a clean one then needs no memory at all.
+    hashes = array("q", (hash(_identity(e)) for e in chain(first, rest)))
+    del first
+    repeated = {h for h, n in Counter(hashes).items() if n > 1} if _repeats(hashes) else set[int]()
+    return _long(reader, file, repeated)
+
+
+def _identity(entry: Entry) -> tuple[str, Key]:
+    return entry.codec.name, entry.stored_key
+
+
+def _repeats(hashes: array[int]) -> bool:
+    ordered = sorted(hashes)
+    return any(a == b for a, b in zip(ordered, islice(ordered, 1, None), strict=False))
+
+
+def _last(entries: Iterable[Entry]) -> Iterator[Entry]:
+    found: dict[tuple[str, Key], Entry] = {}
+    for entry in entries:
+        identity = _identity(entry)
+        found.pop(identity, None)
+        found[identity] = entry
+    return (entry for entry in found.values() if not entry.deleted)
+
+
+def _long(reader: Reader, file: File, repeated: set[int]) -> Iterator[Entry]:
+    """Records whose key stands once as they come; of the others the last line."""
+    last: dict[tuple[str, Key], int] = {}
+    if repeated:
+        for item in reader.read(file):
+            if type(item) is Entry and hash(identity := _identity(item)) in repeated:
+                last[identity] = item.line
+    for item in reader.read(file):
+        if type(item) is Entry and not item.deleted:
+            if repeated and last.get(_identity(item), item.line) != item.line:
+                continue
+            yield item
