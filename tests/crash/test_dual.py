@@ -23,7 +23,7 @@ from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.postgres.pool import Session
+from octavo.postgres.session import Session
 from octavo.schema.sql import literal
 from octavo.store.store import Store
 

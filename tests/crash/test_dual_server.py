@@ -14,7 +14,7 @@ from octavo.errors import DatabaseError
 from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import frozen_layout
 from octavo.postgres.connection import connect
-from octavo.postgres.pool import Session
+from octavo.postgres.session import Session
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
 from restartable import Restartable, open_folder

@@ -344,10 +344,10 @@ def test_settings_of_the_database_change_no_answer(url: str, owners: Vocabulary,
         found: Any = db.owner.find_many(include={"things": True})
         assert len(found) == 4
         with backend.transaction() as transaction:
-            cursor = transaction.session.connection.execute("SHOW statement_timeout")
-            assert cursor.fetchone() == ("77s",)
-            prepared = transaction.session.connection.execute("SELECT count(*) FROM pg_prepared_statements")
-            assert (prepared.fetchone() == (0,)) is bool(pooled)
+            session = transaction.session
+            assert session.execute("SHOW statement_timeout").get_value(0, 0) == b"77s"
+            prepared = session.execute("SELECT count(*) FROM pg_prepared_statements")
+            assert (prepared.get_value(0, 0) == b"0") is bool(pooled)
 
 
 OTHERS_ENDED = """

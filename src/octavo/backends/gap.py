@@ -27,7 +27,7 @@ from octavo.backends.prisma import Schema
 from octavo.backends.sql.columns import ROW, Table
 from octavo.errors import disk_errors
 from octavo.postgres.connection import Connection
-from octavo.postgres.pool import Session
+from octavo.postgres.session import Session
 from octavo.store import disk
 from octavo.store.view import View
 from octavo.url import DatabaseUrl
@@ -121,19 +121,19 @@ class _Look:
             if self._is_gap(model.name):
                 yield model.name
 
-    def _row(self, query: str) -> Any:
+    def _row(self, query: str) -> list[str]:
         left = self._end - time.monotonic()
         if left <= 0:
             raise Unlooked("it would take too long")
-        cursor = self._session.connection
-        cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}".encode())
-        return cursor.execute(query.encode(), prepare=False).fetchone()
+        self._session.execute(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}")
+        answer = self._session.execute(query)
+        return [(answer.get_value(0, column) or b"").decode() for column in range(answer.nfields)]
 
     def _is_gap(self, model: str) -> bool:
         table = self._schema.tables[model]
         later = f"({ROW}.xmin::text::bigint - {self._seed.first}) & 4294967295 < 2147483648"
         counts = f"SELECT count(*), count(*) FILTER (WHERE {later}) FROM {table.name} AS {ROW}"
-        number, new = self._row(counts)
+        number, new = map(int, self._row(counts))
         if new and self._differ(table, later):
             return True
         # The files may have been written to by others than dual, too.

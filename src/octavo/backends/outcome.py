@@ -22,7 +22,7 @@ from octavo.backends.sql.columns import ROW
 from octavo.backends.sql.queries import Ready
 from octavo.errors import DatabaseError
 from octavo.postgres.failures import database_error
-from octavo.postgres.pool import Session
+from octavo.postgres.session import Session
 from octavo.query.protocol import Key
 from octavo.url import DatabaseUrl
 

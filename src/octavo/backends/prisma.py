@@ -20,7 +20,8 @@ from octavo.backends.violations import Violations
 from octavo.errors import TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.arithmetic import changed
 from octavo.layout.record import Record
-from octavo.postgres.pool import Pool, Session
+from octavo.postgres.pool import Pool
+from octavo.postgres.session import Session
 from octavo.query.plan import Change, ChangeKind, Condition, Link, Query, one_of
 from octavo.query.protocol import Key
 from octavo.query.vocabulary import Vocabulary
@@ -113,8 +114,6 @@ class PrismaTransaction(PrismaReader):
     ) -> None:
         super().__init__(schema)
         self.session, self._deadline, self._alone = session, deadline, alone
-        self.told: Any = None
-        """the row that was asked for at its beginning"""
         self._lock = threading.Lock()
         self._ended = False
 
@@ -148,14 +147,16 @@ class PrismaTransaction(PrismaReader):
             return None
         return TransactionFailed("the transaction ran out of time; nothing of it is kept")
 
-    def begin(self, mode: str, settings: Sequence[tuple[str, str]] = (), asking: str = "") -> Any:
-        """Begin a transaction, with settings for it alone; the row that a first query gives, if one is
-        asked."""
+    @property
+    def told(self) -> str:
+        """The first value of the answer to the query that was asked at the beginning."""
+        answer = self.session.told
+        return ((answer and answer.get_value(0, 0)) or b"").decode()
+
+    def begin(self, mode: str, settings: Sequence[tuple[str, str]] = (), asking: str = "") -> None:
+        """Begin a transaction, with settings for it alone; see :meth:`Session.begin`."""
         self._alone = False
-        try:
-            return self.session.begin(mode, settings, asking)
-        except psycopg.Error as error:
-            raise self.schema.violations.error(error, "") from None
+        self.session.begin(mode, settings, asking)
 
     def commit(self) -> None:
         """Keep everything.  Raises TransactionFailed, and keeps nothing, if it is too late for that or a
@@ -315,13 +316,13 @@ class PrismaBackend(PrismaReader):
     ) -> PrismaTransaction:
         """A writing transaction that has begun on a connection, unless it needs none to be (``alone``).
 
-        ``asking`` is a first query, whose row is its :attr:`PrismaTransaction.told`.  Whoever asks for it
-        commits it or rolls it back.
+        ``asking`` is a query that goes before its first statement, whose answer it is then
+        :attr:`~PrismaTransaction.told`.  The caller commits it or rolls it back.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         transaction = PrismaTransaction(self.schema, session, deadline=deadline, alone=alone)
         if not alone:
-            transaction.told = transaction.begin(_WRITES, _timeouts(session, timeout), asking)
+            transaction.begin(_WRITES, _timeouts(session, timeout), asking)
         return transaction
 
     def payload(self, record: Record) -> bytes | None:
@@ -337,7 +338,7 @@ def _timeouts(session: Session, timeout: float | None) -> list[tuple[str, str]]:
     if timeout is None:
         return []
     value = f"{max(1, int(timeout * 1000))}ms"
-    if session.connection.info.server_version >= _SINCE_TRANSACTION_TIMEOUT:
+    if session.version >= _SINCE_TRANSACTION_TIMEOUT:
         return [("transaction_timeout", value)]
     return [("statement_timeout", value), ("idle_in_transaction_session_timeout", value)]
 
@@ -345,13 +346,10 @@ def _timeouts(session: Session, timeout: float | None) -> list[tuple[str, str]]:
 def execute(session: Session, ready: Ready) -> tuple[list[Row], int]:
     """Run one statement: the rows of its answer as PostgreSQL's text, none of them NULL, and how many rows
     it was about."""
-    cursor = session.cursor
-    cursor.execute(ready.text.encode(), ready.parameters)
-    result = cursor.pgresult
-    assert result is not None
+    result = session.execute(ready.text, ready.parameters)
     value, columns = result.get_value, range(result.nfields)
     rows = [tuple(value(row, column) or b"" for column in columns) for row in range(result.ntuples)]
-    return rows, cursor.rowcount
+    return rows, result.command_tuples or 0
 
 
 def open_backend(vocabulary: Vocabulary, settings: Settings) -> PrismaBackend:

@@ -9,85 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import threading
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-import psycopg
 from psycopg import pq
 
 from octavo.errors import TransactionFailed, UsageError
-from octavo.postgres.connection import SETTINGS, connect, settings_for
-from octavo.postgres.failures import database_errors
-from octavo.schema.sql import literal
+from octavo.postgres.session import Session
 from octavo.url import DatabaseUrl
 
 _WAIT = 10.0
 """seconds that a caller waits for a connection unless it says otherwise: Prisma's ``pool_timeout``"""
-_PREPARE_AFTER = 2
-"""executions, after which a statement is prepared"""
-_MOST_PREPARED = 500
-_TIMEOUTS = tuple(name for name in SETTINGS if name.endswith("_timeout"))
-"""what an administrator sets for the application, and no answer depends on"""
-
-
-class Session:
-    """One connection to the server.  ``pooled``: a pooler stands between, so that nothing may be left behind
-    there; then settings are pinned for each transaction, and nothing is prepared."""
-
-    def __init__(self, url: DatabaseUrl) -> None:
-        self.connection = connect(url)
-        with database_errors(url):
-            self.pooled = url.pgbouncer or self._is_behind_a_pooler()
-            settings = settings_for(self.connection, url.schema)
-            if not self.pooled:
-                self._resets(name for name in (*_TIMEOUTS, "transaction_timeout") if name in settings)
-                self.connection.prepare_threshold = _PREPARE_AFTER
-                self.connection.prepared_max = _MOST_PREPARED
-        pinned = [(n, v) for n, v in settings.items() if n not in _TIMEOUTS and n != "transaction_timeout"]
-        calls = ", ".join(f"set_config({literal(n)}, {literal(v)}, true)" for n, v in pinned)
-        self._pin = f"; SELECT {calls}" if self.pooled else ""
-        self.cursor = psycopg.RawCursor(self.connection)
-
-    def _is_behind_a_pooler(self) -> bool:
-        found = self.connection.execute("SELECT pg_backend_pid()").fetchone()
-        return found != (self.connection.info.backend_pid,)
-
-    def _resets(self, names: Iterator[str]) -> None:
-        self.connection.execute("; ".join(f"RESET {name}" for name in names).encode())
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether an idle connection is still there, as far as can be told without asking the server: one
-        that was ended by the other side has something to read."""
-        if self.connection.closed or self.connection.info.transaction_status != pq.TransactionStatus.IDLE:
-            return False
-        waiting = select.poll()
-        waiting.register(self.connection.fileno(), select.POLLIN)
-        return not waiting.poll(0)
-
-    def begin(self, mode: str, settings: Sequence[tuple[str, str]] = (), asking: str = "") -> Any:
-        """Begin a transaction of this mode, with further settings for it alone; the row that the query
-        ``asking`` gives, if there is one."""
-        more = "".join(f"; SET LOCAL {name} = {literal(value)}" for name, value in settings)
-        last = f"; {asking}" if asking else ""
-        answer = self.cursor.execute(f"BEGIN {mode}{more}{self._pin}{last}".encode(), prepare=False)
-        while answer.nextset():
-            pass
-        return answer.fetchone() if asking else None
-
-    def commit(self) -> bool:
-        """Commit; False where PostgreSQL rolled back, since a statement had failed."""
-        return self.cursor.execute("COMMIT", prepare=False).statusmessage == "COMMIT"
-
-    def rollback(self) -> None:
-        """Roll back.  What went wrong first is what matters; a connection that is gone has done so itself."""
-        with contextlib.suppress(psycopg.Error):
-            self.cursor.execute("ROLLBACK", prepare=False)
-
-    def close(self) -> None:
-        self.connection.close()
 
 
 class Pool:

@@ -1,0 +1,198 @@
+"""One connection, on which statements run with as few round trips as there can be.
+
+A transaction's BEGIN is sent together with its first statement, and a statement is prepared together with its
+execution (libpq's pipeline mode).  Statements and values are text; so are the answers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+from collections.abc import Iterator, Sequence
+
+import psycopg
+from psycopg import pq
+from psycopg.abc import PQGen
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
+from psycopg.waiting import Ready, Wait
+
+from octavo.postgres.connection import SETTINGS, connect, settings_for
+from octavo.postgres.failures import database_errors
+from octavo.schema.sql import literal
+from octavo.url import DatabaseUrl
+
+_PREPARE_AFTER = 2
+"""executions, after which a statement is prepared"""
+_MOST_PREPARED = 500
+_TIMEOUTS = tuple(name for name in SETTINGS if name.endswith("_timeout"))
+"""what an administrator sets for the application, and no answer depends on"""
+_OUTDATED = ("0A000", "26000")
+"""a prepared statement that a change of its tables has made useless, or that is not there any more"""
+
+
+class Session:
+    """One connection to the server.  ``pooled``: a pooler stands between, so that nothing may be left behind
+    there; then settings are pinned for each transaction, and nothing is prepared."""
+
+    def __init__(self, url: DatabaseUrl) -> None:
+        self.connection = connect(url)
+        self._pg = self.connection.pgconn
+        with database_errors(url):
+            self.pooled = url.pgbouncer or self._is_behind_a_pooler()
+            settings = settings_for(self.connection, url.schema)
+            if not self.pooled:
+                self._resets(name for name in (*_TIMEOUTS, "transaction_timeout") if name in settings)
+        pinned = [(n, v) for n, v in settings.items() if n not in _TIMEOUTS and n != "transaction_timeout"]
+        calls = ", ".join(f"set_config({literal(n)}, {literal(v)}, true)" for n, v in pinned)
+        self._pin = f"SELECT {calls}" if self.pooled else ""
+        self._unsent: list[str] = []
+        """the statements that begin the transaction, as long as none has followed"""
+        self.told: PGresult | None = None
+        """the answer to the last of them"""
+        self._executed: dict[str, int] = {}
+        """how often statements that are not prepared were executed"""
+        self._prepared: dict[str, bytes] = {}
+        """the names of those that are, the least recently used first"""
+        self._number = 0
+
+    def _is_behind_a_pooler(self) -> bool:
+        found = self.connection.execute("SELECT pg_backend_pid()").fetchone()
+        return found != (self.connection.info.backend_pid,)
+
+    def _resets(self, names: Iterator[str]) -> None:
+        self.connection.execute("; ".join(f"RESET {name}" for name in names).encode())
+
+    @property
+    def version(self) -> int:
+        """The server's."""
+        return self._pg.server_version
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether an idle connection is still there, as far as can be told without asking the server: one
+        that was ended by the other side has something to read."""
+        if self.connection.closed or self._pg.transaction_status != pq.TransactionStatus.IDLE:
+            return False
+        waiting = select.poll()
+        waiting.register(self._pg.socket, select.POLLIN)
+        return not waiting.poll(0)
+
+    def begin(self, mode: str, settings: Sequence[tuple[str, str]] = (), asking: str = "") -> None:
+        """Begin a transaction of this mode, with further settings for it alone.  The server hears of it
+        with the first statement, and the session is :attr:`told` the answer to the query ``asking``."""
+        more = (f"SET LOCAL {name} = {literal(value)}" for name, value in settings)
+        self.told = None
+        self._unsent = [f"BEGIN {mode}", *more, *filter(None, (self._pin, asking))]
+
+    def commit(self) -> bool:
+        """Commit; False where PostgreSQL rolled back, since a statement had failed."""
+        if self._unsent:
+            self._unsent = []
+            return True
+        return self._run([("COMMIT", ())])[0].command_status == b"COMMIT"
+
+    def rollback(self) -> None:
+        """Roll back.  What went wrong first is what matters; a connection that is gone has done so itself."""
+        if self._unsent:
+            self._unsent = []
+            return
+        with contextlib.suppress(psycopg.Error):
+            self._run([("ROLLBACK", ())])
+
+    def execute(self, text: str, parameters: Sequence[str | None] = ()) -> PGresult:
+        """The answer to one statement with parameters ``$1`` ….  Raises psycopg.Error."""
+        begin, self._unsent = self._unsent, []
+        if begin and self.pooled:
+            # What a pooler makes of several statements on their way is not known.
+            cursor = self.connection.execute("; ".join(begin).encode())
+            while cursor.nextset():
+                pass
+            self.told, begin = cursor.pgresult, []
+        *told, answer = self._run([*((statement, ()) for statement in begin), (text, parameters)])
+        if told:
+            self.told = told[-1]
+        return answer
+
+    def _run(self, statements: Sequence[tuple[str, Sequence[str | None]]]) -> list[PGresult]:
+        """The answers to statements that are sent together.  After one that fails, none is executed."""
+        sent: list[tuple[str, bytes | None]] = []
+        self._pg.enter_pipeline_mode()
+        for text, parameters in statements:
+            self._send(text, [None if value is None else value.encode() for value in parameters], sent)
+        self._pg.pipeline_sync()
+        found = self.connection.wait(self._answers())
+        if self._pg.status == pq.ConnStatus.OK:
+            self._pg.exit_pipeline_mode()
+        answers = []
+        for (text, name), result in zip(sent, found, strict=False):
+            if result.status == ExecStatus.FATAL_ERROR:
+                error = psycopg.errors.error_from_result(result, encoding="utf-8")
+                if error.sqlstate in _OUTDATED:
+                    self._prepared.pop(text, None)
+                raise error
+            if name is None:
+                answers.append(result)
+            elif name:
+                self._prepared[text] = name
+        return answers
+
+    def _send(self, text: str, values: Sequence[bytes | None], sent: list[tuple[str, bytes | None]]) -> None:
+        """Send a statement, and note in ``sent`` what each answer will be about: it, or (by its name) the
+        making of a prepared statement of it."""
+        if (name := self._prepared.pop(text, None)) is not None:
+            # The last is the one that was used last.
+            self._prepared[text] = name
+        elif self._is_worth_preparing(text):
+            if len(self._prepared) >= _MOST_PREPARED:
+                oldest = self._prepared.pop(next(iter(self._prepared)))
+                self._pg.send_query_params(b"DEALLOCATE " + oldest, None)
+                sent.append(("", b""))
+            self._number += 1
+            name = b"octavo_%d" % self._number
+            self._pg.send_prepare(name, text.encode())
+            sent.append((text, name))
+        if name is None:
+            self._pg.send_query_params(text.encode(), values)
+        else:
+            self._pg.send_query_prepared(name, values)
+        sent.append((text, None))
+
+    def _is_worth_preparing(self, text: str) -> bool:
+        if self.pooled:
+            return False
+        times = self._executed.pop(text, 0)
+        if times >= _PREPARE_AFTER:
+            return True
+        if len(self._executed) >= _MOST_PREPARED:
+            self._executed.clear()
+        self._executed[text] = times + 1
+        return False
+
+    def _answers(self) -> PQGen[list[PGresult]]:
+        """What the server answers, until it has answered everything."""
+        found: list[PGresult] = []
+        try:
+            while self._pg.flush():
+                # It may wait until we take what it has sent.
+                if (yield Wait.RW) & Ready.R:
+                    self._pg.consume_input()
+            while True:
+                while self._pg.is_busy():
+                    yield Wait.R
+                    self._pg.consume_input()
+                result = self._pg.get_result()
+                if result is not None:
+                    if result.status == ExecStatus.PIPELINE_SYNC:
+                        return found
+                    found.append(result)
+                elif self._pg.status != pq.ConnStatus.OK:
+                    raise psycopg.OperationalError("the connection is lost")
+        except psycopg.OperationalError:
+            # Why the server has ended it is among the answers, if it said so.
+            if any(result.status == ExecStatus.FATAL_ERROR for result in found):
+                return found
+            raise
+
+    def close(self) -> None:
+        self.connection.close()
