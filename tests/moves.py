@@ -23,8 +23,7 @@ from octavo.errors import OctavoError
 from octavo.fold.export import ExportOptions, export
 from octavo.follow import life
 from octavo.follow.life import FollowOptions, Watcher
-from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.steps import Step, Tell, untold
+from octavo.inspect.progress import SILENT, Progress, Step, Tell, untold
 from octavo.layout.layout import frozen_layout
 from octavo.move.cleanup import cleanup
 from octavo.move.cutover import CutoverOptions, cutover

@@ -17,7 +17,7 @@ from octavo.backend import DataBackend, Settings
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageError
 from octavo.fold.export import ExportOptions, export
-from octavo.inspect.steps import Step
+from octavo.inspect.progress import Step
 from octavo.layout.layout import frozen_layout
 from octavo.move.cleanup import cleanup
 from octavo.move.cutover import CutoverOptions, cutover

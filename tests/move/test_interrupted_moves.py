@@ -22,8 +22,7 @@ from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import BusyError, DatabaseError, DiskError, OctavoError, UsageError
 from octavo.fold import target
 from octavo.fold.export import ExportOptions, export
-from octavo.inspect.progress import SILENT
-from octavo.inspect.steps import Step, untold
+from octavo.inspect.progress import SILENT, Step, untold
 from octavo.move.status import Looking, Status, status
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres import fence

@@ -16,8 +16,7 @@ from typing import Any
 
 import typer
 
-from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.steps import Step
+from octavo.inspect.progress import SILENT, Progress, Step
 
 SHOWN = 20
 """how many of many things are named"""

@@ -16,8 +16,7 @@ from octavo.fold.export import ExportOptions, export
 from octavo.fold.inventory import generate_prisma_metadata, save_inventory
 from octavo.fold.restore import restore
 from octavo.fold.scaffold import scaffold
-from octavo.inspect.progress import Progress
-from octavo.inspect.steps import Step, timed
+from octavo.inspect.progress import Progress, Step, timed
 from octavo.layout.layout import Layout, frozen_layout
 from octavo.move.proof import differing_files, prove
 from octavo.move.verify import VerifyOptions, verify

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
 
 class Progress:
     """Told of phases and rows.  This one says nothing; the command line's draws a bar.
@@ -17,3 +23,34 @@ class Progress:
 
 
 SILENT = Progress()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step that was done: its name, what came of it, how long it took in seconds."""
+
+    name: str
+    outcome: str
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it stands in a machine's answer."""
+        return {"step": self.name, "outcome": self.outcome, "seconds": round(self.seconds, 3)}
+
+
+Tell = Callable[[Step], object]
+"""hears of each step when it is done"""
+
+
+def untold(step: Step) -> None:
+    """Tells nobody."""
+
+
+@contextmanager
+def timed(steps: list[Step], name: str, tell: Tell = untold) -> Iterator[Callable[[str], None]]:
+    """Time a step, and add it to those that were done; what the block tells becomes its outcome."""
+    outcome: list[str] = []
+    started = time.monotonic()
+    yield outcome.append
+    steps.append(Step(name, "".join(outcome), time.monotonic() - started))
+    tell(steps[-1])

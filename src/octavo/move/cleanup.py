@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from octavo.errors import OctavoError, UsageError
-from octavo.inspect.steps import Tell, untold
+from octavo.inspect.progress import Tell, untold
 from octavo.move.sides import MoveReport, Sides, end_following, moving
 from octavo.postgres import fence
 from octavo.store import phase as migration

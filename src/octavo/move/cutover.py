@@ -15,8 +15,7 @@ from dataclasses import dataclass
 
 from octavo.backend import DataBackend
 from octavo.errors import OctavoError, UsageError
-from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.steps import Tell, untold
+from octavo.inspect.progress import SILENT, Progress, Tell, untold
 from octavo.move.gates import Gate, gates
 from octavo.move.sides import Move, MoveOptions, MoveReport, Sides, end_following, moving
 from octavo.move.status import Looking, status

@@ -17,9 +17,8 @@ from octavo.fold import origin
 from octavo.fold.loading import Loading, whole_contents
 from octavo.fold.putting_back import PutBack
 from octavo.fold.source import open_source
-from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.steps import Tell, untold
-from octavo.layout.scan import Reader
+from octavo.inspect.progress import SILENT, Progress, Tell, untold
+from octavo.layout.reader import Reader
 from octavo.move.sides import Move, MoveOptions, MoveReport, Sides, end_following, moving
 from octavo.move.write_back import carrying
 from octavo.postgres import fence

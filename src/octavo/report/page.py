@@ -23,8 +23,7 @@ from octavo.store import disk, phase
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from octavo.inspect.progress import Progress
-    from octavo.inspect.steps import Tell
+    from octavo.inspect.progress import Progress, Tell
     from octavo.layout.layout import Layout
     from octavo.move.checklist import Item
     from octavo.move.sides import MoveReport, Sides
