@@ -19,8 +19,7 @@ from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageErro
 from octavo.fold.export import ExportOptions, export
 from octavo.inspect.progress import Step
 from octavo.layout.layout import frozen_layout
-from octavo.move.cleanup import cleanup
-from octavo.move.cutover import CutoverOptions, cutover
+from octavo.move.cutover import CutoverOptions, cleanup, cutover
 from octavo.move.rollback import RollbackOptions, rollback
 from octavo.move.sides import MoveReport, Sides
 from octavo.postgres import fence

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from octavo.query.defaults import Defaults, moment
-from octavo.query.ids import generator
+from octavo.query.defaults import Defaults, generator, moment
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema

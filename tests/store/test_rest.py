@@ -203,7 +203,7 @@ def in_doubt(data: Path) -> str:
 
 def unknown(data: Path) -> str:
     (data / "journal" / "changes.bin").write_bytes(b"of a newer version")
-    return "what is journal/changes.bin"
+    return "unexpected file journal/changes.bin"
 
 
 @pytest.mark.parametrize("spoil", [damaged, in_doubt, unknown])

@@ -145,7 +145,7 @@ def cleanup(
     are.
     """
     from octavo.errors import UsageError
-    from octavo.move.cleanup import cleanup as run
+    from octavo.move.cutover import cleanup as run
 
     if not yes:
         raise UsageError("after this, octavo rollback is not possible any more", hint="octavo cleanup --yes")

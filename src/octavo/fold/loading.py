@@ -1,4 +1,8 @@
-"""The records of a data folder as rows for PostgreSQL, with the place of each that it refuses."""
+"""The records of a data folder as rows for PostgreSQL, with the place of each that it refuses.
+
+They are sent as the lines of COPY in text format: values separated by tabs, a NULL as ``\\N``; backslash,
+tab and line breaks escaped (PostgreSQL's documentation of COPY, section Text Format).
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,10 @@ from pathlib import Path
 import psycopg
 
 from octavo.errors import DamagedError, DifferenceError, disk_errors
-from octavo.fold.copytext import copy_in, line
 from octavo.inspect.differences import shown_key
 from octavo.inspect.integrity import Integrity
 from octavo.inspect.progress import Progress
+from octavo.layout.codec import Values
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, File, contents
@@ -22,6 +26,33 @@ from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.ddl import is_serial
 from octavo.schema.sql import literal, quote, table_name
+
+_ESCAPES = ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\t", b"\\t"), (b"\r", b"\\r"))
+_NULL = b"\\N"
+# While a whole row is escaped at once, these stand for the tabs between values, since no value holds a NUL,
+# and for NULLs, unless a value happens to hold that byte.
+_BETWEEN, _ABSENT = b"\0", b"\x1a"
+
+
+def copy_in(model: Model, table: str = "") -> bytes:
+    """The statement that takes lines into the table, or into one like it, columns in the schema's order."""
+    columns = ", ".join(quote(f.column) for f in model.scalars)
+    return f"COPY {table or table_name(model)} ({columns}) FROM STDIN".encode()
+
+
+def line(values: Values) -> bytes:
+    """A row's line, with its end."""
+    row = _BETWEEN.join([_ABSENT if v is None else v for v in values])
+    if row.count(_ABSENT) != values.count(None):
+        return b"\t".join([_NULL if v is None else _escaped(v) for v in values]) + b"\n"
+    return _escaped(row).replace(_BETWEEN, b"\t").replace(_ABSENT, _NULL) + b"\n"
+
+
+def _escaped(value: bytes) -> bytes:
+    for raw, escape in _ESCAPES:
+        value = value.replace(raw, escape)
+    return value
+
 
 _BUFFER = 1 << 16
 _VIOLATIONS_SHOWN = 5

@@ -34,12 +34,11 @@ from octavo.layout.layout import FileFamily, Layout, Place
 from octavo.layout.layout import Kind as Way
 from octavo.layout.listing import File, payload_path
 from octavo.layout.scan import Entry, Reader, UnknownKey, live_records
-from octavo.store.alone import needs_recovery, page, write_lock
 from octavo.store.content import torn_at
 from octavo.store.families.base import GARBAGE
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
-from octavo.store.offline import require_store
+from octavo.store.offline import needs_recovery, page, require_store, write_lock
 from octavo.store.system import FOLDER_MODE, Signature, read_whole
 
 _BROKEN = {

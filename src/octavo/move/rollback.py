@@ -15,10 +15,10 @@ from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, UsageError, disk_errors
 from octavo.fold import origin
 from octavo.fold.loading import Loading, whole_contents
-from octavo.fold.putting_back import PutBack
+from octavo.fold.restore import PutBack
 from octavo.fold.source import open_source
 from octavo.inspect.progress import SILENT, Progress, Tell, untold
-from octavo.layout.reader import Reader
+from octavo.layout.scan import Reader
 from octavo.move.sides import Move, MoveOptions, MoveReport, Sides, end_following, moving
 from octavo.move.write_back import carrying
 from octavo.postgres import fence

@@ -1,14 +1,15 @@
-"""A store at rest: nobody can write to it, and all that was committed is in its files.
+"""A data folder that no process has open as a store: its write lock held, its journal emptied, its page read.
 
-For what treats a data folder as a whole, such as putting another one in its place.  Nothing is read of the
-records, so a folder will do that no layout fits, or that is no store at all.
+For what treats a folder as a whole, such as putting another one in its place.  Nothing is read of the
+records, so it works on a folder that no layout fits, and on a store that cannot be opened.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from octavo.errors import DamagedError, DatabaseError, DifferenceError, UsageError, disk_errors
@@ -39,34 +40,33 @@ def at_rest(
 ) -> Iterator[None]:
     """Hold the write lock of the store in a folder, its journal empty, for the length of a block.
 
-    Whoever wants to write waits meanwhile.  If the block puts another folder in the place of this one, they
-    are told then, and whatever was committed until now is in the folder that was there.  ``resolve`` tells
-    the fate of a prepared change from its note; without it there must be none.
+    Writers wait meanwhile.  If the block puts another folder in the place of this one, they get an error
+    then, and all that was committed before is in the folder that was replaced.  ``resolve`` tells the
+    outcome of a prepared change from its note; without it there must be none.
 
-    Raises BusyError, with the holder, if the lock is not to be had within ``timeout`` seconds (None: for
-    ever); DifferenceError if the journal holds what cannot be brought into the files; DiskError.
+    Raises BusyError, with the holder, if the lock is not free within ``timeout`` seconds (None: for ever);
+    DifferenceError if the journal holds what cannot be brought into the files; DiskError.
     """
-    held = lock.ProcessLock(os.path.join(root, lock.NAME), lambda: shared.holder_in(os.fspath(root)))
-    with closing(held):
+    with ExitStack() as held:
         with disk_errors("taking the write lock"):
             with suppress(FileExistsError):
-                os.mkdir(os.path.dirname(held.path), FOLDER_MODE)
-            held.acquire(timeout)
-            with _page(os.fspath(root)) as state:
+                os.mkdir(os.path.join(root, "cache"), FOLDER_MODE)
+            held.enter_context(write_lock(root, timeout))
+            with page(root, absent=FileNotFoundError) as state:
                 if state is not None:
                     state.sign()
-        _empty_journal(os.fspath(root), resolve)
+        _empty_journal(root, resolve)
         yield
 
 
-def _empty_journal(root: str, resolve: Resolve | None) -> None:
+def _empty_journal(root: Path, resolve: Resolve | None) -> None:
     """Bring what the journal holds into the files.  The write lock is held."""
     folder = os.path.join(root, journal.FOLDER)
     if not _journals(folder):
         return
     try:
-        with disk_errors("recovering the store"), _page(root) as state:
-            found = journal.Journal(root, SYSTEM)
+        with disk_errors("recovering the store"), page(root, absent=FileNotFoundError) as state:
+            found = journal.Journal(os.fspath(root), SYSTEM)
             if state is not None and state.counts:
                 # While the count is odd, a failure leaves it to the next who opens the store to recover it.
                 state.begin()
@@ -82,7 +82,7 @@ def _empty_journal(root: str, resolve: Resolve | None) -> None:
     except (DamagedError, DatabaseError) as error:
         raise _not_at_rest(root, str(error)) from error
     if left := _journals(folder):
-        raise _not_at_rest(root, f"what is {journal.FOLDER}/{left[0]}?")
+        raise _not_at_rest(root, f"unexpected file {journal.FOLDER}/{left[0]}")
 
 
 def _journals(folder: str) -> list[str]:
@@ -92,19 +92,37 @@ def _journals(folder: str) -> list[str]:
     return []
 
 
+def _not_at_rest(root: Path, reason: str) -> DifferenceError:
+    return DifferenceError(
+        f"{root} has changes in its journal that cannot be brought into its files: {reason}",
+        hint="move the folder away yourself, journal and all, to begin with a new one",
+    )
+
+
 @contextmanager
-def _page(root: str) -> Iterator[shared.SharedState | None]:
+def write_lock(root: Path, timeout: float | None) -> Iterator[None]:
+    """Hold the write lock inside the block, and do nothing else: the store stays as it is found.
+
+    ``cache/`` must exist.  Raises BusyError after ``timeout`` seconds (None: never), OSError.
+    """
+    path = os.path.join(root, lock.NAME)
+    with closing(lock.ProcessLock(path, lambda: shared.holder_in(os.fspath(root)))) as held:
+        held.acquire(timeout)
+        yield
+
+
+@contextmanager
+def page(root: Path, *, absent: type[OSError] = OSError) -> Iterator[shared.SharedState | None]:
+    """The page that the processes with this store open share; None if opening it raises ``absent``."""
     try:
-        state = shared.SharedState(root, create=False)
-    except FileNotFoundError:
+        state = shared.SharedState(os.fspath(root), create=False)
+    except absent:
         yield None
         return
     with closing(state):
         yield state
 
 
-def _not_at_rest(root: str, reason: str) -> DifferenceError:
-    return DifferenceError(
-        f"{root} has changes in its journal that cannot be brought into its files: {reason}",
-        hint="move the folder away yourself, journal and all, to begin with a new one",
-    )
+def needs_recovery(state: shared.SharedState | None) -> bool:
+    """Whether the next process that opens the store will recover it."""
+    return state is None or not state.counts
