@@ -9,10 +9,11 @@ from pathlib import Path
 import octavo
 
 ROOT = Path(octavo.__file__).parent
-ORDER = (
-    "errors text url backend schema crypto values layout store query postgres backends client typed opening app"
-    " inspect fold follow care secrets move report demo cli __main__"
-).split()
+ORDER = [
+    *("errors", "text", "url", "backend", "schema", "crypto", "values", "layout", "store", "query"),
+    *("postgres", "backends", "client", "typed", "opening", "app", "inspect", "fold", "follow"),
+    *("care", "secrets", "move", "report", "demo", "cli", "__main__"),
+]
 """lowest first: each imports only from itself and from those before it"""
 CIRCLES: list[set[str]] = [
     {"octavo.layout.frozen", "octavo.layout.layout", "octavo.layout.parse"},

@@ -49,7 +49,7 @@ class Settings(NamedTuple):
     layout: Path | None
     """None: the one that goes with the schema"""
     files_root: Path | None = None
-    """where the files lie that records point at; None: nobody looks for them"""
+    """where the files lie that records point at; None: they are not looked for"""
     durability: Durability = "full"
     """``batched``: a write may return before it is on disk"""
 
@@ -83,7 +83,7 @@ def is_dual_mode(environ: Mapping[str, str] | None = None) -> bool:
 
 
 def is_migration_mode(environ: Mapping[str, str] | None = None) -> bool:
-    """Whether the move is under way, so that neither side may be changed behind the other's back.
+    """Whether the move is under way, so that neither side may be changed without the other.
 
     That is so exactly in ``dual``: before it the files are a copy, after it PostgreSQL is.
     """

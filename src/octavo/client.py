@@ -207,7 +207,7 @@ class ModelClient:
         return self._there(self.find_first(**arguments), "find_first_or_raise")
 
     def find_many(self, **arguments: Any) -> list[Shown]:
-        """The records that ``where`` describes, by ``order_by``: ``take`` of them behind ``skip``, from
+        """The records that ``where`` describes, by ``order_by``: ``take`` of them after ``skip``, from
         ``cursor`` on, one for each ``distinct``.  ``include``, ``select``, ``omit``."""
         return self._run(self._schema.reads.many(self._terms, arguments, self._at()))
 
@@ -334,7 +334,7 @@ class ModelClient:
                     record = run.create(new) if there is None else run.edit(there, edit)
                     return run.show([record], projection)[0]
             except (UniqueViolation, RecordNotFound) as error:
-                # Somebody else made, or deleted, the same record since it was looked for.
+                # The same record was made, or deleted, by another caller since it was looked for.
                 raced = self._session.owns_transaction and _is_about(error, unique, made)
                 if not raced or attempt == _ATTEMPTS - 1:
                     raise

@@ -184,7 +184,7 @@ def check_password(password: str, hashed: str) -> bool:
 
 
 def as_given(text: str) -> bytes:
-    """The bytes of what somebody has typed; half a surrogate pair, which no form sends, is nobody's password
+    """The bytes of what a user has typed; half a surrogate pair, which no form sends, is no password
     and no error."""
     return text.encode("utf-8", "surrogatepass")
 

@@ -19,7 +19,7 @@
     │   └── ValueOutOfRange        P2020: arithmetic leaves the range of its column
     ├── RecordNotFound         exit 1: P2025: a record that must be there is not (model)
     ├── TransactionFailed      exit 3: P2028: out of time, or used after it failed or ended
-    │   └── BusyError              somebody else held the write lock for too long (holder)
+    │   └── BusyError              another process held the write lock for too long (holder)
     ├── ConflictError          exit 3: P2034: what a transaction was built on is not there (any more)
     │   └── ReplacedError          another store was put in the place of this one
     ├── DatabaseError          exit 3: PostgreSQL refused, failed or could not be reached
@@ -239,7 +239,7 @@ class TransactionFailed(OctavoError):
 
 
 class BusyError(TransactionFailed):
-    """Somebody else held the write lock for longer than the caller would wait.  ``holder`` says who."""
+    """Another process held the write lock for longer than the caller would wait.  ``holder`` names it."""
 
     def __init__(self, waited: float, holder: str) -> None:
         self.waited, self.holder = waited, holder

@@ -140,7 +140,7 @@ def back_up(
         copying = _Copying(data_dir, layout, staging, progress)
         visit_all(copying, lambda: _alone(store))
         report = _Archiving(copying, archive, schema).write(progress)
-        # What is damaged is kept, but nobody can lean on it: for the move it is no backup.
+        # A damaged archive is kept, but does not count as a backup of the move.
         if not (store.read_only or report.damaged):
             with migration.changing(data_dir) as state:
                 state.backup = migration.Backup(time=report.manifest.made_at, archive=str(archive.resolve()))

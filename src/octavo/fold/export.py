@@ -102,7 +102,7 @@ def export(
 
     A store that is replaced may be in use.  What ``dual`` transactions commit meanwhile is in the new one,
     and their writers go on with that.  What ``json`` transactions commit is in the folder that is kept, and
-    whoever has it open is told at the next commit.
+    processes that have it open get an error at their next commit.
 
     Raises UsageError (a store is there already), DriftError, DifferenceError (that store's journal cannot be
     emptied, too), BusyError (it is being written to), DatabaseError, DiskError.
@@ -184,7 +184,7 @@ def _finish(
     finish: Callable[[Path], None] | None,
     built: Path,
 ) -> None:
-    """What is left to do when nobody can write any more to the store that is to be replaced."""
+    """What is left to do when the store that is to be replaced is closed to writers."""
     seeding, left = under_way
     if seeding is not None:
         seeding.finish(built)
@@ -233,10 +233,10 @@ def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
 
     with ExitStack() as stack:
         connections = [source.snapshot.connection]
-        # A worker that would have to wait for somebody who waits for us is done without.
+        # A worker that would have to wait for a session that waits for this one is done without.
         with suppress(Queued):
             for _ in range(min(jobs, len(tasks)) - 1):
-                # Closing waits for nobody; the connection's own block would, for its lock and the server.
+                # Closing does not wait; the connection's own block would, for its lock and the server.
                 connections.append(stack.enter_context(closing(source.snapshot.join())))
         free = list(connections)
 

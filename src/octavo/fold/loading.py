@@ -68,7 +68,7 @@ def whole_contents(layout: Layout, data_dir: Path) -> Contents:
 
 
 def advance_counters(connection: Connection, datamodel: Datamodel) -> None:
-    """Let ``autoincrement()`` go on behind the highest number that is there.  Raises what psycopg does."""
+    """Let ``autoincrement()`` go on after the highest number in use.  Raises what psycopg does."""
     for model in datamodel.tables:
         for f in model.scalars:
             if is_serial(f):

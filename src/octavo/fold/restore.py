@@ -244,7 +244,7 @@ class _Filling:
         self.dropped.append(f"ALTER TABLE {table} ADD CONSTRAINT {name} {row[0]}")
 
     def finish(self, loading: Loading) -> None:
-        """Make keys, indexes and foreign keys; let counters go on behind what is there."""
+        """Make keys, indexes and foreign keys; let counters go on after the numbers in use."""
         for statement in (*(self.statements.after_rows if self.created else ()), *self.dropped):
             try:
                 self.connection.execute(statement.encode())

@@ -36,7 +36,7 @@ class ScaffoldReport:
 
     @property
     def warnings(self) -> list[str]:
-        """What somebody should look at, a sentence each."""
+        """What is worth a look, a sentence each."""
         found = [f"{path} may be read or written by others" for path in self.open_to_others]
         if self.kept and self.files_made:
             found += [

@@ -61,7 +61,7 @@ class Seeding:
         """the new one, if it had to be opened"""
         self._stack = ExitStack()
         self.copied = 0
-        """records that were brought up to date behind the snapshot"""
+        """records that were brought up to date after the snapshot"""
         self.more: Counter[str] = Counter()
         """by model, how many records there are more than the snapshot had"""
         self.problems: list[PayloadProblem] = []
@@ -135,7 +135,7 @@ class Seeding:
         return self._store
 
     def _close(self) -> None:
-        """Close the new store, and leave nothing behind that tells that it was open."""
+        """Close the new store, and remove what tells that it was open."""
         if self._store is None:
             return
         store, self._store = self._store, None

@@ -109,7 +109,7 @@ class Building:
     def put_in_place(self, *, replace: bool, last: Callable[[Path], None] | None = None) -> Path | None:
         """Sync what was built and give it its name.  Gives where the store that it replaced is kept now.
 
-        ``last`` may change what was built once more, durably, when nobody can write to that store any more.
+        ``last`` may change what was built once more, durably, when that store is closed to writers.
         Raises UsageError if a store stands there by now and ``replace`` is not wanted, or if what stands
         there cannot be exchanged; BusyError if an application goes on writing to it, DifferenceError if its
         journal cannot be emptied; DiskError.  Then what stands there is as it was.

@@ -169,7 +169,7 @@ class Writer:
     def _make_logs(self, places: list[Place], key: list[str]) -> int:
         """An empty log for each log that the parent with this key owns, where there is none yet.
 
-        Gives their number, whoever fills them.
+        Gives their number.
         """
         for place in places:
             os.close(self._opened(place.file_for(key)))

@@ -37,7 +37,7 @@ _UNTOLD = (
     Found.MISSING_LOG,
     Found.IN_THE_WAY,
 )
-"""findings behind which there may be records that nobody can tell"""
+"""findings that may hide records"""
 _NAMED = 3
 """findings that a reason names"""
 
@@ -183,7 +183,7 @@ def _schema(evidence: Evidence) -> Item:
 
 
 def _documented(folder: Path) -> Item:
-    """Whoever sets the application up can read where its data lives."""
+    """The set-up files of the application say where its data lives."""
     title = f"{BACKEND_VARIABLE} documented"
     if value := os.environ.get(BACKEND_VARIABLE):
         return Item(title, Verdict.GOOD, f"the environment says {BACKEND_VARIABLE}={value}")

@@ -2,9 +2,9 @@
 
 First everything is looked at (:mod:`octavo.move.gates`), while the application goes on.  Then the store's
 write lock is taken, or what follows PostgreSQL is let catch up; PostgreSQL is closed to writers by a fence;
-every field of every record is compared once more, with nobody writing; and the state of the move says that
-the files are of record.  Each step can be interrupted anywhere and simply done again: until that last one
-PostgreSQL is of record, from it on the files are.
+every field of every record is compared once more, while nothing can write; and the state of the move says
+that the files are of record.  Each step can be interrupted anywhere and simply done again: until that last
+one PostgreSQL is of record, from it on the files are.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def cutover(
 
     ``show`` is given the gates before anything is done.  A dry run looks at them, and changes nothing.  Where
     it was done already, or was interrupted, only what is left to do is done.  Raises UsageError if there is
-    nothing to cut over, DifferenceError if both sides differ behind the freeze (then PostgreSQL is open
+    nothing to cut over, DifferenceError if both sides differ once PostgreSQL is closed (then it is open
     again, and of record), BusyError, DatabaseError, DiskError.
     """
     report = MoveReport(sides.data_dir, dry_run=options.dry_run)

@@ -101,22 +101,22 @@ def _sides(found: Status) -> Gate:
 
 def _verification(found: Status) -> Gate:
     """A full verification has passed since the files were made.  The one that speaks of the last write is
-    made again, behind the freeze."""
+    repeated at the freeze."""
     verified, hint = found.migration.verified, "octavo verify"
     if found.migration.following is not None:
-        reason = "while the files follow, both sides are never at one moment: it is made behind the freeze"
+        reason = "while the files follow, both sides are never at one moment: it is made at the freeze"
         return Gate(name="verification", open=True, reason=reason)
     if verified is None:
         return Gate(name="verification", open=False, reason="none since the files were made", hint=hint)
     if not verified.equal:
         reason = f"that of {verified.time} found {some(verified.differences, 'difference')}"
         return Gate(name="verification", open=False, reason=reason, hint=hint)
-    reason = f"that of {verified.time}: {verified.records:,} records, equal; made again behind the freeze"
+    reason = f"that of {verified.time}: {verified.records:,} records, equal; repeated at the freeze"
     return Gate(name="verification", open=True, reason=reason)
 
 
 def _following(found: Status) -> Iterator[Gate]:
-    """What follows can go on, and nobody else does it: the cutover catches up by itself."""
+    """Following can go on, and no other process follows: the cutover catches up by itself."""
     if found.migration.following is None:
         return
     from octavo.follow.life import is_running

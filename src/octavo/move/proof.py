@@ -72,7 +72,7 @@ class Proof:
     """the first rows that differ, of each table"""
     counters: tuple[str, ...] = ()
     """sequences that do not stand at the same number.  A data folder does not keep that, and a restore sets
-    them behind the highest value there is, so they are told but no part of the verdict."""
+    them after the highest value in use, so they are told but no part of the verdict."""
     left_out: tuple[str, ...] = ("the owners of objects",)
     """what was not compared"""
 

@@ -107,7 +107,7 @@ class _Rollback(Move):
         self.conclude("rollback")
 
     def require_closed(self) -> None:
-        """Raise DifferenceError if somebody may have written to PostgreSQL since the cutover."""
+        """Raise DifferenceError if PostgreSQL may have been written to since the cutover."""
         with open_source(self.url, self.layout) as source:
             source.drift.raise_if_any()
             datamodel = self.layout.datamodel

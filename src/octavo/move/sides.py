@@ -230,7 +230,7 @@ class Move:
             self.report.verified = found
             if not found.equal:
                 raise DifferenceError(
-                    f"with nobody writing, verify found {some(found.total, 'difference')} and "
+                    f"with all writers kept out, verify found {some(found.total, 'difference')} and "
                     f"{some(len(found.violations), 'broken rule')}: {consequence}",
                     hint=f"they are named in {found.report}",
                 )

@@ -78,7 +78,7 @@ class Status:
     following: str = ""
     """why the files cannot go on following; empty: they can, or do not"""
     writing: bool = False
-    """somebody writes to the store just now, so that what follows may be over in a moment"""
+    """a process is writing to the store, so that what follows may be over in a moment"""
     entries: int = 0
     """of the journal"""
     in_doubt: int = 0
@@ -412,7 +412,7 @@ def _is_locked(root: str) -> bool:
     except BusyError:
         return True
     except OSError as error:
-        # Where nothing can be written to, nobody's lock can be seen.
+        # Where nothing can be written to, no lock can be seen.
         if error.errno not in READ_ONLY:
             raise
     finally:

@@ -128,7 +128,7 @@ def verify(
 ) -> VerifyReport:
     """Compare the database with a data folder.
 
-    Both may be in use.  Where something differs and somebody has written to the store meanwhile, it is done
+    Both may be in use.  Where something differs and the store was written to meanwhile, it is done
     again while its writers wait, so that what is found is never just a write under way.  The state of the
     move follows, unless it is about another database.
 

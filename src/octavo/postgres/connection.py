@@ -1,8 +1,8 @@
 """Connections whose answers depend on the data alone, and snapshots that several of them share.
 
 How PostgreSQL prints a value depends on settings that a server, a database or a role may have changed.  Every
-transaction of ours therefore begins by pinning them for itself (``SET LOCAL``): that holds behind a pooler
-too, which hands each transaction to another server connection, and leaves nothing behind there for others.
+transaction of ours therefore begins by pinning them for itself (``SET LOCAL``): that holds with a pooler
+too, which hands each transaction to another server connection, and leaves no setting there for others.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def settings_for(connection: Connection, schema: str) -> dict[str, str]:
 def connect(url: DatabaseUrl | str, *, replication: bool = False) -> Connection:
     """Open a connection, in autocommit, with the settings pinned for the session where it is ours alone.
 
-    Behind a pooler nothing is pinned for the session, as that would leak to others: use :func:`transaction`,
+    With a pooler nothing is pinned for the session, as that would leak to others: use :func:`transaction`,
     which pins everywhere.  ``replication``: it takes the commands of the replication protocol too.
 
     Raises DatabaseError if the server cannot be reached or refuses, or if its database has no encoding;
@@ -147,7 +147,7 @@ def transaction(
 
 
 class Queued(DatabaseError):
-    """A table is not to be had: somebody waits for it to be free, and all others behind him."""
+    """Table lock unavailable: another session is queued for it."""
 
 
 class Rewritten(DatabaseError):
@@ -182,8 +182,8 @@ class Snapshot:
         """Another connection that sees the same state, read-only, with the same tables locked.  The caller
         closes it.
 
-        Raises DatabaseError if the snapshot cannot be shared; Queued if somebody waits for a table to be
-        free, so that every further reader would have to wait until he had it.
+        Raises DatabaseError if the snapshot cannot be shared; Queued if another session is queued for
+        a table, so that every further reader would have to wait for it.
         """
         if self.id is None:
             raise DatabaseError(
@@ -200,7 +200,7 @@ def read_snapshot(
 
     Every readable table of ``schemas`` (none: the URL's) is locked against changes of its structure before
     the state is fixed: ``TRUNCATE`` and rewriting ``ALTER TABLE`` would show through a snapshot as empty
-    tables.  ``snapshot`` is the id of one that somebody else holds open, whose state is to be read: raises
+    tables.  ``snapshot`` is the id of one that another session holds open, whose state is to be read: raises
     Rewritten if that has happened since.
     """
     url = DatabaseUrl.parse(url) if isinstance(url, str) else url
@@ -225,7 +225,7 @@ def join_snapshot(
     it.
 
     ``tables`` are locked against changes of their structure.  Raises DatabaseError if the snapshot is gone,
-    or if a pooler led to another server; Queued if a table is not to be had at once.
+    or if a pooler led to another server; Queued if a table's lock is not free at once.
     """
     url = DatabaseUrl.parse(url) if isinstance(url, str) else url
     connection = connect(url)
@@ -329,7 +329,7 @@ def _begin_reading(
         except psycopg.errors.LockNotAvailable as error:
             connection.execute("ROLLBACK")
             if end is not None and time.monotonic() >= end:
-                raise Queued("somebody waits for a table to be free") from error
+                raise Queued("another session is queued for a table's lock") from error
 
 
 def _require_same_files(connection: Connection, url: DatabaseUrl, tables: Sequence[tuple[str, str]]) -> None:

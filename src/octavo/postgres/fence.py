@@ -1,4 +1,4 @@
-"""A fence around the tables of a database: they can be read, and nobody writes to them, whatever its program.
+"""A fence around the tables of a database: they can be read, and no program can write to them.
 
 It is a trigger on each table that calls one function, which refuses every statement that would change a row.
 It is put up in one transaction, waits for those who are writing, needs no more than the tables' owner, and
@@ -115,7 +115,7 @@ def put_up(
     patience: float = PATIENCE,
     overwrite: bool = False,
 ) -> None:
-    """Let nobody write to the tables any more.  When it returns, all that was written before is committed.
+    """Close the tables to writers.  When it returns, all that was written before is committed.
 
     A fence of the same move is taken over, and with ``overwrite`` that of any.  Raises UsageError if there is
     one of another move; DatabaseError if a transaction does not end within ``patience`` seconds, or

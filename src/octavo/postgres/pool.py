@@ -1,6 +1,6 @@
 """Connections that are used again, shared among threads: as many at once as the URL allows.
 
-Whoever needs one and finds none idle opens it, in its own thread: what the server says to that (a wrong
+A thread that needs one and finds none idle opens it itself: what the server says to that (a wrong
 password, nothing listening) is what the caller hears, at once.  There are no threads of the pool's own, and a
 process that was forked begins with an empty one.
 """

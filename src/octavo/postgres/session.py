@@ -32,7 +32,7 @@ _OUTDATED = ("0A000", "26000")
 
 
 class Session:
-    """One connection to the server.  ``pooled``: a pooler stands between, so that nothing may be left behind
+    """One connection to the server.  ``pooled``: a pooler stands between, so that nothing may be left
     there; then settings are pinned for each transaction, and nothing is prepared."""
 
     def __init__(self, url: DatabaseUrl) -> None:

@@ -5,7 +5,7 @@ the new one.  Then one transaction of the backend changes the values that open w
 decrypted again as it came to be stored.  So whenever it is interrupted, all values open with the old pepper
 or all with the new, and it can be run again: what opens with the new one already is left alone.
 
-Only the ciphertext, its IV and its tag are changed.  ``@updatedAt`` says when somebody changed a record,
+Only the ciphertext, its IV and its tag are changed.  ``@updatedAt`` says when a record was changed,
 which a rotation does not.
 """
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _SCHEME = "aes-256-gcm"
 """the scheme that depends on the pepper"""
 _TRIES = 10
-"""how often a record is looked at again because somebody has changed it meanwhile"""
+"""how often a record is looked at again because it was changed meanwhile"""
 
 
 class Opens(StrEnum):
@@ -134,7 +134,7 @@ class Rotation:
 
     @property
     def left(self) -> int:
-        """How many values open with the old pepper still: somebody wrote them meanwhile."""
+        """How many values still open with the old pepper: they were written meanwhile."""
         return self.after.count(Opens.OLD) if self.after is not None else 0
 
     @property
@@ -173,7 +173,7 @@ def rotate(
 
     Nothing is changed, and the answer says so, if a value opens with neither.  Raises UsageError if both
     peppers are the same or the move is in a state in which ``kind`` is not all there is to rotate;
-    ConflictError if somebody keeps changing a record; and what the backend raises.
+    ConflictError if a record keeps being changed; and what the backend raises.
     """
     started = time.monotonic()
     if old == new.text:
@@ -277,8 +277,8 @@ def carry_out(
 ) -> None:
     """Change everything that opens with the old pepper, in one transaction.
 
-    Raises SecretError, having changed nothing, for a value that opens with neither; ConflictError if somebody
-    keeps changing a record; DivergedError if both sides do not have the same records.
+    Raises SecretError, having changed nothing, for a value that opens with neither; ConflictError if a record
+    keeps being changed; DivergedError if both sides do not have the same records.
     """
     from octavo.backends.dual import DualBackend
     from octavo.backends.json import JsonReader
@@ -298,7 +298,7 @@ def carry_out(
 
 
 def _reseal(transaction: Transaction, holder: Holder, record: Record | None, peppers: Peppers) -> None:
-    """Change what opens with the old pepper in a record, as it is at a moment when nobody else changes it."""
+    """Change what opens with the old pepper in a record, if it is still as it was read."""
     terms = holder.terms
     for _ in range(_TRIES):
         old = [] if record is None else _old(holder, record, peppers)
@@ -322,7 +322,7 @@ def _reseal(transaction: Transaction, holder: Holder, record: Record | None, pep
             return
         record = transaction.find(terms.name, terms.key, terms.key_of(record))
     raise ConflictError(
-        f"{terms.name}: somebody keeps changing a record; nothing was rotated",
+        f"{terms.name}: a record keeps being changed by another process; nothing was rotated",
         hint="stop the application, and run again",
     )
 
