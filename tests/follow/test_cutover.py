@@ -14,7 +14,7 @@ from moves import Move
 from octavo import connect
 from octavo.backend import DataBackend, Settings
 from octavo.cli import failures
-from octavo.follow import life, start
+from octavo.follow import life
 from octavo.move.cutover import CutoverOptions, cutover
 from octavo.move.rollback import RollbackOptions, rollback
 from octavo.move.sides import Sides
@@ -108,7 +108,7 @@ def test_what_is_printed_when_following_anew_is_interrupted(
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(*((start, "export") if at == "the old files" else (life, "_follow")), interrupted)
+    monkeypatch.setattr(*((life, "export") if at == "the old files" else (life, "_follow")), interrupted)
     assert failures.exit_code(lambda: followed.seed(replace=True), as_json=False) == 130
     said = capsys.readouterr().err
     assert ("follow no database: octavo follow --replace" in said) is (at == "the old files")

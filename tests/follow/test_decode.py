@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from octavo.follow.decode import Decoder
+from octavo.follow.apply import Decoder
 from octavo.layout.keys import KeyForm
 from octavo.postgres.connection import connect
 from octavo.query.vocabulary import Vocabulary

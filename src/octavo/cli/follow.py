@@ -11,7 +11,7 @@ from octavo.errors import UsageError
 from octavo.text import some
 
 if TYPE_CHECKING:
-    from octavo.follow.watcher import FollowReport
+    from octavo.follow.state import FollowReport
 
 
 def follow(

@@ -11,7 +11,7 @@ from types import FrameType
 import typer
 
 from octavo.cli import console
-from octavo.follow.watcher import FollowReport, Watcher
+from octavo.follow.state import FollowReport, Watcher
 from octavo.text import size, some
 
 _CLEAR = "\r\x1b[K"

@@ -18,10 +18,9 @@ from typing import NamedTuple, TypeAlias
 import psycopg
 
 from octavo.errors import BusyError, DatabaseError, DivergedError, DriftError
-from octavo.follow import slot, unsent
-from octavo.follow.apply import Applier
+from octavo.follow import slot
+from octavo.follow.apply import Applier, Decoder
 from octavo.follow.coalesce import Net
-from octavo.follow.decode import Decoder
 from octavo.follow.protocol import (
     Begin,
     Commit,
@@ -35,10 +34,9 @@ from octavo.follow.protocol import (
     position_text,
 )
 from octavo.follow.protocol import position as position_of
-from octavo.follow.state import Plan, Position, read_position
+from octavo.follow.state import FollowReport, Plan, Position, Watcher, read_position
 from octavo.follow.stream import Stopped, Stream
-from octavo.follow.tables import RESEED, Table, Tables
-from octavo.follow.watcher import FollowReport, Watcher
+from octavo.follow.tables import RESEED, Table, Tables, is_under_way, require_published, require_unchanged
 from octavo.layout.layout import Layout
 from octavo.postgres.connection import Connection, connect, transaction
 from octavo.store.store import Store
@@ -237,18 +235,16 @@ class _Session:
 
     def require_same(self) -> None:
         """Raise DriftError if something has changed of which the log does not tell; DatabaseError."""
-        unsent.require_published(self._connection, self._plan.publication, self._tables.published)
+        require_published(self._connection, self._plan.publication, self._tables.published)
         self._require_unchanged()
 
     def _require_unchanged(self) -> None:
-        while self._transactions and unsent.is_under_way(self._connection, self._transactions):
+        while self._transactions and is_under_way(self._connection, self._transactions):
             if self._watcher.is_over():
                 raise Stopped
             time.sleep(_MOMENT)
         try:
-            unsent.require_unchanged(
-                self._connection, self._plan.publication, self._tables.places, self._plan.marks
-            )
+            require_unchanged(self._connection, self._plan.publication, self._tables.places, self._plan.marks)
         except DriftError:
             if self.is_streaming:
                 # A row of an altered table tells where that was: what was committed before is applied.
