@@ -12,11 +12,11 @@ from octavo.layout.fold import BREAK, CUT, fold, heads, logs_of
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.listing import contents
 from octavo.layout.scan import Entry, Reader
-from octavo.layout.types import column_type
 from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.ddl import sql_type
 from octavo.schema.sql import quote, table_name
+from octavo.values.registry import value_type
 
 Row: TypeAlias = tuple[bytes | None, ...]
 
@@ -84,7 +84,7 @@ def database_rows(connection: Connection, datamodel: Datamodel) -> dict[str, lis
     """The same of the database: what PostgreSQL prints for each column."""
     found = {}
     for model in datamodel.tables:
-        columns = [column_type(f, datamodel).text_sql(f"t.{quote(f.column)}") for f in model.scalars]
+        columns = [value_type(f, datamodel).text_sql(f"t.{quote(f.column)}") for f in model.scalars]
         query = f"SELECT {', '.join(columns)} FROM {table_name(model)} AS t"
         rows = connection.execute(query.encode()).fetchall()
         found[model.name] = [tuple(None if v is None else v.encode() for v in row) for row in rows]

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError, ValueOutOfRange
-from octavo.layout.arithmetic import changed
 from octavo.layout.record import Record
 from octavo.query.defaults import Defaults, moment
 from octavo.query.evaluate import Evaluator
@@ -137,8 +136,8 @@ class MemoryTransaction(MemoryReader):
             for change in changes:
                 column = terms.columns[change.field]
                 try:
-                    values[change.field] = changed(
-                        column.field, change.kind, values[change.field], change.value
+                    values[change.field] = column.type.changed(
+                        change.kind, values[change.field], change.value
                     )
                 except ValueError as error:
                     raise ValueOutOfRange(model, [change.field]) from error

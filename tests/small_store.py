@@ -20,12 +20,12 @@ from octavo.layout.layout import Kind, Layout, frozen_layout
 from octavo.layout.listing import File, contents
 from octavo.layout.record import Record, attribute, model_of, stored_value
 from octavo.layout.scan import Reader, UnknownKey
-from octavo.layout.types import column_type, is_null
 from octavo.schema.datamodel import Model, ScalarField, ScalarKind
 from octavo.store.rules import Rules
 from octavo.store.store import Store
 from octavo.store.transaction import Transaction
 from octavo.store.view import View
+from octavo.values.registry import value_type
 
 Key: TypeAlias = tuple[bytes | None, ...]
 Row: TypeAlias = tuple[bytes | None, ...]
@@ -76,8 +76,8 @@ def text_of(record: Record) -> Row:
     found: list[bytes | None] = []
     for f in model_of(record).scalars:
         value = stored_value(record, f)
-        absent = value is None or value is msgspec.UNSET or (not f.is_json and is_null(value))
-        found.append(None if absent else column_type(f, layout().datamodel).text(value))
+        kind = value_type(f, layout().datamodel)
+        found.append(None if kind.is_null(value) else kind.text(value))
     return tuple(found)
 
 

@@ -12,12 +12,12 @@ from psycopg import errors as refused
 from octavo.errors import ConstraintError, ForeignKeyViolation, NullViolation, UniqueViolation
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, attribute
-from octavo.layout.types import column_type
 from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model, ScalarField
 from octavo.schema.ddl import sql_type
 from octavo.schema.sql import literal, quote, table_name
 from octavo.store.store import Store
+from octavo.values.registry import value_type
 from stores import Unsynced
 
 Values: TypeAlias = Mapping[str, Any]
@@ -120,7 +120,7 @@ class OnStore:
 
     def _texts(self, name: str, view: Any) -> Iterator[tuple[bytes | None, ...]]:
         datamodel = self.layout.datamodel
-        columns = [(attribute(f), column_type(f, datamodel)) for f in datamodel.model(name).scalars]
+        columns = [(attribute(f), value_type(f, datamodel)) for f in datamodel.model(name).scalars]
         for row in view.rows(name):
             values = [(getattr(row, held), column) for held, column in columns]
             yield tuple(None if v is None or v is UNSET else column.text(v) for v, column in values)
@@ -189,7 +189,7 @@ class OnPostgres:
         return {model: sorted(rows, key=_sortable) for model, rows in found.items()}
 
     def _texts(self, model: Model) -> str:
-        columns = [column_type(f, self.datamodel).text_sql(f"t.{quote(f.column)}") for f in model.scalars]
+        columns = [value_type(f, self.datamodel).text_sql(f"t.{quote(f.column)}") for f in model.scalars]
         name = literal(model.name)
         return f"SELECT {name} AS model, ARRAY[{', '.join(columns)}]::text[] FROM {table_name(model)} AS t"
 
@@ -229,7 +229,7 @@ class OnPostgres:
     def _literal(self, field: ScalarField, value: Any) -> str:
         if value is None or value is UNSET:
             return f"NULL::{sql_type(self.datamodel, field)}"
-        text = column_type(field, self.datamodel).text(value).decode()
+        text = value_type(field, self.datamodel).text(value).decode()
         return f"{literal(text)}::{sql_type(self.datamodel, field)}"
 
 

@@ -11,9 +11,10 @@ import pytest
 from octavo.errors import DamagedError
 from octavo.layout.layout import Kind, Layout, frozen_layout
 from octavo.layout.listing import File, contents
-from octavo.layout.order import file_order, time_key
+from octavo.layout.order import file_order
 from octavo.layout.record import model_of
 from octavo.layout.storedcodec import Codec
+from octavo.values.time import time_key
 from octavo.values.tokens import Members, elements
 
 LAYOUT = frozen_layout()

@@ -16,8 +16,8 @@ from octavo.layout.codec import Codec, Decoded
 from octavo.layout.layout import Layout, parse_layout
 from octavo.layout.record import plain
 from octavo.layout.scan import Entry
-from octavo.layout.types import array_text
 from octavo.schema.parser import parse_schema
+from octavo.values.lists import array_text
 
 SCHEMA = """
 datasource db {

@@ -10,11 +10,11 @@ from folding import insert, pieces
 from octavo.layout.layout import Layout, default_layout
 from octavo.layout.order import file_order, in_file_order
 from octavo.layout.storedcodec import Codec
-from octavo.layout.types import column_type
 from octavo.postgres.connection import Connection, connect
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
+from octavo.values.registry import value_type
 from parity.keyed import HEAD, TYPES
 from parity.worlds import values
 
@@ -47,7 +47,7 @@ def test_the_store_puts_records_in_the_order_of_an_export(layout: Layout, connec
         connection.execute(ddl(datamodel).script().encode())
         for place in layout.places:
             texts = [
-                {column_type(c.field, datamodel).text(c.write(v)).decode() for v in values(c, vocabulary)}
+                {value_type(c.field, datamodel).text(c.write(v)).decode() for v in values(c, vocabulary)}
                 for c in vocabulary[place.model.name].columns.values()
             ]
             for key in sorted(texts[0]):

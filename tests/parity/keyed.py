@@ -11,10 +11,10 @@ import json
 import random
 from dataclasses import dataclass, field
 
-from octavo.layout.compare import identity_key
 from octavo.layout.layout import Layout, parse_layout
 from octavo.schema.datamodel import Datamodel, Relation
 from octavo.schema.parser import parse_schema
+from octavo.values.registry import value_type
 
 TYPES = (
     *("String", "String @db.VarChar(20)", "String @db.Char(3)", "String @db.Uuid", "String @db.Inet"),
@@ -134,7 +134,7 @@ def _layout(rng: random.Random, datamodel: Datamodel) -> str:
     hosts: set[str] = set()
     """the models whose records others may hang on"""
     for model in datamodel.models:
-        name, exact = model.name, all(identity_key(f, datamodel) is None for f in model.key_fields)
+        name, exact = model.name, all(value_type(f, datamodel).identity is None for f in model.key_fields)
         above = [r for r in datamodel.parents(name) if r.parent in hosts and _may_host(r, datamodel)]
         ways = ["documents", "files", "logs", "logs"]
         if above:
@@ -153,7 +153,7 @@ def _may_host(relation: Relation, datamodel: Datamodel) -> bool:
     return (
         relation.required
         and relation.references == parent.key.field_names
-        and all(identity_key(child.scalar(name), datamodel) is None for name in relation.fields)
+        and all(value_type(child.scalar(name), datamodel).identity is None for name in relation.fields)
     )
 
 

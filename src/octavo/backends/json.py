@@ -24,7 +24,6 @@ from octavo.backends.candidates import Candidates, Indexes
 from octavo.backends.choice import Choice, test_of
 from octavo.backends.keys import in_store
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
-from octavo.layout.arithmetic import changed
 from octavo.layout.layout import layout_for
 from octavo.layout.record import Record, model_of
 from octavo.query.evaluate import Evaluator
@@ -232,7 +231,7 @@ def changed_record(vocabulary: Vocabulary, model: str, record: Record, changes: 
         column = columns[change.field]
         old = values.get(column.attribute, column.stored(record))
         try:
-            values[column.attribute] = changed(column.field, change.kind, old, change.value)
+            values[column.attribute] = column.type.changed(change.kind, old, change.value)
         except ValueError as error:
             raise ValueOutOfRange(model, [change.field]) from error
     return replace(record, **values)

@@ -18,7 +18,6 @@ from octavo.backends.sql.queries import Queries, Ready
 from octavo.backends.sql.writes import Writes
 from octavo.backends.violations import Violations
 from octavo.errors import TransactionFailed, UsageError, ValueOutOfRange
-from octavo.layout.arithmetic import changed
 from octavo.layout.record import Record
 from octavo.postgres.pool import Pool
 from octavo.postgres.session import Session
@@ -220,7 +219,7 @@ class PrismaTransaction(PrismaReader):
                 for change in changes:
                     column = columns[change.field]
                     try:
-                        changed(column.field, change.kind, column.stored(record), change.value)
+                        column.type.changed(change.kind, column.stored(record), change.value)
                     except ValueError:
                         raise ValueOutOfRange(model, [change.field]) from None
             raise error

@@ -25,8 +25,7 @@ from octavo.layout.fold import concat, member, unkeepable
 from octavo.layout.keys import KeyForm
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, attribute
-from octavo.layout.stored import Key, is_json_text
-from octavo.layout.types import string_text
+from octavo.layout.stored import Key
 from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.query.vocabulary import Vocabulary
@@ -36,6 +35,8 @@ from octavo.store.changeset import ChangeSet, Name
 from octavo.store.intake import FilesRoot, PayloadProblem, Unreadable, other_size
 from octavo.store.store import Store
 from octavo.store.transaction import Transaction
+from octavo.values.registry import is_exact
+from octavo.values.text import string_text
 from octavo.values.tokens import Members
 
 Texts: TypeAlias = Sequence[bytes | None]
@@ -83,7 +84,7 @@ class Decoder:
     def _exact(self, model: str, records: list[Record], rows: Sequence[Texts]) -> list[Record]:
         """With the exact text of ``json`` columns, which a line of JSON need not be able to hold."""
         scalars = self._layout.place(model).model.scalars
-        exact = [(n, attribute(f)) for n, f in enumerate(scalars) if is_json_text(f) and not f.is_list]
+        exact = [(n, attribute(f)) for n, f in enumerate(scalars) if is_exact(f) and not f.is_list]
         if not exact:
             return records
         return [

@@ -20,10 +20,10 @@ from octavo.layout.layout import Layout, Place
 from octavo.layout.listing import File
 from octavo.layout.scan import Entry
 from octavo.layout.stored import SHA256, Key, Stored
-from octavo.layout.types import column_type
 from octavo.store.content import Contents
 from octavo.store.rules import Codecs
 from octavo.store.system import read_whole
+from octavo.values.registry import value_type
 
 _Name: TypeAlias = tuple[str | bytes | None, ...]
 """A record's model, then the values of its key as PostgreSQL's texts."""
@@ -38,8 +38,7 @@ class ClientReader:
         self._contents: dict[str, Contents] = {}
         datamodel = layout.datamodel
         self._rows = {
-            m.name: _texts_maker([(f, column_type(f, datamodel)) for f in m.scalars])
-            for m in datamodel.tables
+            m.name: _texts_maker([(f, value_type(f, datamodel)) for f in m.scalars]) for m in datamodel.tables
         }
 
     def read(self, root: Path, file: File) -> Reading:

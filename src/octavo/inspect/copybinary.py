@@ -12,9 +12,9 @@ from operator import itemgetter
 
 from octavo.layout.codec import Values
 from octavo.layout.scan import Entry
-from octavo.layout.types import column_type
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.sql import quote, table_name
+from octavo.values.registry import value_type
 
 _HEADER = 19
 """bytes in front of the first row: signature, flags, length of an extension that nobody uses"""
@@ -39,7 +39,7 @@ class CopyBinary:
         self._in_order = order == sorted(order)
         self._count = len(order).to_bytes(_COUNT)
         columns = (model.scalars[n] for n in order)
-        self._columns = [column_type(f, datamodel).text_sql(f"t.{quote(f.column)}") for f in columns]
+        self._columns = [value_type(f, datamodel).text_sql(f"t.{quote(f.column)}") for f in columns]
 
     def copy_out(self) -> bytes:
         """The statement that sends every row of the table, in no order."""

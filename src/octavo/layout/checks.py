@@ -9,10 +9,9 @@ from datetime import datetime
 from typing import Any
 
 from octavo.errors import DamagedError
-from octavo.layout.compare import is_null
 from octavo.layout.record import attribute
-from octavo.layout.types import ColumnType
 from octavo.schema.datamodel import Model, ScalarField
+from octavo.values.base import ValueType
 
 _ESCAPED = re.compile(rb"\\u").search
 
@@ -31,31 +30,21 @@ def _is_time(text: str, size: int) -> bool:
     return text[-1] == "Z" and text[19] in ".Z"
 
 
-def _length_of_times(column: ColumnType) -> int:
-    """How long the times of a column are, in years of four digits; 0 if they are no instants."""
-    for digits in range(7):
-        time = f"2000-01-01T00:00:00{'.' * (digits > 0)}{'0' * digits}Z"
-        with suppress(ValueError):
-            column.text(time)
-            return len(time)
-    return 0
-
-
 class Checks:
     """Checks the values of one model's rows, many at once."""
 
-    def __init__(self, model: Model, columns: Iterable[tuple[ScalarField, ColumnType]]) -> None:
+    def __init__(self, model: Model, columns: Iterable[tuple[ScalarField, ValueType]]) -> None:
         self.model = model
         self._times: list[tuple[str, int]] = []
         self._has_raw = False
-        self._others: list[tuple[ScalarField, ColumnType]] = []
-        self._all: list[tuple[ScalarField, ColumnType]] = []
+        self._others: list[tuple[ScalarField, ValueType]] = []
+        self._all: list[tuple[ScalarField, ValueType]] = []
         for f, column in columns:
             self._all.append((f, column))
             self._has_raw |= f.is_json
-            if f.type == "DateTime" and not f.is_list:
-                self._times.append((attribute(f), _length_of_times(column)))
-            elif f.type in ("BigInt", "Decimal", "Float", "DateTime") or f.is_list:
+            if column.width:
+                self._times.append((attribute(f), column.width))
+            elif column.strict:
                 self._others.append((f, column))
 
     def run(self, records: Collection[Any], text: bytes) -> None:
@@ -89,12 +78,12 @@ class Checks:
                 return
         self._values(records, [(f, c) for f, c in self._all if attribute(f) == name])
 
-    def _values(self, records: Iterable[Any], columns: list[tuple[ScalarField, ColumnType]]) -> None:
+    def _values(self, records: Iterable[Any], columns: list[tuple[ScalarField, ValueType]]) -> None:
         checked = [(f, attribute(f), column) for f, column in columns]
         for record in records:
             for f, held, column in checked:
                 value = getattr(record, held)
-                if f.nullable and is_null(f, value):
+                if f.nullable and column.is_null(value):
                     continue
                 try:
                     column.text(value)

@@ -22,14 +22,15 @@ from msgspec.structs import astuple
 
 from octavo.errors import DamagedError
 from octavo.layout.checks import Checks
-from octavo.layout.compare import is_null
 from octavo.layout.keys import KeyForm
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.order import file_order
 from octavo.layout.record import Noted, Record, Row, attribute, member, noted, plain, record_type
-from octavo.layout.stored import Key, encode, is_json_text, value_of, version
-from octavo.layout.types import ColumnType, Text, column_type, one_line
+from octavo.layout.stored import Key, encode, value_of, version
 from octavo.schema.datamodel import ScalarField
+from octavo.values.base import Text, ValueType
+from octavo.values.json import one_line
+from octavo.values.registry import is_exact, value_type
 from octavo.values.tokens import Members, NotJson, before_damage, elements, line_of
 
 Values: TypeAlias = list[bytes | None]
@@ -76,21 +77,21 @@ class Codec:
         """from a row to its key"""
         self.order = file_order(place.model)
         """a sort key for rows as they follow each other in a file"""
-        self._columns = {f.name: (f, column_type(f, datamodel)) for f in place.fields}
+        self._columns = {f.name: (f, value_type(f, datamodel)) for f in place.fields}
         self._own = _own_keys(place)
         self.is_plain = place.kind.is_log and not self.children and not self._own
         """whether a record as msgspec decodes it is the row itself"""
         self.type = self.record_type if self.is_plain else self._struct()
         """what msgspec decodes a record as"""
         self._decode = msgspec.json.Decoder(self.type).decode
-        columns = [(f, column_type(f, datamodel)) for f in place.model.scalars]
+        columns = [(f, value_type(f, datamodel)) for f in place.model.scalars]
         self.checks = Checks(place.model, columns)
         self.texts = _texts_maker(columns)
         """from a row (without a note) to its values as PostgreSQL's texts"""
         self.key_at = [place.model.scalars.index(f) for f in place.model.key_fields]
         """where in them those of the key stand"""
         self._make = _maker(self.record_type, place.fields)
-        self._json_texts = [f for f in place.fields if is_json_text(f)]
+        self._json_texts = [f for f in place.fields if is_exact(f)]
         self._inherits = self._inherited()
 
     def _struct(self) -> type[msgspec.Struct]:
@@ -330,7 +331,7 @@ class Codec:
                 value = _value(f, column, found.get(f.name))
             except ValueError:
                 return None
-            if f.nullable and is_null(f, value):
+            if f.nullable and column.is_null(value):
                 return None
             texts.append(column.text(value))
         return tuple(texts)
@@ -428,7 +429,7 @@ def _own_keys(place: Place) -> dict[str, Any]:
     own: dict[str, Any] = {}
     if place.kind is Kind.FILE:
         own["_version"] = Literal[VERSION]
-    if any(is_json_text(f) for f in place.fields):
+    if any(is_exact(f) for f in place.fields):
         own["_text"] = dict[str, str]
     if place.payload:
         own["_sha256"] = str
@@ -454,12 +455,12 @@ def _line(depth: int | None, more: int) -> bytes:
     return b"" if depth is None else b"\n" + b"  " * (depth + more)
 
 
-def _value(field: ScalarField, column: ColumnType, raw: bytes | None) -> Any:
+def _value(field: ScalarField, column: ValueType, raw: bytes | None) -> Any:
     """The stored form of what stands under a field's name.  Raises ValueError."""
     value = value_of(field, column, raw)
     if raw is None and not (field.is_json and field.nullable and not field.is_list):
         raise ValueError("is missing")
-    if not (field.nullable and is_null(field, value)):
+    if not (field.nullable and column.is_null(value)):
         column.text(value)
     return value
 
@@ -483,7 +484,7 @@ def _maker(made: type[Record], fields: Iterable[ScalarField]) -> Callable[..., R
     return cast(Callable[..., Record], names["make"])
 
 
-def _texts_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[Any], Values]:
+def _texts_maker(columns: Sequence[tuple[ScalarField, ValueType]]) -> Callable[[Any], Values]:
     """A function from a row to its values as PostgreSQL's texts.
 
     It is written out column by column, as the dataclass decorator does, since a loop takes twice the time and

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from octavo.layout.layout import VERSION, Kind, Layout, Place
-from octavo.layout.types import column_type
-from octavo.schema.datamodel import Datamodel, Model, ScalarField, ScalarKind
-from octavo.schema.sql import literal, native_type, quote, table_name
+from octavo.schema.datamodel import Datamodel, Model, ScalarField
+from octavo.schema.sql import literal, quote, table_name
+from octavo.values.registry import is_exact, value_type
 
 CUT, BREAK = b"\x02", b"\x03"
 _FORMAT = r"(FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')"
@@ -45,7 +45,7 @@ def fold(layout: Layout, place: Place, part: Slice = WHOLE) -> str:
     """
     writer = _Writer(layout, indented=place.kind in (Kind.FILE, Kind.DOCUMENT))
     columns = [
-        f"to_json({column_type(f, layout.datamodel).text_sql(_column('t', f))})" for f in heads(layout, place)
+        f"to_json({value_type(f, layout.datamodel).text_sql(_column('t', f))})" for f in heads(layout, place)
     ]
     columns.append(writer.record(place, "t", depth=2 if place.kind is Kind.DOCUMENT else 0))
     joins = "".join(writer.joins)
@@ -93,7 +93,7 @@ def unkeepable(layout: Layout, place: Place) -> list[Unkeepable]:
         if f.is_list and f.is_json:
             null = f"EXISTS (SELECT FROM unnest({column}) AS u(e) WHERE e IS NULL)"
             found.append(Unkeepable(f.name, "NULL among Json, where null is JSON's own", null))
-        if f.is_list and _is_inexact(f):
+        if f.is_list and is_exact(f):
             broken = f"EXISTS (SELECT FROM unnest({column}) AS u(e) WHERE e::text ~ {_INEXACT})"
             found.append(Unkeepable(f.name, "lists of json with line breaks or outer blanks", broken))
     relation = place.relation
@@ -101,7 +101,7 @@ def unkeepable(layout: Layout, place: Place) -> list[Unkeepable]:
         parent = layout.datamodel.model(relation.parent)
         for own, theirs in zip(relation.fields, relation.references, strict=True):
             f = place.model.scalar(own)
-            if _equal_but_not_same(f):
+            if value_type(f, layout.datamodel).equal_spellings:
                 key, theirs_key = _column("t", f), _column("p", parent.scalar(theirs))
                 other = (
                     f"EXISTS (SELECT FROM {table_name(parent)} AS p"
@@ -111,19 +111,8 @@ def unkeepable(layout: Layout, place: Place) -> list[Unkeepable]:
     return found
 
 
-def _equal_but_not_same(field: ScalarField) -> bool:
-    """Whether PostgreSQL takes values for equal that it prints differently: ``A`` and ``a``, 1.0 and 1.00."""
-    if field.kind is ScalarKind.SCALAR:
-        return native_type(field).name in ("Citext", "Decimal", "Real", "DoublePrecision")
-    return field.kind is ScalarKind.UNSUPPORTED
-
-
 def _column(alias: str, field: ScalarField) -> str:
     return f"{alias}.{quote(field.column)}"
-
-
-def _is_inexact(field: ScalarField) -> bool:
-    return field.kind is ScalarKind.SCALAR and native_type(field).name == "Json"
 
 
 def _in_part(place: Place, part: Slice) -> str:
@@ -139,7 +128,7 @@ def _order(layout: Layout, place: Place, alias: str = "t") -> list[str]:
     created = next((f for f in model.scalars if f.name == "createdAt" and f.type == "DateTime"), None)
     if created is not None:
         by.append(_column(alias, created))
-    by += [column_type(f, layout.datamodel).order_sql(_column(alias, f)) for f in model.key_fields]
+    by += [value_type(f, layout.datamodel).order_sql(_column(alias, f)) for f in model.key_fields]
     return by
 
 
@@ -202,7 +191,7 @@ class _Writer:
 
     def exact_text(self, fields: Iterable[ScalarField], alias: str, opening: str) -> list[str]:
         """``json`` columns whose text breaks its line or has blanks around it, once more as exact strings."""
-        kept = [f for f in fields if _is_inexact(f) and not f.is_list]
+        kept = [f for f in fields if is_exact(f) and not f.is_list]
         if not kept:
             return []
         rows = ", ".join(f"({literal(f.name)}, {_column(alias, f)}::text)" for f in kept)
@@ -217,7 +206,7 @@ def member(datamodel: Datamodel, field: ScalarField, alias: str, opening: str) -
     """The SQL of a field's member in its record, behind ``opening`` (a separator and its key), in parts for
     :func:`concat`."""
     column = _column(alias, field)
-    kind = column_type(field, datamodel)
+    kind = value_type(field, datamodel)
     if not field.nullable:
         return [literal(opening), kind.json_sql(column)]
     if field.is_json and not field.is_list:

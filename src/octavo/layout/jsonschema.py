@@ -1,8 +1,8 @@
 """JSON Schemas (draft 2020-12) of everything a store holds: documents, record files and lines of logs.
 
-They say what :mod:`octavo.layout.types` and :mod:`octavo.layout.times` say in code, for readers in other
-languages.  Keys that the schema does not know are allowed, since a store keeps them.  What a JSON Schema
-cannot say (the calendar's days, uniqueness, foreign keys) is left to ``octavo verify``.
+The schema of a value is its type's (:mod:`octavo.values`).  Keys that the Prisma schema does not know are
+allowed, since a store keeps them.  What a JSON Schema cannot say (the calendar's days, uniqueness, foreign
+keys) is left to ``octavo verify``.
 """
 
 from __future__ import annotations
@@ -15,28 +15,12 @@ from urllib.parse import quote
 
 from octavo.errors import DiskError
 from octavo.layout.layout import VERSION, FileFamily, Kind, Layout, Place
-from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind, Secret
-from octavo.schema.sql import native_type
+from octavo.schema.datamodel import Datamodel, ScalarField, Secret
+from octavo.values.registry import is_exact, value_type
 
 Schema: TypeAlias = dict[str, Any]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-
-_BIGINT: Final = "0|-?[1-9][0-9]{0,18}"
-_DECIMAL: Final = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|NaN|-?Infinity"
-_BASE64: Final = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
-_UUID: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-
-_NOT_ZERO: Final = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
-_YEAR: Final = rf"(?:[0-9]{{4}}|\+(?:0[1-9]|[1-9][0-9])[0-9]{{4}}|\+[1-9][0-9]{{6}}|-00{_NOT_ZERO})"
-_DAY: Final = f"{_YEAR}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12][0-9]|3[01])"
-_TIME: Final = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
-_CLOCK: Final = (
-    r"(?:[01][0-9]|2[0-4]):[0-5][0-9]:(?:[0-5][0-9]|60)(?:\.[0-9]{1,6})?(?:[+-][0-9]{2}(?::[0-9]{2}){0,2})?"
-)
-
-_INTEGERS: Final = {"SmallInt": (-(2**15), 2**15 - 1), "Oid": (0, 2**32 - 1)}
-_INTEGER: Final = (-(2**31), 2**31 - 1)
 
 
 def file_schemas(datamodel: Datamodel, layout: Layout, *, version: str = "") -> dict[str, Schema]:
@@ -185,9 +169,7 @@ class _File:
                 "type": "string",
                 "pattern": "^[0-9a-f]{64}$",
             }
-        if exact := [
-            f.name for f in place.fields if f.is_json and native_type(f).name == "Json" and not f.is_list
-        ]:
+        if exact := [f.name for f in place.fields if is_exact(f) and not f.is_list]:
             properties["_text"] = {
                 "description": "Texts of json columns that have line breaks between their tokens.",
                 "type": "object",
@@ -217,18 +199,7 @@ class _File:
 
     def value(self, f: ScalarField) -> Schema:
         """One value of the field's type, neither NULL nor a list."""
-        if f.kind is ScalarKind.ENUM:
-            return {"type": "string", "enum": [member.name for member in self.datamodel.enum(f.type).members]}
-        if f.kind is ScalarKind.UNSUPPORTED:
-            return _text()
-        native = native_type(f)
-        size = native.args[0] if native.args else None
-        if f.type == "Int":
-            least, most = _INTEGERS.get(native.name, _INTEGER)
-            return {"type": "integer", "minimum": least, "maximum": most}
-        if f.type == "DateTime":
-            return _matching(_moment(native.name, 6 if size is None else size))
-        return dict(_SIMPLE[f.type]) if f.type in _SIMPLE else _string(native.name, size)
+        return dict(value_type(f, self.datamodel).one.schema)
 
 
 def _version() -> Schema:
@@ -237,48 +208,6 @@ def _version() -> Schema:
 
 def _pointer(name: str) -> str:
     return f"#/$defs/{quote(name)}"
-
-
-def _matching(pattern: str) -> Schema:
-    return {"type": "string", "pattern": f"^(?:{pattern})$"}
-
-
-_SIMPLE: Final[dict[str, Schema]] = {
-    "Boolean": {"type": "boolean"},
-    "BigInt": _matching(_BIGINT),
-    "Decimal": _matching(_DECIMAL),
-    "Float": {"type": ["number", "string"], "pattern": "^(?:NaN|-?Infinity)$"},
-    "Bytes": {**_matching(_BASE64), "contentEncoding": "base64"},
-    "Json": {},
-}
-
-
-def _text() -> Schema:
-    """PostgreSQL's text holds anything but U+0000."""
-    return {"type": "string", "pattern": r"^[^\u0000]*$"}
-
-
-def _string(native: str, size: int | None) -> Schema:
-    if native == "Uuid":
-        return _matching(_UUID)
-    if native == "VarChar" and size is not None:
-        return {**_text(), "maxLength": size}
-    if native == "Char":  # padded with blanks to its length
-        return {**_text(), "minLength": size or 1, "maxLength": size or 1}
-    if native == "Bit":
-        return _matching(f"[01]{{{size or 1}}}")
-    if native == "VarBit":
-        return _matching(f"[01]{{0,{size}}}" if size is not None else "[01]*")
-    return _text()
-
-
-def _moment(native: str, precision: int) -> str:
-    if native in ("Time", "Timetz"):
-        return _CLOCK
-    if native == "Date":
-        return f"{_DAY}|-?infinity"
-    fraction = rf"\.[0-9]{{{precision}}}" if precision else ""
-    return f"{_DAY}T{_TIME}{fraction}Z|-?infinity"
 
 
 def _or_null(schema: Schema) -> Schema:

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from octavo.layout.stored import Key, encode, key_getter, value_of
-from octavo.layout.types import column_type
 from octavo.schema.datamodel import Datamodel, Model
+from octavo.values.registry import value_type
 from octavo.values.tokens import Members
 
 DELETED = b',"_deleted":true}'
@@ -35,7 +35,7 @@ class KeyForm:
 
     def __init__(self, model: Model, datamodel: Datamodel) -> None:
         self.model = model
-        self.fields = [(f, column_type(f, datamodel)) for f in model.key_fields]
+        self.fields = [(f, value_type(f, datamodel)) for f in model.key_fields]
         self.has_raw = any(column.decoded is msgspec.Raw for _, column in self.fields)
         """whether a part of the stored key is raw JSON"""
         self.of: Callable[[Any], Key] = self._of()

@@ -1,7 +1,7 @@
 """A row in memory: one immutable, typed object per record, the same whatever backend it came from.
 
 The type of each model is built from the Datamodel.  A record's attributes are the schema's field names and
-give Python's values; inside, it holds what stands in the file (see :mod:`octavo.layout.values`), so that a
+give Python's values; inside, it holds what stands in the file (see :mod:`octavo.values.base`), so that a
 log of messages is decoded in one go, and equal records are equal to the digit.
 """
 
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 import msgspec
 from msgspec import UNSET
 
-from octavo.layout.types import column_type, or_null
-from octavo.layout.values import reader
 from octavo.schema.datamodel import Datamodel, Model, ScalarField
+from octavo.values.base import or_null
+from octavo.values.registry import is_plain, reader, value_type
 
 _SHOWN = 120
 """characters of a text that a record's ``repr`` shows"""
@@ -100,7 +100,7 @@ def attribute(field: ScalarField) -> str:
     It is the field's name where the stored form is Python's value, and one with ``_`` before it otherwise,
     which no field's name has.
     """
-    plain = reader(field) is None and field.name not in _TAKEN and not keyword.iskeyword(field.name)
+    plain = is_plain(field) and field.name not in _TAKEN and not keyword.iskeyword(field.name)
     return field.name if plain else f"_{field.name}"
 
 
@@ -112,7 +112,7 @@ def stored_value(record: Any, field: ScalarField) -> Any:
 def member(field: ScalarField, datamodel: Datamodel) -> tuple[Any, ...]:
     """The type of this field's member in JSON, in msgspec's terms; with it, where a member may be left out,
     what stands for that."""
-    kind = column_type(field, datamodel).decoded
+    kind = value_type(field, datamodel).decoded
     if field.is_json and not field.is_list:
         return (msgspec.Raw | msgspec.UnsetType, UNSET) if field.nullable else (msgspec.Raw,)
     return (or_null(kind),) if field.nullable else (kind,)
@@ -132,7 +132,7 @@ def _build(model: Model, datamodel: Datamodel) -> type[Record]:
     namespace: dict[str, Any] = {"__octavo_model__": model, "__getattr__": _missing}
     for f in model.scalars:
         if (name := attribute(f)) != f.name:
-            namespace[f.name] = _property(name, reader(f))
+            namespace[f.name] = _property(name, reader(f, datamodel))
     made = msgspec.defstruct(
         model.name,
         [(attribute(f), *member(f, datamodel)) for f in model.scalars],

@@ -30,7 +30,7 @@ from octavo.layout.layout import FileFamily, Kind, Layout, Place
 from octavo.layout.listing import File
 from octavo.layout.record import Noted, Record, Row, plain
 from octavo.layout.stored import Key, key_getter, version
-from octavo.layout.types import column_type
+from octavo.values.registry import value_type
 from octavo.values.tokens import (
     Members,
     NotJson,
@@ -187,7 +187,7 @@ class Namer:
         self._place = place
         datamodel = codec.layout.datamodel
         fields = [place.model.scalar(name) for name in place.name_fields]
-        self._texts = [column_type(f, datamodel).text for f in fields]
+        self._texts = [value_type(f, datamodel).text for f in fields]
         self.values_of: Callable[[Row], Any] = codec.key_of
         """from a row to the values that name its file"""
         if place.kind is Kind.LOG_PER_PARENT:

@@ -17,8 +17,9 @@ from msgspec.structs import astuple
 
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.record import attribute, member, record_type
-from octavo.layout.types import ColumnType, column_type
 from octavo.schema.datamodel import ScalarField
+from octavo.values.base import ValueType
+from octavo.values.registry import is_exact, value_type
 from octavo.values.tokens import elements
 
 Stored: TypeAlias = Any
@@ -77,7 +78,7 @@ class Shape:
     def __init__(self, layout: Layout, place: Place) -> None:
         self.place = place
         self.record_type = record_type(place.model, layout.datamodel)
-        self.columns = [(f, column_type(f, layout.datamodel)) for f in place.fields]
+        self.columns = [(f, value_type(f, layout.datamodel)) for f in place.fields]
         self.children = [Shape(layout, child) for child in layout.embedded(place.model.name)]
         self.own = _own_keys(place)
         self.is_record = place.kind.is_log and not self.children and not self.own
@@ -163,14 +164,14 @@ def _own_keys(place: Place) -> dict[str, Any]:
     own: dict[str, Any] = {}
     if place.kind is Kind.FILE:
         own["_version"] = Literal[VERSION]
-    if any(is_json_text(f) for f in place.fields):
+    if any(is_exact(f) for f in place.fields):
         own["_text"] = dict[str, str]
     if place.payload:
         own["_sha256"] = str
     return own
 
 
-def value_of(field: ScalarField, column: ColumnType, raw: bytes | None) -> Any:
+def value_of(field: ScalarField, column: ValueType, raw: bytes | None) -> Any:
     """The stored form of a member that is known to be sound; UNSET of one that is left out."""
     if raw is None:
         return UNSET
@@ -181,11 +182,6 @@ def value_of(field: ScalarField, column: ColumnType, raw: bytes | None) -> Any:
     if column.decoded == list[msgspec.Raw]:
         return [msgspec.Raw(raw[start:end]) for start, end in elements(raw)]
     return msgspec.json.decode(raw, type=column.decoded)
-
-
-def is_json_text(field: ScalarField) -> bool:
-    """Whether a column is of type ``json``, which keeps its text, not ``jsonb``."""
-    return field.is_json and field.native is not None and field.native.name == "Json"
 
 
 def version(raw: bytes | None) -> None:

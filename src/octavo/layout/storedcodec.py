@@ -30,11 +30,11 @@ from octavo.layout.stored import (
     Stored,
     array_attribute,
     encode,
-    is_json_text,
     plain,
     value_of,
 )
-from octavo.layout.types import one_line
+from octavo.values.json import one_line
+from octavo.values.registry import is_exact
 from octavo.values.tokens import Members, elements
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Codec:
         self._to_record = _maker(self.shape)
         self._to_stored = _taker(self.shape)
         self._arrays = [(array_attribute(c.place), c.place.array) for c in self.children]
-        self._texts = [f for f in place.fields if is_json_text(f)]
+        self._texts = [f for f in place.fields if is_exact(f)]
 
     def decode(self, text: bytes) -> Stored:
         """The record that this text stands for.

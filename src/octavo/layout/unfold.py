@@ -16,13 +16,13 @@ import msgspec
 from msgspec import UNSET
 
 from octavo.errors import DamagedError
-from octavo.layout.compare import is_null
 from octavo.layout.keys import KeyForm, is_tombstone
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.record import attribute
 from octavo.layout.stored import OWN_ATTRIBUTES, Shape, array_attribute, value_of, version
-from octavo.layout.types import ColumnType, Text, one_line
 from octavo.schema.datamodel import ScalarField
+from octavo.values.base import Text, ValueType
+from octavo.values.json import one_line
 from octavo.values.tokens import Members, NotJson, before_damage, elements, line_of
 
 Values: TypeAlias = list[bytes | None]
@@ -223,12 +223,12 @@ class Unfolder:
         return record
 
 
-def _value(field: ScalarField, column: ColumnType, raw: bytes | None) -> bytes | None:
+def _value(field: ScalarField, column: ValueType, raw: bytes | None) -> bytes | None:
     """PostgreSQL's text of what stands under a field's name.  Raises ValueError."""
     value = value_of(field, column, raw)
     if raw is None and not (field.is_json and field.nullable and not field.is_list):
         raise ValueError("is missing")
-    return None if field.nullable and is_null(field, value) else column.text(value)
+    return None if field.nullable and column.is_null(value) else column.text(value)
 
 
 def _reason(error: ValueError) -> str:
@@ -239,7 +239,7 @@ def _reason(error: ValueError) -> str:
     return str(error).replace(" - at `$`", "").replace("`", "")
 
 
-def row_maker(columns: Sequence[tuple[ScalarField, ColumnType]]) -> Callable[[Any], Values]:
+def row_maker(columns: Sequence[tuple[ScalarField, ValueType]]) -> Callable[[Any], Values]:
     """A function from a decoded record to its row.
 
     It is written out column by column, as the dataclass decorator does, since a loop takes twice the time and

@@ -29,9 +29,9 @@ from octavo.inspect.scratch import scratch
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File
 from octavo.layout.scan import Entry, Reader, live_records
-from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
+from octavo.schema.datamodel import Datamodel, ScalarField
 from octavo.schema.ddl import sql_type
-from octavo.schema.sql import native_type
+from octavo.values.registry import value_type
 
 if TYPE_CHECKING:
     from psycopg import Copy
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from octavo.postgres.connection import Connection
 
 _BATCH = 200
-_RESPELLED = ("JsonB", "DoublePrecision", "Real")
 """the types of which PostgreSQL takes several spellings for one value, and rounds or cuts nothing"""
 _TABLES = (
     "CREATE TABLE d (model, key, row, PRIMARY KEY (model, key)) WITHOUT ROWID",
@@ -203,7 +202,7 @@ class Meaning:
                 i for i, names in enumerate(unequal) if f.name in names and pairs[i][0][f.name] is not None
             ]
             asked = [i for i in asked if pairs[i][1][f.name] is not None]
-            if f.kind is not ScalarKind.SCALAR or native_type(f).name not in _RESPELLED:
+            if not value_type(f, self.datamodel).respelled:
                 continue
             texts = [pairs[i][1][f.name] or b"" for i in asked]
             for i, printed in zip(asked, self._printed(f, texts), strict=True):

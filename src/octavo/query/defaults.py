@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-from octavo.layout.writing import literal_value
 from octavo.query.plan import Change, ChangeKind
 from octavo.query.vocabulary import Column, Terms
 from octavo.schema.datamodel import Function
+from octavo.values.registry import literal_value
 
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

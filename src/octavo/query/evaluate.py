@@ -13,7 +13,6 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from octavo.layout.compare import lower
 from octavo.layout.record import Record
 from octavo.query.plan import (
     TRUE,
@@ -44,6 +43,7 @@ from octavo.values.json import (
     order_key,
     string_of,
 )
+from octavo.values.text import lower
 
 Truth: TypeAlias = bool | None
 Test: TypeAlias = Callable[[Record], Truth]
@@ -249,14 +249,14 @@ def _one_of(column: Column, condition: OneOf) -> Test:
 
 def _list_test(column: Column, condition: ListTest) -> Test:
     read = column.stored
-    mark = column.element_key or _as_it_is
+    mark, is_null = column.element_key or _as_it_is, column.type.one.is_null
     wanted = [mark(value) for value in condition.values]
 
     def test(record: Record) -> Truth:
         values = read(record)
         if values is None:
             return None
-        there = [None if column.is_null(v) else mark(v) for v in values]
+        there = [None if is_null(v) else mark(v) for v in values]
         if condition.op is ListOperator.EQUALS:
             return there == wanted
         found = (value in there for value in wanted)

@@ -12,7 +12,6 @@ from typing import Any
 
 import msgspec
 
-from octavo.layout.writing import text
 from octavo.query.arguments import At, bounded, snake
 from octavo.query.plan import (
     FALSE,
@@ -34,7 +33,8 @@ from octavo.query.plan import (
     Unique,
 )
 from octavo.query.vocabulary import Column, Terms, Vocabulary
-from octavo.values.json import AnyNull, DbNull, JsonNull, json_text, jsonb_text
+from octavo.values.json import AnyNull, DbNull, JsonNull
+from octavo.values.text import string
 
 LOGIC = ("AND", "OR", "NOT")
 _EQUALITY = ("equals", "not", "in", "not_in")
@@ -251,7 +251,7 @@ class Filters:
             stored = tuple(inner.value(column.operand, item) for item, inner in values)
             one = OneOf(column.name, stored, insensitive) if stored else FALSE
             return one if name == "in" else Not(one)
-        write: Callable[[Any], Any] = column.operand if name in _ORDER else text
+        write: Callable[[Any], Any] = column.operand if name in _ORDER else string
         return Compare(column.name, Operator(name), at.value(write, value), insensitive)
 
     def _list(self, column: Column, value: Any, at: At) -> Condition:
@@ -299,12 +299,12 @@ class Filters:
                 parts.append(equal if name == "equals" else Not(equal))
                 continue
             if name in _JSON_STRING:
-                operand: Any = inner.value(text, given)
+                operand: Any = inner.value(string, given)
             else:
                 wrapped = given
                 if name == "array_contains" and not isinstance(given, list | tuple):
                     wrapped = [None if given is JsonNull else given]
-                operand = inner.value(_json_operand, wrapped)
+                operand = inner.value(column.operand, wrapped)
             parts.append(JsonTest(column.name, path, JsonOperator(name), operand, insensitive))
         return both(*parts)
 
@@ -312,7 +312,7 @@ class Filters:
         steps = []
         for number, step in enumerate(at.sequence(given)):
             plain = str(step) if type(step) is int else step
-            steps.append(at[number].value(text, plain))
+            steps.append(at[number].value(string, plain))
         return tuple(steps)
 
     def _json_equals(self, column: Column, path: tuple[str, ...], value: Any, at: At) -> Condition:
@@ -324,14 +324,8 @@ class Filters:
             return json_null
         if value is DbNull or value is AnyNull:
             return missing if value is DbNull else Or((missing, json_null))
-        operand = at.value(_json_operand, value)
+        operand = at.value(column.operand, value)
         return JsonTest(column.name, path, JsonOperator.EQUALS, operand)
-
-
-def _json_operand(value: Any) -> msgspec.Raw:
-    if value is JsonNull:
-        return _NULL_JSON
-    return msgspec.Raw(jsonb_text(json_text(value).encode()))
 
 
 def _mode(given: Any, at: At, inherited: bool) -> bool:

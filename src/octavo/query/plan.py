@@ -1,6 +1,6 @@
 """What a query means: immutable, checked, and free of any backend.
 
-Every value is in its *stored form* (:mod:`octavo.layout.values`), every name is the schema's.  A condition
+Every value is in its *stored form* (:mod:`octavo.values.base`), every name is the schema's.  A condition
 is true, false or unknown as in PostgreSQL: comparing NULL is unknown, ``Not`` of unknown is unknown, and
 only what is true is found.
 """

@@ -7,10 +7,8 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any
 
-from octavo.layout.compare import Key, comparison_key, element_key, is_null, null_of
 from octavo.layout.keys import KeyForm, hashable
 from octavo.layout.record import Record, attribute, record_type
-from octavo.layout.writing import Write, element_writer, operand_writer, writer
 from octavo.query.plan import Link, Order
 from octavo.schema.datamodel import (
     Arity,
@@ -22,9 +20,8 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
 )
-from octavo.schema.sql import native_type
-
-_ORDERED = frozenset({"Int", "BigInt", "Float", "Decimal", "DateTime", "String"})
+from octavo.values.base import Key, Write
+from octavo.values.registry import value_type, writer
 
 
 class Column:
@@ -36,28 +33,19 @@ class Column:
         self.attribute = attribute(field)
         self.stored: Callable[[Any], Any] = attrgetter(self.attribute)
         """from a record to this field's value in stored form"""
-        self.null = null_of(field)
+        self.type = value_type(field, datamodel)
+        one = self.type.one
+        self.null, self.is_null = self.type.null, self.type.is_null
         self.write: Write = writer(field, datamodel)
-        self.write_element: Write = element_writer(field, datamodel)
-        self.operand: Write = operand_writer(field, datamodel)
+        self.write_element: Write = one.write
+        self.operand: Write = one.operand
         """from a value to compare with"""
-        self.key: Key | None = comparison_key(field, datamodel)
+        self.key: Key | None = self.type.key
         self.sort_key: Callable[[Any], Any] = _composed(self.key, self.stored)
         """from a record in which this field is not NULL to what sorts as its value does"""
-        self.element_key: Key | None = element_key(field, datamodel)
-        native = native_type(field).name if field.kind is ScalarKind.SCALAR else ""
-        self.is_text = native in ("Text", "VarChar", "Char", "Citext")
-        self.is_caseless = native == "Citext"
-        self.is_ordered = self.is_text or field.type in _ORDERED
-        self.is_number = field.kind is ScalarKind.SCALAR and field.type in (
-            "Int",
-            "BigInt",
-            "Float",
-            "Decimal",
-        )
-
-    def is_null(self, stored: Any) -> bool:
-        return is_null(self.field, stored)
+        self.element_key: Key | None = one.key
+        self.is_text, self.is_caseless, self.is_ordered = one.is_text, one.is_caseless, one.is_ordered
+        self.is_number = one.compute is not None
 
     def comparable(self, stored: Any) -> Any:
         """What sorts, is equal and hashes as the value does in PostgreSQL.  The value is not NULL."""

@@ -37,6 +37,7 @@ from octavo.schema.datamodel import (
     ScalarKind,
 )
 from octavo.schema.expressions import default_of
+from octavo.schema.native import NATIVE_TYPES
 
 if TYPE_CHECKING:
     import psycopg
@@ -503,45 +504,16 @@ _ACTIONS = {
     "d": Action.SET_DEFAULT,
 }
 _METHODS = {"hash": "Hash", "gist": "Gist", "gin": "Gin", "spgist": "SpGist", "brin": "Brin"}
-_TYPES = {
-    "text": ("String", "Text"),
-    "varchar": ("String", "VarChar"),
-    "bpchar": ("String", "Char"),
-    "bit": ("String", "Bit"),
-    "varbit": ("String", "VarBit"),
-    "uuid": ("String", "Uuid"),
-    "xml": ("String", "Xml"),
-    "inet": ("String", "Inet"),
-    "citext": ("String", "Citext"),
-    "bool": ("Boolean", "Boolean"),
-    "int2": ("Int", "SmallInt"),
-    "int4": ("Int", "Integer"),
-    "oid": ("Int", "Oid"),
-    "int8": ("BigInt", "BigInt"),
-    "float4": ("Float", "Real"),
-    "float8": ("Float", "DoublePrecision"),
-    "numeric": ("Decimal", "Decimal"),
-    "money": ("Decimal", "Money"),
-    "timestamp": ("DateTime", "Timestamp"),
-    "timestamptz": ("DateTime", "Timestamptz"),
-    "date": ("DateTime", "Date"),
-    "time": ("DateTime", "Time"),
-    "timetz": ("DateTime", "Timetz"),
-    "json": ("Json", "Json"),
-    "jsonb": ("Json", "JsonB"),
-    "bytea": ("Bytes", "ByteA"),
-}
-"""PostgreSQL's names of types, to Prisma's scalar and native types."""
 
 
 def _type_of(column: _Column, enum: Enum | None) -> tuple[str, ScalarKind, NativeType | None]:
     if enum is not None:
         return enum.name, ScalarKind.ENUM, None
-    known = _TYPES.get(column.type_name)
-    if known is None or (column.type_schema != "pg_catalog" and column.type_name != "citext"):
+    native = next((name for name, rule in NATIVE_TYPES.items() if rule.catalog == column.type_name), "")
+    if not native or (column.type_schema != "pg_catalog" and column.type_name != "citext"):
         shown = column.shown.removesuffix("[]") if column.is_array else column.shown
         return shown, ScalarKind.UNSUPPORTED, None
-    scalar, native = known
+    scalar = NATIVE_TYPES[native].scalar
     return scalar, ScalarKind.SCALAR, NativeType(native, _arguments(column.type_name, column.modifier))
 
 

@@ -35,37 +35,9 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
 )
+from octavo.schema.native import NATIVE_TYPES
 from octavo.schema.sql import literal, native_type, qualified, quote, table_name
 
-SQL_NAMES = {
-    "Text": "TEXT",
-    "Char": "CHAR",
-    "VarChar": "VARCHAR",
-    "Bit": "BIT",
-    "VarBit": "VARBIT",
-    "Uuid": "UUID",
-    "Xml": "XML",
-    "Inet": "INET",
-    "Citext": "CITEXT",
-    "Boolean": "BOOLEAN",
-    "Integer": "INTEGER",
-    "SmallInt": "SMALLINT",
-    "BigInt": "BIGINT",
-    "Oid": "OID",
-    "DoublePrecision": "DOUBLE PRECISION",
-    "Real": "REAL",
-    "Decimal": "DECIMAL",
-    "Money": "MONEY",
-    "Timestamp": "TIMESTAMP",
-    "Timestamptz": "TIMESTAMPTZ",
-    "Date": "DATE",
-    "Time": "TIME",
-    "Timetz": "TIMETZ",
-    "Json": "JSON",
-    "JsonB": "JSONB",
-    "ByteA": "BYTEA",
-}
-_SERIAL = {"SmallInt": "SMALLSERIAL", "Integer": "SERIAL", "BigInt": "BIGSERIAL"}
 _ACTIONS = {
     Action.CASCADE: "CASCADE",
     Action.RESTRICT: "RESTRICT",
@@ -165,7 +137,7 @@ def sql_type(datamodel: Datamodel, scalar: ScalarField) -> str:
     else:
         native = native_type(scalar)
         arguments = f"({','.join(str(arg) for arg in native.args)})" if native.args else ""
-        base = SQL_NAMES[native.name] + arguments
+        base = NATIVE_TYPES[native.name].sql + arguments
     return base + ("[]" if scalar.is_list else "")
 
 
@@ -213,7 +185,7 @@ def _table(datamodel: Datamodel, model: Model, *, with_key: bool) -> str:
 def _column(datamodel: Datamodel, scalar: ScalarField) -> str:
     required = " NOT NULL" if scalar.arity is Arity.REQUIRED else ""
     if is_serial(scalar):
-        return f"{quote(scalar.column)} {_SERIAL[native_type(scalar).name]}{required}"
+        return f"{quote(scalar.column)} {NATIVE_TYPES[native_type(scalar).name].serial}{required}"
     default = default_sql(datamodel, scalar)
     suffix = f" DEFAULT {default}" if default is not None else ""
     return f"{quote(scalar.column)} {sql_type(datamodel, scalar)}{required}{suffix}"

@@ -33,6 +33,7 @@ from octavo.schema.datamodel import (
 )
 from octavo.schema.ddl import default_sql, is_serial, operator_class, sql_type
 from octavo.schema.expressions import comparable, same_expression
+from octavo.schema.native import NATIVE_TYPES
 from octavo.schema.sql import native_type
 from octavo.text import some
 
@@ -543,19 +544,8 @@ def _plain(type_: str) -> str:
     return "".join(type_.replace('"', "").lower().split()).removeprefix("public.").removeprefix("pg_catalog.")
 
 
-_IMPLIED = {
-    "Char": (1,),
-    "Bit": (1,),
-    "Timestamp": (6,),
-    "Timestamptz": (6,),
-    "Time": (6,),
-    "Timetz": (6,),
-}
-"""What PostgreSQL takes where a type's argument is left out."""
-
-
 def _precision(native: NativeType) -> tuple[int, ...]:
-    arguments = native.args or _IMPLIED.get(native.name, ())
+    arguments = native.args or NATIVE_TYPES[native.name].implied
     return (*arguments, 0) if native.name == "Decimal" and len(arguments) == 1 else arguments
 
 

@@ -14,43 +14,55 @@ SCALARS = ("Int", "BigInt", "Float", "Boolean", "String", "DateTime", "Json", "B
 
 @dataclass(frozen=True, slots=True)
 class NativeRule:
-    """``scalar`` is the type that a field must have, ``arguments`` how many numbers the type may take."""
+    """What the schema language, DDL and the catalog know of a type; its values are ``octavo.values``' affair.
+
+    ``scalar`` is the type that a field must have, ``sql`` the type's name as Prisma writes it in DDL,
+    ``catalog`` its name in ``pg_type``; ``arguments`` is how many numbers it may take, from ``lowest`` to
+    ``highest``, and ``implied`` what PostgreSQL takes where they are left out.
+    """
 
     scalar: str
+    sql: str
+    catalog: str
     arguments: int = 0
     lowest: int = 0
     highest: int = 2**32 - 1
+    implied: tuple[int, ...] = ()
+    serial: str = ""
+    """the name of the type that counts by itself"""
 
 
-_FRACTION = {"arguments": 1, "highest": 6}
+def _moment(sql: str, catalog: str) -> NativeRule:
+    return NativeRule("DateTime", sql, catalog, arguments=1, highest=6, implied=(6,))
+
 
 NATIVE_TYPES: dict[str, NativeRule] = {
-    "SmallInt": NativeRule("Int"),
-    "Integer": NativeRule("Int"),
-    "Oid": NativeRule("Int"),
-    "BigInt": NativeRule("BigInt"),
-    "Decimal": NativeRule("Decimal", arguments=2),
-    "Money": NativeRule("Decimal"),
-    "Real": NativeRule("Float"),
-    "DoublePrecision": NativeRule("Float"),
-    "Inet": NativeRule("String"),
-    "Citext": NativeRule("String"),
-    "VarChar": NativeRule("String", arguments=1),
-    "Char": NativeRule("String", arguments=1),
-    "Text": NativeRule("String"),
-    "Bit": NativeRule("String", arguments=1, lowest=1),
-    "VarBit": NativeRule("String", arguments=1, lowest=1),
-    "Uuid": NativeRule("String"),
-    "Xml": NativeRule("String"),
-    "ByteA": NativeRule("Bytes"),
-    "Timestamp": NativeRule("DateTime", **_FRACTION),
-    "Timestamptz": NativeRule("DateTime", **_FRACTION),
-    "Date": NativeRule("DateTime"),
-    "Time": NativeRule("DateTime", **_FRACTION),
-    "Timetz": NativeRule("DateTime", **_FRACTION),
-    "Boolean": NativeRule("Boolean"),
-    "Json": NativeRule("Json"),
-    "JsonB": NativeRule("Json"),
+    "SmallInt": NativeRule("Int", "SMALLINT", "int2", serial="SMALLSERIAL"),
+    "Integer": NativeRule("Int", "INTEGER", "int4", serial="SERIAL"),
+    "Oid": NativeRule("Int", "OID", "oid"),
+    "BigInt": NativeRule("BigInt", "BIGINT", "int8", serial="BIGSERIAL"),
+    "Decimal": NativeRule("Decimal", "DECIMAL", "numeric", arguments=2),
+    "Money": NativeRule("Decimal", "MONEY", "money"),
+    "Real": NativeRule("Float", "REAL", "float4"),
+    "DoublePrecision": NativeRule("Float", "DOUBLE PRECISION", "float8"),
+    "Inet": NativeRule("String", "INET", "inet"),
+    "Citext": NativeRule("String", "CITEXT", "citext"),
+    "VarChar": NativeRule("String", "VARCHAR", "varchar", arguments=1),
+    "Char": NativeRule("String", "CHAR", "bpchar", arguments=1, implied=(1,)),
+    "Text": NativeRule("String", "TEXT", "text"),
+    "Bit": NativeRule("String", "BIT", "bit", arguments=1, lowest=1, implied=(1,)),
+    "VarBit": NativeRule("String", "VARBIT", "varbit", arguments=1, lowest=1),
+    "Uuid": NativeRule("String", "UUID", "uuid"),
+    "Xml": NativeRule("String", "XML", "xml"),
+    "ByteA": NativeRule("Bytes", "BYTEA", "bytea"),
+    "Timestamp": _moment("TIMESTAMP", "timestamp"),
+    "Timestamptz": _moment("TIMESTAMPTZ", "timestamptz"),
+    "Date": NativeRule("DateTime", "DATE", "date"),
+    "Time": _moment("TIME", "time"),
+    "Timetz": _moment("TIMETZ", "timetz"),
+    "Boolean": NativeRule("Boolean", "BOOLEAN", "bool"),
+    "Json": NativeRule("Json", "JSON", "json"),
+    "JsonB": NativeRule("Json", "JSONB", "jsonb"),
 }
 
 

@@ -16,14 +16,14 @@ from typing import Any
 import msgspec
 
 from octavo.errors import DamagedError
-from octavo.layout.compare import is_null
 from octavo.layout.keys import DELETED, is_tombstone
 from octavo.layout.layout import FileFamily, Kind, Place
 from octavo.layout.record import attribute
 from octavo.layout.stored import Key, Stored, array_attribute, key_getter, version
 from octavo.layout.storedcodec import Codec
-from octavo.layout.types import ColumnType, column_type
 from octavo.schema.datamodel import Model, ScalarField
+from octavo.values.base import ValueType
+from octavo.values.registry import value_type
 from octavo.values.tokens import Members, NotJson, elements, is_beginning, line_of, why_no_json
 
 _BLOCK = 256
@@ -91,7 +91,7 @@ class Namer:
         self._place = place
         datamodel = codec.layout.datamodel
         fields = [place.model.scalar(name) for name in place.name_fields]
-        self._texts = [column_type(f, datamodel).text for f in fields]
+        self._texts = [value_type(f, datamodel).text for f in fields]
         self.values_of: Callable[[Stored], Any] = codec.key_of
         """from a stored record to the values that name its file"""
         if place.kind is Kind.LOG_PER_PARENT:
@@ -333,30 +333,20 @@ def _is_time(text: str, size: int) -> bool:
     return text[-1] == "Z" and text[19] in ".Z"
 
 
-def _length_of_times(column: ColumnType) -> int:
-    """How long the times of a column are, in years of four digits; 0 if they are no instants."""
-    for digits in range(7):
-        time = f"2000-01-01T00:00:00{'.' * (digits > 0)}{'0' * digits}Z"
-        with suppress(ValueError):
-            column.text(time)
-            return len(time)
-    return 0
-
-
 class Checks:
     """What the types of a decoder do not show about values: that a text is a time, a number in its range."""
 
-    def __init__(self, model: Model, columns: Iterable[tuple[ScalarField, ColumnType]]) -> None:
+    def __init__(self, model: Model, columns: Iterable[tuple[ScalarField, ValueType]]) -> None:
         self.model = model
         self._times: list[tuple[str, int]] = []
-        self._others: list[tuple[ScalarField, ColumnType]] = []
-        self._all: list[tuple[ScalarField, ColumnType]] = []
+        self._others: list[tuple[ScalarField, ValueType]] = []
+        self._all: list[tuple[ScalarField, ValueType]] = []
         self._children: list[tuple[str, Checks]] = []
         for f, column in columns:
             self._all.append((f, column))
-            if f.type == "DateTime" and not f.is_list:
-                self._times.append((attribute(f), _length_of_times(column)))
-            elif f.type in ("BigInt", "Decimal", "Float", "DateTime") or f.is_list:
+            if column.width:
+                self._times.append((attribute(f), column.width))
+            elif column.strict:
                 self._others.append((f, column))
 
     @classmethod
@@ -397,12 +387,12 @@ class Checks:
                 return
         self._values(records, [(f, c) for f, c in self._all if attribute(f) == name])
 
-    def _values(self, records: Iterable[Stored], columns: list[tuple[ScalarField, ColumnType]]) -> None:
+    def _values(self, records: Iterable[Stored], columns: list[tuple[ScalarField, ValueType]]) -> None:
         checked = [(f, attribute(f), column) for f, column in columns]
         for record in records:
             for f, held, column in checked:
                 value = getattr(record, held)
-                if f.nullable and is_null(f, value):
+                if f.nullable and column.is_null(value):
                     continue
                 try:
                     column.text(value)

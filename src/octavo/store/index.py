@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from octavo.layout.compare import identity_key, is_null
 from octavo.layout.layout import Kind
 from octavo.layout.record import attribute
 from octavo.layout.stored import Key, Stored, array_attribute, key_getter
 from octavo.layout.storedcodec import Codec
 from octavo.schema.datamodel import Datamodel, ScalarField
+from octavo.values.base import ValueType
+from octavo.values.registry import value_type
 
 Values: TypeAlias = Any
 """The value of one field; of more, their tuple.  Stored ones, or what stands for them (:func:`identity`)."""
@@ -26,18 +27,18 @@ class Spec(NamedTuple):
 def identity(fields: Sequence[ScalarField], datamodel: Datamodel) -> Callable[[Values], Values] | None:
     """From stored values to what equal ones have in common (1.0 and 1.00 are equal); None where they have it
     themselves."""
-    keys = [identity_key(f, datamodel) for f in fields]
-    if not any(keys):
+    kinds = [value_type(f, datamodel) for f in fields]
+    if not any(kind.identity for kind in kinds):
         return None
 
-    def one(f: ScalarField, key: Callable[[Any], Any] | None, value: Any) -> Any:
-        if is_null(f, value):
+    def one(kind: ValueType, value: Any) -> Any:
+        if kind.is_null(value):
             return None
-        return value if key is None else key(value)
+        return value if kind.identity is None else kind.identity(value)
 
-    if len(fields) == 1:
-        return lambda value: one(fields[0], keys[0], value)
-    return lambda values: tuple(map(one, fields, keys, values))
+    if len(kinds) == 1:
+        return lambda value: one(kinds[0], value)
+    return lambda values: tuple(map(one, kinds, values))
 
 
 def extractor(host: Codec, spec: Spec) -> Callable[[Stored], Iterable[Values]]:

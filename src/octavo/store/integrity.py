@@ -18,7 +18,6 @@ from typing import Any, TypeAlias
 from msgspec import UNSET
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError
-from octavo.layout.compare import is_null, null_of
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record, attribute, model_of
 from octavo.layout.stored import SHA256, Key, Stored, array_attribute, replaced
@@ -28,6 +27,7 @@ from octavo.store.index import Spec
 from octavo.store.overlay import Overlay
 from octavo.store.rules import literal_default
 from octavo.store.view import View
+from octavo.values.registry import value_type
 
 _Aboard: TypeAlias = Mapping[tuple[str, tuple[str, ...]], Sequence[Record]]
 
@@ -304,7 +304,8 @@ class Writable(View):
 
     def _set_null(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
         fields = map(self.rules.model(relation.child).scalar, relation.fields)
-        self._set(relation, children, [null_of(f) for f in fields], triggers)
+        nulls = [value_type(f, self.rules.layout.datamodel).null for f in fields]
+        self._set(relation, children, nulls, triggers)
 
     def _set_default(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
         model = self.rules.model(relation.child)
@@ -316,10 +317,10 @@ class Writable(View):
         self, relation: Relation, children: Sequence[Record], values: Sequence[Any], triggers: _Triggers
     ) -> None:
         """Make the children's foreign keys what they are without a parent."""
-        model = self.rules.model(relation.child)
+        model, datamodel = self.rules.model(relation.child), self.rules.layout.datamodel
         set_to = dict(zip(relation.fields, values, strict=True))
         for f in model.scalars:
-            if f.name in set_to and not f.nullable and is_null(f, set_to[f.name]):
+            if f.name in set_to and not f.nullable and value_type(f, datamodel).is_null(set_to[f.name]):
                 raise NullViolation(model.name, [f.name])
         after = values[0] if len(values) == 1 else tuple(values)
         self._change([(row, self._with(row, relation, after)) for row in children], triggers)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import msgspec
 
 from octavo.errors import DamagedError, LayoutError, UsageError
-from octavo.layout.compare import identity_key, is_null, null_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.order import file_order
 from octavo.layout.record import Record
 from octavo.layout.stored import encode, key_getter, value_of
 from octavo.layout.storedcodec import Codec
-from octavo.layout.types import ColumnType, column_type
-from octavo.layout.writing import element_writer, literal_value
 from octavo.schema.datamodel import Datamodel, Function, IndexKind, Model, Relation, ScalarField
 from octavo.store.content import Checks
 from octavo.store.index import Spec, identity
+from octavo.values.base import ValueType
+from octavo.values.registry import literal_value, value_type
 from octavo.values.tokens import Members
 
 
@@ -58,7 +57,7 @@ class Rules:
         self.indirect = frozenset(p.model.name for p in layout.places if self._is_indirect(p))
         """the models whose records are not found by their key as it is stored"""
         self._check_places()
-        self._checked: dict[str, tuple[Any, list[tuple[ScalarField, ColumnType]], Checks]] = {}
+        self._checked: dict[str, tuple[Any, list[tuple[ScalarField, ValueType]], Checks]] = {}
         self.values_of = cache(self._values_of)
         self.identity_of = cache(self._identity_of)
         self.order_of = cache(self._order_of)
@@ -78,12 +77,12 @@ class Rules:
     def _loose(self, model: str) -> frozenset[str]:
         """The fields of a model of which different stored values can be equal."""
         fields, datamodel = self.model(model).scalars, self.layout.datamodel
-        return frozenset(f.name for f in fields if identity_key(f, datamodel) is not None)
+        return frozenset(f.name for f in fields if value_type(f, datamodel).identity is not None)
 
     def _is_indirect(self, place: Place) -> bool:
         if place.kind is Kind.EMBEDDED:
             return True
-        return any(identity_key(f, self.layout.datamodel) is not None for f in place.model.key_fields)
+        return any(value_type(f, self.layout.datamodel).identity is not None for f in place.model.key_fields)
 
     def _check_places(self) -> None:
         """Where a record is found by what names its file or its parent, that must be told by its text."""
@@ -91,7 +90,7 @@ class Rules:
             named = () if place.relation is None else place.relation.fields
             if place.kind is Kind.LOG_PER_PARENT:
                 named = (*named, *place.model.key.field_names)
-            if any(identity_key(place.model.scalar(n), self.layout.datamodel) for n in named):
+            if any(value_type(place.model.scalar(n), self.layout.datamodel).identity for n in named):
                 reason = f"lives {place.kind}, by a key of a type of which different values can be equal"
                 raise LayoutError(reason, file=self.layout.source, model=place.model.name)
 
@@ -110,10 +109,11 @@ class Rules:
 
     def _has_null(self, spec: Spec) -> Callable[[Any], bool]:
         """A function that tells whether one of such values is NULL."""
-        fields = [self.model(spec.model).scalar(name) for name in spec.fields]
-        if len(fields) == 1:
-            return partial(is_null, fields[0])
-        return lambda values: any(map(is_null, fields, values))
+        model = self.model(spec.model)
+        tests = [value_type(model.scalar(name), self.layout.datamodel).is_null for name in spec.fields]
+        if len(tests) == 1:
+            return tests[0]
+        return lambda values: any(test(value) for test, value in zip(tests, values, strict=True))
 
     def _order_of(self, model: str) -> Callable[[Any], Any]:
         """A sort key for the rows of a model as they follow each other in a file."""
@@ -124,7 +124,7 @@ class Rules:
         name = type(row).__name__
         if name not in self._checked:
             datamodel, model = self.layout.datamodel, self.model(name)
-            columns = [(f, column_type(f, datamodel)) for f in model.scalars]
+            columns = [(f, value_type(f, datamodel)) for f in model.scalars]
             decode = msgspec.json.Decoder(self.codecs[name].shape.record_type).decode
             self._checked[name] = decode, columns, Checks(model, columns)
         decode, columns, checks = self._checked[name]
@@ -150,9 +150,10 @@ def _uniques(model: Model) -> tuple[tuple[str, ...], ...]:
 
 def literal_default(field: ScalarField, datamodel: Datamodel) -> Any:
     """The stored form of a field's default, NULL without one.  Raises UsageError for a computed one."""
+    kind = value_type(field, datamodel)
     match field.default:
         case None:
-            return null_of(field)
+            return kind.null
         case Function() | tuple():
             raise UsageError(f"{field.name}: its default is computed, so no referential action can set it")
-    return literal_value(field.default, field, element_writer(field, datamodel))
+    return literal_value(field.default, field, kind.one.write)

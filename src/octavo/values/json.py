@@ -1,9 +1,9 @@
-"""jsonb as PostgreSQL prints and compares it.
+"""Json: PostgreSQL's own text, in files and in memory, so that no digit passes through a float.
 
 A ``jsonb`` column does not keep the text that it was given: keys are sorted (shorter first, then by bytes),
 the last of equal keys wins, numbers are printed as ``numeric`` prints them (no exponent, but every digit),
-and strings are escaped in one way.  The files hold that very text, so whoever writes a file must write it
-too.  Nothing here recurses: JSON may be nested deeper than Python's stack.
+and strings are escaped in one way.  A file that Octavo writes contains that text.  A ``json`` column keeps
+its text.  Nothing here depends on Python's stack: JSON may be nested deeper.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any
 import msgspec
 from msgspec.json import encode
 from msgspec.json import format as format_json
+from msgspec.structs import replace
 
+from octavo.values.base import TYPES, ValueType, as_it_is, cast_text
 from octavo.values.tokens import NotJson, elements, members, tree
 
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
@@ -376,3 +378,99 @@ def _contains(whole: bytes, part: bytes) -> bool:
             for key, start, end in members(part)
         )
     return equality_key(whole) == equality_key(part)
+
+
+# To and from Python, and the types.
+
+
+def number(text: str) -> float | Decimal:
+    """A JSON number with a fraction or an exponent, without losing a digit.
+
+    A float where its shortest spelling is this very text, a Decimal otherwise (``1.50``, ``1e400``).
+    """
+    value = float(text)
+    return value if repr(value) == text else Decimal(text)
+
+
+_reader = msgspec.json.Decoder(float_hook=number)
+
+
+def _read(raw: msgspec.Raw) -> Any:
+    """Dicts, lists, strings, bools, None, ints of any size, and :func:`number`.
+
+    Raises RecursionError for one nested deeper than Python's stack goes; its text is whole all the same.
+    """
+    return _reader.decode(raw)
+
+
+def _written(value: Any) -> str:
+    if value is DbNull or value is AnyNull:
+        raise ValueError(f"cannot be {value!r} here")
+    return json_text(None if value is JsonNull else value)
+
+
+def _write_jsonb(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(jsonb_text(_written(value).encode()))
+
+
+def _write_json(value: Any) -> msgspec.Raw:
+    text = _written(value)
+    # It is compared as jsonb, so that must be able to hold it.
+    jsonb_text(text.encode())
+    return msgspec.Raw(one_line(text))
+
+
+def one_line(text: str) -> bytes:
+    """The text of a ``json`` column as it stands in a line: without line breaks, and without outer blanks,
+    which no reader could tell."""
+    return text.replace("\n", " ").replace("\r", " ").strip(" \t").encode()
+
+
+def _json(value: msgspec.Raw) -> bytes:
+    text = bytes(value)
+    text.decode()
+    return text
+
+
+_ESCAPE = re.compile(rb"\\u(?:[dD][89abAB]..\\u[dD][c-fC-F]..|(0000|[dD][89a-fA-F]..))|\\.")
+
+
+def _jsonb(value: msgspec.Raw) -> bytes:
+    text = bytes(value)
+    text.decode()
+    if b"\\u" in text and any(found[1] for found in _ESCAPE.finditer(text)):
+        raise ValueError("holds U+0000 or half a surrogate pair, which jsonb cannot")
+    return text
+
+
+_JSONB = ValueType(
+    json_sql=cast_text,
+    # jsonb orders strings by the collation of the database.
+    order_sql=lambda c: f'{c}::text COLLATE "C"',
+    decoded=msgspec.Raw,
+    text=_jsonb,
+    null=msgspec.UNSET,
+    read=_read,
+    write=_write_jsonb,
+    key=lambda raw: order_key(jsonb_text(bytes(raw))),
+    identity=lambda raw: equality_key(jsonb_text(bytes(raw))),
+    file_key=bytes,
+    respelled=True,
+    schema={},
+)
+TYPES.update(
+    {
+        "JsonB": _JSONB,
+        "Json": replace(
+            _JSONB,
+            json_sql=lambda c: f"btrim(translate({c}::text, E'\\n\\r', '  '), E' \\t')",
+            order_sql=as_it_is,
+            compared_as="jsonb",
+            text=_json,
+            write=_write_json,
+            write_operand=_write_jsonb,
+            respelled=False,
+            exact=True,
+        ),
+    }
+)

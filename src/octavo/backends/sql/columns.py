@@ -1,6 +1,6 @@
 """How SQL speaks of a model: its table, and each column with the ways to write, compare and order it.
 
-A value goes to PostgreSQL as the text that it would print itself (:mod:`octavo.layout.types`), and is cast
+A value goes to PostgreSQL as the text that it would print itself (:mod:`octavo.values`), and is cast
 there to the column's type without its length, so that a text to compare with is not cut to fit.
 """
 
@@ -11,18 +11,17 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec.structs import replace
 
 from octavo.errors import DriftError
 from octavo.layout.fold import concat, member
 from octavo.layout.record import Record
 from octavo.layout.stored import value_of
-from octavo.layout.types import array_text, column_type, string_text
 from octavo.query.plan import Link
 from octavo.query.vocabulary import Column, Terms, Vocabulary
-from octavo.schema.datamodel import Arity, Datamodel, IndexKind, ScalarField, ScalarKind
-from octavo.schema.ddl import SQL_NAMES
-from octavo.schema.sql import literal, native_type, qualified, quote, table_name
+from octavo.schema.datamodel import Datamodel, IndexKind
+from octavo.schema.sql import literal, quote, table_name
+from octavo.values.lists import array_text
+from octavo.values.text import string_text
 from octavo.values.tokens import Members
 
 ROW = "t0"
@@ -31,31 +30,22 @@ ROW = "t0"
 Parameter: TypeAlias = str | None
 """A value as PostgreSQL's text; None is NULL."""
 
-_WITHOUT_LENGTH = {"Char": "bpchar", "VarChar": "varchar", "Bit": 'pg_catalog."bit"', "VarBit": "varbit"}
-"""types whose plain name would mean one character or bit, or that are named otherwise without a length"""
-_COMPARED_AS = {"Money": "numeric", "Json": "jsonb", "Xml": "text"}
-"""what is compared as another type: money rounds what it is compared with, the others cannot compare"""
-_COLLATED = ("Text", "VarChar", "Char", "Xml")
-
 
 class SqlColumn:
     """One column in SQL.  Methods that take ``of`` take the alias of its row."""
 
-    def __init__(self, column: Column, datamodel: Datamodel) -> None:
-        field = column.field
+    def __init__(self, column: Column) -> None:
+        field, kind = column.field, column.type
         self.column, self.field, self.quoted = column, field, quote(field.column)
-        self.native = native_type(field).name if field.kind is ScalarKind.SCALAR else ""
-        self.element_type = _type_name(field, datamodel)
-        brackets = "[]" if field.is_list else ""
-        self.type = self.element_type + brackets
+        self.type = kind.sql
         """what a value to be stored is cast to"""
-        self.operand_element = _COMPARED_AS.get(self.native, self.element_type)
-        self.operand_type = self.operand_element + brackets
+        self.operand_type = kind.compared_as or kind.sql
         """what a value to compare with is cast to"""
-        self._text = column_type(field, datamodel).text
-        one = replace(field, arity=Arity.REQUIRED) if field.is_list else field
-        self._element_text = column_type(one, datamodel).text
-        self._plain = not field.is_list and self._text is string_text
+        self.operand_element = kind.one.compared_as or kind.one.sql
+        self.computed_as = kind.computed_as
+        self.search_sql, self._collated = kind.search_sql, kind.collated
+        self._text, self._element_text = kind.text, kind.one.text
+        self._plain = kind.text is string_text
 
     def of(self, alias: str) -> str:
         """The column itself."""
@@ -68,15 +58,11 @@ class SqlColumn:
 
     def collated(self, expression: str) -> str:
         """What orders text by its bytes."""
-        return f'{expression} COLLATE "C"' if self.native in _COLLATED else expression
+        return f'{expression} COLLATE "C"' if self._collated else expression
 
     def text(self, alias: str) -> str:
         """Its text to search in, with the blanks that pad it."""
-        column = self.of(alias)
-        if self.native == "Char":
-            # A cast to text would drop them.
-            return f"CASE WHEN {column} IS NOT NULL THEN concat({column}) END"
-        return f"{column}::text"
+        return self.search_sql(self.of(alias))
 
     def parameter(self, stored: Any) -> Parameter:
         """A value in stored form."""
@@ -102,23 +88,13 @@ def array(values: Sequence[bytes | None]) -> str:
     return array_text(list(values)).decode()
 
 
-def _type_name(field: ScalarField, datamodel: Datamodel) -> str:
-    if field.kind is ScalarKind.UNSUPPORTED:
-        return field.type
-    if field.kind is ScalarKind.ENUM:
-        enum = datamodel.enum(field.type)
-        return qualified(enum.schema, enum.type)
-    native = native_type(field).name
-    return _WITHOUT_LENGTH.get(native) or SQL_NAMES[native].lower()
-
-
 class Table:
     """One model, view or join table in SQL."""
 
     def __init__(self, terms: Terms, datamodel: Datamodel) -> None:
         self.terms, self.model, self.datamodel = terms, terms.model, datamodel
         self.name = table_name(terms.model)
-        self.columns = {name: SqlColumn(column, datamodel) for name, column in terms.columns.items()}
+        self.columns = {name: SqlColumn(column) for name, column in terms.columns.items()}
         self._decoder = msgspec.json.Decoder(list[terms.type])  # type: ignore[name-defined]
         self.place, self.first, self.key = map(self._beside, ("place", "first", "key"))
         """columns beside a row's own: its place in the order, its place among those that count once, and its
@@ -155,7 +131,7 @@ class Table:
     def _deep(self, row: bytes) -> Record:
         """A record with a Json value that is nested deeper than the decoder goes."""
         found = Members(row)
-        kinds = {f.name: (f, column_type(f, self.datamodel)) for f in self.model.scalars}
+        kinds = {name: (c.field, c.column.type) for name, c in self.columns.items()}
         return self.terms.record({name: value_of(*kinds[name], found.get(name)) for name in kinds})
 
     def has_index(self, fields: Sequence[str]) -> bool:

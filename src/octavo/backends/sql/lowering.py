@@ -1,4 +1,4 @@
-"""The lower case of a text in SQL, the same as :func:`octavo.layout.compare.lower` gives.
+"""The lower case of a text in SQL, the same as :func:`octavo.values.text.lower` gives.
 
 What PostgreSQL's ``lower`` does depends on the collation: on some databases it leaves É alone, on others a
 final Σ becomes ς.  One is chosen that maps each character by itself, and what it maps otherwise than Python
@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
-from octavo.layout.compare import lower
 from octavo.schema.sql import literal, quote
+from octavo.values.text import lower
 
 Ask: TypeAlias = Callable[[str, Sequence[str]], Any]
 """Runs a query, with parameters ``$1`` …, and gives the first column of its only row (None: no row)."""

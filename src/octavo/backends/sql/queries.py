@@ -133,7 +133,7 @@ class Queries:
             column = own.columns[field]
             values = column.operands([key[place] for key in keys])
             # They are values of the column's own type, and are compared with columns alone.
-            arrays.append(statement.parameter(values, f"{column.element_type}[]"))
+            arrays.append(statement.parameter(values, f"{column.type}[]"))
             names.append(f"k{place}")
         return f"unnest({', '.join(arrays)}) WITH ORDINALITY AS k({', '.join(names)}, n)"
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from octavo.backends.sql.columns import ROW, Parameter, SqlColumn, Table, Tables, array
 from octavo.backends.sql.lowering import Lowering
-from octavo.layout.compare import lower
 from octavo.query.plan import (
     TRUE,
     And,
@@ -26,6 +25,7 @@ from octavo.query.plan import (
     Related,
 )
 from octavo.values.json import kind_of, string_of
+from octavo.values.text import lower
 
 _ORDERING = {Operator.LT: "<", Operator.LTE: "<=", Operator.GT: ">", Operator.GTE: ">="}
 _JSON_ORDERING = {
@@ -111,7 +111,7 @@ class Statement:
         if condition.op in _SEARCHES:
             return self._search(column, condition, alias)
         equal = condition.op is Operator.EQUALS
-        if condition.insensitive or (column.native == "Citext" and not equal):
+        if condition.insensitive or (column.column.is_caseless and not equal):
             left = f'{self._lowered(column, alias)} COLLATE "C"'
             right = self.parameter(self._lowered_operand(column, condition.value), "text")
         else:
@@ -129,7 +129,7 @@ class Statement:
 
     def _search(self, column: SqlColumn, condition: Compare, alias: str) -> str:
         text, part = column.text(alias), condition.value
-        if condition.insensitive or column.native == "Citext":
+        if condition.insensitive or column.column.is_caseless:
             text, part = self.lowering.sql(text), lower(part)
         return self._found(condition.op, text, part)
 
@@ -214,7 +214,7 @@ class Statement:
 
     def sortable(self, column: SqlColumn, alias: str) -> str:
         """What sorts as the column does."""
-        if column.native == "Citext" and not column.field.is_list:
+        if column.column.is_caseless and not column.field.is_list:
             return f'{self._lowered(column, alias)} COLLATE "C"'
         return column.collated(column.compared(alias))
 

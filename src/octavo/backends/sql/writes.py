@@ -18,8 +18,6 @@ _OPERATORS = {
     ChangeKind.MULTIPLY: "*",
     ChangeKind.DIVIDE: "/",
 }
-_COMPUTED_AS = {"Oid": "bigint", "Money": "numeric"}
-"""types that cannot compute, or not as exactly"""
 
 
 class Writes:
@@ -68,9 +66,9 @@ class Writes:
             if change.kind is ChangeKind.PUSH:
                 value = f"coalesce({now}, '{{}}') || {value}"
             return f"{column.quoted} = {value}"
-        kind = _COMPUTED_AS.get(column.native)
+        kind = column.computed_as
         operand = statement.parameter(column.operand(change.value), kind or column.type)
-        if kind is None:
+        if not kind:
             return f"{column.quoted} = {now} {_OPERATORS[change.kind]} {operand}"
         return f"{column.quoted} = ({now}::{kind} {_OPERATORS[change.kind]} {operand})::{column.type}"
 

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from octavo.layout.times import TimeType, time_type
 from octavo.postgres.connection import connect
+from octavo.schema.datamodel import NativeType
+from octavo.values.registry import of_native
 
 CASES: list[tuple[str, int, str, str]] = [
     ("Timestamp", 3, "2025-11-22 12:34:56.789", "2025-11-22T12:34:56.789Z"),
@@ -52,7 +53,7 @@ SQL = {
 def test_the_written_form(database: str) -> None:
     with connect(database) as connection:
         for native, precision, printed, written in CASES:
-            codec = time_type(native, precision)
+            codec = of_native(NativeType(native, (precision,)))
             assert codec.text(written) == printed.encode()
             value = f"(SELECT '{printed}'::{SQL[native]} AS v) AS t"
             query = f"SELECT ({codec.json_sql('v')})::text, v::text FROM {value}"
@@ -63,7 +64,7 @@ def test_the_written_form(database: str) -> None:
 @pytest.mark.parametrize("precision", [0, 3, 6])
 def test_any_moment_comes_back(database: str, native: str, precision: int) -> None:
     """Days all over the range, and every day of the years around its seams."""
-    codec: TimeType = time_type(native, precision)
+    codec = of_native(NativeType(native, (precision,)))
     seams = ["4714-12-01 BC", "0005-01-01 BC", "0001-12-01 BC", "0004-01-01", "9999-12-01", "1900-01-01"]
     days = " UNION ALL ".join(
         f"SELECT timestamp '{day}' + n * interval '1 day 01:00:07.000011' FROM generate_series(0, 1500) n"
@@ -127,4 +128,4 @@ WRONG = [
 @pytest.mark.parametrize(("native", "precision", "written", "reason"), WRONG)
 def test_what_is_no_time(native: str, precision: int, written: str, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)):
-        time_type(native, precision).text(written)
+        of_native(NativeType(native, (precision,))).text(written)

@@ -21,14 +21,10 @@ from msgspec import UNSET
 
 import every_type
 from octavo import AnyNull, DbNull, JsonNull
-from octavo.layout.arithmetic import changed
-from octavo.layout.compare import comparison_key
-from octavo.layout.types import column_type
-from octavo.layout.values import reader
-from octavo.layout.writing import writer
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.ddl import ddl, sql_type
+from octavo.values.registry import reader, value_type, writer
 
 DATAMODEL = every_type.datamodel()
 MODEL = DATAMODEL.model("Value")
@@ -54,7 +50,7 @@ def as_json(value: Any) -> str:
 def in_postgres(connection: Connection, name: str, text: str, by: str = "") -> str:
     """The JSON of a column that was given this text, cast as an assignment casts."""
     field = MODEL.scalar(name)
-    json_sql = column_type(field, DATAMODEL).json_sql("c")
+    json_sql = value_type(field, DATAMODEL).json_sql("c")
     source = f"%s::text{f'::{by}' if by else ''}::{sql_type(DATAMODEL, field)}"
     row = connection.execute(f"SELECT ({json_sql})::text FROM (SELECT {source} AS c) AS t", [text])
     return str(row.fetchone()[0])  # type: ignore[index]
@@ -146,7 +142,7 @@ def test_enums_lists_and_nulls_have_their_stored_form() -> None:
     assert stored("text", None) is None
     assert stored("jsonb", DbNull) is UNSET
     assert as_json(stored("double", None)) == "null"
-    assert reader(MODEL.scalar("double"))(stored("double", None)) is None  # type: ignore[misc]
+    assert reader(MODEL.scalar("double"), DATAMODEL)(stored("double", None)) is None  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
@@ -246,12 +242,12 @@ def test_arithmetic_is_postgresqls(typed: Connection, kind: str, name: str, data
         writer(MODEL.scalar("any" if by == "numeric" else name), DATAMODEL)(right),
     )
     try:
-        computed = as_json(changed(field, kind, first, second))
+        computed = as_json(value_type(field, DATAMODEL).changed(kind, first, second))
     except ValueError:
         computed = "refused"
     kind_sql = sql_type(DATAMODEL, field)
     operand = f"(%s::text)::{'numeric' if by == 'numeric' else kind_sql}"
-    json_sql = column_type(field, DATAMODEL).json_sql("c")
+    json_sql = value_type(field, DATAMODEL).json_sql("c")
     statement = (
         f"SELECT ({json_sql})::text FROM"
         f" (SELECT ((%s::text)::{by}::{kind_sql} {ARITHMETIC[kind]} {operand})::{kind_sql} AS c) AS t"
@@ -285,8 +281,8 @@ ORDERED: dict[str, list[Any]] = {
 def test_values_compare_as_postgresql_compares_them(typed: Connection, name: str) -> None:
     field = MODEL.scalar(name)
     values = [stored(name, v) for v in ORDERED[name]]
-    key = comparison_key(field, DATAMODEL) or (lambda value: value)
-    printed = column_type(field, DATAMODEL).text
+    key = value_type(field, DATAMODEL).key or (lambda value: value)
+    printed = value_type(field, DATAMODEL).text
     kind = sql_type(DATAMODEL, field) + (' COLLATE "C"' if name == "text" else "")
     for a in values:
         for b in values:
