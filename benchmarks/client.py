@@ -21,7 +21,7 @@ import octavo
 from octavo import Client
 from octavo.demo.sample import load_sample
 from octavo.fold.export import ExportOptions, export
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
 from octavo.schema.ddl import ddl

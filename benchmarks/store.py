@@ -36,7 +36,7 @@ import octavo
 from octavo.backends.json import JsonBackend
 from octavo.client import Client
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.frozen import frozen_schema
 from octavo.store.store import Store

@@ -13,7 +13,8 @@ from octavo.backends.json import JsonBackend
 from octavo.backends.prisma import PrismaBackend, open_backend
 from octavo.client import Client
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import Layout, layout_for
+from octavo.layout.layout import Layout
+from octavo.layout.load import layout_for
 from octavo.postgres.connection import connect
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.sql import table_name

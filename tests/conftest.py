@@ -18,7 +18,7 @@ from octavo.postgres.embedded import LOGICAL, EmbeddedServer, embedded_server
 _numbers = itertools.count(1)
 WRITER = """
 import sys, msgspec
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.store import Store
 
 store = Store.open(sys.argv[1], frozen_layout())
@@ -163,7 +163,7 @@ def exported(
 ) -> Path:
     """A data folder with the sample data.  Not to be changed: copy it."""
     from octavo.fold.export import ExportOptions, export
-    from octavo.layout.layout import frozen_layout
+    from octavo.layout.load import frozen_layout
     from octavo.url import DatabaseUrl
 
     target = tmp_path_factory.mktemp("exported") / "data"

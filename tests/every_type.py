@@ -5,7 +5,8 @@ The embedded server was built without XML, so that such a column can only hold N
 
 from __future__ import annotations
 
-from octavo.layout.layout import Layout, parse_layout
+from octavo.layout.layout import Layout
+from octavo.layout.load import parse_layout
 from octavo.postgres.connection import Connection, transaction
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.parser import parse_schema

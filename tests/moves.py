@@ -24,7 +24,7 @@ from octavo.fold.export import ExportOptions, export
 from octavo.follow import life
 from octavo.follow.life import FollowOptions, Watcher
 from octavo.inspect.progress import SILENT, Progress, Step, Tell, untold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.move.cutover import CutoverOptions, cleanup, cutover
 from octavo.move.rollback import RollbackOptions, rollback
 from octavo.move.sides import MoveReport, Sides

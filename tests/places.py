@@ -9,7 +9,7 @@ from pathlib import Path
 from octavo.backend import DataBackend
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.url import DatabaseUrl
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from octavo.backend import DataBackend
-from octavo.layout.layout import Layout, default_layout, frozen_layout
+from octavo.layout.layout import Layout
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.move.checklist import Item, Verdict
 from octavo.move.status import Count, Status
 from octavo.report.facts import Facts, Holding, Snapshot, Store, Verification

@@ -16,8 +16,9 @@ import msgspec
 
 from octavo.errors import DamagedError
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import Kind, Layout, frozen_layout
+from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File, contents
+from octavo.layout.load import frozen_layout
 from octavo.layout.record import Record, attribute, model_of, stored_value
 from octavo.layout.scan import Reader, UnknownKey
 from octavo.schema.datamodel import Model, ScalarField, ScalarKind

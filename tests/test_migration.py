@@ -13,7 +13,7 @@ from octavo import connect
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, UsageError
 from octavo.fold.export import ExportOptions, export
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store import phase as migration
 from octavo.store.phase import Phase
 from octavo.url import DatabaseUrl

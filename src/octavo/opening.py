@@ -13,6 +13,7 @@ from octavo.backend import files_root as named_files_root
 from octavo.client import Client
 from octavo.query.protocol import Backend
 from octavo.query.vocabulary import Vocabulary
+from octavo.store.decoded import load_datamodel
 from octavo.store.phase import Guard
 
 if TYPE_CHECKING:
@@ -61,13 +62,8 @@ def connect(
     that Octavo ships is :mod:`octavo.typed`'s.
     Raises UsageError, SchemaError, LayoutError, and what the backend raises when it is opened.
     """
-    from octavo.schema.frozen import frozen_schema
-    from octavo.schema.parser import load_schema
-
     environ = os.environ if backend is None else {"DATA_BACKEND": str(backend)}
     require_durability(durability)
-    datamodel = frozen_schema() if schema is None else load_schema(Path(schema))
-    vocabulary = Vocabulary(datamodel)
     settings = Settings(
         database_url=database_url or os.environ.get("DATABASE_URL", ""),
         data_dir=Path(data_dir or named_data_dir()),
@@ -75,6 +71,8 @@ def connect(
         layout=None if layout is None else Path(layout),
         durability=durability,
     )
+    schema = None if schema is None else Path(schema)
+    vocabulary = Vocabulary(load_datamodel(settings.data_dir, schema, settings.layout))
     kind = get_data_backend(environ)
     opened = open_backend(kind, vocabulary, settings)
     Guard(settings.data_dir, kind).warn()

@@ -22,7 +22,7 @@ from octavo.care.archive import read
 from octavo.care.backup import back_up, check, schema_of
 from octavo.errors import DamagedError
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 
 MEMORY, PROCESSOR = 1 << 29, 30
 """bytes of address space and seconds of processor time that a check may take, whatever it is given"""

@@ -31,7 +31,7 @@ from octavo.fold.scaffold import scaffold
 from octavo.inspect.doctor import examine
 from octavo.inspect.findings import Kind
 from octavo.inspect.progress import Progress
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store import phase as migration
 from octavo.store.changes import Replace
 from octavo.store.journal import Entry, encode_entry

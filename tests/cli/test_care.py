@@ -13,7 +13,7 @@ import pytest
 from command import Done, octavo
 from folders import edit_json, edit_line, tree
 from octavo.inspect.findings import MEANINGS, Kind
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.store import Store
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from backends import dual_backend
 from octavo.backends.dual import DualBackend
 from octavo.client import Client
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.frozen import frozen_schema

@@ -20,7 +20,7 @@ from faults import KILLED, Fault, Faulty, child, die, die_half_way, fail, fail_h
 from interrupts import Interrupter
 from octavo.errors import DamagedError, DatabaseError, DiskError, OctavoError
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.postgres.session import Session

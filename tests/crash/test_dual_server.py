@@ -12,7 +12,7 @@ from crash.both_sides import Sides, begin, cascade, say
 from octavo.backends.outcome import Outcomes, Witness
 from octavo.errors import DatabaseError
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.session import Session
 from octavo.schema.ddl import ddl

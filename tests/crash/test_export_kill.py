@@ -20,7 +20,7 @@ from foreign import PIPE, found, plant
 from octavo.backends import touched
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.url import DatabaseUrl
 from strike import ONE_THREAD, Moment, Struck, every, some
@@ -34,7 +34,7 @@ import sys
 from pathlib import Path
 from octavo.errors import DiskError, OctavoError
 from octavo.backends import touched
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.fold.export import ExportOptions, export
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.url import DatabaseUrl

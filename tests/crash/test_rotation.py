@@ -21,7 +21,7 @@ from faults import Fault, Faulty, child, die, die_half_way, received
 from interrupts import Interrupter
 from octavo.backend import DataBackend, Settings
 from octavo.backends.json import JsonBackend
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.query.protocol import Backend
 from octavo.secrets.pepper import NewPepper

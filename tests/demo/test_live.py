@@ -17,7 +17,7 @@ from command import octavo
 from octavo import connect
 from octavo.demo.application import Note, lost, tried
 from octavo.errors import BusyError, ConflictError, DatabaseError, OctavoError
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.store import Store
 
 

@@ -20,7 +20,8 @@ from octavo.errors import DatabaseError, DifferenceError, DriftError, OctavoErro
 from octavo.fold import export as export_module
 from octavo.fold.export import ExportOptions, ExportReport, export
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import Kind, Place, frozen_layout
+from octavo.layout.layout import Kind, Place
+from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import ScalarField

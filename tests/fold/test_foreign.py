@@ -21,8 +21,8 @@ from octavo.fold.foreign import Carried
 from octavo.fold.scaffold import scaffold
 from octavo.inspect.doctor import examine
 from octavo.inspect.progress import Progress
-from octavo.layout.layout import default_layout, frozen_layout
 from octavo.layout.listing import contents
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.schema.parser import parse_schema
 from octavo.store import disk
 from octavo.store.changes import Replace

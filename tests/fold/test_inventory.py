@@ -20,7 +20,8 @@ from octavo.errors import DamagedError, DatabaseError, DiskError, DriftError, Us
 from octavo.fold import generate_prisma_metadata, save_prisma_metadata
 from octavo.fold.inventory import SavedInventory, compare_metadata, newest_baseline, save_inventory
 from octavo.fold.structure import deleted_with, describe
-from octavo.layout.layout import Kind, default_layout, frozen_layout
+from octavo.layout.layout import Kind
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.postgres.connection import connect
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import FINGERPRINT, VERSION, frozen_schema

@@ -13,7 +13,7 @@ import pytest
 import octavo as package
 from command import octavo
 from following import Followed
-from octavo.layout.layout import load_layout
+from octavo.layout.load import load_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.ddl import ddl

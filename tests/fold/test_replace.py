@@ -19,7 +19,7 @@ from folders import beside, records, tree
 from octavo.errors import BusyError, ReplacedError
 from octavo.fold.export import ExportOptions, ExportReport, export
 from octavo.inspect.progress import SILENT, Progress
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.journal import NAME, Entry, encode_entry
 from octavo.store.store import Store
 from octavo.store.view import View
@@ -29,7 +29,7 @@ LAYOUT = frozen_layout()
 APPLICATION = """
 import sys, itertools, msgspec
 from octavo.errors import OctavoError
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.store import Store
 data, name, durability = sys.argv[1:]
 with Store.open(data, frozen_layout(), durability=durability) as store:

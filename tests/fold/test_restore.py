@@ -19,7 +19,7 @@ from folders import edit_json, edit_line, records, tree
 from octavo.errors import DamagedError, DatabaseError, DifferenceError, DriftError, OctavoError, UsageError
 from octavo.fold import restore as restore_module
 from octavo.fold.restore import RestoreReport, restore
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.url import DatabaseUrl
 
@@ -320,7 +320,7 @@ class TestEnds:
     SCRIPT = """
 import sys
 from pathlib import Path
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.fold.restore import restore
 from octavo.url import DatabaseUrl
 restore(DatabaseUrl.parse(sys.argv[1]), Path(sys.argv[2]), frozen_layout(), Path(sys.argv[3]))

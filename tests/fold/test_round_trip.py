@@ -15,7 +15,8 @@ from folders import tree
 from octavo.fold import export as export_module
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.restore import restore
-from octavo.layout.layout import Layout, default_layout, frozen_layout
+from octavo.layout.layout import Layout
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.move.proof import prove
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect

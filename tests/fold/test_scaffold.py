@@ -18,7 +18,8 @@ from octavo.cli.scaffold import scaffold as command
 from octavo.errors import DamagedError, DiskError, UsageError
 from octavo.fold.scaffold import scaffold
 from octavo.layout.jsonschema import file_schemas, schema_names
-from octavo.layout.layout import Kind, Layout, default_layout, frozen_layout
+from octavo.layout.layout import Kind, Layout
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.schema.parser import parse_schema
 
 

@@ -14,7 +14,7 @@ from octavo.backends.gap import NAME
 from octavo.backends.healing import heal
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.url import DatabaseUrl

@@ -23,7 +23,7 @@ from octavo.errors import BusyError, ConflictError
 from octavo.fold.export import ExportOptions, ExportReport, export
 from octavo.fold.scaffold import scaffold
 from octavo.inspect.progress import Progress
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.url import DatabaseUrl
 

@@ -15,7 +15,7 @@ from folders import beside, tree
 from octavo.errors import DiskError, OctavoError, UsageError
 from octavo.fold.scaffold import scaffold
 from octavo.fold.target import State, building, state_of
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store import disk
 
 LAYOUT = frozen_layout()
@@ -173,7 +173,7 @@ class TestLeftovers:
     def dead(self, target: Path, code: str) -> None:
         """Run a builder that dies in the middle."""
         text = (
-            "import os; from pathlib import Path; from octavo.layout.layout import frozen_layout\n"
+            "import os; from pathlib import Path; from octavo.layout.load import frozen_layout\n"
             "from octavo.fold import target; from octavo.store import disk\n"
             f"with target.building(Path({str(target)!r}), frozen_layout()) as built:\n"
             "    (built.path / 'tags/tags.json').write_text('dead')\n    " + code

@@ -11,7 +11,8 @@ import pytest
 
 from following import Followed
 from octavo.demo.sample import load_sample
-from octavo.layout.layout import Layout, frozen_layout
+from octavo.layout.layout import Layout
+from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.ddl import ddl

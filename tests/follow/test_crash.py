@@ -22,7 +22,7 @@ CATCH_UP = """
 import sys
 from pathlib import Path
 from octavo.follow.life import FollowOptions, catch_up
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.url import DatabaseUrl
 url, data_dir = sys.argv[1:]
 catch_up(DatabaseUrl.parse(url), Path(data_dir), frozen_layout(), FollowOptions(Path("none")))

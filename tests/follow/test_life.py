@@ -16,7 +16,7 @@ from following import PATIENCE, Followed, Running, command, environment, wait_fo
 from octavo.backend import DataBackend
 from octavo.follow import life
 from octavo.follow.life import FollowOptions
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import LOGICAL
@@ -209,7 +209,7 @@ SEED = (
 import sys
 from pathlib import Path
 from octavo.follow.life import FollowOptions, follow
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.url import DatabaseUrl
 url, data_dir = sys.argv[1:]
 options = FollowOptions(Path("none"), 1, until_caught_up=True)

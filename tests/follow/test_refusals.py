@@ -17,7 +17,7 @@ from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold
 from octavo.follow import life
 from octavo.follow.state import read_plan, write_plan
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.store import phase as migration
 from octavo.store import position

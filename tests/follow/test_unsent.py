@@ -19,7 +19,8 @@ from octavo.follow.coalesce import Net
 from octavo.follow.protocol import UNCHANGED
 from octavo.follow.state import read_plan, write_plan
 from octavo.follow.tables import Table
-from octavo.layout.layout import Layout, layout_for
+from octavo.layout.layout import Layout
+from octavo.layout.load import layout_for
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.parser import parse_schema
 from octavo.store import position

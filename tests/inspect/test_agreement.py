@@ -17,8 +17,9 @@ from octavo.inspect.agreement import ClientReader
 from octavo.inspect.doctor import examine
 from octavo.inspect.findings import Kind
 from octavo.layout.keys import KeyForm
-from octavo.layout.layout import Layout, default_layout, frozen_layout
+from octavo.layout.layout import Layout
 from octavo.layout.listing import contents
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.layout.scan import Entry, Reader
 from octavo.layout.stored import encode, replaced, value_of
 from octavo.layout.storedcodec import Codec

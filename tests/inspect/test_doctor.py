@@ -17,7 +17,7 @@ from folders import edit_json, edit_line, tree, write_long_ago
 from octavo.errors import BusyError, UsageError
 from octavo.inspect.doctor import Diagnosis, examine
 from octavo.inspect.findings import MEANINGS, Finding, Kind
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.changes import Append, Replace
 from octavo.store.journal import Entry, encode_entry
 from octavo.store.offline import at_rest

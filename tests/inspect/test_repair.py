@@ -18,7 +18,7 @@ from octavo.errors import BusyError
 from octavo.inspect.doctor import Diagnosis, examine
 from octavo.inspect.findings import MEANINGS, Kind
 from octavo.inspect.repair import Action, Repair, carry_out, plan
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.changes import Append, Replace
 from octavo.store.journal import Entry, encode_entry
 from octavo.store.offline import at_rest

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from octavo.errors import DamagedError
-from octavo.layout.layout import Kind, Layout, frozen_layout
+from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File, contents
+from octavo.layout.load import frozen_layout
 from octavo.layout.order import file_order
 from octavo.layout.record import model_of
 from octavo.layout.storedcodec import Codec

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from octavo.errors import DamagedError
 from octavo.layout.codec import Codec, Decoded
-from octavo.layout.layout import Layout, parse_layout
+from octavo.layout.layout import Layout
+from octavo.layout.load import parse_layout
 from octavo.layout.record import plain
 from octavo.layout.scan import Entry
 from octavo.schema.parser import parse_schema

@@ -11,7 +11,8 @@ from awkward import IDS, load_awkward
 from folding import database_rows, file_rows, insert, pieces, write_files
 from octavo.layout.codec import Codec
 from octavo.layout.fold import Slice, fold
-from octavo.layout.layout import Kind, Layout, default_layout, frozen_layout, parse_layout
+from octavo.layout.layout import Kind, Layout
+from octavo.layout.load import default_layout, frozen_layout, parse_layout
 from octavo.layout.scan import Entry
 from octavo.postgres.connection import Connection, connect
 from octavo.schema.ddl import ddl

@@ -17,7 +17,8 @@ from octavo.demo.sample import load_sample
 from octavo.errors import DiskError
 from octavo.layout.fold import BREAK, CUT, fold
 from octavo.layout.jsonschema import DIALECT, file_schemas, schema_names, write_schemas
-from octavo.layout.layout import FileFamily, Kind, Layout, default_layout, frozen_layout
+from octavo.layout.layout import FileFamily, Kind, Layout
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.postgres.connection import Connection, connect
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import VERSION, frozen_schema
@@ -315,7 +316,7 @@ def test_they_are_written_as_files(layout: Layout, tmp_path: Path) -> None:
 
 
 def test_a_document_and_a_log_of_one_name_have_two_schemas() -> None:
-    from octavo.layout.layout import parse_layout
+    from octavo.layout.load import parse_layout
 
     datamodel = parse_schema(
         'datasource db {\n provider = "postgresql"\n url = ""\n}\n'

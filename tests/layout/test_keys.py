@@ -10,8 +10,9 @@ import msgspec
 import pytest
 
 from octavo.layout.keys import KeyForm
-from octavo.layout.layout import Layout, default_layout
+from octavo.layout.layout import Layout
 from octavo.layout.listing import File
+from octavo.layout.load import default_layout
 from octavo.layout.record import Record
 from octavo.layout.scan import Reader, live_records
 from octavo.layout.stored import encode

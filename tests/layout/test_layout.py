@@ -9,15 +9,8 @@ from pathlib import Path
 import pytest
 
 from octavo.errors import LayoutError, SchemaError
-from octavo.layout.layout import (
-    FileFamily,
-    Kind,
-    Layout,
-    default_layout,
-    frozen_layout,
-    load_layout,
-    parse_layout,
-)
+from octavo.layout.layout import FileFamily, Kind, Layout
+from octavo.layout.load import default_layout, frozen_layout, load_layout, parse_layout
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.parser import parse_schema
 from schema_gen import generate

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from folding import insert, pieces
-from octavo.layout.layout import Layout, default_layout
+from octavo.layout.layout import Layout
+from octavo.layout.load import default_layout
 from octavo.layout.order import file_order, in_file_order
 from octavo.layout.storedcodec import Codec
 from octavo.postgres.connection import Connection, connect

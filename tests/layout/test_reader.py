@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from octavo.errors import DamagedError
-from octavo.layout.layout import Layout, parse_layout
+from octavo.layout.layout import Layout
 from octavo.layout.listing import contents, payload_files, payload_path
+from octavo.layout.load import parse_layout
 from octavo.layout.scan import Entry, Found, Reader, UnknownKey
 from octavo.schema.parser import parse_schema
 

@@ -18,7 +18,7 @@ from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageError
 from octavo.fold.export import ExportOptions, export
 from octavo.inspect.progress import Step
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.move.cutover import CutoverOptions, cleanup, cutover
 from octavo.move.rollback import RollbackOptions, rollback
 from octavo.move.sides import MoveReport, Sides

@@ -13,7 +13,8 @@ import pytest
 
 from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.fold.export import ExportOptions, export
-from octavo.layout.layout import Kind, frozen_layout
+from octavo.layout.layout import Kind
+from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, VerifyReport, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer

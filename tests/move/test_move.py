@@ -19,7 +19,8 @@ from octavo.fold import export as export_module
 from octavo.fold.export import ExportOptions, ExportReport, export
 from octavo.fold.restore import restore
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import Kind, Layout, default_layout, frozen_layout
+from octavo.layout.layout import Kind, Layout
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.move.proof import differing_files, prove
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect

@@ -19,7 +19,7 @@ from octavo.backend import DataBackend, Settings
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.fold.inventory import generate_prisma_metadata, save_inventory
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.move.checklist import Item, Verdict
 from octavo.move.status import Count, Looking, Status, status
 from octavo.move.verify import VerifyOptions, verify

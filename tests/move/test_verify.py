@@ -20,8 +20,9 @@ from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DriftError, UsageError
 from octavo.fold.export import ExportOptions, export
 from octavo.inspect import scan as scan_module
-from octavo.layout.layout import Kind, Place, frozen_layout
+from octavo.layout.layout import Kind, Place
 from octavo.layout.listing import contents
+from octavo.layout.load import frozen_layout
 from octavo.layout.scan import Reader, live_records
 from octavo.move.verify import VerifyOptions, VerifyReport, verify
 from octavo.postgres.connection import connect

@@ -6,7 +6,8 @@ each parent, and one that may do without a parent.
 
 from __future__ import annotations
 
-from octavo.layout.layout import Layout, parse_layout
+from octavo.layout.layout import Layout
+from octavo.layout.load import parse_layout
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action
 from octavo.schema.parser import parse_schema

@@ -11,7 +11,8 @@ import json
 import random
 from dataclasses import dataclass, field
 
-from octavo.layout.layout import Layout, parse_layout
+from octavo.layout.layout import Layout
+from octavo.layout.load import parse_layout
 from octavo.schema.datamodel import Datamodel, Relation
 from octavo.schema.parser import parse_schema
 from octavo.values.registry import value_type

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 
-from octavo.layout.layout import parse_layout
+from octavo.layout.load import parse_layout
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action

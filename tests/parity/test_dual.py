@@ -20,7 +20,7 @@ from octavo.backends.divergence import Divergences
 from octavo.backends.healing import heal
 from octavo.errors import DivergedError, TransactionFailed, UniqueViolation, UsageError
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 
 

@@ -20,7 +20,7 @@ from octavo.backends.dual import DualBackend
 from octavo.backends.healing import heal
 from octavo.client import Client
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer

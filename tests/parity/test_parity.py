@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 import every_type
 from conftest import COVERAGE
-from octavo.layout.layout import default_layout, frozen_layout
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.frozen import frozen_schema

@@ -29,7 +29,7 @@ from octavo.errors import (
     UsageError,
 )
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import default_layout, frozen_layout
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.query.arguments import At
 from octavo.query.evaluate import Evaluator
 from octavo.query.filters import Filters

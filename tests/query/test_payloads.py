@@ -17,7 +17,7 @@ from octavo.client import Client
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold
 from octavo.inspect.progress import Progress
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.store.store import Store
 from octavo.url import DatabaseUrl

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from octavo.backend import DataBackend
-from octavo.layout.layout import default_layout, frozen_layout
+from octavo.layout.load import default_layout, frozen_layout
 from octavo.move.status import Status
 from octavo.report.charts import squarified
 from octavo.report.facts import Facts
@@ -144,7 +144,7 @@ def test_words_that_run_from_right_to_left_end_where_they_end() -> None:
 def test_the_same_facts_give_the_same_page(exported: Path) -> None:
     script = (
         "import sys, hashlib; from datetime import datetime, UTC; from pathlib import Path;"
-        "from octavo.backend import DataBackend; from octavo.layout.layout import frozen_layout;"
+        "from octavo.backend import DataBackend; from octavo.layout.load import frozen_layout;"
         "from octavo.move.status import Status; from octavo.report.facts import gather;"
         "from octavo.report.page import render;"
         "found = gather(Status(DataBackend.JSON, Path(sys.argv[1])), frozen_layout(),"

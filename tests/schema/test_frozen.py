@@ -1,4 +1,4 @@
-"""Schema 0.7 is frozen: its fingerprint is of its bytes, and its ready-made Datamodel is what they mean."""
+"""Schema 0.7 is frozen: its fingerprint is of its bytes."""
 
 from __future__ import annotations
 
@@ -8,38 +8,22 @@ from pathlib import Path
 import pytest
 
 from octavo.schema import frozen
-from octavo.schema.parser import parse_schema
+from octavo.schema.texts import fingerprint
 
 
 def test_fingerprint_is_that_of_the_shipped_file() -> None:
     shipped = Path(frozen.__file__).with_name(f"octavo-{frozen.VERSION}.prisma").read_bytes()
     assert f"sha256:{hashlib.sha256(shipped).hexdigest()}" == frozen.FINGERPRINT
-    assert frozen.fingerprint(frozen.frozen_text()) == frozen.FINGERPRINT
+    assert fingerprint(frozen.frozen_text()) == frozen.FINGERPRINT
 
 
-def test_a_changed_byte_changes_the_fingerprint() -> None:
-    assert frozen.fingerprint(frozen.frozen_text() + "\n") != frozen.FINGERPRINT
-
-
-def test_the_ready_made_datamodel_is_what_the_parser_makes_of_the_text() -> None:
-    parsed = parse_schema(frozen.frozen_text(), frozen.FILE)
-    assert frozen.frozen_schema() == parsed
-    shipped = Path(frozen.__file__).with_name(frozen.READY_FILE).read_bytes()
-    assert frozen.made_ready(parsed) == shipped, "make frozen"
-    assert frozen.fingerprint(shipped.decode()) == frozen.READY_FINGERPRINT
-
-
-def test_a_changed_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert frozen.changed_files() == []
-    for name in (frozen.FILE, frozen.READY_FILE):
-        (tmp_path / name).write_bytes(Path(frozen.FOLDER, name).read_bytes())
+def test_a_changed_byte_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert frozen.is_intact()
+    (tmp_path / frozen.FILE).write_text(frozen.frozen_text() + "\n", "utf-8")
     monkeypatch.setattr(frozen, "FOLDER", str(tmp_path))
     frozen.frozen_text.cache_clear()
-    for name in (frozen.FILE, frozen.READY_FILE):
-        with (tmp_path / name).open("a", encoding="utf-8") as file:
-            file.write(" ")
     try:
-        assert frozen.changed_files() == [frozen.FILE, frozen.READY_FILE]
+        assert not frozen.is_intact()
     finally:
         frozen.frozen_text.cache_clear()
 

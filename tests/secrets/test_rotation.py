@@ -20,7 +20,7 @@ from backends import on_files
 from octavo.backend import DataBackend, Settings
 from octavo.crypto import SecretError, encrypt
 from octavo.errors import DivergedError, UsageError
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.secrets.pepper import NewPepper

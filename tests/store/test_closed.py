@@ -9,7 +9,7 @@ import pytest
 
 from octavo.errors import UsageError
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.store import Store
 
 

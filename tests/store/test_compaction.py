@@ -16,7 +16,7 @@ from folders import tree
 from octavo.errors import DiskError, OctavoError
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.restore import restore
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.store import Store
 from octavo.store.system import FileSystem
 from octavo.store.transaction import Transaction

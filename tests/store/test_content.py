@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from octavo.errors import DamagedError
-from octavo.layout.layout import Layout, default_layout
+from octavo.layout.layout import Layout
+from octavo.layout.load import default_layout
 from octavo.schema.parser import parse_schema
 from octavo.store.content import Contents, Log, torn_at
 from octavo.store.rules import Rules

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from folders import tree
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold
-from octavo.layout.layout import Layout, default_layout, frozen_layout
-from octavo.layout.parse import LayoutParser
+from octavo.layout.layout import Layout
+from octavo.layout.load import default_layout, frozen_layout, parse_layout
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarField
@@ -312,12 +312,8 @@ def in_order(database: OnPostgres, chosen: Update | Delete) -> Update | Delete:
     return Update(chosen.model, keys, tuple(chosen.values[chosen.keys.index(key)] for key in keys))
 
 
-def parsed(text: str, datamodel: Datamodel) -> Layout:
-    return LayoutParser(text, datamodel, "test").parse()
-
-
 _SCHEMA = parse_schema(EVERY_ACTION)
-_LAYOUTS = {"logs": default_layout(_SCHEMA), "mixed": parsed(MIXED, _SCHEMA), "0.7": frozen_layout()}
+_LAYOUTS = {"logs": default_layout(_SCHEMA), "mixed": parse_layout(MIXED, _SCHEMA), "0.7": frozen_layout()}
 
 
 @pytest.fixture(scope="module", params=list(_LAYOUTS))

@@ -360,7 +360,7 @@ def test_chats_with_awkward_ids(store: Store, data: Path) -> None:
 def test_a_store_with_other_keys_than_texts(tmp_path: Path) -> None:
     """Numbers and compound keys find their way too."""
     from octavo.fold.scaffold import scaffold
-    from octavo.layout.layout import parse_layout
+    from octavo.layout.load import parse_layout
     from octavo.schema.parser import parse_schema
 
     datamodel = parse_schema(

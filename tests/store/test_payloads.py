@@ -15,7 +15,7 @@ import pytest
 from folders import write_long_ago
 from octavo.errors import BusyError, DamagedError, DiskError, UsageError
 from octavo.inspect.payloads import file_digest
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.recovery import left_overs
 from octavo.store.store import Store
 from octavo.store.system import FileSystem

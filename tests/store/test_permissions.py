@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.store import Store
 
 

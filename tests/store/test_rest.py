@@ -15,7 +15,7 @@ import pytest
 
 from folders import records, tree
 from octavo.errors import BusyError, DifferenceError, DiskError
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.store.journal import NAME, Entry, encode_entry
 from octavo.store.offline import at_rest
 from octavo.store.store import Store

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from octavo.layout.layout import frozen_layout
 from octavo.layout.listing import contents
+from octavo.layout.load import frozen_layout
 from octavo.layout.scan import Reader, live_records
 from octavo.store.store import Store
 

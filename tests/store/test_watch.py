@@ -58,7 +58,7 @@ def test_a_folder_that_was_replaced_is_no_longer_relied_on(tmp_path: Path) -> No
 
 def test_every_folder_of_a_layout_is_watched_but_our_own(tmp_path: Path) -> None:
     from octavo.fold.scaffold import scaffold
-    from octavo.layout.layout import parse_layout
+    from octavo.layout.load import parse_layout
     from octavo.schema.parser import parse_schema
     from octavo.store.store import Store
 

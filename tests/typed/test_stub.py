@@ -139,7 +139,7 @@ def other(db: Client) -> list[str]:
 
 
 def test_the_stub_is_what_the_schema_gives() -> None:
-    assert FILE.read_text("utf-8") == stub(frozen_schema()), "make frozen"
+    assert FILE.read_text("utf-8") == stub(frozen_schema()), "make stub"
 
 
 def test_a_type_checker_takes_what_is_right_and_refuses_the_rest(

@@ -15,8 +15,8 @@ from awkward import CONTROLS, JSONS, NONCHARACTERS
 from folding import database_rows, file_rows, insert, write_files
 from octavo.layout.codec import Codec
 from octavo.layout.fold import unkeepable
-from octavo.layout.layout import parse_layout
 from octavo.layout.listing import contents
+from octavo.layout.load import parse_layout
 from octavo.layout.scan import Entry, Reader
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer

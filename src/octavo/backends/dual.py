@@ -27,7 +27,8 @@ from octavo.backends.outcome import BEGINNING, Outcomes
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
 from octavo.backends.touched import Touching
 from octavo.errors import DatabaseError, OctavoError, ReplacedError, UsageError
-from octavo.layout.layout import Layout, layout_for
+from octavo.layout.layout import Layout
+from octavo.layout.load import layout_for
 from octavo.layout.record import Record
 from octavo.query.plan import Query
 from octavo.query.protocol import Reader, SingleReads

@@ -24,7 +24,7 @@ from octavo.backends.candidates import Candidates, Indexes
 from octavo.backends.choice import Choice, test_of
 from octavo.backends.keys import in_store
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
-from octavo.layout.layout import layout_for
+from octavo.layout.load import layout_for
 from octavo.layout.record import Record, model_of
 from octavo.query.evaluate import Evaluator
 from octavo.query.plan import And, Change, Compare, Condition, Link, Operator, Query

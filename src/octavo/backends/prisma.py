@@ -365,7 +365,7 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> PrismaBackend:
     root = settings.files_root
 
     def files() -> FilesRoot | None:
-        from octavo.layout.layout import layout_for
+        from octavo.layout.load import layout_for
         from octavo.store.intake import FilesRoot
 
         return None if root is None else FilesRoot(root, layout_for(vocabulary.datamodel, settings.layout))

@@ -38,7 +38,7 @@ from octavo.layout.fold import logs_of
 from octavo.layout.layout import RESERVED_FOLDERS, VERSION, Layout
 from octavo.layout.listing import File, payload_path
 from octavo.layout.scan import Reader, live_records
-from octavo.schema.parser import schema_text
+from octavo.schema.texts import schema_text
 from octavo.store import disk
 from octavo.store import phase as migration
 from octavo.store.store import Store

@@ -46,7 +46,9 @@ def backup(
             report = care.check(target, progress)
         else:
             facts = care.schema_of(schema)
-            report = care.back_up(data_dir, options.chosen_layout(layout, schema), target, facts, progress)
+            report = care.back_up(
+                data_dir, options.chosen_layout(layout, schema, data_dir), target, facts, progress
+            )
     if as_json:
         console.answer(report.to_dict())
     elif not quiet:

@@ -35,7 +35,7 @@ def compact(
     left = "every record is as it was; some logs may be compacted, and the next run does the others"
     with (
         failures.telling_what_is_left(left),
-        Store.open(data_dir, options.chosen_layout(layout, schema)) as store,
+        Store.open(data_dir, options.chosen_layout(layout, schema, data_dir)) as store,
     ):
         with console.progress(quiet=quiet or as_json) as progress:
             progress.begin("compact", 0, "logs")

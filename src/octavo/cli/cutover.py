@@ -173,7 +173,7 @@ def _sides(
     if url_needed:
         options.chosen_url(database_url)
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
-    return Sides(Vocabulary(options.chosen_schema(schema)), settings)
+    return Sides(Vocabulary(options.chosen_schema(schema, data_dir, layout)), settings)
 
 
 def _show_gates(gates: Sequence[Gate]) -> None:

@@ -42,7 +42,7 @@ def doctor(
     from octavo.inspect.doctor import examine
     from octavo.inspect.repair import Repair, carry_out, plan
 
-    chosen = options.chosen_layout(layout, schema)
+    chosen = options.chosen_layout(layout, schema, data_dir)
     with console.progress(quiet=quiet or as_json) as progress:
         diagnosis = examine(data_dir, chosen, progress=progress)
     steps: list[Step] = []

@@ -38,7 +38,7 @@ def export(
     from octavo.fold.export import export as run
 
     url = options.chosen_url(database_url)
-    chosen = options.chosen_layout(layout, schema)
+    chosen = options.chosen_layout(layout, schema, data_dir)
     wanted = ExportOptions(files_root, jobs, replace, dry_run)
     with console.progress(quiet=quiet or as_json) as progress:
         report = run(url, data_dir, chosen, wanted, progress)

@@ -52,7 +52,7 @@ def follow(
         elif not quiet:
             typer.echo("the files follow no more" if removed else "nothing was followed")
         return
-    chosen = options.chosen_layout(layout, schema)
+    chosen = options.chosen_layout(layout, schema, data_dir)
     wanted = life.FollowOptions(files_root, jobs, replace, until_caught_up)
     with failures.telling_what_is_left(), watching(quiet=quiet, as_json=as_json) as watcher:
         report = life.follow(url, data_dir, chosen, wanted, watcher)

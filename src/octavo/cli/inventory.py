@@ -22,9 +22,9 @@ def inventory(
     it. Ends with 1 if the database is not what the schema says.
     """
     from octavo.fold.inventory import generate_prisma_metadata, save_inventory
-    from octavo.schema.parser import schema_text
+    from octavo.schema.texts import schema_text
 
-    chosen = options.chosen_layout(layout, schema)
+    chosen = options.chosen_layout(layout, schema, data_dir)
     text = None if schema is None else schema_text(schema)
     metadata = generate_prisma_metadata(options.chosen_url(database_url), layout=chosen, schema_text=text)
     saved = save_inventory(metadata, data_dir)

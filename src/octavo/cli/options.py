@@ -106,23 +106,19 @@ def _environment_file() -> str:
     return ""
 
 
-def chosen_schema(path: Path | None) -> Datamodel:
-    """The schema asked for; the frozen one if none is.  Raises SchemaError, DiskError."""
-    if path is None:
-        from octavo.schema.frozen import frozen_schema
+def chosen_schema(schema: Path | None, data_dir: Path | None = None, layout: Path | None = None) -> Datamodel:
+    """The schema asked for; the frozen one if none is.  Raises SchemaError."""
+    from octavo.store.decoded import load_datamodel
 
-        return frozen_schema()
-    from octavo.schema.parser import load_schema
-
-    return load_schema(path)
+    return load_datamodel(data_dir, schema, layout)
 
 
-def chosen_layout(path: Path | None, schema: Path | None) -> Layout:
+def chosen_layout(layout: Path | None, schema: Path | None, data_dir: Path | None = None) -> Layout:
     """The layout asked for, of the schema asked for; if none is, the frozen schema's own, or one made up for
     another schema.
 
-    Raises LayoutError, SchemaError, DiskError.
+    Raises LayoutError, SchemaError.
     """
-    from octavo.layout.layout import layout_for
+    from octavo.layout.load import layout_for
 
-    return layout_for(chosen_schema(schema), path)
+    return layout_for(chosen_schema(schema, data_dir, layout), layout)

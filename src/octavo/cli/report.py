@@ -42,9 +42,9 @@ def report(
     from octavo.move.status import Looking, status
     from octavo.query.vocabulary import Vocabulary
     from octavo.report.page import write_page
-    from octavo.schema.parser import schema_text
+    from octavo.schema.texts import schema_text
 
-    chosen = options.chosen_layout(layout, schema)
+    chosen = options.chosen_layout(layout, schema, data_dir)
     text = None if schema is None else schema_text(schema)
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
     looking = Looking(pepper=pepper_from_env())

@@ -25,7 +25,7 @@ def restore(
     from octavo.fold.restore import restore as run
 
     url = options.chosen_url(database_url)
-    chosen = options.chosen_layout(layout, schema)
+    chosen = options.chosen_layout(layout, schema, data_dir)
     with console.progress(quiet=quiet or as_json) as progress:
         report = run(url, data_dir, chosen, files_root, progress)
     if as_json:

@@ -20,7 +20,7 @@ def scaffold(
     """
     from octavo.fold.scaffold import scaffold as make
 
-    report = make(data_dir, options.chosen_layout(layout, schema))
+    report = make(data_dir, options.chosen_layout(layout, schema, data_dir))
     if as_json:
         answer = {
             "dataDir": str(data_dir),

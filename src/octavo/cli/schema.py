@@ -29,8 +29,8 @@ def show(
 
     Ends with 1 if the frozen schema is not the one that this version was made with.
     """
-    from octavo.schema.frozen import FINGERPRINT, VERSION, changed_files, fingerprint, frozen_text
-    from octavo.schema.parser import schema_text
+    from octavo.schema.frozen import FILE, FINGERPRINT, VERSION, frozen_text, is_intact
+    from octavo.schema.texts import fingerprint, schema_text
 
     datamodel = options.chosen_schema(schema)
     if dmmf:
@@ -40,7 +40,7 @@ def show(
         return
     frozen = schema is None
     found = fingerprint(frozen_text() if schema is None else schema_text(schema))
-    changed = changed_files() if frozen else []
+    changed = frozen and not is_intact()
     if as_json:
         answer: dict[str, Any] = {
             "version": VERSION if frozen else None,
@@ -56,7 +56,7 @@ def show(
         for line in _described(datamodel):
             typer.echo(line)
     if changed:
-        console.problem("error", f"the frozen schema was changed since it was shipped: {', '.join(changed)}")
+        console.problem("error", f"the frozen schema was changed since it was shipped: {FILE}")
         raise typer.Exit(1)
 
 

@@ -47,7 +47,7 @@ def check(
 
     pepper = _pepper()
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
-    vocabulary = Vocabulary(options.chosen_schema(schema))
+    vocabulary = Vocabulary(options.chosen_schema(schema, data_dir, layout))
     with console.progress(quiet=quiet or as_json) as progress:
         report = run(get_data_backend(), vocabulary, settings, pepper, progress)
     if as_json:
@@ -101,7 +101,7 @@ def rotate(
 
     old, new = _pepper(), _new_pepper(generate, data_dir)
     settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
-    vocabulary = Vocabulary(options.chosen_schema(schema))
+    vocabulary = Vocabulary(options.chosen_schema(schema, data_dir, layout))
     with failures.telling_what_is_left(), console.progress(quiet=quiet or as_json) as progress:
         done = run(get_data_backend(), vocabulary, settings, old, new, dry_run=dry_run, progress=progress)
     if as_json:

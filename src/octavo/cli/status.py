@@ -50,7 +50,7 @@ def status(
         layout=layout,
         files_root=files_root or backend.files_root(),
     )
-    vocabulary = Vocabulary(options.chosen_schema(schema))
+    vocabulary = Vocabulary(options.chosen_schema(schema, data_dir, layout))
     looking = Looking(heal, quick, pepper_from_env())
     left = "some records may be healed, each of them whole; the next run does the others" if heal else ""
     with failures.telling_what_is_left(left), console.progress(quiet=quiet or as_json) as progress:

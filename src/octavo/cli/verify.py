@@ -34,7 +34,7 @@ def verify(
     from octavo.move.verify import verify as run
 
     url = options.chosen_url(database_url)
-    chosen = options.chosen_layout(layout, schema)
+    chosen = options.chosen_layout(layout, schema, data_dir)
     wanted = VerifyOptions(files_root, pepper_from_env(), jobs)
     with console.progress(quiet=quiet or as_json) as progress:
         report = run(url, data_dir, chosen, wanted, progress)

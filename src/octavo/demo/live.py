@@ -27,7 +27,7 @@ from octavo.fold.inventory import generate_prisma_metadata, save_inventory
 from octavo.fold.scaffold import scaffold
 from octavo.follow.life import FollowOptions, follow
 from octavo.inspect.progress import Progress, Step, Tell, timed
-from octavo.layout.layout import frozen_layout
+from octavo.layout.load import frozen_layout
 from octavo.move.cutover import CutoverOptions, cutover
 from octavo.move.rollback import RollbackOptions, rollback
 from octavo.move.sides import MoveReport, Sides

@@ -17,7 +17,8 @@ from octavo.fold.inventory import generate_prisma_metadata, save_inventory
 from octavo.fold.restore import restore
 from octavo.fold.scaffold import scaffold
 from octavo.inspect.progress import Progress, Step, timed
-from octavo.layout.layout import Layout, frozen_layout
+from octavo.layout.layout import Layout
+from octavo.layout.load import frozen_layout
 from octavo.move.proof import differing_files, prove
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect, transaction

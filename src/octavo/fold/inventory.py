@@ -60,7 +60,7 @@ def generate_prisma_metadata(
     of the schema is missing, which cannot be counted.  Any other drift is listed under ``drift``.
     """
     from octavo.fold.source import Source
-    from octavo.layout.layout import frozen_layout
+    from octavo.layout.load import frozen_layout
     from octavo.postgres.connection import read_snapshot
     from octavo.postgres.failures import database_errors
     from octavo.schema.catalog import introspect
@@ -231,10 +231,11 @@ def _shown(value: Any) -> str:
 def schema_facts(text: str | None) -> Facts:
     """Version and fingerprint of a schema's text; None: of the frozen one."""
     from octavo.schema import frozen
+    from octavo.schema.texts import fingerprint
 
     if text is None or text == frozen.frozen_text():
         return {"version": frozen.VERSION, "fingerprint": frozen.FINGERPRINT}
-    return {"version": None, "fingerprint": frozen.fingerprint(text)}
+    return {"version": None, "fingerprint": fingerprint(text)}
 
 
 def _database_url(given: str | DatabaseUrl | None) -> DatabaseUrl:

@@ -17,17 +17,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from enum import StrEnum
-from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from functools import cached_property
 
 from msgspec import Struct
 
-from octavo.errors import LayoutError
 from octavo.layout.names import file_stem, stem_pattern
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarField
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VERSION = 1
 """of the layout file and of the documents (``_version``)"""
@@ -202,63 +197,3 @@ class Layout(Struct, frozen=True, dict=True):
         found = {f.folder for f in self.families} | {self.payload_folder} | set(RESERVED_FOLDERS)
         parents = {folder for f in found for folder in folders_above(f)}
         return tuple(sorted((found | parents) - {""}))
-
-
-@cache
-def frozen_layout() -> Layout:
-    """The layout of schema 0.7, as shipped."""
-    from octavo.layout.frozen import ready_layout
-
-    return ready_layout()
-
-
-def load_layout(path: Path, datamodel: Datamodel) -> Layout:
-    """Read a layout file.  Raises LayoutError for anything that does not fit the Datamodel."""
-    try:
-        text = path.read_text("utf-8")
-    except OSError as error:
-        raise LayoutError(f"cannot be read: {error.strerror}", file=str(path)) from error
-    except UnicodeDecodeError as error:
-        raise LayoutError(f"is not UTF-8 (byte {error.start})", file=str(path)) from error
-    return parse_layout(text, datamodel, source=str(path))
-
-
-def default_layout(datamodel: Datamodel) -> Layout:
-    """A layout for any schema: every model in a log of its own, named by its table.
-
-    Raises LayoutError for a model whose records nothing identifies (Prisma allows it with ``@@ignore``).
-    """
-    places, used = [], set[str]()
-    for model in datamodel.tables:
-        if not model.has_key:
-            raise LayoutError(NO_KEY, file="default layout", model=model.name)
-        stem = file_stem((model.table.lower(),))
-        while stem in used:
-            stem += "-"
-        used.add(stem)
-        path = f"{stem}.jsonl" if re.fullmatch(r"[a-z0-9].*", stem) else f"records/{stem}.jsonl"
-        places.append(Place(model=model, kind=Kind.LOG, path=path))
-    return Layout(datamodel, tuple(places), source="default layout")
-
-
-def layout_for(datamodel: Datamodel, path: Path | None) -> Layout:
-    """The layout in a file; without one the frozen schema's own, or one made up for another schema.
-
-    Raises LayoutError.
-    """
-    from octavo.schema.frozen import frozen_schema
-
-    if path is not None:
-        return load_layout(path, datamodel)
-    return frozen_layout() if datamodel is frozen_schema() else default_layout(datamodel)
-
-
-def parse_layout(text: str, datamodel: Datamodel, *, source: str = "layout") -> Layout:
-    """Read a layout from TOML text and check it against the Datamodel.
-
-    Each table of the Datamodel has exactly one place; parents exist and are required; no two files can
-    meet; a file that is shared is shared in one way.  Raises LayoutError with the model concerned.
-    """
-    from octavo.layout.parse import LayoutParser
-
-    return LayoutParser(text, datamodel, source).parse()

@@ -13,7 +13,8 @@ import msgspec
 from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, OctavoError, UsageError
 from octavo.inspect.progress import SILENT, Progress, Step, Tell, timed, untold
-from octavo.layout.layout import Layout, layout_for
+from octavo.layout.layout import Layout
+from octavo.layout.load import layout_for
 from octavo.move.verify import VerifyOptions, VerifyReport, verify
 from octavo.postgres import fence
 from octavo.postgres.connection import connect, transaction

@@ -21,7 +21,8 @@ from octavo.fold.source import Source, open_source
 from octavo.fold.target import State, set_aside, state_of
 from octavo.inspect.doctor import Diagnosis, examine
 from octavo.inspect.progress import SILENT, Progress
-from octavo.layout.layout import Layout, layout_for
+from octavo.layout.layout import Layout
+from octavo.layout.load import layout_for
 from octavo.move.checklist import Evidence, Item, Verdict, checklist
 from octavo.move.since import are_files_written, is_database_written
 from octavo.postgres import fence

@@ -1,4 +1,4 @@
-"""The types of the client's records and arguments, made from the frozen schema by ``make frozen``.
+"""The types of the client's records and arguments, made from the frozen schema by ``make stub``.
 
 ``octavo.connect()`` gives a :class:`Client`.  A record's relations are there where a call includes them, and
 its fields where it does not select others; Python's types cannot tell the one case from the other.

@@ -1,4 +1,4 @@
-"""Writes ``octavo/typed/__init__.pyi`` from the frozen schema: ``make frozen``.
+"""Writes ``octavo/typed/__init__.pyi`` from the frozen schema: ``make stub``.
 
 The stub tells editors and type checkers every model, field, filter and relation.  What is the same for every
 model stands in ``shapes.pyi``, by hand; here, each model gives its names to those shapes.  A model ``Tag``
@@ -35,7 +35,7 @@ FILE = Path(__file__).with_name("__init__.pyi")
 SHAPES = Path(__file__).with_name("shapes.pyi")
 WIDTH = 110
 
-_HEAD = '''"""The types of the client's records and arguments, made from the frozen schema by ``make frozen``.
+_HEAD = '''"""The types of the client's records and arguments, made from the frozen schema by ``make stub``.
 
 ``octavo.connect()`` gives a :class:`Client`.  A record's relations are there where a call includes them, and
 its fields where it does not select others; Python's types cannot tell the one case from the other.

@@ -1,15 +1,15 @@
-"""A layout's TOML, read and checked against the Datamodel.
+"""Where a Datamodel's layout comes from: a file's TOML, the one shipped, or one made up for any schema.
 
-Each table of the Datamodel has exactly one place; parents exist and are required; no two files can meet; a
-file that is shared is shared in one way.
+A layout is checked against the Datamodel: each table has exactly one place; parents exist and are required;
+no two files can meet; a file that is shared is shared in one way.
 """
 
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
@@ -25,20 +25,106 @@ from octavo.layout.layout import (
     Place,
     folders_above,
 )
-from octavo.layout.names import DEVICES
+from octavo.layout.names import DEVICES, file_stem
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarKind
+from octavo.schema.frozen import frozen_schema, is_frozen
 
-_VARYING = re.compile(r"\{[^{}]*\}")
+SHIPPED = "layout-0.7.toml"
+"""the frozen schema's layout, beside this module"""
+
+_VARYING = r"\{[^{}]*\}"
 _NAME = r"[a-z0-9](?:[a-z0-9_.-]*[a-z0-9_-])?"
-_FIXED_PATH = re.compile(rf"(?:{_NAME}/)*{_NAME}\.(?:json|jsonl)")
-_VARYING_PATH = re.compile(rf"(?:{_NAME}/)*\{{[^{{}}/]+\}}\.(?:json|jsonl)")
-_KEY = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+_FIXED_PATH = rf"(?:{_NAME}/)*{_NAME}\.(?:json|jsonl)"
+_VARYING_PATH = rf"(?:{_NAME}/)*\{{[^{{}}/]+\}}\.(?:json|jsonl)"
+_KEY = r"[A-Za-z][A-Za-z0-9_]*"
+
+_known: dict[tuple[int, str, str], Layout] = {}
+"""layouts by the identity of their Datamodel, their source and their text"""
 
 
-class LayoutParser:
+def frozen_layout() -> Layout:
+    """The layout of schema 0.7, as shipped."""
+    return layout_for(frozen_schema(), None)
+
+
+def layout_for(datamodel: Datamodel, path: Path | None) -> Layout:
+    """The layout in a file; without one the frozen schema's own, or one made up for another schema.
+
+    Raises LayoutError.
+    """
+    text = layout_text(datamodel, path)
+    if text is None:
+        return default_layout(datamodel)
+    source = _source(path)
+    key = id(datamodel), source, text
+    return _known.get(key) or _known.setdefault(key, parse_layout(text, datamodel, source=source))
+
+
+def known_layout(path: Path | None, text: str | None, layout: Layout) -> None:
+    """Let :func:`layout_for` give this layout for a path of this text, without parsing it."""
+    if text is not None:
+        source = _source(path)
+        _known.setdefault((id(layout.datamodel), source, text), replace(layout, source=source))
+
+
+def layout_text(datamodel: Datamodel | None, path: Path | None) -> str | None:
+    """The TOML that :func:`layout_for` reads; ``datamodel`` is None for the frozen one.
+
+    None where there is none: the layout is made up.  Raises LayoutError.
+    """
+    if path is None:
+        if datamodel is not None and not is_frozen(datamodel):
+            return None
+        path = Path(__file__).with_name(SHIPPED)
+    try:
+        return path.read_text("utf-8")
+    except OSError as error:
+        raise LayoutError(f"cannot be read: {error.strerror}", file=str(path)) from error
+    except UnicodeDecodeError as error:
+        raise LayoutError(f"is not UTF-8 (byte {error.start})", file=str(path)) from error
+
+
+def _source(path: Path | None) -> str:
+    return SHIPPED if path is None else str(path)
+
+
+def load_layout(path: Path, datamodel: Datamodel) -> Layout:
+    """Read a layout file.  Raises LayoutError for anything that does not fit the Datamodel."""
+    return layout_for(datamodel, path)
+
+
+def default_layout(datamodel: Datamodel) -> Layout:
+    """A layout for any schema: every model in a log of its own, named by its table.
+
+    Raises LayoutError for a model whose records nothing identifies (Prisma allows it with ``@@ignore``).
+    """
+    places, used = [], set[str]()
+    for model in datamodel.tables:
+        if not model.has_key:
+            raise LayoutError(NO_KEY, file="default layout", model=model.name)
+        stem = file_stem((model.table.lower(),))
+        while stem in used:
+            stem += "-"
+        used.add(stem)
+        path = f"{stem}.jsonl" if re.fullmatch(r"[a-z0-9].*", stem) else f"records/{stem}.jsonl"
+        places.append(Place(model=model, kind=Kind.LOG, path=path))
+    return Layout(datamodel, tuple(places), source="default layout")
+
+
+def parse_layout(text: str, datamodel: Datamodel, *, source: str = "layout") -> Layout:
+    """Read a layout from TOML text and check it against the Datamodel.
+
+    Raises LayoutError with the model concerned.
+    """
+    return _Parser(text, datamodel, source).parse()
+
+
+class _Parser:
     """Reads one layout."""
 
     def __init__(self, text: str, datamodel: Datamodel, source: str) -> None:
+        import tomllib
+
         self.datamodel, self.source = datamodel, source
         try:
             self.data: Mapping[str, Any] = tomllib.loads(text)
@@ -59,7 +145,7 @@ class LayoutParser:
             raise self.fail(f"version must be {VERSION}, not {version!r}")
         for path, arrays in self.table("documents").items():
             for array, model in self.entries(path, arrays, dict).items():
-                if not _KEY.fullmatch(array):
+                if not re.fullmatch(_KEY, array):
                     raise self.fail(f"{path}: the key {array!r} is no name of letters, digits and _")
                 self.put(model, Kind.DOCUMENT, path, array=array)
         for path, model in self.table("files").items():
@@ -120,10 +206,10 @@ class LayoutParser:
         fields = ",".join(place.name_fields)
         ending = "jsonl" if place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) else "json"
         pattern = _VARYING_PATH if fields else _FIXED_PATH
-        if not pattern.fullmatch(path) or _ending(path) != ending:
+        if not re.fullmatch(pattern, path) or _ending(path) != ending:
             names = f"lower-case folders and {{{fields}}}" if fields else "lower-case names"
             raise self.fail(f"{path!r} is not a path of {names} that ends in .{ending}", model)
-        if fields and _VARYING.findall(path) != [f"{{{fields}}}"]:
+        if fields and re.findall(_VARYING, path) != [f"{{{fields}}}"]:
             raise self.fail(f"{path!r} must name its file by {{{fields}}}", model)
         if path.split("/")[0] in RESERVED_FOLDERS:
             raise self.fail(f"{path!r}: {path.split('/')[0]}/ is Octavo's own", model)
@@ -132,7 +218,7 @@ class LayoutParser:
 
     def put_log_per_parent(self, path: str, name: Any) -> None:
         model = self.model(name)
-        fields = tuple(f for group in _VARYING.findall(path) for f in group[1:-1].split(","))
+        fields = tuple(f for group in re.findall(_VARYING, path) for f in group[1:-1].split(","))
         relation = next((r for r in self.datamodel.parents(model.name) if r.fields == fields), None)
         if relation is None:
             raise self.fail(

@@ -1,0 +1,67 @@
+"""The texts of schemas: of a file, or of a folder's files."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from octavo.errors import SchemaError
+
+
+def schema_texts(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """The name and the text of a schema file, or of each one of a schema folder, by name.
+
+    As in Prisma, symbolic links are followed, and what they lead to has to be called ``.prisma``.  Raises
+    SchemaError, also where something cannot be read.
+    """
+    root = Path(path)
+    try:
+        if not root.is_dir():
+            return [(str(root), _read(root))]
+        found = sorted(_files(root))
+    except OSError as error:
+        raise SchemaError(error.strerror or str(error), file=str(error.filename or root)) from error
+    if not found:
+        raise SchemaError("no .prisma file in this folder", file=str(root))
+    return [(str(file), _read(file)) for file in found]
+
+
+def schema_text(path: str | os.PathLike[str]) -> str:
+    """The text of a schema file, or of a schema folder's files one after the other.  Raises SchemaError."""
+    return "".join(text for _, text in schema_texts(path))
+
+
+def fingerprint(text: str) -> str:
+    """The SHA-256 of a schema's UTF-8 bytes, as ``sha256:<hex>``."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _files(root: Path) -> Iterator[Path]:
+    """The schema files in a folder and below it, in no order.  Raises OSError, SchemaError."""
+    left: list[tuple[Path, frozenset[str]]] = [(root, frozenset())]
+    while left:
+        folder, above = left.pop()
+        real = os.path.realpath(folder, strict=True)
+        if real in above:
+            raise SchemaError("is a symbolic link to a folder that it lies in", file=str(folder))
+        for entry in folder.iterdir():
+            try:
+                target = Path(os.path.realpath(entry, strict=True))
+            except OSError as error:
+                # What a link that leads nowhere should be may be a part of the schema.
+                raise SchemaError(error.strerror or str(error), file=str(entry)) from error
+            if target.is_dir():
+                left.append((entry, above | {real}))
+            elif target.suffix == ".prisma" and target.is_file():
+                yield entry
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"not UTF-8 (byte {error.start})", file=str(path)) from error
+    except OSError as error:
+        raise SchemaError(error.strerror or str(error), file=str(path)) from error

@@ -1,0 +1,142 @@
+"""The Datamodel and the layout, kept decoded in ``cache/schema.json``.
+
+Parsing a schema takes a hundred times as long as decoding the result, and imports a parser.  So the first
+process that opens a store keeps both there, and later ones decode them, whatever the schema.  The file's
+first line is a digest of its content, of the texts and of Octavo's version: a file that is damaged or was
+made from anything else is ignored and made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec.structs import asdict
+
+from octavo import __version__
+from octavo.errors import LayoutError
+from octavo.layout.layout import Kind, Layout, Place
+from octavo.layout.load import known_layout, layout_for, layout_text
+from octavo.schema import frozen
+from octavo.schema.datamodel import Datamodel
+from octavo.schema.texts import schema_texts
+from octavo.store import disk
+
+NAME = "cache/schema.json"
+
+
+class _Placed(msgspec.Struct):
+    """A layout's line: the model by its name, the relation by its constraint's."""
+
+    model: str
+    kind: Kind
+    path: str
+    array: str
+    relation: str | None
+    payload: str
+    payload_size: str
+
+
+class _Content(msgspec.Struct):
+    datamodel: Datamodel
+    places: list[_Placed]
+    payload_folder: str
+    source: str
+
+
+def load_datamodel(
+    data_dir: Path | None, schema: Path | None = None, layout: Path | None = None
+) -> Datamodel:
+    """The Datamodel of a schema file or folder, without one the frozen schema's.
+
+    Both are decoded from the cache of the store at ``data_dir``, if it holds them; the layout is then known
+    to :func:`octavo.layout.load.layout_for`.  If a store of this layout is there, what was parsed is kept.
+    Raises SchemaError.
+    """
+    if schema is None and frozen.is_known():
+        return frozen.frozen_schema()
+    texts = [(frozen.FILE, frozen.frozen_text())] if schema is None else schema_texts(schema)
+    if data_dir is None:
+        return _parsed(schema, texts)
+    try:
+        text = layout_text(None, layout) if schema is None or layout else None
+    except LayoutError:
+        # A backend that needs the layout says so.
+        return _parsed(schema, texts)
+    mark = _mark([*(text for _, text in texts), text or ""])
+    place = data_dir / NAME
+    if (found := _read(place, mark)) is not None:
+        datamodel = found.datamodel
+        if schema is not None or frozen.known_frozen(datamodel) is datamodel:
+            known_layout(layout, text, found)
+            return datamodel
+        return frozen.frozen_schema()
+    datamodel = _parsed(schema, texts)
+    with suppress(LayoutError):
+        made = layout_for(datamodel, layout)
+        if all((data_dir / folder).is_dir() for folder in made.folders if folder != "cache"):
+            _keep(place, mark, made)
+    return datamodel
+
+
+def _parsed(schema: Path | None, texts: Sequence[tuple[str, str]]) -> Datamodel:
+    if schema is None:
+        return frozen.frozen_schema()
+    from octavo.schema.parser import parse_files
+
+    return parse_files(texts)
+
+
+def _mark(texts: Sequence[str]) -> bytes:
+    """What a file must have been made from."""
+    return msgspec.json.encode([__version__, *texts])
+
+
+def _digest(mark: bytes, content: bytes) -> bytes:
+    return hashlib.sha256(mark + content).hexdigest().encode()
+
+
+def _read(place: Path, mark: bytes) -> Layout | None:
+    """The layout, with its Datamodel; None if the file is not there or is not to be used."""
+    try:
+        digest, _, content = place.read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if digest != _digest(mark, content):
+        return None
+    found = msgspec.json.decode(content, type=_Content)
+    relations = {relation.constraint: relation for relation in found.datamodel.foreign_keys}
+
+    def place_of(line: _Placed) -> Place:
+        given: dict[str, Any] = asdict(line)
+        given["model"] = found.datamodel.model(line.model)
+        given["relation"] = None if line.relation is None else relations[line.relation]
+        return Place(**given)
+
+    return Layout(found.datamodel, tuple(map(place_of, found.places)), found.payload_folder, found.source)
+
+
+def _keep(place: Path, mark: bytes, layout: Layout) -> None:
+    """Write the file beside and rename it; where that is not possible, the next process parses again."""
+
+    def line(place: Place) -> _Placed:
+        relation = place.relation and place.relation.constraint
+        return _Placed(**{**asdict(place), "model": place.model.name, "relation": relation})
+
+    content = msgspec.json.encode(
+        _Content(layout.datamodel, list(map(line, layout.places)), layout.payload_folder, layout.source)
+    )
+    beside = place.with_name(f".{place.name}.{os.urandom(4).hex()}.new")
+    try:
+        disk.make_folder(place.parent)
+        with disk.create(beside) as file:
+            file.write(_digest(mark, content) + b"\n" + content)
+        os.replace(beside, place)
+    except OSError:
+        with suppress(OSError):
+            beside.unlink()
