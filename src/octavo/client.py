@@ -261,8 +261,10 @@ class ModelClient:
         data = _required(found, "data", at) if self._terms.needed else found.get("data", {})
         new = self._schema.writes.new(self._terms, data, at / "data")
         projection = self._schema.reads.shown(self._terms, found, at)
-        with self._writing(single=not new.nested and projection is None) as run:
-            return run.show([run.create(new)], projection)[0]
+        with self._session.writing(single=not new.nested and projection is None) as transaction:
+            run = self._write(transaction)
+            made = run.create(new)
+            return made if projection is None else run.show([made], projection)[0]
 
     def create_many(self, **arguments: Any) -> int:
         """Make a record of each of ``data``; how many were made.  ``skip_duplicates`` leaves out those
@@ -279,7 +281,8 @@ class ModelClient:
         rows = self._schema.writes.rows(self._terms, _required(found, "data", at), at / "data")
         skip = (at / "skip_duplicates").boolean(found.get("skip_duplicates", False))
         projection = self._schema.reads.shown(self._terms, found, at)
-        with self._writing(single=projection is None) as run:
+        with self._session.writing(single=projection is None) as transaction:
+            run = self._write(transaction)
             made = run.insert(self._name, [row.values for row in rows], skip_duplicates=skip)
             return run.show(made, projection)
 
@@ -291,7 +294,8 @@ class ModelClient:
         edit = self._schema.writes.edit(self._terms, _required(found, "data", at), at / "data")
         projection = self._schema.reads.shown(self._terms, found, at)
         single = bool(edit.changes) and not edit.nested and projection is None
-        with self._writing(single=single) as run:
+        with self._session.writing(single=single) as transaction:
+            run = self._write(transaction)
             return run.show([run.update(unique, edit)], projection)[0]
 
     def update_many(self, **arguments: Any) -> int:
@@ -311,7 +315,8 @@ class ModelClient:
         where = self._affected(found, at)
         edit = self._schema.writes.edit(self._terms, _required(found, "data", at), at / "data", plain=True)
         projection = self._schema.reads.shown(self._terms, found, at)
-        with self._writing(single=projection is None) as run:
+        with self._session.writing(single=projection is None) as transaction:
+            run = self._write(transaction)
             changed = run.change(self._name, where, edit.changes)
             columns = [self._terms.columns[name] for name in self._terms.key]
             changed.sort(key=lambda r: [c.comparable(c.stored(r)) for c in columns])
@@ -328,7 +333,8 @@ class ModelClient:
         for attempt in range(_ATTEMPTS):
             made = False
             try:
-                with self._writing(single=False) as run:
+                with self._session.writing(single=False) as transaction:
+                    run = self._write(transaction)
                     there = run.one(unique)
                     made = there is None
                     record = run.create(new) if there is None else run.edit(there, edit)
@@ -346,7 +352,8 @@ class ModelClient:
         found = at.named(arguments, ("where", *_SHOWN), "arguments")
         unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
         projection = self._schema.reads.shown(self._terms, found, at)
-        with self._writing(single=False) as run:
+        with self._session.writing(single=False) as transaction:
+            run = self._write(transaction)
             record = run.required(unique, "a delete")
             shown = run.show([record], projection)[0]
             run.delete(record, "a delete")
@@ -360,8 +367,8 @@ class ModelClient:
         at = self._at()
         found = at.named(arguments, ("where",), "arguments")
         where = self._affected(found, at)
-        with self._writing(single=True) as run:
-            return run.transaction.delete(self._name, where)
+        with self._session.writing(single=True) as transaction:
+            return transaction.delete(self._name, where)
 
     def _affected(self, found: Mapping[str, Any], at: At) -> Condition:
         """Which records a writing of many concerns.
@@ -375,10 +382,8 @@ class ModelClient:
             (at / "where").fail("filters by nothing; leave it out to mean every record")
         return where
 
-    @contextmanager
-    def _writing(self, *, single: bool) -> Iterator[Writing]:
-        with self._session.writing(single=single) as transaction:
-            yield Writing(self._schema.vocabulary, transaction, self._schema.defaults)
+    def _write(self, transaction: Transaction) -> Writing:
+        return Writing(self._schema.vocabulary, transaction, self._schema.defaults)
 
 
 class Models:

@@ -410,7 +410,7 @@ def test_a_handler_may_interrupt_the_end_of_a_commit(
     """At each moment from the one at which the thread takes the group to write."""
     counting = Interrupter()
     counting.run(by_client(_create, small, copied).work)
-    begin = next(at for at, where in enumerate(counting.moments, 1) if " _finish " in where)
+    begin = next(at for at, where in enumerate(counting.moments, 1) if " _leads " in where)
     for at in range(begin, begin + 30, 2):
         scene = by_client(_create, small, copied)
         interrupter = Interrupter(at, kind)

@@ -17,7 +17,7 @@ import pytest
 from octavo.errors import DamagedError
 from octavo.layout.layout import Layout
 from octavo.layout.record import attribute
-from octavo.store.locations import FOLDER, _environment
+from octavo.store.indexfile import FOLDER, environment
 from octavo.store.store import Store
 from small_store import build, chat, erase, layout, message, revise
 from stores import Held, Unsynced
@@ -292,7 +292,7 @@ class TestSeveralStores:
         log = data / "chats" / "chat-1.jsonl"
         with open(log, "ab") as file:
             file.write(lines(log)[0].replace(b'"id":"m0"', b'"id":"m3"'))
-        with _environment(str(index(data)))._writing:
+        with environment(str(index(data))).changing:
             indexing = threading.Thread(target=store.get, args=["Message", "m3"])
             indexing.start()
             _wait_until_at(indexing, "writing")
@@ -519,10 +519,10 @@ def test_threads_that_do_without_an_index_all_go_on(data: Path) -> None:
 
 _AT_ONCE = """
 import sys, threading
-from octavo.store.locations import _environment
+from octavo.store.indexfile import environment
 
 sys.setswitchinterval(1e-5)
-index = _environment(sys.argv[1])
+index = environment(sys.argv[1])
 tables = [index.table("places"), index.table("logs")]
 over = threading.Event()
 
@@ -553,11 +553,11 @@ def test_one_that_names_another_file_is_made_anew(data: Path, name: bytes) -> No
     """What the index holds never makes the store read outside its logs."""
     with opened(data) as store:
         assert found(store) == ALL
-        environment = _environment(str(index(data)))
-        with environment.writing(environment.table("Message logs")) as transaction:
+        opened_index = environment(str(index(data)))
+        with opened_index.writing(opened_index.table("Message logs")) as transaction:
             for key, _ in list(transaction.cursor()):
                 if bytes(key).startswith(b"n"):
                     transaction.put(key, name)
-        del environment, transaction
+        del opened_index, transaction
     with opened(data) as store:
         assert found(store) == ALL

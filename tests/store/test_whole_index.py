@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from faults import child
-from octavo.store.locations import FOLDER
+from octavo.store.indexfile import FOLDER
 from octavo.store.shared import NAME as STATE
 from octavo.store.shared import SharedState
 from octavo.store.store import Store

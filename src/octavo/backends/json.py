@@ -14,8 +14,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from msgspec.structs import replace
 
@@ -35,7 +36,7 @@ from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, Intake, PayloadProblem
 from octavo.store.integrity import Writable
 from octavo.store.phase import Guard
-from octavo.store.store import Store
+from octavo.store.store import Begun, Store
 from octavo.store.view import View
 
 if TYPE_CHECKING:
@@ -63,8 +64,15 @@ class JsonReader:
     def __init__(self, indexes: Indexes, view: View) -> None:
         self.view = view
         self.vocabulary = indexes.vocabulary
-        self._candidates = Candidates(indexes, view)
-        self._evaluator = Evaluator(self.vocabulary, self._linked)
+        self._indexes = indexes
+
+    @cached_property
+    def _candidates(self) -> Candidates:
+        return Candidates(self._indexes, self.view)
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        return Evaluator(self.vocabulary, self._linked)
 
     def _linked(self, link: Link, record: Record) -> Sequence[Record]:
         values = self.vocabulary[link.model].getter(link.fields)(record)
@@ -119,17 +127,40 @@ def _number(test: Callable[[Record], Any] | None, records: Sequence[Record] | It
     return len(records) if isinstance(records, Sequence) else sum(1 for _ in records)
 
 
-class JsonTransaction(JsonReader):
-    """Reads and writes within one transaction of the store."""
+class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
+    """Reads and writes within one transaction of the store, for the length of a ``with`` block."""
 
     view: Writable
 
-    def __init__(self, backend: JsonBackend, view: Writable, timeout: float | None) -> None:
-        super().__init__(backend.indexes, view)
-        self._backend = backend
+    def __init__(self, backend: JsonBackend, begun: Begun, timeout: float | None) -> None:
+        self._backend, self._begun = backend, begun
+        self.vocabulary = backend.indexes.vocabulary
+        self._indexes = backend.indexes
         self._timeout = timeout
-        self._end = None if timeout is None else time.monotonic() + timeout
+        self._end: float | None = None
         self._failed = False
+
+    def __enter__(self) -> Self:
+        view = self._begun.__enter__()
+        try:
+            self._backend.check_phase()
+            self.view = view
+            if self._timeout is not None:
+                self._end = time.monotonic() + self._timeout
+            return self
+        except BaseException as error:
+            self._begun.__exit__(type(error), error, None)
+            raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            try:
+                self.check()
+                self._backend.take_payloads(self.view)
+            except BaseException as failed:
+                self._begun.__exit__(type(failed), failed, None)
+                raise
+        self._begun.__exit__(kind, error, trace)
 
     def check(self) -> None:
         """Raise TransactionFailed if nothing more can be done, nor anything be kept."""
@@ -137,16 +168,6 @@ class JsonTransaction(JsonReader):
             raise TransactionFailed("the transaction has failed; nothing more can be done in it")
         if self._end is not None and time.monotonic() > self._end:
             raise TransactionFailed(f"the transaction took longer than {self._timeout:g} s; nothing was kept")
-
-    @contextmanager
-    def _statement(self) -> Iterator[Writable]:
-        """One write.  If it fails it may be half done, so that the whole transaction is lost."""
-        self.check()
-        try:
-            yield self.view
-        except BaseException:
-            self._failed = True
-            raise
 
     def insert(
         self,
@@ -156,14 +177,19 @@ class JsonTransaction(JsonReader):
         skip_duplicates: bool = False,
         known_new: Collection[str] = (),
     ) -> list[Record]:
-        terms = self.vocabulary[model]
-        with self._statement() as view:
-            counters = self._backend.counters
-            made = [terms.record(counters.filled(view, terms.name, row)) for row in rows]
+        self.check()
+        try:
+            counters, terms = self._backend.counters, self.vocabulary[model]
+            if terms.filled_by_place:
+                rows = [counters.filled(self.view, model, row) for row in rows]
+            made = [terms.record(row) for row in rows]
             if skip_duplicates:
                 made = self._without_duplicates(model, made)
-            self._checked(model, made, lambda: view.insert(made, known_new=known_new))
+            self._checked(model, made, lambda: self.view.insert(made, known_new=known_new))
             return made
+        except BaseException:
+            self._failed = True
+            raise
 
     def _without_duplicates(self, model: str, records: Sequence[Record]) -> list[Record]:
         """Those whose keys and uniques no record has, nor an earlier one of these."""
@@ -183,16 +209,20 @@ class JsonTransaction(JsonReader):
         return kept
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
+        self.check()
         terms = self.vocabulary[model]
-        with self._statement() as view:
+        try:
             before = self._meant(model, where)
-            after = [self._changed(model, record, changes) for record in before]
+            after = [changed_record(self.vocabulary, model, record, changes) for record in before]
             pairs = list(zip(before, after, strict=True))
-            self._checked(model, after, lambda: view.update(pairs))
+            self._checked(model, after, lambda: self.view.update(pairs))
             for change in changes:
                 self._backend.counters.forget(model, change.field)
             # A referential action may have come back to the same record.
             return [self.find(model, terms.key, terms.key_of(record)) or record for record in after]
+        except BaseException:
+            self._failed = True
+            raise
 
     def _meant(self, model: str, where: Condition) -> list[Record]:
         """The records that fulfil a condition; mostly it is the one with a key."""
@@ -203,14 +233,15 @@ class JsonTransaction(JsonReader):
                 return [] if found is None else [found]
         return self.select(Query(model=model, where=where))
 
-    def _changed(self, model: str, record: Record, changes: Sequence[Change]) -> Record:
-        return changed_record(self.vocabulary, model, record, changes)
-
     def delete(self, model: str, where: Condition) -> int:
-        with self._statement() as view:
+        self.check()
+        try:
             gone = self._meant(model, where)
-            view.delete(gone)
+            self.view.delete(gone)
             return len(gone)
+        except BaseException:
+            self._failed = True
+            raise
 
     def _checked(self, model: str, records: Sequence[Record], write: Callable[[], None]) -> None:
         """Write records, and say so where a required field of one is NULL."""
@@ -247,25 +278,14 @@ class Counters:
         self._vocabulary, self._store = vocabulary, store
         self._highest: dict[tuple[str, str], int] = {}
         self._seen = -1
-        self._counted: dict[str, list[Column]] = {}
-
-    def _columns(self, model: str) -> list[Column]:
-        found = self._counted.get(model)
-        if found is None:
-            columns = self._vocabulary[model].columns.values()
-            found = self._counted[model] = [c for c in columns if c.filled_by_place]
-        return found
 
     def filled(self, view: View, model: str, row: Mapping[str, Any]) -> Mapping[str, Any]:
         """A row with the numbers that it lacks.  Raises UsageError for ``dbgenerated(…)``."""
-        columns = self._columns(model)
-        if not columns:
-            return row
         if self._seen != self._store.changes_of_others:
             self._highest.clear()
             self._seen = self._store.changes_of_others
         values = dict(row)
-        for column in columns:
+        for column in self._vocabulary[model].filled_by_place:
             default = column.field.default
             if isinstance(default, Function) and default.name != "autoincrement":
                 if column.name not in values:
@@ -330,17 +350,15 @@ class JsonBackend(SingleReads):
             return self._get(model, values[0])
         return self.read(lambda reader: reader.find(model, fields, values))
 
-    @contextmanager
     def transaction(
         self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
-    ) -> Iterator[JsonTransaction]:
-        with self.store.transaction(timeout=max_wait) as view:
-            if self._guard is not None:
-                self._guard.check()
-            transaction = JsonTransaction(self, view, timeout)
-            yield transaction
-            transaction.check()
-            self.take_payloads(view)
+    ) -> JsonTransaction:
+        return JsonTransaction(self, self.store.transaction(timeout=max_wait), timeout)
+
+    def check_phase(self) -> None:
+        """Raise UsageError if the phase of a move does not let the files take writes."""
+        if self._guard is not None:
+            self._guard.check()
 
     def take_payloads(self, view: Writable) -> None:
         """Store what new records of a transaction point at, before it is committed.  Raises DiskError."""

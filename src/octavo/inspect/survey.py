@@ -11,8 +11,8 @@ from pathlib import Path
 
 from octavo.layout.layout import FileFamily, Layout
 from octavo.store.changes import is_left_over
+from octavo.store.indexfile import FOLDER as INDEX
 from octavo.store.journal import NAME as JOURNAL
-from octavo.store.locations import FOLDER as INDEX
 from octavo.store.payloads import is_abandoned, is_incoming
 from octavo.store.shared import boot_id
 from octavo.store.system import Signature

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from functools import lru_cache, wraps
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -44,6 +43,8 @@ class At:
 
     def unknown(self, name: Any, known: Iterable[str], what: str) -> NoReturn:
         """Refuse a name, and suggest the nearest of those that are known."""
+        from difflib import get_close_matches
+
         near = get_close_matches(str(name), [*(names := list(known)), *map(camel, names)], n=1)
         (self / str(name)).fail(f"is unknown; {what}", near[0] if near else "")
 
@@ -63,7 +64,7 @@ class At:
         """A dict of arguments by their names in Python's spelling.  Others than ``known`` are refused."""
         allowed = tuple(known)
         found: dict[str, Any] = {}
-        for key, value in self.mapping(given).items():
+        for key, value in given.items() if type(given) is dict else self.mapping(given).items():
             name = key if key in allowed else snake(key) if isinstance(key, str) else key
             if name not in allowed:
                 self.unknown(key, allowed, f"{what}: {', '.join(allowed)}")

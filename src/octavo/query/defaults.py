@@ -134,6 +134,13 @@ class Defaults:
                 row[name] = make(now)
         return row
 
+    def made_for(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+        """The fields for which no row gives an identifier, so that each gets a new one."""
+        made = list(self.unlike_any_other)
+        for row in rows:
+            made = [name for name in made if name not in row]
+        return made
+
     def touched(self, changes: Iterable[Change], now: datetime) -> list[Change]:
         """Changes with those of ``@updatedAt``, which go with any other."""
         found = list(changes)

@@ -88,7 +88,7 @@ class Writing(Execution):
             model,
             [defaults.fill(row, self.now) for row in given],
             skip_duplicates=skip_duplicates,
-            known_new=[n for n in defaults.unlike_any_other if not any(n in row for row in given)],
+            known_new=defaults.made_for(given),
         )
 
     def update(self, unique: Unique, edit: Edit) -> Record:

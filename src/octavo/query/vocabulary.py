@@ -90,6 +90,9 @@ class Terms:
             for index in (*([model.primary_key] if model.primary_key else []), *model.uniques)
         }
         """what tells one record, by the name that a ``where`` has for it"""
+        self.filled_by_place = tuple(c for c in self.columns.values() if c.filled_by_place)
+        """those for which the backend gives a value, where the caller gives none"""
+        self._record_attributes = tuple((c.attribute, name) for name, c in self.columns.items())
         self.key: tuple[str, ...] = model.key.field_names if model.has_key else ()
         self._getters: dict[tuple[str, ...], Callable[[Record], tuple[Any, ...]]] = {}
         self.key_of: Callable[[Record], tuple[Any, ...]] = self._key_getter(datamodel)
@@ -119,7 +122,7 @@ class Terms:
 
     def record(self, values: Mapping[str, Any]) -> Record:
         """The record with these stored values, by field name; one for each field."""
-        return self.type(**{c.attribute: values[c.name] for c in self.columns.values()})
+        return self.type(**{attribute: values[name] for attribute, name in self._record_attributes})
 
     def has_null(self, fields: tuple[str, ...], values: tuple[Any, ...]) -> bool:
         """Whether one of these fields' values is NULL."""

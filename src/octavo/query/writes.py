@@ -93,16 +93,19 @@ class Writes:
             if (column := terms.usable.get(name)) is not None:
                 if name in supplied:
                     (at / name).fail("comes from the record that this one is created in")
-                wrapped = column.field.is_list and isinstance(value, Mapping)
+                wrapped = isinstance(value, Mapping) and column.field.is_list
                 plain_value = (at / name).named(value, ("set",)).get("set") if wrapped else value
-                values[name] = (at / name).value(column.write, plain_value)
+                try:
+                    values[name] = column.write(plain_value)
+                except ValueError as error:
+                    (at / name).fail(str(error))
             elif (link := terms.links.get(name)) is not None and not plain:
                 if from_link is not None and self.vocabulary.opposite(from_link) == link:
                     (at / name).fail("is the record that this one is created in")
                 nested.append(self._nested(link, value, at / name, new=True))
             else:
                 self._unknown(terms, name, at, plain)
-        linked = self._linked_fields(nested, values, at)
+        linked = self._linked_fields(nested, values, at) if nested else ()
         for name in terms.needed:
             if name not in values and name not in supplied and name not in linked:
                 at.fail(f"lacks {self._named(terms, name)}, which is required")

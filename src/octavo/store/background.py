@@ -1,16 +1,12 @@
-"""What has to be done now and then while a store is open: batches written, the journal emptied."""
+"""Background upkeep: batches are written, and the journal is emptied, while a store is open."""
 
 from __future__ import annotations
 
 import time
 import weakref
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from octavo.errors import BusyError, OctavoError
 from octavo.store.system import in_background
-
-if TYPE_CHECKING:
-    from octavo.store.store import Store
 
 BATCH_INTERVAL = 0.1
 """seconds after which a batch is written"""
@@ -18,28 +14,14 @@ IDLE_INTERVAL = 0.5
 """seconds without a commit after which the journal is emptied"""
 
 
-class Keeper:
-    """A thread that writes batches and empties the journal, as long as there is something to do."""
+def keep_up(work: weakref.WeakMethod[Callable[[], bool]], interval: float) -> None:
+    """Call a method of something every ``interval`` seconds, as long as it lives and answers True."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = weakref.ref(store)
-        self._interval = BATCH_INTERVAL if store.is_batched else IDLE_INTERVAL
-        in_background(self._run)
-
-    def _run(self) -> None:
+    def run() -> None:
         while True:
-            time.sleep(self._interval)
-            store = self._store()
-            if store is None:
+            time.sleep(interval)
+            if (call := work()) is None or not call():
                 return
-            try:
-                if not store.keep():
-                    store.rest()
-                    return
-            except BusyError:
-                continue
-            except OctavoError:
-                # Whoever writes next is told: what failed is remembered by the committer.
-                store.rest()
-                return
-            del store
+            del call
+
+    in_background(run)

@@ -17,8 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from threading import get_ident
 from typing import Any, cast
 from weakref import ref
@@ -27,8 +26,9 @@ from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, Usag
 from octavo.store.freshness import is_foreseen
 from octavo.store.lock import ProcessLock
 from octavo.store.overlay import Layer, Overlay
+from octavo.store.refresh import Refresher
 from octavo.store.system import in_background
-from octavo.store.writer import Decision, Lagging, Writer
+from octavo.store.writer import Decision, Lagging, Writer, interrupted
 
 _LONGEST_HOLD = 0.05
 """seconds for which one process goes on while others may be waiting"""
@@ -52,70 +52,56 @@ class Group:
         self.done = False
         self.error: OctavoError | None = None
 
-
-class Turn:
-    """The right of a thread to change the store, or its wait for it."""
-
-    def __init__(self, block: Block, timeout: float | None) -> None:
-        self.timeout = timeout
-        self.block = ref(block)
-        """what gives it back when it is left; None: it was left otherwise"""
-        self.thread = get_ident()
-        self.granted = threading.Lock()
-        """held until another thread hands the turn over"""
-        self.overlay: Overlay | None = None
-        """what the changes go into, when it has begun"""
+    def join(self, overlay: Overlay) -> None:
+        """Another transaction, which was built on this group, is written with it."""
+        self.overlay.merge(overlay)
+        self.threads.add(get_ident())
 
 
-class Block(AbstractContextManager[Overlay]):
-    """The block in which it is a thread's turn: gives what the changes go into.
+class Turn(AbstractContextManager[Overlay]):
+    """The right of a thread to change the store, or its wait for it, as a block.
 
-    Leaving it gives the turn back, and keeps nothing; :meth:`Committer.commit` ends the turn before.  A block
-    to which nothing refers any more has been left too: Python may run a signal handler just as it is about to
-    be entered or left.  (A ``__del__`` would not do: what a handler raises there is dropped.)
+    Leaving the block gives the turn back, and keeps nothing; :meth:`Committer.commit` ends the turn before.
+    A turn to which nothing refers any more has been left too: Python may run a signal handler just as its
+    block is about to be entered or left.  (A ``__del__`` would not do: what a handler raises there is
+    dropped.)
     """
 
     def __init__(self, committer: Committer, timeout: float | None) -> None:
-        self.committer, self.turn = committer, Turn(self, timeout)
+        self.committer, self.timeout = committer, timeout
+        self.thread = get_ident()
+        self.granted: threading.Lock | None = None
+        """of a turn that has to be waited for: held until another thread hands it over"""
+        self.overlay: Overlay | None = None
+        """what the changes go into, when it has begun"""
 
     def __enter__(self) -> Overlay:
         """Raises BusyError if it takes longer than ``timeout`` seconds (None: forever) to get the turn and
         the write lock; UsageError inside another turn of the thread; Lost, DiskError, DamagedError."""
         try:
-            return self.committer.begin(self.turn)
+            return self.committer.begin(self)
         except BaseException as error:
-            self.committer.leave(self.turn, error)
+            self.committer.leave(self, error)
             raise
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self.committer.leave(self.turn, error)
+        self.committer.leave(self, error)
 
 
 class Committer:
     """Lets transactions run in turn, and writes what they change."""
 
-    def __init__(
-        self,
-        writer: Writer,
-        lock: ProcessLock,
-        enter: Callable[[bool], None],
-        *,
-        batched: bool,
-    ) -> None:
-        """``enter`` is called whenever the write lock was taken, and told whether there is another lock than
-        before: it brings what is in memory up to date.
-
-        ``batched``: commits do not wait to be written; somebody has to call :meth:`flush` now and then.
-        """
+    def __init__(self, writer: Writer, lock: ProcessLock, refresher: Refresher, *, batched: bool) -> None:
+        """``batched``: commits do not wait to be written; :meth:`flush` has to be called now and then."""
         self.writer, self.base, self.world, self.lock = writer, writer.base, writer.world, lock
         self.batched = batched
         self.is_lost = False
-        self._enter = enter
+        self._refresher = refresher
         self._mutex = threading.RLock()
         """held for moments only, and never while anything waits"""
-        self._owner: Turn | None = None
+        self._owner: ref[Turn] | None = None
         """whose turn it is"""
-        self._queue: deque[Turn] = deque()
+        self._queue: deque[ref[Turn]] = deque()
         self._held_since = 0.0
         """when the write lock was taken; 0: it is not held"""
         self._staged: Group | None = None
@@ -144,16 +130,16 @@ class Committer:
 
     # Turns
 
-    def turn(self, timeout: float | None) -> Block:
+    def turn(self, timeout: float | None) -> Turn:
         """A block in which it is this thread's turn."""
-        return Block(self, timeout)
+        return Turn(self, timeout)
 
     def begin(self, turn: Turn) -> Overlay:
         """Take the turn and the write lock; what a transaction's changes go into."""
-        end = None if turn.timeout is None else time.monotonic() + turn.timeout
+        began = time.monotonic()
         self._line_up(turn)
         self._check()
-        if self._held_since and time.monotonic() - self._held_since > _LONGEST_HOLD:
+        if self._held_since and began - self._held_since > _LONGEST_HOLD:
             # Other processes may be waiting: let them in when what is staged has been written.
             self.settle()
             with self._mutex:
@@ -162,50 +148,49 @@ class Committer:
         if self._held_since:
             self.world.place.check()
         else:
-            self._take(None if end is None else max(end - time.monotonic(), 0))
-        overlay = Overlay(self.top, self.base.codecs)
+            self._take(turn.timeout, began)
+        overlay = turn.overlay = Overlay(self.top, self.base.codecs)
         overlay.since = self.world.replaced
-        turn.overlay = overlay
         return overlay
 
     def _line_up(self, turn: Turn) -> None:
         self._refuse_handler()
         with self._mutex:
-            self._require()
-            while self._owner is not None and self._owner.block() is None:
-                self._leave(self._owner)
-            owner = self._owner
+            if self.is_lost or self.world.torn:
+                raise Lost
+            while self._owner is not None and (owner := self._owner()) is None:
+                self._pass_on()
+            if self._owner is None:
+                self._owner = ref(turn)
+                return
             if owner is not None and owner.thread == turn.thread:
                 raise UsageError("a transaction cannot begin inside another one of the same thread")
-            if owner is None:
-                self._owner = turn
-                return
+            turn.granted = threading.Lock()
             turn.granted.acquire()
-            self._queue.append(turn)
-        timeout = -1 if turn.timeout is None else max(turn.timeout, 0)
-        turn.granted.acquire(timeout=timeout)
+            self._queue.append(ref(turn))
+        turn.granted.acquire(timeout=-1 if turn.timeout is None else max(turn.timeout, 0))
         with self._mutex:
-            self._require()
+            if self.is_lost or self.world.torn:
+                raise Lost
             # It may have been handed over just as the time was up.
-            if self._owner is not turn:
+            if not self._has(turn):
                 raise BusyError(turn.timeout or 0, "another thread of this process")
+
+    def _has(self, turn: Turn) -> bool:
+        return self._owner is not None and self._owner() is turn
 
     def _refuse_handler(self) -> None:
         """Raise UsageError in a signal handler that came in the midst of a commit of the same thread.
 
         It would wait for itself.
         """
-        me = get_ident()
         held: bool = cast(Any, self._mutex)._is_owned()
-        if held or (self._writing is not None and self._writing.leader == me):
+        if held or (self._writing is not None and self._writing.leader == get_ident()):
             raise _in_its_midst()
 
-    def _require(self) -> None:
+    def _check(self) -> None:
         if self.is_lost or self.world.torn:
             raise Lost
-
-    def _check(self) -> None:
-        self._require()
         if self.writer.broken is not None:
             # Raised again and again, it must not gather all that it came through.
             raise self.writer.broken.with_traceback(None)
@@ -213,14 +198,16 @@ class Committer:
             error, self.unreported = self.unreported, None
             raise error
 
-    def _take(self, timeout: float | None) -> None:
+    def _take(self, timeout: float | None, began: float) -> None:
+        """Take the write lock in what is left of the time, and catch up with what others have changed."""
+        now = time.monotonic()
         try:
-            opened = self.lock.acquire(timeout)
+            opened = self.lock.acquire(None if timeout is None else max(timeout - (now - began), 0))
         except OSError as error:
             raise DiskError.of(error, "taking the write lock") from error
-        self._held_since = time.monotonic()
+        self._held_since = now
         try:
-            self._enter(opened)
+            self._refresher.enter(opened)
         except BaseException:
             self._let_go()
             raise
@@ -239,19 +226,28 @@ class Committer:
         lost.
         """
         unforeseen = error is not None and not is_foreseen(error)
-        if unforeseen and self._owner is turn and (self.world.torn or turn.overlay is None):
+        if unforeseen and self._has(turn) and (self.world.torn or turn.overlay is None):
             self.lose()
         with self._mutex:
             self._leave(turn)
 
     def _leave(self, turn: Turn) -> None:
-        if self._owner is turn:
-            self._owner = self._queue.popleft() if self._queue else None
-            if self._owner is not None:
-                self._owner.granted.release()
-            self._rest()
-        elif turn in self._queue:
-            self._queue.remove(turn)
+        if self._has(turn):
+            self._pass_on()
+        elif turn.granted is not None:
+            with suppress(ValueError):
+                self._queue.remove(ref(turn))
+
+    def _pass_on(self) -> None:
+        """Hand the turn over to the thread that has waited longest."""
+        self._owner = None
+        while self._queue:
+            following = self._queue.popleft()
+            if (turn := following()) is not None and turn.granted is not None:
+                self._owner = following
+                turn.granted.release()
+                return
+        self._rest()
 
     def _rest(self) -> None:
         """Give the write lock back when nobody here needs it."""
@@ -272,7 +268,12 @@ class Committer:
                 return
             with self._mutex:
                 group = self._stage(turn)
-            if group is not None and not self.batched:
+                leads = group is not None and not self.batched and self._leads(group)
+            if group is None or self.batched:
+                return
+            if leads:
+                self._write(group)
+            else:
                 self._finish(group)
         except BaseException as error:
             if not is_foreseen(error):
@@ -297,7 +298,7 @@ class Committer:
         """End the turn of a transaction, and put its changes into the next group; None: there are none."""
         try:
             if self.is_lost or self.world.torn:
-                raise _interrupted()
+                raise interrupted()
             self._check()
             overlay = turn.overlay
             if overlay is None:
@@ -306,25 +307,36 @@ class Committer:
             if not overlay.changes and overlay.position is None:
                 return None
             if not self.batched:
-                if self._staged is not None and get_ident() in self._staged.threads:
+                if self._staged is None:
+                    self._staged = Group(overlay)
+                elif get_ident() in self._staged.threads:
                     raise _in_its_midst()
-                self._join(overlay)
+                else:
+                    self._staged.join(overlay)
             else:
                 with self.world.mutex, self.world.change:
-                    self._join(overlay)
+                    if self._staged is None:
+                        self._staged = Group(overlay)
+                    else:
+                        self._staged.join(overlay)
             return self._staged
         finally:
             self._leave(turn)
 
-    def _join(self, overlay: Overlay) -> None:
-        if self._staged is None:
-            self._staged = Group(overlay)
-        else:
-            self._staged.overlay.merge(overlay)
-            self._staged.threads.add(get_ident())
+    def _leads(self, group: Group) -> bool:
+        """Whether this thread writes a group: it does if the group is staged, and nothing is being written.
+
+        The main thread, which a signal handler can interrupt, writes only what is its own.
+        """
+        me = get_ident()
+        if self._writing is not None or self._staged is not group:
+            return False
+        if len(group.threads) > 1 and me == threading.main_thread().ident:
+            return False
+        self._lead(group)
+        return True
 
     def _lead(self, group: Group) -> None:
-        """This thread writes what is staged."""
         group.leader = get_ident()
         # In this order, so that :attr:`top` never lacks it.
         self._writing = group
@@ -332,15 +344,10 @@ class Committer:
 
     def _finish(self, group: Group) -> None:
         """Wait until a group is written, or write it.  Raises OctavoError if it could not be."""
-        alone = get_ident() == threading.main_thread().ident
         while True:
             with self._mutex:
-                leads = (
-                    self._writing is None and self._staged is group and not (alone and len(group.threads) > 1)
-                )
-                if leads:
-                    self._lead(group)
-                elif not group.done:
+                leads = self._leads(group)
+                if not leads and not group.done:
                     wake = self._wait_for(group)
             if leads:
                 self._write(group)
@@ -448,7 +455,8 @@ class Committer:
         group.overlay.failed = error is not None
         group.done, self._writing = True, None
         self._rest()
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def _fail(self, group: Group, error: OctavoError) -> None:
         group.overlay.failed = True
@@ -474,9 +482,8 @@ class Committer:
         try:
             if self.writer.broken is not None:
                 return self.writer.broken.with_traceback(None)
-            overlay = group.overlay
             self.world.place.check()
-            self.writer.write(overlay.net, group.decision, since=overlay.since, position=overlay.position)
+            self.writer.write(group.overlay, group.decision)
             self._check_kept(group)
             # What has failed behind it, as compacting a log, is told to whoever writes next.
             return None
@@ -499,7 +506,7 @@ class Committer:
 
     def _wait_in_transaction(self) -> bool:
         """Let a transaction that has to read a file wait until the group before it is written."""
-        owner = self._owner
+        owner = None if self._owner is None else self._owner()
         return owner is not None and owner.thread == get_ident() and self.wait_until_written()
 
     def lose(self) -> None:
@@ -524,7 +531,7 @@ class Committer:
         with self._mutex:
             holds = False
             if self._staged is not None:
-                self._fail(self._staged, _interrupted())
+                self._fail(self._staged, interrupted())
                 self._staged = None
                 if self.batched:
                     self.unreported = DiskError(
@@ -535,19 +542,18 @@ class Committer:
                     reason = "a commit was interrupted: it has happened whole or not at all; look which"
                     self._fail(self._writing, DiskError(reason))
                 self._writing, holds = None, True
-            if self._owner is not None and self._owner.thread == me:
+            owner = None if self._owner is None else self._owner()
+            if owner is not None and owner.thread == me:
                 self._owner, holds = None, True
             if holds and self._held_since and self.world.state is not None:
                 # The process that takes the lock next recovers what may be half done.
                 self.world.state.begin()
             self._wake()
             while self._queue:
-                self._queue.popleft().granted.release()
+                turn = self._queue.popleft()()
+                if turn is not None and turn.granted is not None:
+                    turn.granted.release()
             self._rest()
-
-
-def _interrupted() -> ConflictError:
-    return ConflictError("the store was interrupted in the midst of something; try again")
 
 
 def _in_its_midst() -> UsageError:

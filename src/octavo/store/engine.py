@@ -8,7 +8,6 @@ its store opens another one, which recovers the folder as after any death.
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -17,29 +16,27 @@ from typing import Any, TypeVar
 from octavo.errors import (
     BusyError,
     ConflictError,
-    DamagedError,
     DiskError,
     OctavoError,
     ReplacedError,
     disk_errors,
     is_of_system,
 )
-from octavo.layout.layout import RESERVED_FOLDERS, Layout
+from octavo.layout.layout import RESERVED_FOLDERS
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Stored
 from octavo.store.commit import Committer, Lost
 from octavo.store.freshness import Behind, World
 from octavo.store.index import Spec
 from octavo.store.journal import Journal
-from octavo.store.locations import keep_if_whole
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import ProcessLock
 from octavo.store.overlay import Base
 from octavo.store.place import Place
-from octavo.store.recovery import Resolve, recover
+from octavo.store.recovery import Resolve
+from octavo.store.refresh import Refresher
 from octavo.store.rules import Rules
-from octavo.store.shared import COUNT, READ_ONLY, Openers, SharedState, holder_in
-from octavo.store.shared import NAME as _STATE
+from octavo.store.shared import READ_ONLY, Openers, SharedState, holder_in
 from octavo.store.system import FOLDER_MODE, FileSystem
 from octavo.store.view import View
 from octavo.store.watch import Eventually, Watch
@@ -72,9 +69,6 @@ class Engine:
         """what is to be let go of"""
         self.root, self.rules, self.layout = root, rules, rules.layout
         self.lock_timeout, self.system = lock_timeout, system
-        self._resolve = resolve
-        self.changes_of_others = 0
-        """how often it was noticed, under the write lock or not, that another process has committed"""
         self.read_only = False
         self.is_inherited = False
         """whether it is of the process that this one was forked from"""
@@ -85,8 +79,9 @@ class Engine:
                 raise
             self.read_only = True
         lock = ProcessLock(os.path.join(root, _LOCK), lambda: holder_in(root))
-        place, self.openers, state, watching = self._look_at_folder()
-        self.open.callback(self.openers.close)
+        place, openers, state, watching = self._look_at_folder()
+        self.openers = openers
+        self.open.callback(openers.close)
         self.world = World(place, system, state, watching)
         self.open.callback(self.world.close)
         self.open.callback(lock.close)
@@ -95,10 +90,9 @@ class Engine:
         self.journal = Journal(root, system)
         self.open.callback(self.journal.close)
         self.writer = Writer(self.base, self.journal)
-        self.committer = Committer(self.writer, lock, self._enter, batched=batched)
+        self.refresher = Refresher(self.base, self.journal, openers, resolve)
+        self.committer = Committer(self.writer, lock, self.refresher, batched=batched)
         self.view = View(rules, _Newest(self.committer) if batched else self.base)
-        self._journals = -1
-        """which of its lives the journal is in, as far as is known here"""
         try:
             if state is None or not state.is_current or state.commits % 2:
                 self._recover_now()
@@ -152,72 +146,6 @@ class Engine:
             if self.journal.entries:
                 raise DiskError("the store has to be recovered, and cannot be written to") from error
 
-    def _enter(self, opened: bool) -> None:
-        """The write lock was taken: bring everything up to date."""
-        world = self.world
-        state = world.state
-        world.place.check()
-        if opened:
-            if not self.openers.is_in_place():
-                self.openers.close()
-                with disk_errors("opening the store"):
-                    self.openers.open()
-                self.openers.join(None)
-            if state is not None and not _is_there(os.path.join(self.root, _STATE), state.inode):
-                state = None
-        if state is None or not state.is_current or state.commits % 2:
-            with disk_errors("recovering the store"):
-                if state is None:
-                    state = SharedState(self.root, create=True)
-                self._recover(state)
-            self.changes_of_others += 1
-            with world.mutex, world.change:
-                world.use(state)
-                self.base.suspect(None)
-        elif (state.journals, state.journal_end) != (self._journals, self.journal.end):
-            with disk_errors("reading the journal"):
-                if state.journals != self._journals:
-                    self.journal.forget()
-                self.journal.catch_up(state.journal_end)
-        self._journals = state.journals
-        state.sign()
-        self._refresh()
-
-    def _recover(self, state: SharedState) -> None:
-        """Bring the store back to what was committed, where that is needed; its page counts from then on."""
-        if not state.is_of_here:
-            state.clear()
-            state.begin()
-        if state.commits % 2 or not self.journal.is_absent:
-            state.begin()
-            recover(self.root, self.layout, self.journal, self.system, self._resolve)
-        if not state.is_current:
-            # While it is, the index has been followed without a gap.
-            state.note_index(keep_if_whole(self.root, state))
-        state.note_journal(0)
-        state.start()
-
-    def _refresh(self) -> None:
-        """Take notice of what others have changed.  Raises Behind while one of them is at it."""
-        with self.world.mutex, self.world.guard:
-            self._take_notice()
-
-    def _take_notice(self) -> None:
-        world = self.world
-        commits = world.commits
-        if commits % 2 and commits - 1 != world.known:
-            raise Behind
-        refused, world.untold = world.untold, True
-        files = world.watch.take()
-        if files is None:
-            check_folders(self.root, self.layout)
-        self.base.suspect(None if refused else files)
-        world.untold = False
-        if commits % 2 == 0 and commits != world.known:
-            self.changes_of_others += 1
-            with world.change:
-                world.known = commits
-
     @property
     def is_lost(self) -> bool:
         """Whether it was interrupted in the midst of something: another one is to be opened."""
@@ -238,7 +166,7 @@ class Engine:
                 is_stale = world.commits != world.known or world.watch.changed() or world.untold
                 world.place.check()
                 if is_stale:
-                    self._refresh()
+                    self.refresher.refresh()
                 epoch = world.epoch
                 if epoch % 2 == 0:
                     result = work(self.view)
@@ -258,19 +186,6 @@ class Engine:
             if tries > _PATIENT_TRIES:
                 return self._read_alone(work, timeout)
             self._wait(tries)
-
-    def get(self, model: str, key: Key) -> tuple[Record | None] | None:
-        """The row with this key, if what is in memory can answer at once; None: it takes :meth:`read`."""
-        world = self.world
-        if world.words[COUNT] == world.known and not world.watch.changed() and not world.untold:
-            world.place.check()
-            epoch = world.epoch
-            if not epoch % 2:
-                with suppress(Behind, RuntimeError):
-                    found = self.view.get(model, key)
-                    if world.epoch == epoch:
-                        return (found,)
-        return None
 
     def _wait(self, tries: int) -> None:
         """Wait for the process that is writing; recover the store if none is any more."""
@@ -333,23 +248,3 @@ def reading() -> Iterator[None]:
 def unlocked() -> ConflictError:
     """The error of a thread that holds the write lock and finds that another process has committed."""
     return ConflictError("the store was changed by a process that does not hold its lock")
-
-
-def check_folders(root: str, layout: Layout) -> None:
-    """Raise DamagedError for a folder that is missing, or that leads elsewhere."""
-    for name in layout.folders:
-        try:
-            mode = os.lstat(os.path.join(root, name)).st_mode
-        except (FileNotFoundError, NotADirectoryError):
-            mode = 0
-        if stat.S_ISLNK(mode):
-            raise DamagedError("is a symbolic link, which a folder of a store never is", file=name)
-        if name != "cache" and not stat.S_ISDIR(mode):
-            raise DamagedError("the folder is missing", file=name)
-
-
-def _is_there(path: str, inode: int) -> bool:
-    try:
-        return os.lstat(path).st_ino == inode
-    except FileNotFoundError:
-        return False

@@ -193,12 +193,15 @@ class Journal:
         SyncError if that is not sure.
         """
         line = encode_entry(entry)
-        made = self._opened()
+        made = self._descriptor if self._descriptor >= 0 else self._opened()
         try:
             # What a crash has left behind the whole entries goes, and never mixes with what follows.
             if os.fstat(made).st_size > self._room:
                 self._cut(made)
-            written = self._with_room(line)
+            written, end = line, self.end + len(line)
+            # The first entry may be the only one; further ones get room behind them.
+            if self.end and end > self._room:
+                written = line.ljust(-(-end // _ROOM) * _ROOM - self.end, b"\0")
             write_all(self.system, made, written, self.end)
             self._room = max(self._room, self.end + len(written))
             if durable:
@@ -214,15 +217,9 @@ class Journal:
                     raise SyncError(again.errno, again.strerror, self.path) from error
             raise
         self.entries.append(entry)
-        self.end += len(line)
-        self.pending.update([change.file for change in entry.changes])
-
-    def _with_room(self, line: bytes) -> bytes:
-        """A line, with room for further ones if none is left; the first of a journal may be the only one."""
-        end = self.end + len(line)
-        if self.end == 0 or end <= self._room:
-            return line
-        return line.ljust(-(-end // _ROOM) * _ROOM - self.end, b"\0")
+        self.end = end
+        for change in entry.changes:
+            self.pending.add(change.file)
 
     def _opened(self) -> int:
         """The journal's descriptor, which is kept as long as there is this journal."""

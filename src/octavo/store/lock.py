@@ -112,6 +112,8 @@ class ProcessLock:
         """``holder`` says who holds it, for an error's message."""
         self.path, self._holder = path, holder
         self._file: LockFile | None = None
+        self._inode = self._device = -1
+        """of the file that is open, whose inode no other one gets meanwhile"""
 
     def acquire(self, timeout: float | None) -> bool:
         """Take the lock, waiting ``timeout`` seconds at most (None: forever).
@@ -120,27 +122,34 @@ class ProcessLock:
         which names the holder, when the time is up; OSError as the system does.  Whatever is raised, the lock
         is not held then.
         """
-        end = None if timeout is None else time.monotonic() + timeout
+        end = None
         try:
             while True:
                 opened = self._file is None
-                file = self._file = self._file or LockFile(self._open)
-                if not _lock(file, None if end is None else end - time.monotonic()):
-                    raise BusyError(timeout or 0, self._holder())
+                if (file := self._file) is None:
+                    file = self._file = LockFile(self._open)
+                    made = os.fstat(file.descriptor)
+                    self._inode, self._device = made.st_ino, made.st_dev
+                if not file.lock(fcntl.LOCK_EX):
+                    if timeout is not None and end is None:
+                        end = time.monotonic() + timeout
+                    if not _wait(file, None if end is None else end - time.monotonic()):
+                        raise BusyError(timeout or 0, self._holder())
                 # The file may have been removed, or another store put in the place of this one.
-                if self._is_in_place(file):
+                if self._is_in_place():
                     return opened
                 self.close()
         except BaseException:
             self.close()
             raise
 
-    def _is_in_place(self, file: LockFile) -> bool:
+    def _is_in_place(self) -> bool:
         """Whether the file that is open is the one of this name."""
         try:
-            return os.path.samestat(os.fstat(file.descriptor), os.lstat(self.path))
+            found = os.lstat(self.path)
         except FileNotFoundError:
             return False
+        return found.st_ino == self._inode and found.st_dev == self._device
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -163,9 +172,8 @@ class ProcessLock:
             self._file = None
 
 
-def _lock(file: LockFile, timeout: float | None) -> bool:
-    if file.lock(fcntl.LOCK_EX):
-        return True
+def _wait(file: LockFile, timeout: float | None) -> bool:
+    """Wait for a lock that another open file holds; False if the time is up."""
     if timeout is None:
         fcntl.flock(file.descriptor, fcntl.LOCK_EX)
         return True

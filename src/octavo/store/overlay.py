@@ -118,7 +118,8 @@ class Base:
         return self._by_file[file]
 
     def record(self, model: str, key: Key) -> Stored | None:
-        return self.family(model).record(model, key)
+        family = self._by_model.get(model) or self._make(model)
+        return family.record(model, key)
 
     def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
         return self.family(host).find(host, spec, values)

@@ -117,7 +117,8 @@ class SharedState:
     @property
     def is_current(self) -> bool:
         """Whether it is of here, and no process has doubted it since the store was recovered."""
-        return self.is_of_here and self.words[_TRUSTED_AT] == 1 and not self._is_doubted
+        here = self._map[: _HERE.size] == self._here
+        return here and self.words[_TRUSTED_AT] == 1 and not self._is_doubted
 
     @property
     def counts(self) -> bool:
@@ -147,9 +148,9 @@ class SharedState:
         return self.words[_JOURNAL_AT]
 
     @property
-    def journals(self) -> int:
-        """How often the journal has begun anew."""
-        return self.words[_JOURNALS_AT]
+    def journal(self) -> tuple[int, int]:
+        """How often the journal has begun anew, and how many bytes of it hold whole entries."""
+        return self.words[_JOURNALS_AT], self.words[_JOURNAL_AT]
 
     def note_journal(self, end: int) -> None:
         """The journal's whole entries end here; at 0 it begins anew.  Under the write lock only."""

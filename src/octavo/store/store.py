@@ -35,16 +35,19 @@ from octavo.errors import BusyError, DiskError, OctavoError, ReplacedError, Usag
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key
-from octavo.store.background import IDLE_INTERVAL, Keeper
-from octavo.store.commit import Lost
-from octavo.store.engine import Engine, check_folders, reading
-from octavo.store.locations import settle
+from octavo.store.background import BATCH_INTERVAL, IDLE_INTERVAL, keep_up
+from octavo.store.commit import Lost, Turn
+from octavo.store.engine import Engine, reading, unlocked
+from octavo.store.freshness import Behind
+from octavo.store.indexfile import settle
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import require_store
 from octavo.store.recovery import Resolve
+from octavo.store.refresh import check_folders
 from octavo.store.rules import Rules
+from octavo.store.shared import COUNT
 from octavo.store.system import SYSTEM, FileSystem
-from octavo.store.transaction import Begun, Prepare
+from octavo.store.transaction import Prepare, Transaction
 from octavo.store.view import View
 
 if TYPE_CHECKING:
@@ -81,7 +84,8 @@ class Store:
         self._root = os.path.abspath(data_dir)
         self.is_batched, self._budget, self._resolve = durability == "batched", log_budget, resolve
         self.is_closed = False
-        self._keeper: Keeper | None = None
+        self._is_kept = False
+        """whether a thread calls :meth:`keep` now and then"""
         self._last_commit = 0.0
         self._noticed = 0
         """what :attr:`changes_of_others` counted in engines that were lost"""
@@ -144,7 +148,7 @@ class Store:
         """What this process has of the store now: another one, if it was interrupted in the midst of
         something.  Raises as :meth:`open`."""
         engine = self._engine
-        if not engine.is_lost:
+        if not (engine.committer.is_lost or engine.world.torn):
             return engine
         with self._opening:
             engine = self._engine
@@ -153,7 +157,7 @@ class Store:
                 engine.committer.lose()
                 opened = self._opened()
                 opened.committer.unreported = engine.committer.unreported
-                self._noticed += engine.changes_of_others + 1
+                self._noticed += engine.refresher.changes_of_others + 1
                 self._engine = opened
                 # Other threads may be using the lost one for a while.
                 self._leaving[weakref.ref(engine, self._left.append)] = engine.open
@@ -173,7 +177,7 @@ class Store:
     @property
     def changes_of_others(self) -> int:
         """How often it was noticed, under the write lock or not, that another process has committed."""
-        return self._noticed + self._engine.changes_of_others
+        return self._noticed + self._engine.refresher.changes_of_others
 
     def read(self, work: Callable[[View], T], *, timeout: float | None = None) -> T:
         """What a function makes of the store, as it is between two commits.
@@ -192,8 +196,20 @@ class Store:
 
         Raises as :meth:`read`.
         """
-        found = self._engine.get(model, key)
-        return self.read(lambda view: view.get(model, key)) if found is None else found[0]
+        # What is in memory mostly answers at once, as in Engine.read.
+        engine = self._engine
+        world = engine.world
+        if world.words[COUNT] == world.known and not world.watch.changed() and not world.untold:
+            world.place.check()
+            epoch = world.epoch
+            if not epoch % 2:
+                try:
+                    found = engine.view.get(model, key)
+                    if world.epoch == epoch:
+                        return found
+                except (Behind, RuntimeError):
+                    pass
+        return self.read(lambda view: view.get(model, key))
 
     def transaction(self, *, timeout: float | None = None, prepare: Prepare | None = None) -> Begun:
         """Rows to read and change, for the length of a ``with`` block; committed when it ends.
@@ -208,8 +224,9 @@ class Store:
         then leaving raises what was decided, and Lagging if it happened but cannot be seen before the store
         is recovered.
         """
-        self._check_open()
-        if self.read_only:
+        if self.is_closed:
+            raise UsageError("the store is closed")
+        if self._engine.read_only:
             raise DiskError("the store cannot be written to here")
         return Begun(self, self.lock_timeout if timeout is None else timeout, prepare)
 
@@ -217,8 +234,9 @@ class Store:
         """A transaction has been committed: see to it that what is left to do is done in time."""
         if engine.journal.end or self.is_batched:
             self._last_commit = time.monotonic()
-            if self._keeper is None:
-                self._keeper = Keeper(self)
+            if not self._is_kept:
+                self._is_kept = True
+                keep_up(weakref.WeakMethod(self.keep), BATCH_INTERVAL if self.is_batched else IDLE_INTERVAL)
 
     def flush(self) -> None:
         """Make everything that was committed durable; with ``durability="full"`` it is."""
@@ -270,6 +288,10 @@ class Store:
 
         return Payloads(self._root, self.layout, self.system)
 
+    def has_payload(self, sha256: str) -> bool:
+        """Whether a payload with this digest is in the store."""
+        return self.payloads.has(sha256)
+
     def put_payload(self, source: Source) -> str:
         """Store a payload (bytes, a file's path, or an open file) durably; its SHA-256.
 
@@ -300,7 +322,20 @@ class Store:
             return self.payloads.remove_unnamed(named, grace)
 
     def keep(self) -> bool:
-        """What has to be done now and then; whether there will be more."""
+        """Do what has to be done now and then; whether there will be more."""
+        more = False
+        try:
+            more = self._keep()
+        except BusyError:
+            more = True
+        except OctavoError:
+            # The next writer is told: the committer remembers what failed.
+            pass
+        finally:
+            self._is_kept = more
+        return more
+
+    def _keep(self) -> bool:
         if self.is_closed or self.is_broken:
             return False
         engine = self.engine
@@ -313,10 +348,6 @@ class Store:
                 engine.writer.checkpoint()
         settle(engine.world.state, in_use=True)
         return self.is_batched
-
-    def rest(self) -> None:
-        """Nothing has to be done any more until something is committed."""
-        self._keeper = None
 
     @property
     def is_broken(self) -> bool:
@@ -353,7 +384,7 @@ class Store:
         # What is open is the parent's too: it is closed here, and goes on there.
         self._engine.is_inherited = True
         self._engine.close()
-        self._opening, self._keeper = threading.Lock(), None
+        self._opening, self._is_kept = threading.Lock(), False
         self._engine = self._opened()
 
     def __enter__(self) -> Store:
@@ -361,6 +392,55 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Begun:
+    """A transaction's ``with`` block."""
+
+    __slots__ = ("_engine", "_prepare", "_store", "_timeout", "_transaction", "_turn")
+
+    def __init__(self, store: Store, timeout: float | None, prepare: Prepare | None) -> None:
+        self._store, self._timeout, self._prepare = store, timeout, prepare
+
+    def __enter__(self) -> Transaction:
+        while True:
+            self._engine = self._store.engine
+            committer = self._engine.committer
+            turn = self._turn = Turn(committer, self._timeout)
+            try:
+                layer = committer.begin(turn)
+                store = self._store
+                self._transaction = Transaction(store.rules, layer, committer, store.has_payload)
+                return self._transaction
+            except BaseException as error:
+                committer.leave(turn, error)
+                if not isinstance(error, Lost):
+                    raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if self._engine.is_inherited:
+                if error is None:
+                    raise UsageError("the transaction is that of another process")
+            elif error is None:
+                decision = None if self._prepare is None else self._prepare()
+                self._transaction.end()
+                self._engine.committer.commit(self._turn, decision)
+                self._store.committed(self._engine)
+                return
+        except BaseException as failed:
+            self._leave(failed)
+            raise
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        self._transaction.end()
+        if self._engine.is_inherited:
+            # A child of fork has come out of its parent's block.
+            return
+        self._engine.committer.leave(self._turn, error)
+        if isinstance(error, Behind):
+            raise unlocked() from None
 
 
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()

@@ -75,13 +75,15 @@ class FileSystem:
         os.mkdir(path, FOLDER_MODE)
 
 
-def _sync(descriptor: int) -> None:
-    if sys.platform == "darwin":
+if sys.platform == "darwin":
+
+    def _sync(descriptor: int) -> None:
         # There fsync hands the data to the drive and does not wait for it.
         fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
-        # Times need not be durable; all that it takes to read the contents again is.
-        os.fdatasync(descriptor)
+
+else:
+    # Times need not be durable; all that it takes to read the contents again is.
+    _sync = os.fdatasync
 
 
 def _sync_tree(root: str) -> None:
@@ -194,7 +196,7 @@ def read_whole(path: str, start: int = 0) -> tuple[bytes, Signature]:
     try:
         while True:
             chunks, at = [], start
-            while chunk := os.pread(descriptor, max(before.size - at, 1 << 16), at):
+            while at < before.size and (chunk := os.pread(descriptor, before.size - at, at)):
                 chunks.append(chunk)
                 at += len(chunk)
             after = Signature.of(os.fstat(descriptor))

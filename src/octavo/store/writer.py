@@ -34,7 +34,7 @@ from octavo.store.changes import (
 from octavo.store.families.base import Changes, Family, LogFile, Owner
 from octavo.store.freshness import is_foreseen
 from octavo.store.journal import Entry, Journal, digest
-from octavo.store.overlay import Base
+from octavo.store.overlay import Base, Overlay
 from octavo.store.position import NAME as POSITION
 from octavo.store.position import PositionFile
 from octavo.store.system import Signature, SyncError, read_whole, sync_folder
@@ -73,30 +73,20 @@ class Writer:
         self._appended: dict[str, float] = {}
         """when each log was written to last"""
 
-    def write(
-        self,
-        changes: Changes,
-        decision: Decision | None = None,
-        *,
-        since: int,
-        position: str | None = None,
-    ) -> None:
-        """Make changes of records durable.  The write lock is held.  Raises OctavoError, OSError.
-
-        ``since``: how often, when they began, what is committed had been read again.  ``position``: what is
-        to stand in the position's file with them.
-        """
+    def write(self, overlay: Overlay, decision: Decision | None = None) -> None:
+        """Make what an overlay has changed durable.  The write lock is held.  Raises OctavoError, OSError."""
+        changes = overlay.net
         owners: dict[str, Family] = {}
         planned: list[Change] = []
         for family in self.base.concerned(changes):
             for change in family.plan(changes):
                 owners[change.file] = family
                 planned.append(change)
-        if self.world.replaced != since:
+        if self.world.replaced != overlay.since:
             self._check_unchanged(changes)
         files: dict[str, Owner] = {**owners}
-        if position is not None:
-            planned.append(Replace(POSITION, position))
+        if overlay.position is not None:
+            planned.append(Replace(POSITION, overlay.position))
             files[POSITION] = PositionFile(self.world)
         if planned:
             self._store(planned, files, changes, decision)
@@ -130,7 +120,7 @@ class Writer:
         """Make changes of files by the cheapest way that is atomic, and follow them in memory."""
         if self.world.torn:
             # The plan was made from what is in memory.
-            raise ConflictError("the store was interrupted in the midst of something; try again")
+            raise interrupted()
         self.world.in_flight = frozenset(owners)
         try:
             if decision is None and len(planned) == 1 and self._goes_alone(planned[0]):
@@ -139,23 +129,15 @@ class Writer:
                 found = self._by_journal(planned, owners, decision)
             with self.world.mutex, self.world.change:
                 if not self.world.torn:
-                    self._follow(planned, owners, changes, found)
+                    by_owner: dict[Owner, dict[str, Change]] = {}
+                    for change in planned:
+                        by_owner.setdefault(owners[change.file], {})[change.file] = change
+                    for owner, own in by_owner.items():
+                        owner.done(changes, own, found)
                 self.world.in_flight = frozenset()
                 self._end()
         finally:
             self.world.in_flight = frozenset()
-
-    def _follow(
-        self,
-        planned: list[Change],
-        owners: Mapping[str, Owner],
-        changes: Changes,
-        found: dict[str, Signature],
-    ) -> None:
-        """Let what is in memory follow the files."""
-        for family in dict.fromkeys(owners.values()):
-            own = {change.file: change for change in planned if owners[change.file] is family}
-            family.done(changes, own, found)
 
     def _check_expected(self, file: str, family: Owner) -> None:
         """Raise ConflictError if a file is not in the state that its change was planned for."""
@@ -218,8 +200,9 @@ class Writer:
                 self._check_expected(change.file, owners[change.file])
         number = self.journal.next_number
         note = None if decision is None else decision.note
-        entry = Entry(number, tuple([self._with_before(change) for change in planned]), note)
-        # From here on a death calls for recovery: nobody else may take the entry for one that is not there.
+        changes = [c if isinstance(c, Append) else self._with_before(c) for c in planned]
+        entry = Entry(number, tuple(changes), note)
+        # From here on a death calls for recovery, which looks for the entry and makes its changes.
         self._begin()
         try:
             self._add(entry)
@@ -248,7 +231,7 @@ class Writer:
 
     def _with_before(self, change: Change) -> Change:
         """A change with the digest of what it replaces, so that replaying it replaces nothing else."""
-        if isinstance(change, Append) or self.world.signature(change.file) is None:
+        if self.world.signature(change.file) is None:
             return change
         return replace(change, before=digest(read_whole(self.world.path(change.file))[0]))
 
@@ -258,9 +241,6 @@ class Writer:
         except SyncError as error:
             self._break(error)
             raise
-        # If this process dies from here on, recovery has to find the entry and make its changes: it begins
-        # where the count of commits is odd.
-        self._begin()
         self._note_end()
 
     def _decide(self, number: int, decision: Decision) -> None:
@@ -371,9 +351,11 @@ class Writer:
 
         The commit has happened; if the disk has no room for this, the log stays as it is.
         """
-        with suppress(OSError, ConflictError, DiskError, DamagedError):
+        try:
             if (log := family.wasteful_log(file)) is not None:
                 self.compact(family, log)
+        except (OSError, ConflictError, DiskError, DamagedError):
+            pass
 
     def compact(self, family: Family, log: LogFile) -> int:
         """Leave one line a record, in order; how many lines went.  The write lock is held.
@@ -395,3 +377,8 @@ def one_line_each(family: Family, log: LogFile) -> bytes:
         for model, live in log.log.live.items()
         for stored in family.in_order(model, live.values())
     )
+
+
+def interrupted() -> ConflictError:
+    """The error of a commit whose engine was interrupted by another thread, or before it began."""
+    return ConflictError("the store was interrupted in the midst of something; try again")

@@ -59,7 +59,8 @@ class LogFile:
     def __init__(self, file: str, log: Log, found: Signature) -> None:
         self.file, self.log, self.signature = file, log, found
         self.ordered: list[Stored] | None = None
-        """the records in the order of the file, once somebody has asked; never changed, but replaced"""
+        """the records in the order of the file, once they were asked for: longer by those that come at its
+        end, otherwise replaced"""
         self.since: list[Changed] = []
         """what has changed since they were put in order"""
         self.rows: list[Record] | None = None
@@ -131,7 +132,9 @@ class Family:
 
     def record(self, model: str, key: Key) -> Stored | None:
         """The record with this key, if there is one."""
-        return self.records(model).get(key)
+        if self._suspected or self._all is None:
+            return self.records(model).get(key)
+        return self._all[model].get(key)
 
     def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
         """The records of the host's model that are found under these values."""

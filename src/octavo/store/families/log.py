@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+from octavo.layout.layout import FileFamily
+from octavo.layout.stored import Key, Stored
 from octavo.layout.storedcodec import Codec
 from octavo.store.changes import Change
+from octavo.store.content import Log
 from octavo.store.families.base import NOTHING, Changes, Family, Found, LogFile, read_file
+from octavo.store.freshness import World
+from octavo.store.locations import Locations
 from octavo.store.system import Signature
 
 
@@ -22,10 +27,50 @@ def lines_of(codecs: Mapping[str, Codec], changes: Changes) -> list[bytes]:
     return found
 
 
+_LARGE = 4 << 20
+"""bytes of a log of which a record is looked up by the index, as long as it is not in memory"""
+
+
 class LogFamily(Family):
-    """Lines of one JSONL file."""
+    """Lines of one JSONL file.
+
+    A large one of one model is not read for a single record: it is looked up where the index says
+    (:mod:`octavo.store.locations`).  Anything else reads the log as a whole.
+    """
 
     _log: LogFile | None = None
+
+    def __init__(self, world: World, family: FileFamily, codecs: Mapping[str, Codec]) -> None:
+        super().__init__(world, family, codecs)
+        self.model = next(iter(self.codecs))
+        self.codec = self.codecs[self.model]
+        self._locations = Locations(self)
+
+    def suspect(self, file: str | None) -> None:
+        super().suspect(file)
+        self._locations.suspect(file)
+
+    def record(self, model: str, key: Key) -> Stored | None:
+        if self._all is None and len(self.codecs) == 1:
+            found = self.world.signature(self.family.path)
+            if found is not None and found.size > _LARGE:
+                return self._locations.find(key)
+        return super().record(model, key)
+
+    def files(self) -> Iterable[str]:
+        return (self.family.path,)
+
+    def understand(self, file: str, data: bytes) -> Log:
+        return self.contents.log(file, data)
+
+    def belongs(self, stored: Stored, file: str) -> bool:
+        return True
+
+    def in_files(self, files: Iterable[str]) -> Iterator[Stored]:
+        return self.all(self.model)
+
+    def close(self) -> None:
+        self._locations.close()
 
     def _freshen(self) -> None:
         file = self.family.path
@@ -58,8 +103,11 @@ class LogFamily(Family):
 
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
         self._take(changes)
-        if self._log is not None and (change := files.get(self.family.path)) is not None:
-            self._log.written(change, found.get(self.family.path))
+        file = self.family.path
+        if self._log is not None and (change := files.get(file)) is not None:
+            if self._log.log.size > _LARGE and len(self.codecs) == 1:
+                self._locations.done({file: changes.get(self.model, NOTHING)}, files, found)
+            self._log.written(change, found.get(file))
 
     def wasteful_log(self, file: str) -> LogFile | None:
         log = self.log(file)

@@ -7,7 +7,7 @@ from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from octavo.layout.layout import FileFamily
 from octavo.layout.record import Record
@@ -41,6 +41,20 @@ _FEW = 100
 """changes of a log for which its records are not sorted anew"""
 _TAILS = 256
 """logs that are not in memory, of which the end is remembered"""
+
+
+class _Planned(NamedTuple):
+    """Changes of records and of their parents, by the logs that they concern."""
+
+    changes: Changes
+    by_file: dict[str, dict[Key, Changed]]
+    came: set[str]
+    """the logs that come with new parents"""
+    went: set[str]
+    """those that go with old ones"""
+
+
+_NOTHING_PLANNED = _Planned({}, {}, set(), set())
 
 
 class Parents(Protocol):
@@ -80,6 +94,8 @@ class ParentLogs(Family):
         """of logs that are not in memory, how commits of this process have left their end"""
         self._expected: dict[str, Signature] = {}
         """of the logs in a plan the state that it was made for"""
+        self._planned = _NOTHING_PLANNED
+        """what the last plan was made of"""
         self._doubtful: set[str] | None = set()
         self.parent_of = self.namer.values_of
         self._parents = parents
@@ -217,6 +233,9 @@ class ParentLogs(Family):
         """All records.  Raises DamagedError if a parent is there and its log is not."""
         return self.in_files(self.world.steadily(self._files))
 
+    def files(self) -> Iterator[str]:
+        return list_files(self.world, self.family)
+
     def _files(self) -> set[str]:
         """The logs that there are.  Raises DamagedError if one is missing."""
         parent = self.relation.parent
@@ -269,17 +288,20 @@ class ParentLogs(Family):
     def _file_of(self, stored: Stored) -> str:
         return self.namer.file(self.parent_of(stored))
 
-    def parents_changed(self, changes: Mapping[Key, Changed]) -> tuple[set[str], set[str]]:
-        """The logs that come with new parents, and those that go with old ones."""
-        if not changes:
-            return set(), set()
-        came = {self.namer.file(k) for k, c in changes.items() if c.before is None and c.after is not None}
-        went = {self.namer.file(k) for k, c in changes.items() if c.before is not None and c.after is None}
-        return came, went
+    def _by_logs(self, changes: Changes) -> _Planned:
+        if changes is self._planned.changes:
+            return self._planned
+        came, went = set(), set()
+        for key, change in changes.get(self.relation.parent, NOTHING).items():
+            if change.before is None and change.after is not None:
+                came.add(self.namer.file(key))
+            elif change.after is None and change.before is not None:
+                went.add(self.namer.file(key))
+        self._planned = _Planned(changes, self.by_file(changes.get(self.model, NOTHING)), came, went)
+        return self._planned
 
     def plan(self, changes: Changes) -> list[Change]:
-        came, went = self.parents_changed(changes.get(self.relation.parent, {}))
-        by_file = self.by_file(changes.get(self.model, {}))
+        _, by_file, came, went = self._by_logs(changes)
         self._expected.clear()
         for file in went:
             if (found := self.world.signature(file)) is None:
@@ -339,12 +361,7 @@ class ParentLogs(Family):
         return Tail(size, log.ended, found)
 
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
-        self._done(changes, files, found)
-        self._locations.done(changes, files, found)
-
-    def _done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
-        by_file = self.by_file(changes.get(self.model, NOTHING))
-        came, _ = self.parents_changed(changes.get(self.relation.parent, NOTHING))
+        _, by_file, came, _ = self._by_logs(changes)
         for file, change in files.items():
             log = self._logs.get(file)
             if log is None and isinstance(change, Append) and file in found:
@@ -356,7 +373,7 @@ class ParentLogs(Family):
                 continue
             before = log.log.size
             live, changed = log.log.live[self.model], by_file.get(file, NOTHING)
-            if log.ordered is not None:
+            if log.ordered is not None and not self._goes_on(log, log.ordered, changed):
                 log.since += list(changed.values())[: _FEW + 1 - len(log.since)]
             for key, change_of in changed.items():
                 live.pop(key, None)
@@ -364,6 +381,27 @@ class ParentLogs(Family):
                     live[key] = change_of.after
             log.written(change, found.get(file))
             self._used += log.log.size - before
+        self._locations.done(by_file, files, found)
+        self._planned = _NOTHING_PLANNED
+
+    def _goes_on(self, log: LogFile, ordered: list[Stored], changed: Mapping[Key, Changed]) -> bool:
+        """Put new records at the end of those in order, if that is where they belong; whether it is.
+
+        A thread that is reading the list meanwhile reads again.
+        """
+        new = [change.after for change in changed.values()]
+        if log.since or len(new) > _FEW or any(change.before is not None for change in changed.values()):
+            return False
+        order = self.orders[self.model]
+        records = sorted((one for one in new if one is not None), key=order)
+        if any(isinstance(record, Noted) for record in records):
+            return False
+        if ordered and records and order(records[0]) <= order(ordered[-1]):
+            return False
+        if log.rows is not None and log.rows is not ordered:
+            log.rows.extend(map(self.codec.record, records))
+        ordered.extend(records)
+        return True
 
     def _remember(self, tail: Tail, file: str) -> None:
         if len(self._tails) >= _TAILS:
