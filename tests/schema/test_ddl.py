@@ -13,7 +13,7 @@ from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.ddl import ddl, operator_class
 from octavo.schema.frozen import frozen_schema
-from octavo.schema.opclass import OPERATOR_CLASSES
+from octavo.schema.native import OPERATOR_CLASSES
 from octavo.schema.parser import parse_schema
 from octavo.url import DatabaseUrl
 

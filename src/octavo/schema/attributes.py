@@ -1,12 +1,26 @@
-"""What attributes say of a field, a model or an enum, each by itself."""
+"""What attributes say of a field, a model or an enum, each by itself.
+
+Attributes and arguments are handed out once, and what is left over is refused: an attribute or argument that
+the language does not have is never ignored.
+"""
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
 
-from octavo.schema.arguments import Arguments, Attributes
-from octavo.schema.datamodel import Action, Arity, IndexKind, ScalarKind
-from octavo.schema.defaults import read_default
+from octavo.schema import literals
+from octavo.schema.datamodel import (
+    Action,
+    Arity,
+    DefaultValue,
+    EnumValue,
+    Function,
+    IndexKind,
+    Number,
+    ScalarKind,
+    SingleDefault,
+)
 from octavo.schema.draft import (
     EnumDraft,
     FieldDraft,
@@ -17,8 +31,158 @@ from octavo.schema.draft import (
     ScalarDraft,
     SchemaDraft,
 )
-from octavo.schema.opclass import OPERATOR_CLASSES
-from octavo.schema.syntax import Call, Constant, Expression, StringLiteral
+from octavo.schema.native import OPERATOR_CLASSES
+from octavo.schema.syntax import (
+    Argument,
+    Array,
+    Attribute,
+    Call,
+    Constant,
+    Expression,
+    NumberLiteral,
+    Sources,
+    StringLiteral,
+)
+
+_T = TypeVar("_T")
+
+_KINDS = {
+    StringLiteral: "a text",
+    NumberLiteral: "a number",
+    Constant: "a word",
+    Array: "a list",
+    Call: "a function",
+}
+
+
+class Values:
+    """Reads expressions as the kind of value that is wanted there."""
+
+    def __init__(self, sources: Sources) -> None:
+        self.sources = sources
+
+    def _mismatch(self, value: Expression, wanted: str) -> NoReturn:
+        self.sources.fail(f"{_KINDS[type(value)]} stands where {wanted} is wanted", value.at, (wanted,))
+
+    def string(self, value: Expression) -> str:
+        if not isinstance(value, StringLiteral):
+            self._mismatch(value, "a text")
+        return value.value
+
+    def constant(self, value: Expression) -> str:
+        if not isinstance(value, Constant):
+            self._mismatch(value, "a word")
+        return value.text
+
+    def integer(self, value: Expression) -> int:
+        if not isinstance(value, NumberLiteral) or "." in value.text or abs(int(value.text)) >= 2**63:
+            self._mismatch(value, "a whole number")
+        return int(value.text)
+
+    def boolean(self, value: Expression) -> bool:
+        if not isinstance(value, Constant) or value.text not in ("true", "false"):
+            self._mismatch(value, "true or false")
+        return value.text == "true"
+
+    def array(self, value: Expression, item: Callable[[Expression], _T]) -> list[_T]:
+        """The items of a list; a value that is no list counts as a list of one."""
+        return [item(part) for part in (value.items if isinstance(value, Array) else (value,))]
+
+
+class Arguments(Values):
+    """The arguments of one attribute."""
+
+    def __init__(self, sources: Sources, attribute: Attribute, label: str) -> None:
+        super().__init__(sources)
+        self.attribute, self.label = attribute, label
+        self._left: dict[str | None, Argument] = {}
+        for arg in attribute.args:
+            if arg.name in self._left:
+                what = f"the argument {arg.name!r}" if arg.name else "an argument without a name"
+                sources.fail(f"{label} has {what} twice", arg.at)
+            self._left[arg.name] = arg
+
+    def optional(self, name: str) -> Expression | None:
+        arg = self._left.pop(name, None)
+        return arg.value if arg else None
+
+    def default(self, name: str) -> Expression | None:
+        """The argument that may be given without its name."""
+        named, unnamed = self._left.pop(name, None), self._left.pop(None, None)
+        if named and unnamed:
+            self.sources.fail(f"{self.label} has the argument {name!r} twice", named.at)
+        found = named or unnamed
+        return found.value if found else None
+
+    def required(self, name: str) -> Expression:
+        value = self.default(name)
+        if value is None:
+            self.sources.fail(f"{self.label} lacks the argument {name!r}", self.attribute.at, (name,))
+        return value
+
+    def text(self, name: str) -> str | None:
+        """An optional text that may not be empty."""
+        value = self.optional(name)
+        if value is None:
+            return None
+        text = self.string(value)
+        if not text:
+            self.sources.fail(f"the argument {name!r} of {self.label} is empty", value.at)
+        return text
+
+    def choice(self, name: str, choices: Sequence[str]) -> str | None:
+        value = self.optional(name)
+        if value is None:
+            return None
+        word = self.constant(value)
+        if word not in choices:
+            self.sources.fail(f"{name!r} of {self.label} cannot be {word}", value.at, choices)
+        return word
+
+    def fail(self, message: str) -> NoReturn:
+        self.sources.fail(f"{self.label}: {message}", self.attribute.at)
+
+    def done(self) -> None:
+        """Refuse what is left over."""
+        for arg in self._left.values():
+            what = f"argument {arg.name!r}" if arg.name else "argument without a name"
+            self.sources.fail(f"{self.label} takes no {what}", arg.at)
+
+
+class Attributes:
+    """The attributes of one field (``@``) or block (``@@``)."""
+
+    def __init__(self, sources: Sources, attributes: Sequence[Attribute], sign: str) -> None:
+        self.sources, self.sign = sources, sign
+        self._left = list(attributes)
+
+    def single(self, name: str) -> Arguments | None:
+        """The attribute of this name, or None.  Raises SchemaError where it is written twice."""
+        found = self.repeated(name)
+        if len(found) > 1:
+            self.sources.fail(f"{self.sign}{name} is written twice", found[1].attribute.at)
+        return found[0] if found else None
+
+    def repeated(self, name: str) -> list[Arguments]:
+        found = [attribute for attribute in self._left if attribute.name == name]
+        if found:
+            self._left = [attribute for attribute in self._left if attribute.name != name]
+        return [Arguments(self.sources, attribute, f"{self.sign}{name}") for attribute in found]
+
+    def scoped(self) -> Attribute | None:
+        """The one attribute with a dot in its name, ``@db.Text``."""
+        found = [attribute for attribute in self._left if "." in attribute.name]
+        if len(found) > 1:
+            self.sources.fail("a field has one native type", found[1].at)
+        if found:
+            self._left.remove(found[0])
+        return found[0] if found else None
+
+    def done(self) -> None:
+        if self._left:
+            first = self._left[0]
+            self.sources.fail(f"{self.sign}{first.name} is not an attribute that can stand here", first.at)
+
 
 ALGORITHMS = ("BTree", "Hash", "Gist", "Gin", "SpGist", "Brin")
 _SORTS = ("Asc", "Desc")
@@ -307,3 +471,94 @@ def _enum(schema: SchemaDraft, enum: EnumDraft) -> None:
     if args := attributes.single("schema"):
         enum.schema, enum.schema_at = _schema(args)
     attributes.done()
+
+
+_FUNCTIONS: dict[str, tuple[str, ...]] = {
+    "autoincrement": ("Int", "BigInt"),
+    "uuid": ("String",),
+    "cuid": ("String",),
+    "ulid": ("String",),
+    "nanoid": ("String",),
+    "now": ("DateTime",),
+}
+"""Which scalar types a function is for; ``dbgenerated`` is for all."""
+
+
+def read_default(args: Arguments, draft: ScalarDraft, enum: EnumDraft | None) -> DefaultValue:
+    """What ``@default`` says.  Raises SchemaError where the field's type cannot have it."""
+    value = args.required("value")
+    if (name := args.text("map")) is not None:
+        args.fail(f"PostgreSQL has no names for defaults: {name}")
+    if isinstance(value, Call) and value.name == "dbgenerated":
+        return _dbgenerated(args, value)
+    if draft.kind is ScalarKind.UNSUPPORTED:
+        args.fail('a field of type Unsupported takes dbgenerated("…") only')
+    if isinstance(value, Call):
+        return _function(args, draft, value)
+    if isinstance(value, Array):
+        if draft.arity is not Arity.LIST:
+            args.fail(f"{draft.name} is no list, its default is one")
+        return tuple(_literal(args, draft, enum, item) for item in value.items)
+    if draft.arity is Arity.LIST:
+        args.fail(f"{draft.name} is a list, its default is not")
+    return _literal(args, draft, enum, value)
+
+
+def _literal(args: Arguments, draft: ScalarDraft, enum: EnumDraft | None, value: Expression) -> SingleDefault:
+    if draft.kind is ScalarKind.ENUM:
+        assert enum is not None
+        names = [v.name for v in enum.node.values]
+        if not isinstance(value, Constant) or value.text not in names:
+            args.sources.fail(f"the default of {draft.name} is no value of {enum.name}", value.at, names)
+        return EnumValue(value.text)
+    return _scalar(args, draft, value)
+
+
+def _scalar(args: Arguments, draft: ScalarDraft, value: Expression) -> SingleDefault:
+    match draft.type, value:
+        case "Boolean", Constant(text="true" | "false"):
+            return value.text == "true"
+        case "String", StringLiteral():
+            return value.value
+        case "Json" | "Bytes" | "DateTime", StringLiteral():
+            if literals.CHECKS[draft.type](value.value):
+                return value.value
+        case "Int" | "BigInt", NumberLiteral():
+            if literals.is_integer(value.text):
+                return Number(value.text)
+        case "Float" | "Decimal", NumberLiteral():
+            if literals.is_finite(value.text):
+                return Number(value.text)
+        case "Decimal", StringLiteral():
+            if literals.is_decimal(value.value):
+                return Number(value.value)
+    args.sources.fail(f"the default of {draft.name} is no {draft.type}", value.at)
+
+
+def _dbgenerated(args: Arguments, call: Call) -> Function:
+    match [arg.value for arg in call.args]:
+        case []:
+            return Function("dbgenerated")
+        case [StringLiteral() as text] if text.value:
+            return Function("dbgenerated", (text.value,))
+    args.sources.fail("dbgenerated() takes nothing or one text that is not empty", call.at)
+
+
+def _function(args: Arguments, draft: ScalarDraft, call: Call) -> Function:
+    if call.name not in _FUNCTIONS:
+        args.sources.fail(f"PostgreSQL has no default {call.name}()", call.at, (*_FUNCTIONS, "dbgenerated"))
+    if draft.kind is not ScalarKind.SCALAR or draft.type not in _FUNCTIONS[call.name]:
+        args.sources.fail(f"{call.name}() is no default for {draft.type}", call.at)
+    values = [arg.value for arg in call.args]
+    if not values:
+        return Function(call.name)
+    allowed = {"uuid": (4, 7), "cuid": (1, 2), "nanoid": range(2, 256)}.get(call.name)
+    if allowed is None:
+        args.sources.fail(f"{call.name}() takes no argument", call.at)
+    match values:
+        case [NumberLiteral() as number] if number.text.isdigit() and int(number.text) in allowed:
+            return Function(call.name, (int(number.text),))
+    wanted = (
+        " or ".join(map(str, allowed)) if isinstance(allowed, tuple) else "one whole number from 2 to 255"
+    )
+    args.sources.fail(f"{call.name}() takes {wanted}", call.at)

@@ -1,22 +1,33 @@
-"""A schema while its meaning is being worked out: what was written, with the names in it found.
+"""A schema while its meaning is being worked out: its names are found, its relations paired.
 
 Drafts are filled in step by step (:mod:`octavo.schema.attributes`), checked as a whole
-(:mod:`octavo.schema.validate`), and then become a Datamodel (:mod:`octavo.schema.resolve`).
+(:mod:`octavo.schema.checks`), and then become a Datamodel (:mod:`octavo.schema.parser`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import TypeAlias
 
+import msgspec
+from msgspec import Struct
+
 from octavo.schema.datamodel import Action, Arity, Datasource, DefaultValue, IndexKind, NativeType, ScalarKind
-from octavo.schema.syntax import Attribute, EnumNode, FieldNode, ModelNode, Sources
+from octavo.schema.native import SCALARS
+from octavo.schema.syntax import (
+    Attribute,
+    Block,
+    ConfigNode,
+    EnumNode,
+    FieldNode,
+    ModelNode,
+    Sources,
+    ValueNode,
+)
 
 
-@dataclass(slots=True, eq=False)
-class ScalarDraft:
+class ScalarDraft(Struct, eq=False):
     node: FieldNode
     type: str
     kind: ScalarKind
@@ -47,8 +58,7 @@ class ScalarDraft:
         return self.kind is ScalarKind.SCALAR and self.type in types
 
 
-@dataclass(slots=True, eq=False)
-class RelationDraft:
+class RelationDraft(Struct, eq=False):
     """A field of a model's type.  ``fields`` and ``references`` are None where not written."""
 
     node: FieldNode
@@ -88,8 +98,7 @@ class RelationDraft:
         return self.at
 
 
-@dataclass(slots=True, eq=False)
-class IndexedDraft:
+class IndexedDraft(Struct, eq=False):
     """A field within an index."""
 
     field: ScalarDraft
@@ -99,8 +108,7 @@ class IndexedDraft:
     length: int | None = None
 
 
-@dataclass(slots=True, eq=False)
-class IndexDraft:
+class IndexDraft(Struct, eq=False):
     kind: IndexKind
     attribute: Attribute
     fields: tuple[IndexedDraft, ...]
@@ -127,17 +135,16 @@ class IndexDraft:
         return next((arg.at for arg in self.attribute.args if arg.name in names), self.at)
 
 
-@dataclass(slots=True, eq=False)
-class ModelDraft:
+class ModelDraft(Struct, eq=False):
     node: ModelNode
-    fields: list[ScalarDraft | RelationDraft] = field(default_factory=list)
+    fields: list[ScalarDraft | RelationDraft] = msgspec.field(default_factory=list)
     primary_key: IndexDraft | None = None
-    indexes: list[IndexDraft] = field(default_factory=list)
+    indexes: list[IndexDraft] = msgspec.field(default_factory=list)
     written_table: str | None = None
     schema: str | None = None
     schema_at: int = 0
     ignored: bool = False
-    fields_by_name: dict[str, ScalarDraft | RelationDraft] = field(default_factory=dict)
+    fields_by_name: dict[str, ScalarDraft | RelationDraft] = msgspec.field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -171,11 +178,10 @@ class ModelDraft:
         yield from (index for index in self.indexes if index.kind is IndexKind.UNIQUE)
 
 
-@dataclass(slots=True, eq=False)
-class EnumDraft:
+class EnumDraft(Struct, eq=False):
     node: EnumNode
     written_type: str | None = None
-    written_labels: dict[str, str] = field(default_factory=dict)
+    written_labels: dict[str, str] = msgspec.field(default_factory=dict)
     schema: str | None = None
     schema_at: int = 0
 
@@ -201,8 +207,7 @@ class Shape(StrEnum):
     EMBEDDED_MANY = "many-to-many over lists"
 
 
-@dataclass(slots=True, eq=False)
-class RelationPair:
+class RelationPair(Struct, eq=False):
     """A relation as its one or two fields form it.
 
     ``forward`` is on the child (on model A of a many-to-many relation), ``back`` on the parent; one of
@@ -220,19 +225,216 @@ class RelationPair:
         return found
 
 
-@dataclass(slots=True)
-class SchemaDraft:
+class SchemaDraft(Struct, eq=False):
     sources: Sources
     datasource: Datasource
     has_datasource: bool = False
     datasource_at: int = 0
     schemas_at: int | None = None
     preview_features: frozenset[str] = frozenset()
-    models: list[ModelDraft] = field(default_factory=list)
-    enums: list[EnumDraft] = field(default_factory=list)
-    models_by_name: dict[str, ModelDraft] = field(default_factory=dict)
-    enums_by_name: dict[str, EnumDraft] = field(default_factory=dict)
-    pairs: list[RelationPair] = field(default_factory=list)
+    models: list[ModelDraft] = msgspec.field(default_factory=list)
+    enums: list[EnumDraft] = msgspec.field(default_factory=list)
+    models_by_name: dict[str, ModelDraft] = msgspec.field(default_factory=dict)
+    enums_by_name: dict[str, EnumDraft] = msgspec.field(default_factory=dict)
+    pairs: list[RelationPair] = msgspec.field(default_factory=list)
 
 
 FieldDraft: TypeAlias = ScalarDraft | RelationDraft
+
+
+MAX_BYTES = 63
+"""How long a name can be in PostgreSQL."""
+
+_RESERVED = """
+    PrismaClient break case catch class const continue debugger default delete do else enum export extends
+    false finally for function if implements import in instanceof interface let new null package private
+    protected public return super switch this throw true try typeof var void while with yield
+    async await using
+"""
+RESERVED = frozenset(_RESERVED.split())
+"""Names that a client could not use for a model or an enum."""
+
+
+def read_names(draft: SchemaDraft, blocks: Sequence[Block]) -> None:
+    """Fill the draft with models and enums and their fields' types.  Raises SchemaError."""
+    sources = draft.sources
+    taken: dict[str, str] = {}
+    for block in blocks:
+        if isinstance(block, ConfigNode):
+            continue
+        kind = "enum" if isinstance(block, EnumNode) else block.keyword
+        _check(sources, block.name, kind, block.at)
+        if block.name in SCALARS:
+            sources.fail(f"{block.name} is a type of Prisma's own", block.at)
+        if block.name in RESERVED and kind != "type":
+            sources.fail(f"{block.name} is a reserved word; choose another name", block.at)
+        if block.name in taken:
+            sources.fail(f"there is a {taken[block.name]} {block.name} already", block.at)
+        taken[block.name] = kind
+        if isinstance(block, EnumNode):
+            _enum(draft, block)
+        else:
+            _members(sources, block.fields, block.attributes, f"{kind} {block.name}")
+            if kind == "type":
+                sources.fail("PostgreSQL has no composite types in a Prisma schema", block.at)
+            draft.models.append(ModelDraft(block))
+    draft.models_by_name = {model.name: model for model in draft.models}
+    draft.enums_by_name = {enum.name: enum for enum in draft.enums}
+    for model in draft.models:
+        model.fields = [_field(draft, model, node) for node in model.node.fields]
+        model.fields_by_name = {f.name: f for f in model.fields}
+
+
+def _enum(draft: SchemaDraft, node: EnumNode) -> None:
+    _members(draft.sources, node.values, node.attributes, f"enum {node.name}")
+    if not node.values:
+        draft.sources.fail(f"the enum {node.name} has no values", node.at, ("a value",))
+    draft.enums.append(EnumDraft(node))
+
+
+def _members(
+    sources: Sources, members: Sequence[FieldNode | ValueNode], attributes: Sequence[Attribute], of: str
+) -> None:
+    for attribute in attributes:
+        _check(sources, attribute.name, "attribute", attribute.at)
+    seen: set[str] = set()
+    for member in members:
+        _check(sources, member.name, "field" if isinstance(member, FieldNode) else "value", member.at)
+        if member.name in seen:
+            sources.fail(f"the {of} has {member.name} twice", member.at)
+        seen.add(member.name)
+        for attribute in member.attributes:
+            _check(sources, attribute.name, "attribute", attribute.at)
+
+
+def _check(sources: Sources, name: str, kind: str, at: int) -> None:
+    if name[0].isnumeric():
+        sources.fail(f"the name of a {kind} cannot start with a digit: {name}", at)
+    if "-" in name:
+        sources.fail(f"the name of a {kind} cannot have a hyphen: {name}", at)
+
+
+def _field(draft: SchemaDraft, model: ModelDraft, node: FieldNode) -> ScalarDraft | RelationDraft:
+    written = node.type
+    if written.unsupported:
+        return ScalarDraft(node, written.name, ScalarKind.UNSUPPORTED)
+    if written.name in SCALARS:
+        return ScalarDraft(node, written.name, ScalarKind.SCALAR)
+    if written.name in draft.enums_by_name:
+        return ScalarDraft(node, written.name, ScalarKind.ENUM)
+    if (target := draft.models_by_name.get(written.name)) is not None:
+        return RelationDraft(node, model, target)
+    draft.sources.fail(
+        f"{model.name}.{node.name}: there is no type, enum or model {written.name}", written.at
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    return text.encode()[:limit].decode(errors="ignore")
+
+
+def constraint_name(table: str, columns: Sequence[str], suffix: str) -> str:
+    """What Prisma calls a constraint or index: ``<table>_<column>…_<suffix>``, the part before cut to fit."""
+    end = f"_{suffix}"
+    return _cut("_".join((table, *columns)), MAX_BYTES - len(end)) + end
+
+
+_SUFFIXES = {IndexKind.ID: "pkey", IndexKind.UNIQUE: "key", IndexKind.NORMAL: "idx"}
+
+
+def index_constraint(model: ModelDraft, index: IndexDraft) -> str:
+    """The name of a key or an index in the database."""
+    columns = [] if index.kind is IndexKind.ID else [f.field.column for f in index.fields]
+    return index.map or constraint_name(model.table, columns, _SUFFIXES[index.kind])
+
+
+def foreign_key_constraint(field: RelationDraft) -> str:
+    """The name of a foreign key in the database."""
+    columns = [f.column for f in field.fields or ()]
+    return field.map or constraint_name(field.model.table, columns, "fkey")
+
+
+def pair_relations(schema: SchemaDraft) -> None:
+    """Find the relations.  Raises SchemaError where two could be meant."""
+    for model in schema.models:
+        for field in model.relations:
+            _refuse_ambiguity(schema, model, field)
+    for model in schema.models:
+        for field in model.relations:
+            if (pair := _pair(field)) is not None:
+                schema.pairs.append(pair)
+
+
+def _refuse_ambiguity(schema: SchemaDraft, model: ModelDraft, field: RelationDraft) -> None:
+    same = [
+        other
+        for other in model.relations
+        if other.target is field.target and other.relation_name == field.relation_name
+    ]
+    allowed = 2 if field.target is model and field.relation else 1
+    if len(same) > allowed:
+        names = ", ".join(other.name for other in same)
+        schema.sources.fail(
+            f"the fields {names} of {model.name} all refer to {field.target.name}: each relation needs "
+            'a name of its own, @relation("…")',
+            field.at,
+        )
+
+
+def _opposite(field: RelationDraft) -> RelationDraft | None:
+    for other in field.target.relations:
+        if other is not field and other.target is field.model and other.relation == field.relation:
+            return other
+    return None
+
+
+def _pair(field: RelationDraft) -> RelationPair | None:
+    """The relation that a field belongs to; None where the field at the other end tells of it."""
+    back = _opposite(field)
+    if back is None:
+        if field.arity is Arity.LIST:
+            return RelationPair(Shape.ONE_TO_MANY, None, field)
+        return RelationPair(Shape.ONE_TO_ONE if _is_unique(field) else Shape.ONE_TO_MANY, field, None)
+    mine, theirs = (field.model.name, field.name), (back.model.name, back.name)
+    if field.arity is Arity.LIST and back.arity is Arity.LIST:
+        embedded = field.fields is not None or back.fields is not None
+        return (
+            None
+            if mine > theirs
+            else RelationPair(Shape.EMBEDDED_MANY if embedded else Shape.MANY_TO_MANY, field, back)
+        )
+    if field.arity is Arity.LIST:
+        return None
+    if back.arity is Arity.LIST:
+        return RelationPair(Shape.ONE_TO_MANY, field, back)
+    if field.arity is not back.arity:
+        is_forward = field.arity is Arity.REQUIRED
+    elif field.arity is Arity.REQUIRED or (field.fields is None and back.fields is None):
+        is_forward = mine <= theirs
+    else:
+        is_forward = field.fields is not None
+    return RelationPair(Shape.ONE_TO_ONE, field, back) if is_forward else None
+
+
+def _is_unique(field: RelationDraft) -> bool:
+    return field.fields is not None and any(
+        [f.field for f in criterion.fields] == list(field.fields) for criterion in field.model.unique_criteria
+    )
+
+
+def on_delete(pair: RelationPair) -> Action:
+    """What happens to a child whose parent is deleted: as written, else by whether it can be without one."""
+    assert pair.forward is not None
+    written = pair.forward.on_delete
+    if written is not None:
+        return written
+    if pair.forward.arity is Arity.REQUIRED or any(
+        f.arity is Arity.REQUIRED for f in pair.forward.fields or ()
+    ):
+        return Action.RESTRICT
+    return Action.SET_NULL
+
+
+def on_update(pair: RelationPair) -> Action:
+    assert pair.forward is not None
+    return pair.forward.on_update or Action.CASCADE

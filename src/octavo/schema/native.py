@@ -1,19 +1,18 @@
-"""PostgreSQL's types as Prisma names them after ``@db.``."""
+"""PostgreSQL's types as Prisma names them after ``@db.``, and which index takes which on what."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from octavo.schema.datamodel import NativeType
-from octavo.schema.syntax import Attribute, Constant, Expression, NumberLiteral, StringLiteral
 
 SCALARS = ("Int", "BigInt", "Float", "Boolean", "String", "DateTime", "Json", "Bytes", "Decimal")
 """Prisma's own types."""
 
 
-@dataclass(frozen=True, slots=True)
-class NativeRule:
+class NativeRule(Struct, frozen=True):
     """What the schema language, DDL and the catalog know of a type; its values are ``octavo.values``' affair.
 
     ``scalar`` is the type that a field must have, ``sql`` the type's name as Prisma writes it in DDL,
@@ -89,27 +88,6 @@ def native_type(name: str, args: list[str]) -> tuple[NativeType | None, str]:
     return NativeType(name, numbers), ""
 
 
-def _spelled(value: Expression) -> str:
-    match value:
-        case NumberLiteral() | Constant():
-            return value.text
-        case StringLiteral():
-            return f'"{value.value}"'
-    return ""
-
-
-def spelled_arguments(attribute: Attribute) -> list[str]:
-    """The arguments of ``@db.…`` as written; what is no plain value is empty."""
-    return [_spelled(arg.value) for arg in attribute.args]
-
-
-def native_of(attribute: Attribute | None) -> NativeType | None:
-    """What ``@db.…`` says, if it says something valid."""
-    if attribute is None:
-        return None
-    return native_type(attribute.name.partition(".")[2], spelled_arguments(attribute))[0]
-
-
 _UNSUPPORTED = re.compile(r"([^(]+)(?:\((.*?)\))?(.+)?")
 
 
@@ -120,3 +98,58 @@ def parse_native(text: str) -> NativeType | None:
         return None
     args = [] if match.group(2) is None else [arg.strip() for arg in match.group(2).split(",")]
     return native_type(match.group(1).strip(), args)[0]
+
+
+class OperatorClass(Struct, frozen=True):
+    """``natives`` are the native types it is for, ``scalar`` a scalar that is one of them by default."""
+
+    algorithms: tuple[str, ...]
+    natives: tuple[str, ...] = ()
+    scalar: str = ""
+
+
+def _brin(stem: str, natives: tuple[str, ...], scalar: str, kinds: str) -> dict[str, OperatorClass]:
+    return {f"{stem}{kind}Ops": OperatorClass(("Brin",), natives, scalar) for kind in kinds.split()}
+
+
+_ALL = "Bloom MinMax MinMaxMulti"
+
+OPERATOR_CLASSES: dict[str, OperatorClass] = {
+    "InetOps": OperatorClass(("Gist", "SpGist"), ("Inet",)),
+    "JsonbOps": OperatorClass(("Gin",), ("JsonB",), "Json"),
+    "JsonbPathOps": OperatorClass(("Gin",), ("JsonB",), "Json"),
+    "ArrayOps": OperatorClass(("Gin",)),
+    "TextOps": OperatorClass(("SpGist",), ("Text", "VarChar", "Char"), "String"),
+    **_brin("Bit", ("Bit",), "", "MinMax"),
+    **_brin("VarBit", ("VarBit",), "", "MinMax"),
+    **_brin("Bpchar", ("Char",), "", "Bloom MinMax"),
+    **_brin("Bytea", ("ByteA",), "Bytes", "Bloom MinMax"),
+    **_brin("Date", ("Date",), "", _ALL),
+    **_brin("Float4", ("Real",), "", _ALL),
+    **_brin("Float8", ("DoublePrecision",), "Float", _ALL),
+    **_brin("Inet", ("Inet",), "", f"Inclusion {_ALL}"),
+    **_brin("Int2", ("SmallInt",), "", _ALL),
+    **_brin("Int4", ("Integer",), "Int", _ALL),
+    **_brin("Int8", ("BigInt",), "BigInt", _ALL),
+    **_brin("Numeric", ("Decimal",), "Decimal", _ALL),
+    **_brin("Oid", ("Oid",), "", _ALL),
+    **_brin("Text", ("Text", "VarChar"), "String", "Bloom MinMax"),
+    **_brin("Timestamp", ("Timestamp",), "DateTime", _ALL),
+    **_brin("TimestampTz", ("Timestamptz",), "", _ALL),
+    **_brin("Time", ("Time",), "", _ALL),
+    **_brin("TimeTz", ("Timetz",), "", _ALL),
+    **_brin("Uuid", ("Uuid",), "", _ALL),
+}
+
+DEFAULT_CLASSES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "Gist": (frozenset(), frozenset({"String"})),
+    "Gin": (frozenset({"JsonB"}), frozenset({"Json"})),
+    "SpGist": (frozenset({"Inet", "Text", "VarChar", "Char"}), frozenset({"String"})),
+    "Brin": (
+        frozenset(
+            native for c in OPERATOR_CLASSES.values() if c.algorithms == ("Brin",) for native in c.natives
+        ),
+        frozenset({"String", "Bytes", "DateTime", "Float", "Int", "BigInt", "Decimal"}),
+    ),
+}
+"""Per kind of index, the native types and the scalars (without a native type) it takes without a class."""

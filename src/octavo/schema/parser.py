@@ -1,25 +1,55 @@
 """The Prisma schema language: text in, Datamodel out.
 
-It takes any schema that Prisma 6.19 takes for PostgreSQL, and refuses what Prisma refuses.  On the way::
+It accepts any schema that Prisma 6.19 accepts for PostgreSQL, and refuses what Prisma refuses.  On the way::
 
-    text ─syntax→ blocks ─names→ drafts ─attributes→ ─relations→ ─validate→ ─resolve→ Datamodel
+    text ─syntax→ blocks ─draft→ names, relations ─attributes→ ─checks→ ─build→ Datamodel
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 
-from octavo.schema.attributes import read_attributes
-from octavo.schema.config import read_config
-from octavo.schema.datamodel import Datamodel
-from octavo.schema.names import read_names
-from octavo.schema.reader import read_blocks
-from octavo.schema.relations import pair_relations
-from octavo.schema.resolve import build
-from octavo.schema.syntax import Sources
+from octavo.schema.attributes import Values, read_attributes
+from octavo.schema.checks import validate
+from octavo.schema.datamodel import (
+    Action,
+    Arity,
+    Datamodel,
+    Datasource,
+    Enum,
+    EnumMember,
+    Field,
+    Index,
+    IndexField,
+    IndexKind,
+    Model,
+    Relation,
+    RelationField,
+    RelationKind,
+    ScalarField,
+    ScalarKind,
+    Secret,
+)
+from octavo.schema.draft import (
+    EnumDraft,
+    IndexDraft,
+    ModelDraft,
+    RelationDraft,
+    RelationPair,
+    ScalarDraft,
+    SchemaDraft,
+    Shape,
+    foreign_key_constraint,
+    index_constraint,
+    on_delete,
+    on_update,
+    pair_relations,
+    read_names,
+)
+from octavo.schema.syntax import Block, Call, ConfigNode, Expression, Sources, StringLiteral, read_blocks
 from octavo.schema.texts import schema_texts
-from octavo.schema.validate import validate
 
 
 def parse_schema(text: str, file: str = "schema.prisma") -> Datamodel:
@@ -45,3 +75,338 @@ def load_schema(path: str | os.PathLike[str]) -> Datamodel:
     Raises SchemaError, also where something cannot be read.
     """
     return parse_files(schema_texts(path))
+
+
+_PROVIDERS = ("postgresql", "postgres")
+_RELATION_MODES = ("foreignKeys", "prisma")
+
+_FEATURES = """
+    fullTextSearchPostgres metrics nativeDistinct postgresqlExtensions relationJoins
+    schemaEngineDriverAdapters shardKeys strictUndefinedChecks views
+
+    aggregateApi atomicNumberOperations clientExtensions cockroachDb cockroachdb connectOrCreate createMany
+    dataProxy deno distinct driverAdapters extendedIndexes extendedWhereUnique fieldReference filterJson
+    filteredRelationCount fullTextIndex fullTextSearch groupBy improvedQueryRaw interactiveTransactions
+    jsonProtocol microsoftSqlServer middlewares mongoDb mongodb multiSchema nApi namedConstraints napi
+    nativeTypes omitApi orderByAggregateGroup orderByNulls orderByRelation prismaSchemaFolder queryCompiler
+    reactNative referentialActions referentialIntegrity selectRelationCount tracing transactionApi typedSQL
+    typedSql uncheckedScalarInputs
+"""
+PREVIEW_FEATURES = frozenset(_FEATURES.split())
+"""What ``previewFeatures`` may name: what is in preview, then what once was."""
+
+
+def read_config(sources: Sources, blocks: tuple[Block, ...]) -> SchemaDraft:
+    """A draft with the datasource and the preview features.  Raises SchemaError."""
+    draft = SchemaDraft(sources, Datasource())
+    features: set[str] = set()
+    seen: set[tuple[str, str]] = set()
+    datasources = 0
+    for block in blocks:
+        if not isinstance(block, ConfigNode):
+            continue
+        if (block.keyword, block.name) in seen:
+            sources.fail(f"there are two {block.keyword}s {block.name}", block.at)
+        seen.add((block.keyword, block.name))
+        properties = _properties(sources, block)
+        if block.keyword == "datasource":
+            datasources += 1
+            if datasources > 1:
+                sources.fail("a schema has one datasource", block.at)
+            _datasource(draft, block, properties)
+        else:
+            features |= _generator(sources, block, properties)
+    draft.preview_features = frozenset(features)
+    return draft
+
+
+def _properties(sources: Sources, block: ConfigNode) -> dict[str, Expression]:
+    found: dict[str, Expression] = {}
+    for prop in block.properties:
+        if prop.name in found:
+            sources.fail(f"{prop.name} is set twice", prop.at)
+        if prop.value is None:
+            sources.fail(f"{prop.name} has no value", prop.at, ("a value",))
+        found[prop.name] = prop.value
+    return found
+
+
+def _text_or_env(values: Values, value: Expression) -> tuple[str, str]:
+    """``("text", …)`` or ``("env", name)``.  No variable is read: a schema means the same everywhere."""
+    if isinstance(value, Call) and value.name == "env":
+        match value.args:
+            case [arg] if isinstance(arg.value, StringLiteral):
+                return "env", arg.value.value
+        values.sources.fail("env() takes the name of one variable", value.at)
+    return "text", values.string(value)
+
+
+def _datasource(draft: SchemaDraft, block: ConfigNode, properties: dict[str, Expression]) -> None:
+    values = Values(draft.sources)
+    fail = draft.sources.fail
+    provider = properties.pop("provider", None)
+    if provider is None:
+        fail(f"the datasource {block.name} names no provider", block.at, ("provider",))
+    name = values.string(provider)
+    if name not in _PROVIDERS:
+        fail(f"Octavo reads schemas for PostgreSQL, not for {name!r}", provider.at, _PROVIDERS)
+    if "relationMode" in properties and "referentialIntegrity" in properties:
+        fail("referentialIntegrity is an old name of relationMode; only one can be set", block.at)
+    mode = properties.pop("relationMode", None) or properties.pop("referentialIntegrity", None)
+    relation_mode = values.string(mode) if mode is not None else "foreignKeys"
+    if mode is not None and relation_mode not in _RELATION_MODES:
+        fail(f"there is no relationMode {relation_mode!r}", mode.at, _RELATION_MODES)
+    if "url" not in properties:
+        fail(f"the datasource {block.name} has no url", block.at, ("url",))
+    urls = {
+        key: _text_or_env(values, value)
+        for key in ("url", "shadowDatabaseUrl", "directUrl")
+        if (value := properties.pop(key, None)) is not None
+    }
+    shadow = urls.pop("shadowDatabaseUrl", None)
+    if shadow is not None and shadow[1] and shadow in urls.values():
+        fail("the shadow database is the database itself", block.at, ("another shadowDatabaseUrl",))
+    draft.has_datasource, draft.datasource_at = True, block.at
+    draft.datasource = Datasource(
+        name=block.name,
+        provider="postgresql",
+        relation_mode=relation_mode,
+        schemas=_schemas(draft, values, properties.pop("schemas", None)),
+        extensions=_extensions(values, properties.pop("extensions", None)),
+    )
+    for prop in block.properties:
+        if prop.name in properties:
+            fail(f"a datasource has no property {prop.name}", prop.at)
+
+
+def _schemas(draft: SchemaDraft, values: Values, value: Expression | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    draft.schemas_at = value.at
+    names = values.array(value, values.string)
+    if not names:
+        draft.sources.fail("the list of schemas is empty", value.at)
+    if len(set(names)) < len(names):
+        draft.sources.fail("a schema is named twice", value.at)
+    return tuple(names)
+
+
+def _extensions(values: Values, value: Expression | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+
+    def item(part: Expression) -> str:
+        if not isinstance(part, Call):
+            return values.constant(part)
+        for arg in part.args:
+            if arg.name not in ("map", "schema", "version"):
+                values.sources.fail(f"an extension has no {arg.name or 'argument without a name'}", arg.at)
+            values.string(arg.value)
+        return part.name
+
+    return tuple(values.array(value, item))
+
+
+def _generator(sources: Sources, block: ConfigNode, properties: dict[str, Expression]) -> set[str]:
+    values = Values(sources)
+    provider = properties.pop("provider", None)
+    if provider is None:
+        sources.fail(f"the generator {block.name} names no provider", block.at, ("provider",))
+    _text_or_env(values, provider)
+    if (engine := properties.pop("engineType", None)) is not None:
+        values.string(engine)
+    if (output := properties.pop("output", None)) is not None:
+        _text_or_env(values, output)
+    if (targets := properties.pop("binaryTargets", None)) is not None:
+        values.array(targets, lambda part: _text_or_env(values, part))
+    features = properties.pop("previewFeatures", None)
+    if features is None:
+        return set()
+    names = set(values.array(features, values.string))
+    for name in sorted(names - PREVIEW_FEATURES):
+        sources.fail(f"there is no preview feature {name}", features.at)
+    return names
+
+
+def build(schema: SchemaDraft) -> Datamodel:
+    """The Datamodel of a checked draft.  Raises SchemaError for a malformed ``@secret`` line."""
+    return Datamodel(
+        models=tuple(_model(schema, model) for model in schema.models),
+        enums=tuple(_enum(enum) for enum in schema.enums),
+        relations=tuple(_relation(schema, pair) for pair in schema.pairs),
+        datasource=schema.datasource,
+    )
+
+
+def _enum(draft: EnumDraft) -> Enum:
+    return Enum(
+        name=draft.name,
+        type=draft.type,
+        members=tuple(
+            EnumMember(
+                value.name,
+                draft.written_labels.get(value.name, value.name),
+                draft.written_labels.get(value.name),
+                value.documentation,
+            )
+            for value in draft.node.values
+        ),
+        schema=draft.schema,
+        written_type=draft.written_type,
+        documentation=draft.node.documentation,
+    )
+
+
+def _model(schema: SchemaDraft, draft: ModelDraft) -> Model:
+    secrets = read_secrets(schema, draft)
+    indexes = [_index(draft, index) for index in draft.indexes]
+    return Model(
+        name=draft.name,
+        table=draft.table,
+        fields=tuple(_field(f, secrets.get(f.name)) for f in draft.fields),
+        primary_key=_index(draft, draft.primary_key) if draft.primary_key else None,
+        uniques=tuple(index for index in indexes if index.kind is IndexKind.UNIQUE),
+        indexes=tuple(index for index in indexes if index.kind is IndexKind.NORMAL),
+        index_order=tuple(indexes),
+        schema=draft.schema,
+        written_table=draft.written_table,
+        is_view=draft.is_view,
+        ignored=draft.ignored,
+        documentation=draft.node.documentation,
+    )
+
+
+def _field(draft: ScalarDraft | RelationDraft, secret: Secret | None) -> Field:
+    if isinstance(draft, RelationDraft):
+        return RelationField(
+            name=draft.name,
+            model=draft.target.name,
+            arity=draft.arity,
+            relation=draft.relation_name,
+            fields=tuple(f.name for f in draft.fields or ()),
+            references=tuple(f.name for f in draft.references or ()),
+            written_on_delete=draft.on_delete,
+            written_on_update=draft.on_update,
+            ignored=draft.ignored,
+            documentation=draft.node.documentation,
+        )
+    return ScalarField(
+        name=draft.name,
+        column=draft.column,
+        type=draft.type,
+        kind=draft.kind,
+        arity=draft.arity,
+        written_column=draft.written_column,
+        native=draft.native,
+        default=draft.default,
+        updated_at=draft.updated_at,
+        ignored=draft.ignored,
+        documentation=draft.node.documentation,
+        secret=secret,
+    )
+
+
+def _index(model: ModelDraft, draft: IndexDraft) -> Index:
+    return Index(
+        kind=draft.kind,
+        fields=tuple(
+            IndexField(f.field.name, f.sort.lower() if f.sort else None, f.ops, f.raw_ops)
+            for f in draft.fields
+        ),
+        constraint=index_constraint(model, draft),
+        name=draft.name,
+        written_constraint=draft.map,
+        algorithm=draft.algorithm if draft.algorithm != "BTree" else None,
+        written_algorithm=draft.algorithm,
+        on_field=draft.on_field,
+    )
+
+
+def _relation(schema: SchemaDraft, pair: RelationPair) -> Relation:
+    forward, back = pair.forward, pair.back
+    assert forward, "a relation without its child is refused before"
+    assert back, "a relation without its parent is refused before"
+    if pair.shape is Shape.MANY_TO_MANY:
+        return Relation(
+            name=forward.relation_name,
+            kind=RelationKind.MANY_TO_MANY,
+            child=forward.model.name,
+            parent=back.model.name,
+            child_field=forward.name,
+            parent_field=back.name,
+            on_delete=Action.CASCADE,
+            on_update=Action.CASCADE,
+            constraint=f"_{forward.relation_name}",
+        )
+    return Relation(
+        name=forward.relation_name,
+        kind=RelationKind.ONE_TO_ONE if pair.shape is Shape.ONE_TO_ONE else RelationKind.ONE_TO_MANY,
+        child=forward.model.name,
+        parent=back.model.name,
+        child_field=forward.name,
+        parent_field=back.name,
+        fields=tuple(f.name for f in forward.fields or ()),
+        references=tuple(f.name for f in forward.references or ()),
+        on_delete=on_delete(pair),
+        on_update=on_update(pair),
+        constraint=foreign_key_constraint(forward),
+        written_constraint=forward.map,
+        required=forward.arity is Arity.REQUIRED,
+    )
+
+
+_LINE = re.compile(r"@secret\b(.*)")
+_ENCRYPTED = re.compile(r"aes-256-gcm\s*\((.*)\)")
+_ROLES = ("owner", "iv", "tag")
+_FORMS = ("bcrypt", "token", "aes-256-gcm(owner: …, iv: …, tag: …)")
+
+
+def read_secrets(schema: SchemaDraft, model: ModelDraft) -> dict[str, Secret]:
+    """The secrets of a model by field.  Raises SchemaError for a line that is not of the form above."""
+    found: dict[str, Secret] = {}
+    parts: dict[str, Secret] = {}
+    for field in model.fields:
+        lines = [
+            m for line in (field.node.documentation or "").splitlines() if (m := _LINE.match(line.strip()))
+        ]
+        if not lines:
+            continue
+        if not isinstance(field, ScalarDraft) or field.kind is not ScalarKind.SCALAR:
+            schema.sources.fail(f"{model.name}.{field.name} cannot be a secret", field.at)
+        if len(lines) > 1:
+            schema.sources.fail(f"{model.name}.{field.name} has two @secret lines", field.at)
+        secret = _read(schema, model, field, lines[0].group(1).strip())
+        found[field.name] = secret
+        for part in (secret.iv, secret.tag):
+            if part in parts:
+                schema.sources.fail(f"{model.name}.{part} is part of two secrets", field.at)
+            if part:
+                parts[part] = Secret(secret.scheme, part=True)
+    for name in parts.keys() & found.keys():
+        schema.sources.fail(
+            f"{model.name}.{name} is a secret and part of another", model.fields_by_name[name].at
+        )
+    return found | parts
+
+
+def _read(schema: SchemaDraft, model: ModelDraft, field: ScalarDraft, text: str) -> Secret:
+    where = f"@secret of {model.name}.{field.name}"
+    if text in ("bcrypt", "token"):
+        return Secret(text)
+    match = _ENCRYPTED.fullmatch(text)
+    if match is None:
+        schema.sources.fail(f"{where} is malformed", field.at, _FORMS)
+    named: dict[str, str] = {}
+    for item in match.group(1).split(","):
+        role, colon, name = (part.strip() for part in item.partition(":"))
+        if role not in _ROLES or not colon or role in named:
+            schema.sources.fail(f"{where} is malformed", field.at, _FORMS)
+        target = model.fields_by_name.get(name)
+        if not isinstance(target, ScalarDraft):
+            schema.sources.fail(f"{where} names {name!r}, which is no column of {model.name}", field.at)
+        if target is field:
+            schema.sources.fail(f"{where} names the field itself", field.at)
+        named[role] = name
+    if set(named) != set(_ROLES) or len(set(named.values())) < len(named):
+        schema.sources.fail(f"{where} is malformed", field.at, _FORMS)
+    return Secret("aes-256-gcm", iv=named["iv"], tag=named["tag"], owner=named["owner"])
