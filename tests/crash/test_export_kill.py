@@ -17,7 +17,7 @@ import pytest
 
 from folders import beside, tree
 from foreign import PIPE, found, plant
-from octavo.backends import touched
+from octavo.backends import gap
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import frozen_layout
@@ -33,8 +33,13 @@ SCRIPT = f"""{ONE_THREAD}
 import sys
 from pathlib import Path
 from octavo.errors import DiskError, OctavoError
+<<<<<<< HEAD
 from octavo.backends import touched
 from octavo.layout.load import frozen_layout
+=======
+from octavo.backends import gap
+from octavo.layout.layout import frozen_layout
+>>>>>>> e987662 (backends: fewer modules, each by what it holds)
 from octavo.fold.export import ExportOptions, export
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.url import DatabaseUrl
@@ -118,7 +123,7 @@ class Exports:
 def whole(folder: Path, *, cache: bool = True) -> dict[str, bytes | None]:
     """Without the user's files, and without the file for what writers change: the next of them removes that,
     or the next export."""
-    others = {touched.NAME, *users(folder)}
+    others = {gap.TOUCHED, *users(folder)}
     return {name: data for name, data in tree(folder, cache=cache).items() if name not in others}
 
 

@@ -10,8 +10,8 @@ import pytest
 
 import octavo
 from crash.both_sides import Sides, begin, say
-from octavo.backends.gap import NAME
-from octavo.backends.healing import heal
+from octavo.backends.dual import heal
+from octavo.backends.gap import SEED
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import frozen_layout
@@ -52,12 +52,12 @@ def noticed(sides: Sides) -> set[tuple[str, str]]:
     with sides.open(apart=True) as (db, backend):
         say(db, "m1")
         found = {(d.kind, d.model) for d in backend.divergences.open()}
-    assert not (sides.folder / NAME).exists()
+    assert not (sides.folder / SEED).exists()
     return found
 
 
 def test_where_nothing_was_written(sides: Sides) -> None:
-    assert (sides.folder / NAME).exists()
+    assert (sides.folder / SEED).exists()
     assert noticed(sides) == set()
     assert sides.differences() == []
 
@@ -155,6 +155,6 @@ def test_nobody_waits_for_it_for_long(
 
 
 def test_a_seed_that_cannot_be_read_is_none(sides: Sides) -> None:
-    (sides.folder / NAME).write_text("{")
+    (sides.folder / SEED).write_text("{")
     with sides.open() as (db, _):
         say(db, "m1")

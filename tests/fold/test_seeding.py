@@ -18,7 +18,7 @@ from crash.both_sides import Sides, begin, say
 from crash.test_dual import die_at_commit, killed
 from faults import Faulty
 from folders import beside
-from octavo.backends.touched import NAME
+from octavo.backends.gap import TOUCHED
 from octavo.errors import BusyError, ConflictError
 from octavo.fold.export import ExportOptions, ExportReport, export
 from octavo.fold.scaffold import scaffold
@@ -171,7 +171,7 @@ def test_writers_never_notice(sides: Sides, _again: int) -> None:
     assert sides.differences() == []
     # Reads were compared throughout.
     assert counters(sides).keys() == {"compared"}
-    assert not (sides.folder / NAME).exists()
+    assert not (sides.folder / TOUCHED).exists()
     assert len(list(beside(sides.folder))) == 2
     # What was caught up is nothing that speaks of another folder.
     with sides.open(sample=1.0) as (db, _):
@@ -222,13 +222,13 @@ def test_an_export_that_was_killed_hinders_nobody(sides: Sides) -> None:
         killed_export(sides)
         application.goes_on()
         application.stop()
-    assert not (sides.folder / NAME).exists()
+    assert not (sides.folder / TOUCHED).exists()
     assert sides.differences() == []
     killed_export(sides)
-    assert (sides.folder / NAME).exists()
+    assert (sides.folder / TOUCHED).exists()
     # The next one begins with nothing noted.
     assert seeded(sides).caught_up == 0
-    assert not (sides.folder / NAME).exists()
+    assert not (sides.folder / TOUCHED).exists()
     assert sides.differences() == []
 
 
@@ -240,8 +240,8 @@ def test_a_key_that_is_a_secret_is_not_noted(sides: Sides) -> None:
             token = {"identifier": "a", "token": "hush", "expires": "2030-01-01"}
             db.verification_token.create(data=token)
             say(db, "m1")
-        noted.append((sides.folder / NAME).read_text())
-        assert (sides.folder / NAME).stat().st_mode & 0o777 == 0o600
+        noted.append((sides.folder / TOUCHED).read_text())
+        assert (sides.folder / TOUCHED).stat().st_mode & 0o777 == 0o600
 
     seeded(sides, write)
     assert noted == ['{"model":"VerificationToken"}\n{"model":"Message","key":{"id":"m1"}}\n']

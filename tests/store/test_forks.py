@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from octavo.backends.divergence import _locked
-from octavo.backends.touched import Touched
+from octavo.backends.gap import Touched
 from octavo.errors import BusyError, UsageError
 from octavo.store import disk
 from octavo.store import phase as migration

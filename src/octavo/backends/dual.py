@@ -1,11 +1,17 @@
-"""The backend ``dual``: everything is in PostgreSQL and in the files, PostgreSQL first in rank.
+"""The backend ``dual``: everything is in PostgreSQL and in the files, and PostgreSQL is of record.
 
-A transaction takes the store's write lock, and does each statement on both sides
-(:mod:`octavo.backends.lockstep`).  Then the files' changes are prepared in the journal, with what to ask
-PostgreSQL about them; PostgreSQL commits; and the files follow.  So either both have a transaction or
-neither, wherever it is interrupted: :mod:`octavo.backends.outcome` tells which.
+A transaction takes the store's write lock.  Each statement is done in PostgreSQL, and then in the files: the
+records that come back, with all that PostgreSQL filled in, are what the files get.  What no statement named,
+since referential actions or triggers changed it, is compared at the end.  Then the files' changes are
+prepared in the journal, with what to ask PostgreSQL about them; PostgreSQL commits; and the files follow.  So
+either both have a transaction or neither, wherever it is interrupted: :mod:`octavo.backends.outcome` tells
+which.
 
-Reads are answered by PostgreSQL; some of them are compared with the files (:mod:`octavo.backends.comparing`).
+A write that finds that the files lack what it changes, or refuse what PostgreSQL has accepted, is refused:
+the files were not equal to PostgreSQL before, and the gap must not grow.
+
+Reads are answered by PostgreSQL; some of them are compared with the files
+(:mod:`octavo.backends.divergence`).
 """
 
 from __future__ import annotations
@@ -13,26 +19,47 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from octavo.backend import DataBackend
 from octavo.backends import gap, prisma
-from octavo.backends.comparing import Call, Comparison, Listening
-from octavo.backends.divergence import LOG, Divergences
-from octavo.backends.json import JsonBackend, JsonReader
-from octavo.backends.lockstep import Compare, DualTransaction
-from octavo.backends.outcome import BEGINNING, Outcomes
+from octavo.backends.copying import Copy, differences
+from octavo.backends.divergence import (
+    LOG,
+    Call,
+    Comparison,
+    Divergence,
+    Divergences,
+    Keys,
+    Listening,
+    key_text,
+)
+from octavo.backends.gap import Touching
+from octavo.backends.json import JsonBackend, JsonReader, changed_record
+from octavo.backends.keys import in_query
+from octavo.backends.outcome import BEGINNING, Outcomes, Witness
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
-from octavo.backends.touched import Touching
-from octavo.errors import DatabaseError, OctavoError, ReplacedError, UsageError
+from octavo.errors import (
+    ConstraintError,
+    DatabaseError,
+    DivergedError,
+    OctavoError,
+    ReplacedError,
+    TransactionFailed,
+    UniqueViolation,
+    UsageError,
+)
 from octavo.layout.layout import Layout
 from octavo.layout.load import layout_for
 from octavo.layout.record import Record
-from octavo.query.plan import Query
+from octavo.layout.stored import Key
+from octavo.query.plan import Change, Condition, Query
 from octavo.query.protocol import Reader, SingleReads
 from octavo.query.vocabulary import Vocabulary
+from octavo.store.changeset import ChangeSet, Name, RowChange, changed_rows
+from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, PayloadProblem
 from octavo.store.integrity import Writable
 from octavo.store.phase import Guard
@@ -44,6 +71,233 @@ from octavo.store.writer import Decision, Lagging
 
 if TYPE_CHECKING:
     from octavo.backend import Settings
+
+_UNSAID: Any = object()
+
+
+class DualTransaction:
+    """Statements that are done on both sides.  Reads are PostgreSQL's, and some of them compared."""
+
+    def __init__(
+        self, backend: DualBackend, primary: PrismaTransaction, view: Transaction, files: JsonBackend
+    ) -> None:
+        self.vocabulary, self.primary, self.view = backend.vocabulary, primary, view
+        self._backend, self._keys = backend, Keys(view.rules)
+        self._said: dict[Name, Record | None] = {}
+        """what PostgreSQL has said that each record is now; None: it is deleted"""
+        self._failed = self._has_written = False
+        reader: Reader = primary
+        if backend.sample > 0:
+            self._files = JsonReader(files.indexes, view)
+            reader = Listening(primary, self._compare)
+        self.find, self.select = reader.find, reader.select
+        self.related, self.count, self.count_related = reader.related, reader.count, reader.count_related
+
+    def _compare(self, call: Call) -> None:
+        """Compare an answer, of as many as outside transactions, with the files."""
+        if self._backend.is_sampled():
+            self._backend.comparison.within(call, self.primary, self._files, self._catch_up)
+
+    @contextmanager
+    def _statement(self) -> Iterator[None]:
+        """One write.  If it fails, one side may have done it and the other not, so that all is lost."""
+        if self._failed:
+            raise TransactionFailed("the transaction has failed; nothing more can be done in it")
+        self._has_written = True
+        try:
+            yield
+        except BaseException:
+            self._failed = True
+            raise
+
+    def insert(
+        self,
+        model: str,
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        skip_duplicates: bool = False,
+        known_new: Collection[str] = (),
+    ) -> list[Record]:
+        with self._statement():
+            made = self.primary.insert(model, rows, skip_duplicates=skip_duplicates, known_new=known_new)
+            self._follow(made, lambda: self.view.insert(made, known_new=known_new))
+            self._note(model, made)
+            return made
+
+    def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
+        key_of = self.view.rules.codecs[model].key_of
+        with self._statement():
+            moved = self._moved(model, where, changes)
+            after = self.primary.update(model, where, changes)
+            pairs = []
+            for record in after:
+                key = key_of(record)
+                before = self.view.get(model, moved.get(key, key))
+                if before is None:
+                    raise self._diverged("missing", model, moved.get(key, key), "is not in the files")
+                pairs.append((before, record))
+            self._follow(after, lambda: self.view.update(pairs))
+            self._said |= {(model, key): None for key in moved.values()}
+            self._note(model, after)
+            return after
+
+    def _moved(self, model: str, where: Condition, changes: Sequence[Change]) -> dict[Key, Key]:
+        """By their keys after a change, the keys that records have before it."""
+        if not {change.field for change in changes} & set(self.vocabulary[model].key):
+            return {}
+        key_of = self.view.rules.codecs[model].key_of
+        found = {}
+        for record in self.primary.select(Query(model=model, where=where)):
+            try:
+                after = changed_record(self.vocabulary, model, record, changes)
+            except ConstraintError:
+                # PostgreSQL is going to refuse it.
+                continue
+            found[key_of(after)] = key_of(record)
+        return found
+
+    def delete(self, model: str, where: Condition) -> int:
+        key_of = self.view.rules.codecs[model].key_of
+        with self._statement():
+            gone = self.primary.take_out(model, where)
+            there = []
+            for record in gone:
+                found = self.view.get(model, key_of(record))
+                if found is None:
+                    # Afterwards both sides agree about it.
+                    self._record("missing", model, key_of(record))
+                else:
+                    there.append(found)
+            self._follow(gone, lambda: self.view.delete(there))
+            self._said |= {(model, key_of(record)): None for record in gone}
+            return len(gone)
+
+    def _note(self, model: str, records: Sequence[Record]) -> None:
+        key_of = self.view.rules.codecs[model].key_of
+        self._said |= {(model, key_of(record)): record for record in records}
+
+    def _follow(self, records: Sequence[Record], write: Callable[[], None]) -> None:
+        """Let the files do what PostgreSQL has done with these records.
+
+        Raises DivergedError if they refuse it, which they would not if both sides had been equal.
+        """
+        try:
+            write()
+        except ConstraintError as error:
+            raise self._culprit(error, records) from error
+
+    def _culprit(self, error: ConstraintError, records: Sequence[Record]) -> DivergedError:
+        """The record because of which the files refuse what PostgreSQL accepts."""
+        model, fields, rules = error.model, error.fields, self.view.rules
+        if isinstance(error, UniqueViolation):
+            terms, key_of = self.vocabulary[model], rules.codecs[model].key_of
+            own = {key_of(record) for record in records if isinstance(record, terms.type)}
+            get = rules.values_of(Spec(model, fields))
+            for record in records if own else ():
+                for other in self.view.find(model, fields, get(record)):
+                    if key_of(other) not in own or terms.key == fields:
+                        reason = f"the files have its {', '.join(fields)}, and PostgreSQL has not"
+                        return self._diverged("extra", model, key_of(other), reason)
+        for relation in rules.parents[model]:
+            get = rules.values_of(Spec(model, fields))
+            for record in records if relation.fields == fields else ():
+                if not isinstance(record, self.vocabulary[model].type):
+                    continue
+                values = get(record)
+                if self.view.lacks_parent(relation, values):
+                    reason = f"is not in the files, and a {model} points at it"
+                    if relation.references == self.vocabulary[relation.parent].key:
+                        return self._diverged("missing", relation.parent, values, reason)
+        said = f"the files refuse what PostgreSQL accepts: {error.says} ({', '.join(fields)})"
+        return self._diverged("answer", model, None, said)
+
+    def _record(self, kind: str, model: str, key: Key | None, fields: tuple[str, ...] = ()) -> str:
+        """Write down what differs; its key, as it may be shown."""
+        shown = None if key is None else self._keys.shown(model, key)
+        self._backend.divergences.add(kind, model, shown, fields=fields)
+        self._backend.divergences.count("noticed")
+        return key_text(shown)
+
+    def _diverged(self, kind: str, model: str, key: Key | None, reason: str) -> DivergedError:
+        self._backend.divergences.count("refused")
+        return DivergedError(model, self._record(kind, model, key), reason)
+
+    # What referential actions have done
+
+    def _settle(self) -> dict[Name, RowChange]:
+        """Make sure that both sides agree about rows that no statement named: those that referential actions
+        have changed.  What has changed in the files then.  Raises DivergedError."""
+        changed = changed_rows(self.view)
+        alone, followed = self._let_follow(changed)
+        for kind, name in alone:
+            raise self._diverged(kind, *name, "only one side has it after a referential action")
+        return changed_rows(self.view) if followed else changed
+
+    def _catch_up(self) -> None:
+        """Wait for the transactions before, and let the files follow where both sides have a row that no
+        statement named.  Raises DivergedError."""
+        self.view.wait_for_earlier()
+        self._let_follow(changed_rows(self.view))
+
+    def _let_follow(self, changed: Mapping[Name, RowChange]) -> tuple[list[tuple[str, Name]], bool]:
+        """How the rows differ that one side alone has, and which they are; and whether others were made what
+        they are in PostgreSQL, such as what a trigger of the database has set."""
+        alone: list[tuple[str, Name]] = []
+        refused: ConstraintError | None = None
+        rows: list[Record] = []
+        wave = [n for n, change in changed.items() if self._said.get(n, _UNSAID) != change.after]
+        seen: set[Name] = set()
+        while wave:
+            changes = ChangeSet()
+            for (model, key), here, there in differences(self.vocabulary, self.view, self.primary, wave):
+                if here is None or there is None:
+                    alone.append(("missing" if here is None else "extra", (model, key)))
+                else:
+                    changes.set(model, key, there)
+                    rows.append(there)
+                    self._said[model, key] = there
+            if refused is not None and not changes.rows:
+                break
+            conflicts = changes.apply(self.view)
+            refused = conflicts[0].error if conflicts else None
+            seen.update(wave)
+            wave = [name for conflict in conflicts for name in conflict.others if name not in seen]
+        if refused is not None:
+            raise self._culprit(refused, rows)
+        return alone, bool(rows)
+
+    # The end
+
+    def decision(self) -> Decision | None:
+        """Who decides whether the files' changes happen: PostgreSQL, by its commit; None: it has no part in
+        them."""
+        if self._failed:
+            raise TransactionFailed("the transaction has failed; nothing of it is kept")
+        changed = self._settle()
+        if not self._has_written:
+            self.primary.commit()
+            return None
+        note: dict[str, str] = {}
+        outcomes, touching = self._backend.outcomes, self._backend.touching
+        if touching.is_wanted:
+            touching.note(self.view.rules, self._said.keys() | changed.keys())
+        if changed:
+            there = next((name for name, change in changed.items() if change.after is not None), None)
+            model, key = there or next(iter(changed))
+            witness = Witness(model, in_query(key), there is not None)
+            note = outcomes.note(self.primary.told, self.primary.asked(outcomes.place), witness)
+
+        def decide() -> OctavoError | None:
+            try:
+                self.primary.commit()
+            except OctavoError as error:
+                if not self.primary.has_ended or not note or not outcomes.committed(note):
+                    return error
+                LOG.warning("PostgreSQL committed transaction %s, and could not say so", note["xid"])
+            return None
+
+        return Decision(note, decide)
+
 
 T = TypeVar("T")
 
@@ -85,7 +339,7 @@ class DualBackend(SingleReads):
         payloads of new records are taken."""
         self.vocabulary, self.primary = vocabulary, primary
         self._data_dir, self._layout, self._system = data_dir, layout, system
-        self._sample, self._files_root = sample, files_root
+        self.sample, self._files_root = sample, files_root
         self.outcomes = Outcomes(primary.schema, primary.pool.url)
         self._opening = threading.Lock()
         self.files = self._opened()
@@ -93,8 +347,8 @@ class DualBackend(SingleReads):
         self._retired: list[JsonBackend] = []
         """stores that were replaced, and may be read from still"""
         self.divergences = Divergences(str(data_dir))
-        self._touching = Touching(str(data_dir))
-        self._comparison = Comparison(vocabulary, self.divergences)
+        self.touching = Touching(str(data_dir))
+        self.comparison = Comparison(vocabulary, self.divergences)
         self._is_seeded = False
 
     def _opened(self) -> JsonBackend:
@@ -143,7 +397,7 @@ class DualBackend(SingleReads):
     # Reading
 
     def read(self, work: Callable[[Reader], T]) -> T:
-        return self._compared(work) if self._is_sampled() else self.primary.read(work)
+        return self._compared(work) if self.is_sampled() else self.primary.read(work)
 
     def _compared(self, work: Callable[[Reader], T]) -> T:
         """The answer of PostgreSQL, held against the files."""
@@ -154,14 +408,15 @@ class DualBackend(SingleReads):
             return work(heard[0])
 
         answer = self.primary.read(listen)
-        self._comparison.of(heard[0].calls, self.on_files, self.primary.read)
+        self.comparison.of(heard[0].calls, self.on_files, self.primary.read)
         return answer
 
-    def _is_sampled(self) -> bool:
-        return self._sample > 0 and random.random() < self._sample
+    def is_sampled(self) -> bool:
+        """Whether to compare the next answer."""
+        return self.sample > 0 and random.random() < self.sample
 
     def _one(self, work: Callable[[Reader], T]) -> T:
-        return self._compared(work) if self._is_sampled() else work(self.primary)
+        return self._compared(work) if self.is_sampled() else work(self.primary)
 
     # Writing
 
@@ -172,11 +427,12 @@ class DualBackend(SingleReads):
         begun: list[DualTransaction] = []
         end = None if max_wait is None else time.monotonic() + max_wait
         files = None
+
+        def decision() -> Decision | None:
+            return begun[0].decision()
+
         try:
-            with (
-                ExitStack() as afterwards,
-                self._locked(max_wait, lambda: begun[0].decision(self.outcomes)) as (files, view),
-            ):
+            with ExitStack() as afterwards, self._locked(max_wait, decision) as (files, view):
                 self._guard.check()
                 if not self._is_seeded:
                     self._look_for_gap(view)
@@ -185,10 +441,7 @@ class DualBackend(SingleReads):
                 primary = self.primary.on(session, timeout, asking=BEGINNING)
                 afterwards.callback(primary.rollback)
                 self._require_seeded(view, primary)
-                compare = self._within(JsonReader(files.indexes, view), view) if self._sample > 0 else None
-                begun.append(
-                    DualTransaction(self.vocabulary, primary, view, self.divergences, self._touching, compare)
-                )
+                begun.append(DualTransaction(self, primary, view, files))
                 yield begun[0]
                 files.take_payloads(view)
         except Lagging as error:
@@ -230,19 +483,6 @@ class DualBackend(SingleReads):
             LOG.warning("not looked for writes since the export: %s; octavo verify compares all", error)
         gap.spend(str(self._data_dir))
 
-    def _within(self, files: JsonReader, view: Transaction) -> Compare:
-        """Holds answers within a transaction, as many as others, against the files."""
-
-        def compare(call: Call, database: Reader, catch_up: Callable[[], object]) -> None:
-            def settle() -> None:
-                view.wait_for_earlier()
-                catch_up()
-
-            if self._is_sampled():
-                self._comparison.within(call, database, files, settle)
-
-        return compare
-
     def _require_seeded(self, view: Writable, primary: PrismaTransaction) -> None:
         """Raise UsageError if the files are empty and PostgreSQL is not: nobody has copied it yet."""
         if self._is_seeded:
@@ -266,3 +506,48 @@ class DualBackend(SingleReads):
         for files in (self.files, *self._retired):
             files.close()
         self.primary.close()
+
+
+class Healed(NamedTuple):
+    """What became of one divergence; ``error``: why it is still there."""
+
+    divergence: Divergence
+    copied: int
+    error: str
+
+
+def heal(backend: DualBackend) -> Iterator[Healed]:
+    """Heal one divergence after the other.  What the database or the disk refuses is in the answer."""
+    done: set[tuple[str, str]] = set()
+    for divergence in backend.divergences.open():
+        copied, error = 0, ""
+        try:
+            if not divergence.model:
+                backend.on_files(lambda files: files.read(_read_all))
+            elif divergence.about not in done:
+                copied = _heal(backend, divergence)
+            done.add(divergence.about)
+            backend.divergences.healed(divergence)
+        except OctavoError as failed:
+            error = str(failed)
+        yield Healed(divergence, copied, error)
+
+
+def _read_all(reader: JsonReader) -> None:
+    """Read every record of the files.  Raises DamagedError, DiskError."""
+    for model in reader.vocabulary.datamodel.tables:
+        for _ in reader.view.rows(model.name):
+            pass
+
+
+def _heal(backend: DualBackend, divergence: Divergence) -> int:
+    """Copy what a divergence is about; how many records that were."""
+    with backend.transaction() as transaction:
+        copy = Copy(backend.vocabulary, transaction.view, transaction.primary)
+        keys, shown = Keys(transaction.view.rules), divergence.key
+        key = None if shown is None else keys.key(divergence.model, shown)
+        if key is not None:
+            copy.records([(divergence.model, key)])
+        else:
+            copy.model(divergence.model)
+        return len(copy.done)

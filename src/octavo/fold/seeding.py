@@ -1,7 +1,7 @@
 """Seeding under load: an export in the place of a store that applications write to, in ``dual``, meanwhile.
 
 Two moments are held under that store's write lock.  At the first, the snapshot is opened; from then on
-writers note what they change (:mod:`octavo.backends.touched`).  At the last, what they have noted is copied
+writers note what they change (:mod:`octavo.backends.gap`).  At the last, what they have noted is copied
 once more, and the folders are exchanged.  So nothing that was committed is missing from the new store, or is
 in it twice, whatever the snapshot had of it.  Between the two, what has been noted so far is copied without
 the lock, so that there is little left to do at the last.
@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Protocol
 
 from octavo.backends.copying import Copy
+from octavo.backends.gap import Touched
 from octavo.backends.outcome import Outcomes
 from octavo.backends.prisma import PrismaBackend
-from octavo.backends.touched import Touched
 from octavo.errors import OctavoError
 from octavo.layout.layout import Layout
 from octavo.query.protocol import Reader

@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
-from octavo.backends import divergence, gap, touched
+from octavo.backends import divergence, gap
 from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.fold import origin
 from octavo.fold.foreign import Carried, foreign
@@ -39,7 +39,7 @@ from octavo.store.recovery import Resolve
 from octavo.store.system import FOLDER_MODE, SYSTEM, sync_all, sync_folder
 
 _CACHE = "cache"
-_OWN = OWN | {divergence.NAME, gap.NAME, touched.NAME, origin.NAME, migration.LOCK}
+_OWN = OWN | {divergence.NAME, gap.SEED, gap.TOUCHED, origin.NAME, migration.LOCK}
 """what of ``cache/`` a store does not get from the one that it replaces"""
 Held: TypeAlias = "Callable[[], AbstractContextManager[None]]"
 """Holds the store that is to be replaced at rest"""

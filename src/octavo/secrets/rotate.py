@@ -280,9 +280,8 @@ def carry_out(
     Raises SecretError, having changed nothing, for a value that opens with neither; ConflictError if a record
     keeps being changed; DivergedError if both sides do not have the same records.
     """
-    from octavo.backends.dual import DualBackend
+    from octavo.backends.dual import DualBackend, DualTransaction
     from octavo.backends.json import JsonReader
-    from octavo.backends.lockstep import DualTransaction
 
     found = holders(vocabulary, _SCHEME)
     with backend.transaction() as transaction:
