@@ -38,16 +38,12 @@ from octavo.postgres.session import Session
 from octavo.query.plan import Change, ChangeKind, Condition, Link, Query, one_of
 from octavo.query.protocol import Key
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.datamodel import Action
+from octavo.schema.datamodel import Action, Datamodel, Model
 from octavo.store.phase import Guard
 from octavo.url import DatabaseUrl
 
 if TYPE_CHECKING:
-    import psycopg
-
-    from octavo.schema.datamodel import Datamodel, Model
     from octavo.store.intake import FilesRoot
-    from octavo.url import DatabaseUrl
 
 _UNIQUE, _NOT_NULL = "23505", "23502"
 _FOREIGN_KEY = ("23503", "23001")

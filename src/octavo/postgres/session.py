@@ -27,8 +27,8 @@ _PREPARE_AFTER = 2
 _MOST_PREPARED = 500
 _TIMEOUTS = tuple(name for name in SETTINGS if name.endswith("_timeout"))
 """what an administrator sets for the application, and no answer depends on"""
-_OUTDATED = ("0A000", "26000")
-"""a prepared statement that a change of its tables has made useless, or that is not there any more"""
+_OUTDATED = "0A000"
+"""feature_not_supported: a change of its tables has made a prepared statement useless"""
 
 
 class Session:
@@ -54,6 +54,8 @@ class Session:
         """how often statements that are not prepared were executed"""
         self._prepared: dict[str, bytes] = {}
         """the names of those that are, the least recently used first"""
+        self._outdated: list[bytes] = []
+        """the names of those that are used no more"""
         self._number = 0
 
     def _is_behind_a_pooler(self) -> bool:
@@ -128,8 +130,8 @@ class Session:
         for (text, name), result in zip(sent, found, strict=False):
             if result.status == ExecStatus.FATAL_ERROR:
                 error = psycopg.errors.error_from_result(result, encoding="utf-8")
-                if error.sqlstate in _OUTDATED:
-                    self._prepared.pop(text, None)
+                if error.sqlstate == _OUTDATED and text in self._prepared:
+                    self._outdated.append(self._prepared.pop(text))
                 raise error
             if name is None:
                 answers.append(result)
@@ -145,8 +147,9 @@ class Session:
             self._prepared[text] = name
         elif self._is_worth_preparing(text):
             if len(self._prepared) >= _MOST_PREPARED:
-                oldest = self._prepared.pop(next(iter(self._prepared)))
-                self._pg.send_query_params(b"DEALLOCATE " + oldest, None)
+                self._outdated.append(self._prepared.pop(next(iter(self._prepared))))
+            while self._outdated:
+                self._pg.send_query_params(b"DEALLOCATE " + self._outdated.pop(), None)
                 sent.append(("", b""))
             self._number += 1
             name = b"octavo_%d" % self._number
