@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -25,30 +26,44 @@ class Writes:
 
     def __init__(self, tables: Tables, lowering: Lowering) -> None:
         self.tables, self.lowering = tables, lowering
+        self._one = lru_cache(None)(self._insert_one)
+        self._many = lru_cache(None)(self._insert_many)
 
     def insert(
         self, model: str, rows: Sequence[Mapping[str, Any]], *, skip_duplicates: bool
     ) -> Iterator[Ready]:
         """Store rows; one statement for all that neighbour each other and have values for the same fields.
         What has none is left to PostgreSQL.  A row of the answer is a record's JSON."""
-        table = self.tables[model]
-        tail = f"{' ON CONFLICT DO NOTHING' if skip_duplicates else ''} RETURNING {table.record}"
-        into = f"INSERT INTO {table.name} AS {ROW}"
-        for names, group in groupby(rows, key=lambda row: tuple(n for n in table.columns if n in row)):
-            columns = [table.columns[name] for name in names]
-            if not columns:
-                yield from (Ready(f"{into} DEFAULT VALUES{tail}", ()) for _ in group)
-                continue
+        columns = self.tables[model].columns
+        for names, group in groupby(rows, key=lambda row: tuple(n for n in columns if n in row)):
             there = list(group)
-            values = [_array(c, [row[c.column.name] for row in there]) for c in columns]
-            arrays = ", ".join(f"${number}::text[]" for number in range(1, len(columns) + 1))
-            places = [f"c{number}" for number in range(len(columns))]
-            given = ", ".join(f"v.{p}::{c.type}" for p, c in zip(places, columns, strict=True))
-            text = (
-                f"{into} ({', '.join(c.quoted for c in columns)}) SELECT {given}"
-                f" FROM unnest({arrays}) WITH ORDINALITY AS v({', '.join(places)}, n) ORDER BY v.n{tail}"
-            )
-            yield Ready(text, values)
+            if len(there) == 1 or not names:
+                text = self._one(model, names, skip_duplicates)
+                yield from (Ready(text, [columns[n].parameter(row[n]) for n in names]) for row in there)
+            else:
+                values = [_array(columns[n], [row[n] for row in there]) for n in names]
+                yield Ready(self._many(model, names, skip_duplicates), values)
+
+    def _insert_one(self, model: str, names: tuple[str, ...], skip_duplicates: bool) -> str:
+        given = ", ".join(f"${n}::{self.tables[model].columns[name].type}" for n, name in enumerate(names, 1))
+        rows = f"VALUES ({given})" if names else "DEFAULT VALUES"
+        return self._insert(model, names, skip_duplicates, rows)
+
+    def _insert_many(self, model: str, names: tuple[str, ...], skip_duplicates: bool) -> str:
+        arrays = ", ".join(f"${number}::text[]" for number in range(1, len(names) + 1))
+        places = [f"c{number}" for number in range(len(names))]
+        types = [self.tables[model].columns[name].type for name in names]
+        given = ", ".join(f"v.{place}::{type_}" for place, type_ in zip(places, types, strict=True))
+        order = f"WITH ORDINALITY AS v({', '.join(places)}, n) ORDER BY v.n"
+        return self._insert(model, names, skip_duplicates, f"SELECT {given} FROM unnest({arrays}) {order}")
+
+    def _insert(self, model: str, names: tuple[str, ...], skip_duplicates: bool, rows: str) -> str:
+        table = self.tables[model]
+        into = f"INSERT INTO {table.name} AS {ROW}"
+        if names:
+            into += f" ({', '.join(table.columns[name].quoted for name in names)})"
+        skipping = " ON CONFLICT DO NOTHING" if skip_duplicates else ""
+        return f"{into} {rows}{skipping} RETURNING {table.record}"
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> Ready:
         """Change the rows that fulfil a condition.  A row of the answer is a record's JSON."""
