@@ -33,13 +33,8 @@ SCRIPT = f"""{ONE_THREAD}
 import sys
 from pathlib import Path
 from octavo.errors import DiskError, OctavoError
-<<<<<<< HEAD
-from octavo.backends import touched
-from octavo.layout.load import frozen_layout
-=======
 from octavo.backends import gap
-from octavo.layout.layout import frozen_layout
->>>>>>> e987662 (backends: fewer modules, each by what it holds)
+from octavo.layout.load import frozen_layout
 from octavo.fold.export import ExportOptions, export
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.url import DatabaseUrl
