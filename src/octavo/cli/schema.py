@@ -12,8 +12,8 @@ import typer
 from octavo.cli import console, options
 
 if TYPE_CHECKING:
+    from octavo.postgres.drift import Drift
     from octavo.schema.datamodel import Datamodel, Model, ScalarField
-    from octavo.schema.drift import Drift
 
 app = typer.Typer(help="The schema, drift of a live database, JSON Schemas.")
 
@@ -72,7 +72,7 @@ def check(
     Ends with 0 if an export can be trusted, with 1 if something differs.
     """
     from octavo.postgres.connection import connect, transaction
-    from octavo.schema.drift import check as drift_of
+    from octavo.postgres.drift import check as drift_of
 
     datamodel, url = options.chosen_schema(schema), options.chosen_url(database_url)
     with (

@@ -61,10 +61,10 @@ def generate_prisma_metadata(
     """
     from octavo.fold.source import Source
     from octavo.layout.load import frozen_layout
+    from octavo.postgres.catalog import introspect
     from octavo.postgres.connection import read_snapshot
+    from octavo.postgres.drift import FindingKind, compare
     from octavo.postgres.failures import database_errors
-    from octavo.schema.catalog import introspect
-    from octavo.schema.drift import FindingKind, compare
 
     layout = layout or frozen_layout()
     url = _database_url(database_url)

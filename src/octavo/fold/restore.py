@@ -24,12 +24,12 @@ from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.layout import Layout, Place
 from octavo.layout.listing import Contents, payload_path
 from octavo.layout.scan import Reader, live_records
+from octavo.postgres.catalog import introspect
 from octavo.postgres.connection import connect, transaction
+from octavo.postgres.drift import compare
 from octavo.postgres.failures import database_errors
-from octavo.schema.catalog import introspect
 from octavo.schema.datamodel import Model, Relation
 from octavo.schema.ddl import Ddl, ddl
-from octavo.schema.drift import compare
 from octavo.schema.sql import literal, quote, table_name
 from octavo.store.offline import require_store
 from octavo.url import DatabaseUrl

@@ -7,11 +7,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass
 
 from octavo.layout.layout import Layout
+from octavo.postgres.catalog import introspect
 from octavo.postgres.connection import Snapshot, read_snapshot
+from octavo.postgres.drift import Drift, compare
 from octavo.postgres.failures import database_errors
-from octavo.schema.catalog import introspect
 from octavo.schema.datamodel import Datamodel
-from octavo.schema.drift import Drift, compare
 from octavo.schema.sql import table_name
 from octavo.url import DatabaseUrl
 

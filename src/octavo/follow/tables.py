@@ -25,11 +25,11 @@ from typing import NamedTuple
 from octavo.errors import DriftError
 from octavo.follow.protocol import UNCHANGED, Relation, Tuple
 from octavo.layout.layout import Layout
+from octavo.postgres.catalog import introspect
 from octavo.postgres.connection import Connection
+from octavo.postgres.drift import compare
 from octavo.postgres.failures import database_errors
-from octavo.schema.catalog import introspect
 from octavo.schema.datamodel import Model
-from octavo.schema.drift import compare
 from octavo.url import DatabaseUrl
 
 RESEED = "make the files anew: octavo follow --replace"

@@ -22,7 +22,7 @@ from octavo.schema.frozen import frozen_schema
 
 if TYPE_CHECKING:
     from octavo.inspect.doctor import Diagnosis
-    from octavo.schema.drift import Drift
+    from octavo.postgres.drift import Drift
     from octavo.secrets.check import SecretsReport
 
 SECRETS_TITLE = "encrypted fields readable"

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from octavo.backend import Settings
     from octavo.backends.divergence import Divergence
     from octavo.backends.dual import Healed
+    from octavo.postgres.drift import Drift
     from octavo.query.vocabulary import Vocabulary
-    from octavo.schema.drift import Drift
     from octavo.secrets.check import SecretsReport
 
 

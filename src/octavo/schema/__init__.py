@@ -1,1 +1,1 @@
-"""What the data is: the Prisma schema language, the Datamodel, the frozen schema, the live catalog."""
+"""What the data is: the Prisma schema language, the Datamodel, the frozen schema."""

@@ -1,7 +1,7 @@
 """What the data is: models, fields, enums, relations, keys and defaults, as one immutable value.
 
 A :class:`Datamodel` comes from a Prisma schema (:mod:`octavo.schema.parser`) or from a live database
-(:mod:`octavo.schema.catalog`); everything else is derived from it.  What Prisma leaves to a default
+(:mod:`octavo.postgres.catalog`); everything else is derived from it.  What Prisma leaves to a default
 (referential actions, table, column and constraint names) is resolved here; what the author wrote is kept
 beside it where Prisma's own DMMF shows it (``written_…``).
 

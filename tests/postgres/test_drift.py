@@ -10,15 +10,15 @@ import pytest
 
 from octavo.errors import DatabaseError, DriftError, SchemaError
 from octavo.postgres.connection import Connection, connect, transaction
+from octavo.postgres.drift import Drift, check
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.ddl import ddl
-from octavo.schema.drift import Drift, check
 from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema
 from schema_gen import generate
 
-EVERY = Path(__file__).parent / "schemas" / "every.prisma"
+EVERY = Path(__file__).parents[1] / "schema" / "schemas" / "every.prisma"
 HEAD = 'datasource db {\n  provider = "postgresql"\n  url = env("DATABASE_URL")\n}\n'
 
 

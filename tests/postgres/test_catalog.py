@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from octavo.errors import DatabaseError
+from octavo.postgres import catalog_queries
+from octavo.postgres.catalog import OLDEST_SERVER, Catalog, ObjectKind, introspect
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.schema import catalog_queries
-from octavo.schema.catalog import OLDEST_SERVER, Catalog, ObjectKind, introspect
 from octavo.schema.datamodel import Action, Arity, Function, IndexKind, NativeType, RelationKind, ScalarKind
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema
 
-EVERY = Path(__file__).parent / "schemas" / "every.prisma"
+EVERY = Path(__file__).parents[1] / "schema" / "schemas" / "every.prisma"
 
 
 def read(url: str, *statements: str, schema: str | tuple[str, ...] = "public") -> Catalog:
@@ -262,6 +262,6 @@ def test_every_query_is_one_in_the_words_of_every_version(version: int, database
 
 
 def test_a_server_that_is_too_old_is_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("octavo.schema.catalog.OLDEST_SERVER", 990000)
+    monkeypatch.setattr("octavo.postgres.catalog.OLDEST_SERVER", 990000)
     with pytest.raises(DatabaseError, match="too old"):
         read(database)

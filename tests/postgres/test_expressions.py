@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from octavo.postgres.expressions import comparable, default_of, same_expression
 from octavo.schema.datamodel import DefaultValue, EnumValue, Function, NativeType, Number
-from octavo.schema.expressions import comparable, default_of, same_expression
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from octavo.errors import DatabaseError
-from octavo.schema import catalog_queries as queries
+from octavo.postgres import catalog_queries as queries
+from octavo.postgres.expressions import default_of
 from octavo.schema.datamodel import (
     Action,
     Arity,
@@ -36,7 +37,6 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
 )
-from octavo.schema.expressions import default_of
 from octavo.schema.native import NATIVE_TYPES
 
 if TYPE_CHECKING:

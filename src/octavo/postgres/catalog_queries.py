@@ -1,4 +1,4 @@
-"""The questions that :mod:`octavo.schema.catalog` asks ``pg_catalog``.
+"""The questions that :mod:`octavo.postgres.catalog` asks ``pg_catalog``.
 
 Each takes the schemas as ``%(schemas)s``.  Columns that a server does not have yet stand between braces and
 are replaced by what they would say there (:func:`for_version`).
