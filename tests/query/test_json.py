@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import product
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -40,6 +42,7 @@ from octavo.schema.parser import parse_schema
 from query.blog import SCHEMA, VOCABULARY
 
 SCHEMA_07 = Vocabulary(frozen_schema())
+MOST_FUNCTIONS, MOST_FILES = 210, 42
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 
 
@@ -58,6 +61,33 @@ def chat_of(db: Client, chat: str = "chat") -> None:
 def files(tmp_path: Path) -> Iterator[Client]:
     with on_files(SCHEMA_07, tmp_path / "data") as db:
         yield db
+
+
+def test_a_create_passes_few_functions_of_few_files(files: Client) -> None:
+    """What a writer waits for, and a reader of the code gets lost in."""
+    chat_of(files)
+
+    def create(number: int) -> None:
+        files.message.create(data={"id": f"m{number}", "chatId": "chat", "role": "USER", "content": "hello"})
+
+    for number in range(10):
+        create(number)
+    passed: set[tuple[str, str]] = set()
+    package = str(Path(octavo.__file__).parent)
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(package):
+            passed.add((code.co_filename, code.co_qualname))
+
+    before = sys.getprofile()
+    sys.setprofile(note)
+    try:
+        create(10)
+    finally:
+        sys.setprofile(before)
+    assert len(passed) <= MOST_FUNCTIONS
+    assert len({file for file, _ in passed}) <= MOST_FILES
 
 
 @pytest.fixture

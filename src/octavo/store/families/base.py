@@ -132,9 +132,7 @@ class Family:
 
     def record(self, model: str, key: Key) -> Stored | None:
         """The record with this key, if there is one."""
-        if self._suspected or self._all is None:
-            return self.records(model).get(key)
-        return self._all[model].get(key)
+        return self.records(model).get(key)
 
     def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
         """The records of the host's model that are found under these values."""

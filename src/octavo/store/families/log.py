@@ -51,11 +51,13 @@ class LogFamily(Family):
         self._locations.suspect(file)
 
     def record(self, model: str, key: Key) -> Stored | None:
-        if self._all is None and len(self.codecs) == 1:
+        if self._all is not None:
+            return (self.records(model) if self._suspected else self._all[model]).get(key)
+        if len(self.codecs) == 1:
             found = self.world.signature(self.family.path)
             if found is not None and found.size > _LARGE:
                 return self._locations.find(key)
-        return super().record(model, key)
+        return self.records(model).get(key)
 
     def files(self) -> Iterable[str]:
         return (self.family.path,)
