@@ -115,7 +115,7 @@ def test_connect_opens_what_the_environment_names(
 def test_batched_writes_return_before_they_are_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("octavo.store.background.BATCH_INTERVAL", 60.0)
+    monkeypatch.setattr("octavo.store.store.BATCH_INTERVAL", 60.0)
     monkeypatch.setattr("octavo.store.commit._LONGEST_HOLD", 60.0)
     scaffold(tmp_path, frozen_layout())
     emails = [f"{number}@x" for number in range(5)]

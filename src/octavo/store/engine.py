@@ -26,13 +26,12 @@ from octavo.layout.layout import RESERVED_FOLDERS
 from octavo.layout.record import Record
 from octavo.layout.stored import Key, Stored
 from octavo.store.commit import Committer, Lost
-from octavo.store.freshness import Behind, World
+from octavo.store.freshness import Behind, Place, World
 from octavo.store.index import Spec
 from octavo.store.journal import Journal
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import ProcessLock
 from octavo.store.overlay import Base
-from octavo.store.place import Place
 from octavo.store.recovery import Resolve
 from octavo.store.refresh import Refresher
 from octavo.store.rules import Rules

@@ -35,7 +35,6 @@ from octavo.errors import BusyError, DiskError, OctavoError, ReplacedError, Usag
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
 from octavo.layout.stored import SHA256, Key
-from octavo.store.background import BATCH_INTERVAL, IDLE_INTERVAL, keep_up
 from octavo.store.commit import Lost, Turn
 from octavo.store.engine import Engine, reading, unlocked
 from octavo.store.freshness import Behind
@@ -46,7 +45,7 @@ from octavo.store.recovery import Resolve
 from octavo.store.refresh import check_folders
 from octavo.store.rules import Rules
 from octavo.store.shared import COUNT
-from octavo.store.system import SYSTEM, FileSystem
+from octavo.store.system import SYSTEM, FileSystem, in_background
 from octavo.store.transaction import Prepare, Transaction
 from octavo.store.view import View
 
@@ -60,6 +59,10 @@ T = TypeVar("T")
 
 LOG_BUDGET = 64 << 20
 """bytes of logs per parent held in memory, where the caller says nothing"""
+BATCH_INTERVAL = 0.1
+"""seconds after which a batch is written"""
+IDLE_INTERVAL = 0.5
+"""seconds without a commit after which the journal is emptied"""
 _LEAVING = 8
 """engines that were lost and may still be in use, after which unused ones are looked for"""
 
@@ -236,7 +239,7 @@ class Store:
             self._last_commit = time.monotonic()
             if not self._is_kept:
                 self._is_kept = True
-                keep_up(weakref.WeakMethod(self.keep), BATCH_INTERVAL if self.is_batched else IDLE_INTERVAL)
+                _keep_up(weakref.WeakMethod(self.keep), BATCH_INTERVAL if self.is_batched else IDLE_INTERVAL)
 
     def flush(self) -> None:
         """Make everything that was committed durable; with ``durability="full"`` it is."""
@@ -441,6 +444,19 @@ class Begun:
         self._engine.committer.leave(self._turn, error)
         if isinstance(error, Behind):
             raise unlocked() from None
+
+
+def _keep_up(work: weakref.WeakMethod[Callable[[], bool]], interval: float) -> None:
+    """Call a method every ``interval`` seconds in a thread, until its owner is gone or it says False."""
+
+    def run() -> None:
+        while True:
+            time.sleep(interval)
+            if (call := work()) is None or not call():
+                return
+            del call
+
+    in_background(run)
 
 
 _stores: weakref.WeakSet[Store] = weakref.WeakSet()
