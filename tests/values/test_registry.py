@@ -22,9 +22,9 @@ from octavo.layout.jsonschema import file_schemas
 from octavo.layout.load import default_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
+from octavo.postgres.drift import check
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
-from octavo.schema.drift import check
 from octavo.schema.native import NATIVE_TYPES, NativeRule
 from octavo.schema.parser import parse_schema
 from octavo.url import DatabaseUrl

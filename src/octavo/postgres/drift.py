@@ -35,6 +35,7 @@ from octavo.schema.ddl import default_sql, is_serial, operator_class, sql_type
 from octavo.schema.native import NATIVE_TYPES
 from octavo.schema.sql import native_type
 from octavo.text import some
+from octavo.values.registry import value_type
 
 if TYPE_CHECKING:
     import psycopg
@@ -240,8 +241,8 @@ class _Facts:
                 return name
             case None | Function():
                 return None
-        native = native_type(scalar) if scalar.kind is ScalarKind.SCALAR else None
-        return "constant", comparable(self._labelled(scalar, scalar.default), scalar.type, native)
+        kind = value_type(scalar, self.datamodel).one
+        return "constant", comparable(self._labelled(scalar, scalar.default), kind)
 
     def _labelled(self, scalar: ScalarField, value: DefaultValue) -> DefaultValue:
         """A default's enum values by their labels in the database."""

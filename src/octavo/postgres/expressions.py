@@ -11,15 +11,13 @@ that only group, of which PostgreSQL prints more than an author writes.
 from __future__ import annotations
 
 import base64
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from octavo.schema.datamodel import DefaultValue, EnumValue, Function, NativeType, Number, SingleDefault
+from octavo.schema.datamodel import DefaultValue, EnumValue, Function, Number, SingleDefault
+from octavo.values.base import ValueType
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -98,74 +96,16 @@ def default_of(expression: str, type_: str, *, enum: bool, is_list: bool) -> Def
     return computed if constant is None else constant
 
 
-def comparable(value: DefaultValue, type_: str, native: NativeType | None) -> Any:
-    """A constant in a form in which two spellings of one value are equal."""
+def comparable(value: DefaultValue, kind: ValueType) -> Any:
+    """A constant in a form in which two spellings of one value are equal; ``kind`` is one value's type."""
     match value:
         case tuple():
-            return tuple(comparable(element, type_, native) for element in value)
+            return tuple(comparable(element, kind) for element in value)
         case Number():
-            return _number(value.text)
-        case EnumValue():
-            return ("enum", value.name)
+            return kind.default_key(value.text)
         case str():
-            return _comparable_text(value, type_, native.name if native else "")
-        case _:
-            return value
-
-
-def _comparable_text(text: str, type_: str, native: str) -> Any:
-    if type_ == "Json":
-        try:
-            return ("json", _frozen(json.loads(text, parse_float=Decimal, parse_int=Decimal)))
-        except (ValueError, RecursionError):
-            return ("json", text)
-    if type_ == "DateTime":
-        return ("time", _moment(text, native))
-    if type_ in ("Decimal", "Int", "BigInt", "Float"):
-        return _number(text)
-    if type_ == "Bytes":
-        return ("bytes", text.rstrip("="))
-    if native == "Char":
-        return ("text", text.rstrip(" "))
-    return ("text", text.lower() if native == "Uuid" else text)
-
-
-def _frozen(value: Any) -> Any:
-    """JSON in a form that compares without Python's ``True == 1``, and in which order of keys says
-    nothing.
-    """
-    if isinstance(value, dict):
-        return ("object", tuple(sorted((key, _frozen(item)) for key, item in value.items())))
-    if isinstance(value, list):
-        return ("array", tuple(_frozen(item) for item in value))
-    return (type(value).__name__, str(value))
-
-
-def _number(text: str) -> Any:
-    try:
-        return Decimal(text.replace("$", "").replace(",", ""))
-    except InvalidOperation:
-        return ("number", text)
-
-
-def _moment(text: str, native: str) -> str:
-    """A time as its column keeps it: without zone the zone written is not heard, with it all is UTC."""
-    plain = re.sub(r"\s+(?=[+-]\d)", "", text.strip())
-    plain = re.sub(r"([+-]\d\d)$", r"\1:00", plain) if re.search(r"\d:\d", plain) else plain
-    if native in ("Time", "Timetz") and re.match(r"\d\d:\d\d", plain):
-        plain = f"1970-01-01 {plain}"
-    try:
-        moment = datetime.fromisoformat(plain)
-    except ValueError:
-        return text
-    if native == "Timestamptz" and moment.tzinfo is not None:
-        moment -= moment.utcoffset()  # type: ignore[operator]
-    moment = moment.replace(tzinfo=moment.tzinfo if native == "Timetz" else None)
-    if native == "Date":
-        return moment.date().isoformat()
-    if native in ("Time", "Timetz"):
-        return moment.timetz().isoformat()
-    return moment.replace(tzinfo=None).isoformat()
+            return kind.default_key(value)
+    return value
 
 
 def _tokens(text: str) -> Iterator[Token]:

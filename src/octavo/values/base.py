@@ -124,6 +124,9 @@ class ValueType(msgspec.Struct, frozen=True, kw_only=True):
     exact: bool = False
     """whether it keeps a JSON text as it was given, with white space"""
 
+    default_key: Callable[[str], Any] = as_it_is
+    """from a default, as the schema or the catalog spells it, to one that is equal for equal values"""
+
     element: ValueType | None = None
     """of a list"""
 

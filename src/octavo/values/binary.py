@@ -22,5 +22,6 @@ TYPES["ByteA"] = ValueType(
     decoded=bytes,
     text=lambda value: b"\\x" + value.hex().encode(),
     write=_write,
+    default_key=lambda base64: base64.rstrip("="),
     schema={**matching(_BASE64), "contentEncoding": "base64"},
 )

@@ -443,6 +443,13 @@ def _jsonb(value: msgspec.Raw) -> bytes:
     return text
 
 
+def _default_key(text: str) -> Any:
+    try:
+        return jsonb_text(text.encode())
+    except ValueError:
+        return text
+
+
 _JSONB = ValueType(
     json_sql=cast_text,
     # jsonb orders strings by the collation of the database.
@@ -455,6 +462,7 @@ _JSONB = ValueType(
     key=lambda raw: order_key(jsonb_text(bytes(raw))),
     identity=lambda raw: equality_key(jsonb_text(bytes(raw))),
     file_key=bytes,
+    default_key=_default_key,
     respelled=True,
     schema={},
 )

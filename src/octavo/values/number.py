@@ -11,7 +11,16 @@ import operator
 import re
 import struct
 from collections.abc import Callable
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, ROUND_UP, Context, Decimal, localcontext
+from decimal import (
+    ROUND_DOWN,
+    ROUND_HALF_EVEN,
+    ROUND_HALF_UP,
+    ROUND_UP,
+    Context,
+    Decimal,
+    InvalidOperation,
+    localcontext,
+)
 from typing import Annotated, Any
 
 import msgspec
@@ -25,6 +34,13 @@ _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "multiply": operator.mul,
     "divide": operator.truediv,
 }
+
+
+def _default_key(text: str) -> Any:
+    try:
+        return Decimal(text.replace("$", "").replace(",", ""))
+    except InvalidOperation:
+        return text
 
 
 # Whole numbers.
@@ -55,6 +71,7 @@ def _whole_number(lowest: int, highest: int) -> ValueType:
         text=lambda value: b"%d" % value,
         write=write,
         compute=compute,
+        default_key=_default_key,
         is_ordered=True,
         schema={"type": "integer", "minimum": lowest, "maximum": highest},
     )
@@ -83,6 +100,7 @@ def _bigint() -> ValueType:
         key=int,
         file_key=int,
         compute=lambda kind, stored, by: str(compute(kind, int(stored), int(by))),
+        default_key=_default_key,
         is_ordered=True,
         schema=matching(_BIGINT),
     )
@@ -185,6 +203,7 @@ def _decimal_type(fitted: Callable[[Decimal], str]) -> ValueType:
         identity=_decimal_key,
         file_key=_decimal_key,
         compute=compute,
+        default_key=_default_key,
         is_ordered=True,
         equal_spellings=True,
         schema=matching(_DECIMAL),
@@ -310,6 +329,7 @@ def _float_type(raw: Callable[[float], msgspec.Raw], exactly: Callable[[float], 
         identity=_float_key,
         file_key=_float_key,
         compute=compute,
+        default_key=_default_key,
         is_ordered=True,
         equal_spellings=True,
         respelled=True,

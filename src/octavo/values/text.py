@@ -121,6 +121,7 @@ def _char(args: tuple[int, ...]) -> ValueType:
         write_operand=string,
         key=_without_blanks,
         identity=_without_blanks,
+        default_key=_without_blanks,
         schema={**_ANY, "minLength": length, "maxLength": length},
     )
 
@@ -212,7 +213,7 @@ TYPES.update(
         "Xml": replace(_CAST, compared_as="text", collated=True, array_cast="::text[]"),
         "Bit": _bit,
         "VarBit": _varbit,
-        "Uuid": replace(_CAST, write=_uuid, schema=matching(_UUID)),
+        "Uuid": replace(_CAST, write=_uuid, default_key=str.lower, schema=matching(_UUID)),
         "Inet": replace(_PRINTED, write=_inet, key=_inet_key),
     }
 )

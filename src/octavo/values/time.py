@@ -263,6 +263,25 @@ def _printed_zone(offset: timedelta) -> str:
     return ("-" if offset < timedelta() else "+") + ":".join(f"{p:02}" for p in parts)
 
 
+# Defaults.
+
+
+def _default_key(text: str, shown: Callable[[datetime], str], *, is_clock: bool = False) -> str:
+    plain = re.sub(r"\s+(?=[+-]\d)", "", text.strip())
+    plain = re.sub(r"([+-]\d\d)$", r"\1:00", plain) if re.search(r"\d:\d", plain) else plain
+    if is_clock and re.match(r"\d\d:\d\d", plain):
+        plain = f"1970-01-01 {plain}"
+    try:
+        return shown(datetime.fromisoformat(plain))
+    except ValueError:
+        return text
+
+
+def _unzoned(moment: datetime) -> str:
+    """A column without a zone ignores the one that is written."""
+    return moment.replace(tzinfo=None).isoformat()
+
+
 # The types.
 
 _NOT_ZERO = "(?:[1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
@@ -288,6 +307,7 @@ def _instant(args: tuple[int, ...], *, zoned: bool) -> ValueType:
         write=_writer(text, lambda value: _printed_instant(value, precision), _iso),
         key=time_key,
         file_key=time_key,
+        default_key=lambda value: _default_key(value, (lambda m: _unzoned(_utc(m))) if zoned else _unzoned),
         is_ordered=True,
         schema=matching(f"{_DAY_SCHEMA}T{_TIME_SCHEMA}{fraction}Z|-?infinity"),
     )
@@ -312,6 +332,9 @@ def _clock(args: tuple[int, ...], *, zoned: bool) -> ValueType:
         write=_writer(text, from_python, _iso_clock),
         key=key,
         file_key=key,
+        default_key=lambda value: _default_key(
+            value, lambda m: (m.timetz() if zoned else m.time()).isoformat(), is_clock=True
+        ),
         is_ordered=True,
         schema=matching(_CLOCK_SCHEMA),
     )
@@ -329,6 +352,7 @@ TYPES.update(
             write=_writer(_day_text, _printed_day, _iso),
             key=time_key,
             file_key=time_key,
+            default_key=lambda value: _default_key(value, lambda moment: moment.date().isoformat()),
             is_ordered=True,
             schema=matching(f"{_DAY_SCHEMA}|-?infinity"),
         ),
