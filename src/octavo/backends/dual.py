@@ -285,7 +285,7 @@ class DualTransaction:
             there = next((name for name, change in changed.items() if change.after is not None), None)
             model, key = there or next(iter(changed))
             witness = Witness(model, in_query(key), there is not None)
-            note = outcomes.note(self.primary.told, self.primary.asked(outcomes.place), witness)
+            note = outcomes.note(self.primary.told, self.primary.place, witness)
 
         def decide() -> OctavoError | None:
             try:

@@ -23,7 +23,6 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import psycopg
@@ -34,8 +33,9 @@ from octavo.backends.prisma import Schema
 from octavo.backends.sql.columns import ROW, Table
 from octavo.errors import BusyError, ConflictError, disk_errors
 from octavo.layout.stored import Key
-from octavo.postgres.connection import Connection
+from octavo.postgres.connection import HERE, Connection
 from octavo.postgres.session import Session
+from octavo.postgres.xids import window, written_since
 from octavo.store import disk
 from octavo.store.changeset import Name
 from octavo.store.lock import LockFile
@@ -45,15 +45,10 @@ from octavo.store.view import View
 from octavo.url import DatabaseUrl
 
 SEED = "cache/seed.json"
-_SINCE_NUMBERS = 130000
-"""the first server's version that tells transactions' numbers in full"""
 _PAGE = 500
 """rows that are held against the files at once"""
 _PATIENCE = 2.0
 """seconds that the look may take, as everybody waits for it"""
-HERE = "(SELECT system_identifier::text FROM pg_control_system()), current_database()::text"
-"""what tells a database: its cluster's number and its name"""
-_SNAPSHOT = "pg_snapshot_xmin(pg_current_snapshot())::text, pg_snapshot_xmax(pg_current_snapshot())::text"
 
 
 class Seed(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,10 +66,11 @@ class Seed(msgspec.Struct, frozen=True, kw_only=True):
 
 def seed_of(connection: Connection, counts: dict[str, int]) -> Seed | None:
     """The seed of an export from this connection's snapshot; None if the server does not tell as much."""
-    if connection.info.server_version < _SINCE_NUMBERS:
+    found = window(connection)
+    if found is None:
         return None
-    row: Any = connection.execute(f"SELECT {HERE}, {_SNAPSHOT}".encode()).fetchone()
-    return Seed(system=row[0], database=row[1], first=int(row[2]), next=int(row[3]), counts=counts)
+    system, database = connection.execute(f"SELECT {HERE}".encode()).fetchone() or ("", "")
+    return Seed(system=system, database=database, first=found.first, next=found.next, counts=counts)
 
 
 def leave(root: Path, seed: Seed) -> None:
@@ -123,10 +119,10 @@ class _Look:
 
     def models(self) -> Iterator[str]:
         self._session.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        system, database, _, following = self._row(f"SELECT {HERE}, {_SNAPSHOT}")
-        if (system, database) != (self._seed.system, self._seed.database):
+        if self._session.place != (self._seed.system, self._seed.database):
             raise Unlooked("the files were made from another database")
-        if self._seed.first == self._seed.next == int(following):
+        now = window(self._session.connection)
+        if now is not None and self._seed.first == self._seed.next == now.next:
             # Nobody has written anything.
             return
         for model in self._schema.vocabulary.datamodel.tables:
@@ -143,7 +139,7 @@ class _Look:
 
     def _is_gap(self, model: str) -> bool:
         table = self._schema.tables[model]
-        later = f"({ROW}.xmin::text::bigint - {self._seed.first}) & 4294967295 < 2147483648"
+        later = written_since(ROW, self._seed.first)
         counts = f"SELECT count(*), count(*) FILTER (WHERE {later}) FROM {table.name} AS {ROW}"
         number, new = map(int, self._row(counts))
         if new and self._differ(table, later):

@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from contextlib import closing
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
 
 import msgspec
 import psycopg
@@ -23,13 +22,13 @@ from octavo.backends.sql.queries import Ready
 from octavo.errors import DatabaseError
 from octavo.postgres.failures import database_error
 from octavo.postgres.session import Session
+from octavo.postgres.xids import is_since
 from octavo.query.protocol import Key
 from octavo.url import DatabaseUrl
 
 PATIENCE = 30.0
 """seconds to wait for a database that cannot be reached, or a transaction that is still under way"""
 _PAUSE = 0.1
-_WHERE = "(SELECT system_identifier::text FROM pg_control_system()), current_database()"
 BEGINNING = (
     "SELECT pg_current_xact_id()::text, set_config('synchronous_commit',"
     " replace(current_setting('synchronous_commit'), 'off', 'on'), true)"
@@ -51,15 +50,6 @@ class Outcomes:
 
     def __init__(self, schema: Schema, url: DatabaseUrl, patience: float = PATIENCE) -> None:
         self._schema, self._url, self._patience = schema, url, patience
-        self._places: WeakKeyDictionary[Session, tuple[str, str]] = WeakKeyDictionary()
-
-    def place(self, session: Session) -> tuple[str, str]:
-        """What tells the database that a connection leads to: its cluster's number and its name."""
-        found = self._places.get(session)
-        if found is None:
-            system, database = _row(session, f"SELECT {_WHERE}", [])
-            found = self._places[session] = system.decode(), database.decode()
-        return found
 
     def note(self, xid: str, place: tuple[str, str], witness: Witness) -> dict[str, str]:
         """What to ask about a transaction that is about to commit."""
@@ -108,7 +98,7 @@ class Outcomes:
             time.sleep(_PAUSE)
 
     def _same_database(self, session: Session, note: dict[str, str]) -> None:
-        if self.place(session) != (note["system"], note["database"]):
+        if session.place != (note["system"], note["database"]):
             raise _NeverKnown(
                 f"a change of the files is in doubt, and was made in another database: {note['database']} of"
                 f" the cluster {note['system']}",
@@ -139,7 +129,8 @@ class Outcomes:
         [found] = _row(session, f"SELECT {self._written(note['model'])}", key)
         if not found:
             return note["is"] == "gone"
-        return _is_as_late(int(found), int(note["xid"]))
+        # By a part of that transaction, or by another one since.
+        return is_since(int(found), int(note["xid"]))
 
 
 class _NeverKnown(DatabaseError):
@@ -155,9 +146,3 @@ def _unknown(why: str) -> DatabaseError:
 
 def _row(session: Session, query: str, parameters: list[str]) -> Row:
     return execute(session, Ready(query, parameters))[0][0]
-
-
-def _is_as_late(one: int, other: int) -> bool:
-    """Whether a transaction's number, of 32 bits, is another's or was given after it: to a part of that
-    transaction, or to somebody who has written since."""
-    return (one - other) % 2**32 < 2**31

@@ -219,6 +219,11 @@ class PrismaTransaction(PrismaReader):
         answer = self.session.told
         return ((answer and answer.get_value(0, 0)) or b"").decode()
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """What tells the database: its cluster's number and its name."""
+        return self.asked(lambda session: session.place)
+
     def begin(self, mode: str, settings: Sequence[tuple[str, str]] = (), asking: str = "") -> None:
         """Begin a transaction, with settings for it alone; see :meth:`Session.begin`."""
         self._alone = False

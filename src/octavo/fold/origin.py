@@ -11,9 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from octavo.backends.gap import HERE
 from octavo.errors import disk_errors
-from octavo.postgres.connection import Connection
+from octavo.postgres.connection import HERE, Connection
 from octavo.postgres.failures import database_errors
 from octavo.store import disk
 from octavo.store.phase import Database, Migration

@@ -15,28 +15,24 @@ from octavo.fold.source import Source
 from octavo.layout.layout import Layout
 from octavo.layout.listing import contents
 from octavo.postgres.failures import database_errors
+from octavo.postgres.xids import Window, window, written_since
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.sql import table_name
 from octavo.store.phase import Verified
 
-_SINCE_NUMBERS = 130000
-"""the first server's version that tells transactions' numbers in full"""
 _PRECISION = timedelta(milliseconds=1)
 """of the time of a verification"""
 
 
 def first_unseen(source: Source) -> int | None:
     """The number of the first transaction that a snapshot may lack; None if the server does not tell."""
-    return _number(source, "xmin")
+    found = _window(source)
+    return None if found is None else found.first
 
 
-def _number(source: Source, end: str) -> int | None:
-    connection = source.snapshot.connection
-    if connection.info.server_version < _SINCE_NUMBERS:
-        return None
+def _window(source: Source) -> Window | None:
     with database_errors(source.snapshot.url, "asking for the number of transactions"):
-        row = connection.execute(f"SELECT pg_snapshot_{end}(pg_current_snapshot())::text".encode()).fetchone()
-    return int(row[0]) if row else None
+        return window(source.snapshot.connection)
 
 
 def is_database_written(
@@ -46,12 +42,11 @@ def is_database_written(
     server does not tell.  Raises DatabaseError."""
     if records != verified.records:
         return True
-    if verified.first is None or (following := _number(source, "xmax")) is None:
+    if verified.first is None or (now := _window(source)) is None:
         return None
-    if following <= verified.first:
-        return following < verified.first
-    # A row's number is the last 32 bits of that of the transaction that wrote it.
-    newer = f"(r.xmin::text::bigint - {verified.first}) & 4294967295 < 2147483648"
+    if now.next <= verified.first:
+        return now.next < verified.first
+    newer = written_since("r", verified.first)
     tables = [f"EXISTS (SELECT FROM {table_name(m)} AS r WHERE {newer})" for m in datamodel.tables]
     with database_errors(source.snapshot.url, "looking for rows that were written since"):
         row = source.snapshot.connection.execute(f"SELECT {' OR '.join(tables)}".encode()).fetchone()

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from psycopg.rows import TupleRow
 
 __all__ = [
+    "HERE",
     "LOCK_WAIT",
     "SETTINGS",
     "Connection",
@@ -70,6 +71,8 @@ SETTINGS: Mapping[str, str] = {
 }
 """What every transaction of ours pins, beside ``search_path`` and what only newer servers know."""
 
+HERE = "(SELECT system_identifier::text FROM pg_control_system()), current_database()::text"
+"""what tells a database: its cluster's number and its name"""
 LOCK_WAIT = "800ms"
 """how long one try for a table's lock waits: less than the second after which PostgreSQL ends one of two that
 wait for each other, which might be the application's"""

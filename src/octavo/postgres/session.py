@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import select
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import psycopg
 from psycopg import pq
@@ -17,7 +18,7 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 
-from octavo.postgres.connection import SETTINGS, connect, settings_for
+from octavo.postgres.connection import HERE, SETTINGS, connect, settings_for
 from octavo.postgres.failures import database_errors
 from octavo.schema.sql import literal
 from octavo.url import DatabaseUrl
@@ -64,6 +65,13 @@ class Session:
 
     def _resets(self, names: Iterator[str]) -> None:
         self.connection.execute("; ".join(f"RESET {name}" for name in names).encode())
+
+    @cached_property
+    def place(self) -> tuple[str, str]:
+        """What tells the database: its cluster's number and its name."""
+        answer = self.execute(f"SELECT {HERE}")
+        system, database = ((answer.get_value(0, n) or b"").decode() for n in range(2))
+        return system, database
 
     @property
     def version(self) -> int:
