@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from enum import Enum
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -21,14 +22,11 @@ from msgspec.json import format as format_json
 from msgspec.structs import replace
 
 from octavo.values.base import TYPES, ValueType, as_it_is, cast_text
+from octavo.values.number import MOST_DIGITS, MOST_FRACTION
 from octavo.values.tokens import NotJson, elements, members, tree
 
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 _STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]++|\\.)*+"|-?[0-9][0-9.]*')
-_ESCAPED = re.compile(r'[\x00-\x1f"\\]')
-_ESCAPES = {"\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"}
-_MOST_DIGITS, _MOST_FRACTION = 131_072, 16_383
-"""of PostgreSQL's ``numeric``: before the point, and behind it"""
 _HALF = "holds half a surrogate pair, which PostgreSQL's text cannot"
 _OUT_OF_RANGE = "holds a number out of PostgreSQL's range"
 
@@ -61,7 +59,7 @@ def jsonb_text(text: bytes) -> bytes:
             pass
     try:
         text.decode()
-        return "".join(_pieces(tree(text, _leaf))).encode()
+        return _printed(tree(text, _leaf), str, _sorted_members, ", ").encode()
     except UnicodeDecodeError as error:
         raise ValueError("is not UTF-8") from error
     except NotJson as error:
@@ -93,36 +91,9 @@ def _leaf(token: bytes) -> str:
     return text if text[0] in "tfn" else _numeric(text)
 
 
-def _pieces(value: Any) -> Iterator[str]:
-    """The printed text; each container on the stack as an iterator over what is left of it."""
-    stack: list[Iterator[Any]] = [iter((value,))]
-    closing = [""]
-    while stack:
-        for item in stack[-1]:
-            if type(item) is str:
-                yield item
-            else:
-                is_list = type(item) is list
-                yield "[" if is_list else "{"
-                closing.append("]" if is_list else "}")
-                stack.append(_between(item) if is_list else _members(item))
-                break
-        else:
-            stack.pop()
-            yield closing.pop()
-
-
-def _between(values: list[Any]) -> Iterator[Any]:
-    for number, value in enumerate(values):
-        if number:
-            yield ", "
-        yield value
-
-
-def _members(members: dict[str, Any]) -> Iterator[Any]:
-    for number, key in enumerate(sorted(members, key=_key_order)):
-        yield f"{', ' if number else ''}{key}: "
-        yield members[key]
+def _sorted_members(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key in sorted(tree, key=_key_order):
+        yield f"{key}: ", tree[key]
 
 
 def _key_order(printed: str) -> tuple[int, bytes]:
@@ -131,18 +102,12 @@ def _key_order(printed: str) -> tuple[int, bytes]:
 
 def json_string(value: str) -> str:
     """A string as PostgreSQL prints it in JSON.  Raises ValueError for what its text cannot hold."""
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(_HALF) from error
     if "\0" in value:
         raise ValueError("holds U+0000, which PostgreSQL's text cannot")
-    return f'"{_ESCAPED.sub(_escape, value)}"'
-
-
-def _escape(found: re.Match[str]) -> str:
-    return _ESCAPES.get(found[0]) or f"\\u{ord(found[0]):04x}"
+    try:
+        return encode(str.__str__(value)).decode()
+    except UnicodeEncodeError as error:
+        raise ValueError(_HALF) from error
 
 
 def _numeric(text: str) -> str:
@@ -157,16 +122,16 @@ def _numeric(text: str) -> str:
     digits = whole + fraction
     point, scale = len(whole) + shift, max(0, len(fraction) - shift)
     if not digits.strip("0"):
-        if scale > _MOST_FRACTION:
+        if scale > MOST_FRACTION:
             raise ValueError(_OUT_OF_RANGE)
         return f"0.{'0' * scale}" if scale else "0"
-    if point > _MOST_DIGITS + len(whole) or scale > _MOST_FRACTION:
+    if point > MOST_DIGITS + len(whole) or scale > MOST_FRACTION:
         raise ValueError(_OUT_OF_RANGE)
     if point <= 0:
         digits, point = "0" * (1 - point) + digits, 1
     digits = digits.ljust(point, "0")
     before, behind = digits[:point].lstrip("0") or "0", digits[point:]
-    if len(before) > _MOST_DIGITS:
+    if len(before) > MOST_DIGITS:
         raise ValueError(_OUT_OF_RANGE)
     return f"{sign}{before}.{behind}" if behind else sign + before
 
@@ -179,61 +144,55 @@ def json_text(value: Any) -> str:
 
     Raises ValueError with the reason for anything else, also for NaN and infinity, which JSON has not.
     """
-    pieces: list[str] = []
-    stack: list[Iterator[Any]] = [iter((value,))]
-    closing = [""]
-    while stack:
-        for item in stack[-1]:
-            if isinstance(item, _Piece):
-                pieces.append(item.text)
-            elif isinstance(item, Mapping):
-                pieces.append("{")
-                closing.append("}")
-                stack.append(_python_members(item))
-                break
-            elif isinstance(item, list | tuple):
-                pieces.append("[")
-                closing.append("]")
-                stack.append(_python_elements(item))
-                break
-            else:
-                pieces.append(_scalar(item))
-        else:
-            stack.pop()
-            pieces.append(closing.pop())
-        if len(stack) > _DEEPEST:
-            raise ValueError("contains itself, or is nested too deeply")
-    return "".join(pieces)
+    return _printed(value, _scalar, _python_members, ",")
+
+
+def _python_members(value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise ValueError(f"has a key that is no text but {type(key).__name__}")
+        yield f"{json_string(key)}:", item
 
 
 _DEEPEST = 1_000_000
 
 
-class _Piece:
-    """Text that stands between values."""
+def _printed(
+    value: Any,
+    leaf: Callable[[Any], str],
+    members: Callable[[Mapping[Any, Any]], Iterator[tuple[str, Any]]],
+    comma: str,
+) -> str:
+    """A value as JSON: ``leaf`` prints scalars, ``members`` gives those of an object, with key and colon."""
+    pieces: list[str] = []
+    inside: list[Iterator[tuple[str, Any]]] = [iter([("", value)])]
+    closing = [""]
+    while inside:
+        for before, item in inside[-1]:
+            pieces.append(before)
+            if isinstance(item, Mapping):
+                opened, brackets = members(item), "{}"
+            elif isinstance(item, list | tuple):
+                opened, brackets = (("", element) for element in item), "[]"
+            else:
+                pieces.append(leaf(item))
+                continue
+            pieces.append(brackets[0])
+            closing.append(brackets[1])
+            inside.append(_separated(opened, comma))
+            break
+        else:
+            inside.pop()
+            pieces.append(closing.pop())
+        if len(inside) > _DEEPEST:
+            raise ValueError("contains itself, or is nested too deeply")
+    return "".join(pieces)
 
-    __slots__ = ("text",)
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-_COMMA = _Piece(",")
-
-
-def _python_members(members: Mapping[Any, Any]) -> Iterator[Any]:
-    for number, (key, value) in enumerate(members.items()):
-        if not isinstance(key, str):
-            raise ValueError(f"has a key that is no text but {type(key).__name__}")
-        yield _Piece(f"{',' if number else ''}{json_string(key)}:")
-        yield value
-
-
-def _python_elements(values: list[Any] | tuple[Any, ...]) -> Iterator[Any]:
-    for number, value in enumerate(values):
-        if number:
-            yield _COMMA
-        yield value
+def _separated(members: Iterator[tuple[str, Any]], comma: str) -> Iterator[tuple[str, Any]]:
+    yield from islice(members, 1)
+    for key, value in members:
+        yield comma + key, value
 
 
 def _scalar(value: Any) -> str:
@@ -245,7 +204,7 @@ def _scalar(value: Any) -> str:
         case str():
             return json_string(value)
         case int():
-            return int_text(value)
+            return _int_text(value)
         case float():
             if not math.isfinite(value):
                 raise ValueError("holds NaN or infinity, which JSON has not")
@@ -259,11 +218,11 @@ def _scalar(value: Any) -> str:
     raise ValueError(f"holds a {type(value).__name__}, which JSON has not")
 
 
-def int_text(value: int) -> str:
+def _int_text(value: int) -> str:
     """The digits of a whole number, also of one longer than Python prints."""
     if value.bit_length() < 10_000:
         return int.__repr__(value)
-    if value.bit_length() > 4 * _MOST_DIGITS:
+    if value.bit_length() > 4 * MOST_DIGITS:
         raise ValueError(_OUT_OF_RANGE)
     return str(Decimal(value))
 
