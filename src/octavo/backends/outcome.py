@@ -18,7 +18,7 @@ import psycopg
 
 from octavo.backends.prisma import Row, Schema, execute
 from octavo.backends.sql.columns import ROW
-from octavo.backends.sql.queries import Ready
+from octavo.backends.sql.statements import Ready
 from octavo.errors import DatabaseError
 from octavo.postgres.failures import database_error
 from octavo.postgres.session import Session

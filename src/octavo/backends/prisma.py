@@ -19,8 +19,7 @@ import psycopg
 from octavo.backend import DataBackend, Settings
 from octavo.backends.sql.columns import Tables
 from octavo.backends.sql.lowering import Lowering
-from octavo.backends.sql.queries import Queries, Ready
-from octavo.backends.sql.writes import Writes
+from octavo.backends.sql.statements import Ready, Statements
 from octavo.errors import (
     ConflictError,
     ForeignKeyViolation,
@@ -115,8 +114,7 @@ class Schema:
     def __init__(self, vocabulary: Vocabulary, url: DatabaseUrl, lowering: Lowering) -> None:
         self.vocabulary = vocabulary
         self.tables = Tables(vocabulary)
-        self.queries = Queries(self.tables, lowering)
-        self.writes = Writes(self.tables, lowering)
+        self.statements = Statements(self.tables, lowering)
         self.violations = Violations(vocabulary.datamodel, url)
 
 
@@ -138,30 +136,30 @@ class PrismaReader:
         return self.schema.tables[model].decode([row[0] for row in rows]) if rows else []
 
     def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
-        found = self._records(model, self.schema.queries.find(model, fields, values))
+        found = self._records(model, self.schema.statements.find(model, fields, values))
         return found[0] if found else None
 
     def select(self, query: Query) -> list[Record]:
-        return self._records(query.model, self.schema.queries.select(query))
+        return self._records(query.model, self.schema.statements.select(query))
 
     def related(self, query: Query, link: Link, keys: Sequence[Key]) -> list[list[Record]]:
         groups: list[list[Record]] = [[] for _ in keys]
         if not keys:
             return groups
-        rows, _ = self._run(link.target, self.schema.queries.related(query, link, keys))
+        rows, _ = self._run(link.target, self.schema.statements.related(query, link, keys))
         records = self.schema.tables[link.target].decode([row[1] for row in rows])
         for row, record in zip(rows, records, strict=True):
             groups[int(row[0]) - 1].append(record)
         return groups
 
     def count(self, query: Query) -> int:
-        rows, _ = self._run(query.model, self.schema.queries.count(query))
+        rows, _ = self._run(query.model, self.schema.statements.count(query))
         return int(rows[0][0])
 
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         numbers = [0 for _ in keys]
         if keys:
-            rows, _ = self._run(link.target, self.schema.queries.count_related(link, where, keys))
+            rows, _ = self._run(link.target, self.schema.statements.count_related(link, where, keys))
             for number, count in rows:
                 numbers[int(number) - 1] = int(count)
         return numbers
@@ -260,14 +258,14 @@ class PrismaTransaction(PrismaReader):
         skip_duplicates: bool = False,
         known_new: Collection[str] = (),
     ) -> list[Record]:
-        statements = list(self.schema.writes.insert(model, rows, skip_duplicates=skip_duplicates))
+        statements = list(self.schema.statements.insert(model, rows, skip_duplicates=skip_duplicates))
         if len(statements) > 1 and self._alone:
             self.begin(_WRITES)
         return [record for ready in statements for record in self._records(model, ready)]
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
         computed = [c for c in changes if c.kind not in (ChangeKind.SET, ChangeKind.PUSH)]
-        ready = self.schema.writes.update(model, where, changes)
+        ready = self.schema.statements.update(model, where, changes)
         if len(computed) < 2:
             found = self._records(model, ready, [c.field for c in computed])
         else:
@@ -311,11 +309,11 @@ class PrismaTransaction(PrismaReader):
         return self.select(Query(model=model, where=where))
 
     def delete(self, model: str, where: Condition) -> int:
-        return self._run(model, self.schema.writes.delete(model, where))[1]
+        return self._run(model, self.schema.statements.delete(model, where))[1]
 
     def take_out(self, model: str, where: Condition) -> list[Record]:
         """Delete, and give the records as they were."""
-        return self._records(model, self.schema.writes.delete(model, where, returning=True))
+        return self._records(model, self.schema.statements.delete(model, where, returning=True))
 
 
 class PrismaBackend(PrismaReader):
