@@ -19,8 +19,7 @@ import pytest
 import octavo
 from backends import on_files, on_memory
 from folders import tree
-from octavo.backends.candidates import Candidates, Indexes
-from octavo.backends.choice import Choice
+from octavo.backends.reading import Candidates, Choice, Indexes
 from octavo.client import Client
 from octavo.errors import (
     BusyError,

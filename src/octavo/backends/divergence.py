@@ -28,8 +28,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from octavo.backends.json import JsonBackend, JsonReader
+from octavo.backends.json import JsonBackend
 from octavo.backends.keys import in_store
+from octavo.backends.reading import JsonReader
 from octavo.errors import OctavoError
 from octavo.layout.keys import KeyForm
 from octavo.layout.record import Record, model_of, stored_value

@@ -37,10 +37,11 @@ from octavo.backends.divergence import (
     key_text,
 )
 from octavo.backends.gap import Touching
-from octavo.backends.json import JsonBackend, JsonReader, changed_record
+from octavo.backends.json import JsonBackend, changed_record
 from octavo.backends.keys import in_query
 from octavo.backends.outcome import BEGINNING, Outcomes, Witness
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
+from octavo.backends.reading import JsonReader
 from octavo.errors import (
     ConstraintError,
     DatabaseError,

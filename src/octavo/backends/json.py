@@ -1,11 +1,9 @@
 """The backend ``json``: queries on the plain files of a :class:`octavo.store.store.Store`.
 
-What a condition says is first looked up in the store's indexes (:mod:`octavo.backends.candidates`); what is
-found is then decided, sorted and cut in Python (:mod:`octavo.backends.choice`).  Constraints and referential
-actions are the store's.
+Reading is :mod:`octavo.backends.reading`; constraints and referential actions are the store's.
 
-``autoincrement()`` counts on behind the highest number that is there: a number whose record was the highest
-and is deleted may come again after all processes have closed the store.  ``dbgenerated(…)`` is refused, as
+``autoincrement()`` continues from the highest number in use: the number of a deleted record that had the
+highest may come again after all processes have closed the store.  ``dbgenerated(…)`` is refused, as
 only PostgreSQL can evaluate it.
 """
 
@@ -13,22 +11,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from msgspec.structs import replace
 
 from octavo.backend import DataBackend
-from octavo.backends.candidates import Candidates, Indexes
-from octavo.backends.choice import Choice, test_of
-from octavo.backends.keys import in_store
+from octavo.backends.reading import Indexes, JsonReader
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.load import layout_for
 from octavo.layout.record import Record, model_of
-from octavo.query.evaluate import Evaluator
-from octavo.query.plan import And, Change, Compare, Condition, Link, Operator, Query
+from octavo.query.plan import And, Change, Compare, Condition, Operator, Query
 from octavo.query.protocol import Key, SingleReads
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function
@@ -56,75 +50,6 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> JsonBackend:
     files = None if settings.files_root is None else FilesRoot(settings.files_root, layout)
     store = Store.open(settings.data_dir, layout, durability=settings.durability)
     return JsonBackend(vocabulary, store, guard, files)
-
-
-class JsonReader:
-    """Answers from one view of the store."""
-
-    def __init__(self, indexes: Indexes, view: View) -> None:
-        self.view = view
-        self.vocabulary = indexes.vocabulary
-        self._indexes = indexes
-
-    @cached_property
-    def _candidates(self) -> Candidates:
-        return Candidates(self._indexes, self.view)
-
-    @cached_property
-    def _evaluator(self) -> Evaluator:
-        return Evaluator(self.vocabulary, self._linked)
-
-    def _linked(self, link: Link, record: Record) -> Sequence[Record]:
-        values = self.vocabulary[link.model].getter(link.fields)(record)
-        return self._candidates.linked(link, in_store(values))
-
-    def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
-        found = self.view.find(model, fields, in_store(values))
-        return found[0] if found else None
-
-    def select(self, query: Query) -> list[Record]:
-        choice = Choice(self.vocabulary, self._evaluator, query)
-        parent = self._candidates.parent_of(query.model, query.where)
-        if parent is not None:
-            return choice.of_filed(self._filed(query.model, parent))
-        return choice.of(self._all(query.model, query.where))
-
-    def _filed(self, model: str, parent: Any) -> Sequence[Record]:
-        return self.view.in_file_order(model, self._candidates.indexes.logs[model], parent)
-
-    def _all(self, model: str, where: Condition) -> Sequence[Record] | Iterator[Record]:
-        found = self._candidates.of(model, where)
-        return self.view.rows(model) if found is None else iter(found)
-
-    def related(self, query: Query, link: Link, keys: Sequence[Key]) -> list[list[Record]]:
-        choice = Choice(self.vocabulary, self._evaluator, query)
-        filed = link.references == self._candidates.indexes.logs.get(link.target)
-        choose = choice.of_filed if filed else choice.of
-        return [choose(records) for records in self._linked_to(link, keys)]
-
-    def count(self, query: Query) -> int:
-        if query.distinct:
-            return len(self.select(query))
-        test = test_of(self._evaluator, query.model, query.where)
-        candidates = self._all(query.model, query.where)
-        number = max(_number(test, candidates) - query.skip, 0)
-        return number if query.take is None else min(number, query.take)
-
-    def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
-        test = test_of(self._evaluator, link.target, where)
-        return [_number(test, records) for records in self._linked_to(link, keys)]
-
-    def _linked_to(self, link: Link, keys: Sequence[Key]) -> Iterator[Sequence[Record]]:
-        """For each key the records that are linked to it, in the order of their file if they have a log."""
-        if not link.join and link.references == self._candidates.indexes.logs.get(link.target):
-            return (self._filed(link.target, in_store(key)) for key in keys)
-        return (self._candidates.linked(link, in_store(key)) for key in keys)
-
-
-def _number(test: Callable[[Record], Any] | None, records: Sequence[Record] | Iterator[Record]) -> int:
-    if test is not None:
-        return sum(test(record) is True for record in records)
-    return len(records) if isinstance(records, Sequence) else sum(1 for _ in records)
 
 
 class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):

@@ -281,7 +281,7 @@ def carry_out(
     keeps being changed; DivergedError if both sides do not have the same records.
     """
     from octavo.backends.dual import DualBackend, DualTransaction
-    from octavo.backends.json import JsonReader
+    from octavo.backends.reading import JsonReader
 
     found = holders(vocabulary, _SCHEME)
     with backend.transaction() as transaction:
