@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
@@ -94,6 +95,7 @@ def model_of(record: BareRecord | type[BareRecord]) -> Model:
     return found
 
 
+@lru_cache(4096)
 def attribute(field: ScalarField) -> str:
     """The attribute in which a record holds this field's stored form.
 

@@ -220,9 +220,10 @@ def _utc(value: datetime) -> datetime:
 def _printed_instant(value: Any, precision: int) -> str:
     if not isinstance(value, datetime):
         raise wrong(value, "datetime")
-    moment = _utc(value).replace(fold=0)
+    moment = value if value.tzinfo is UTC else _utc(value)
     unit = 10 ** (6 - precision)
     if moment.microsecond % unit:
+        moment = moment.replace(tzinfo=None, fold=0)
         micros = (moment - _POSTGRES_EPOCH) // timedelta(microseconds=1)
         half = (abs(micros) + unit // 2) // unit * unit
         rounded = timedelta(microseconds=half if micros >= 0 else -half)
