@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from typer import Typer
 from typer.testing import CliRunner
 
-from octavo.cli.inventory import inventory
+from octavo.cli.fold import inventory
 from octavo.demo.sample import SampleSummary, load_sample
 from octavo.errors import DamagedError, DatabaseError, DiskError, DriftError, UsageError
 from octavo.fold import generate_prisma_metadata, save_prisma_metadata

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from typer import Typer
 from typer.testing import CliRunner
 
-from octavo.cli.scaffold import scaffold as command
+from octavo.cli.fold import scaffold as command
 from octavo.errors import DamagedError, DiskError, UsageError
 from octavo.fold.scaffold import scaffold
 from octavo.layout.jsonschema import file_schemas, schema_names

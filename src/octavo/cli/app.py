@@ -8,21 +8,11 @@ from typing import Annotated
 import typer
 
 from octavo import __version__
-from octavo.cli import console, failures
-from octavo.cli.backup import backup
-from octavo.cli.compact import compact
-from octavo.cli.cutover import cleanup, cutover, rollback
+from octavo.cli import care, console, failures, fold, move, status
 from octavo.cli.demo import demo
-from octavo.cli.doctor import doctor
-from octavo.cli.export import export
 from octavo.cli.follow import follow
-from octavo.cli.inventory import inventory
-from octavo.cli.report import report
-from octavo.cli.restore import restore
-from octavo.cli.scaffold import scaffold
 from octavo.cli.schema import app as schema
 from octavo.cli.secrets import app as secrets
-from octavo.cli.status import status
 from octavo.cli.verify import verify
 
 app = typer.Typer(
@@ -66,20 +56,9 @@ app.command()(demo)
 app.add_typer(schema, name="schema")
 app.add_typer(secrets, name="secrets")
 for command in (
-    inventory,
-    scaffold,
-    export,
-    follow,
-    verify,
-    restore,
-    status,
-    report,
-    cutover,
-    rollback,
-    cleanup,
-    doctor,
-    compact,
-    backup,
+    *(fold.inventory, fold.scaffold, fold.export, follow, verify, fold.restore),
+    *(status.status, status.report, move.cutover, move.rollback, move.cleanup),
+    *(care.doctor, care.compact, care.backup),
 ):
     app.command()(command)
 

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -56,6 +56,12 @@ def problem(label: str, text: str) -> None:
     typer.echo(f"{_coloured(f'{label}:', typer.colors.RED)} {plain(text)}", err=True)
 
 
+def problems(label: str, texts: Iterable[str]) -> None:
+    """Sentences on stderr, one by one."""
+    for text in texts:
+        problem(label, text)
+
+
 def detail(text: str) -> None:
     """What belongs to a problem, on a line of its own."""
     typer.echo(f"  {plain(text)}", err=True)
@@ -64,6 +70,12 @@ def detail(text: str) -> None:
 def warning(text: str) -> None:
     """Something to look at that stops nothing, on stderr."""
     typer.echo(f"{_coloured('warning:', typer.colors.YELLOW)} {plain(text)}", err=True)
+
+
+def warnings(texts: Iterable[str]) -> None:
+    """Things to look at, one by one."""
+    for text in texts:
+        warning(text)
 
 
 def verdict(good: bool, word: str, text: str) -> None:
@@ -95,6 +107,13 @@ def listed(lines: Sequence[str], most: int = SHOWN) -> None:
         typer.echo(f"  {plain(line)}")
     if len(lines) > most:
         typer.echo(f"  … and {len(lines) - most:,} more")
+
+
+def section(title: str, lines: Sequence[str]) -> None:
+    """Lines under a title; nothing where there are none."""
+    if lines:
+        typer.echo(title)
+        listed(lines)
 
 
 @contextmanager

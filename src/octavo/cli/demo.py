@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console, options
+from octavo.cli import console
+from octavo.cli.runner import Answer, Job, command
 
 if TYPE_CHECKING:
     from octavo.demo.run import DemoReport
 
 
+@command()
 def demo(
+    job: Job,
     messages: Annotated[
         int, typer.Option("--messages", min=1, help="How many chat messages to make.")
     ] = 5000,
@@ -33,9 +36,7 @@ def demo(
         Path | None,
         typer.Option("--keep", show_default=False, help="The folder to leave the result in [./octavo-demo]."),
     ] = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+) -> Answer:
     """Run the whole migration on sample data.
 
     It brings its own PostgreSQL, and leaves the files in ./octavo-demo, or the next free name; nothing is
@@ -45,45 +46,35 @@ def demo(
 
     folder = keep or _free(Path("octavo-demo"))
     if live or follow:
-        _live(folder, messages, follow=follow, as_json=as_json, quiet=quiet)
-        return
-    with console.progress(quiet=quiet or as_json) as progress:
+        return _live(job, folder, messages, follow=follow)
+    with job.progress() as progress:
         report = run_demo(folder, messages, progress)
-    if as_json:
-        console.answer(
-            {
-                "folder": str(report.folder),
-                "dataDir": str(report.data_dir),
-                "filesRoot": str(report.files_root),
-                "restoredFilesRoot": str(report.restored_files),
-                "steps": [step.to_dict() for step in report.steps],
-                "seconds": round(report.seconds, 3),
-                "next": next_commands(report),
-            }
-        )
-    elif not quiet:
-        show(report)
+    value = {
+        "folder": str(report.folder),
+        "dataDir": str(report.data_dir),
+        "filesRoot": str(report.files_root),
+        "restoredFilesRoot": str(report.restored_files),
+        "steps": [step.to_dict() for step in report.steps],
+        "seconds": round(report.seconds, 3),
+        "next": next_commands(report),
+    }
+    return Answer(value, lambda: show(report))
 
 
-def _live(folder: Path, messages: int, *, follow: bool, as_json: bool, quiet: bool) -> None:
+def _live(job: Job, folder: Path, messages: int, *, follow: bool) -> Answer:
     from octavo.demo.live import run_live
     from octavo.demo.run import new_folder
 
-    with new_folder(folder) as made, console.progress(quiet=quiet or as_json) as progress:
-        tell = console.told(quiet=quiet or as_json)
-        report = run_live(made, messages, progress, tell, following=follow)
-    if as_json:
-        console.answer(
-            {
-                "folder": str(report.folder),
-                "steps": [step.to_dict() for step in report.steps],
-                "acknowledged": report.acknowledged,
-                "seconds": round(report.seconds, 3),
-            }
-        )
-    elif not quiet:
-        text = f"there and back in {report.seconds:.0f} s; {report.acknowledged:,} writes, none lost"
-        console.verdict(True, "EQUAL", text)
+    with new_folder(folder) as made, job.progress() as progress:
+        report = run_live(made, messages, progress, job.tell, following=follow)
+    value = {
+        "folder": str(report.folder),
+        "steps": [step.to_dict() for step in report.steps],
+        "acknowledged": report.acknowledged,
+        "seconds": round(report.seconds, 3),
+    }
+    text = f"there and back in {report.seconds:.0f} s; {report.acknowledged:,} writes, none lost"
+    return Answer(value, lambda: console.verdict(True, "EQUAL", text))
 
 
 def show(report: DemoReport) -> None:
@@ -92,13 +83,12 @@ def show(report: DemoReport) -> None:
         ["step", "seconds", "what came of it"],
         [[s.name, f"{s.seconds:.1f}", s.outcome] for s in report.steps],
     )
-    data = shlex.quote(os.path.relpath(report.data_dir))
     data, files, again = (shown_path(p) for p in (report.data_dir, report.files_root, report.restored_files))
     typer.echo(f"\nDone in {report.seconds:.1f} s. The server has ended; what is left are files:\n")
     typer.echo(f"  {data}/   the database as files\n  {files}/   the payloads they were made with")
     typer.echo(f"  {again}/   the payloads as they were restored\n\nTry next:\n")
-    for command in next_commands(report):
-        typer.echo(f"  {command}")
+    for line in next_commands(report):
+        typer.echo(f"  {line}")
     typer.echo(
         f"""
 With a database of your own:

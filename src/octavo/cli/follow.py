@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console, failures, options
+from octavo.cli import console, failures
+from octavo.cli.fold import payload_line
+from octavo.cli.runner import Answer, Job, command
 from octavo.errors import UsageError
 from octavo.text import some
 
@@ -14,13 +16,9 @@ if TYPE_CHECKING:
     from octavo.follow.state import FollowReport
 
 
+@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")
 def follow(
-    database_url: options.Url = None,
-    data_dir: options.DataDir = options.DATA_DIR,
-    files_root: options.FilesRoot = options.FILES_ROOT,
-    schema: options.SchemaPath = None,
-    layout: options.LayoutPath = None,
-    jobs: options.Jobs = options.JOBS,
+    job: Job,
     replace: Annotated[
         bool, typer.Option("--replace", help="Make the files anew; a store that is there is kept aside.")
     ] = False,
@@ -31,9 +29,7 @@ def follow(
     stop: Annotated[
         bool, typer.Option("--stop", help="Follow no more: remove what was made in the database for it.")
     ] = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+) -> Answer:
     """Keep files in step with a PostgreSQL that others use.
 
     The first time, the files are made as by an export. Ctrl-C ends it in order; run again, it goes on where
@@ -42,27 +38,23 @@ def follow(
     from octavo.cli.live_line import watching
     from octavo.follow import life
 
-    url = options.chosen_url(database_url)
+    url = job.url
     if stop:
         if replace or until_caught_up:
             raise UsageError("--stop goes with neither --replace nor --until-caught-up")
-        removed = life.stop(url, data_dir)
-        if as_json:
-            console.answer({"dataDir": str(data_dir), "removed": removed})
-        elif not quiet:
-            typer.echo("the files follow no more" if removed else "nothing was followed")
-        return
-    chosen = options.chosen_layout(layout, schema, data_dir)
-    wanted = life.FollowOptions(files_root, jobs, replace, until_caught_up)
-    with failures.telling_what_is_left(), watching(quiet=quiet, as_json=as_json) as watcher:
-        report = life.follow(url, data_dir, chosen, wanted, watcher)
-    if as_json:
-        console.answer(report.to_dict())
-        return
-    if not quiet:
+        removed = life.stop(url, job.data_dir)
+        said = "the files follow no more" if removed else "nothing was followed"
+        return Answer({"dataDir": str(job.data_dir), "removed": removed}, lambda: typer.echo(said))
+    options = life.FollowOptions(job.files_root, job.jobs, replace, until_caught_up)
+    with failures.telling_what_is_left(), watching(quiet=job.quiet, as_json=job.as_json) as watcher:
+        report = life.follow(url, job.data_dir, job.layout, options, watcher)
+    left = [f"{some(len(report.lacking), 'payload')} could not be had"] * bool(report.lacking)
+
+    def show_all() -> None:
         show(report)
-    if report.lacking:
-        console.warning(f"{some(len(report.lacking), 'payload')} could not be had")
+        console.warnings(left)
+
+    return Answer(report.to_dict(), show_all, brief=lambda: console.warnings(left))
 
 
 def show(report: FollowReport) -> None:
@@ -77,9 +69,4 @@ def show(report: FollowReport) -> None:
         typer.echo(f"the last of them was committed at {report.committed}")
     if report.caught_up:
         typer.echo("all that was committed before the start is in the files")
-    console.listed(
-        [
-            f"{p.model} {console.short(p.key)}: {console.short(p.path, 120)!r} {p.reason}"
-            for p in report.lacking
-        ]
-    )
+    console.listed([payload_line(problem) for problem in report.lacking])

@@ -7,9 +7,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 import typer
 
-from octavo.cli import console, options
+from octavo.cli import console
+from octavo.cli.runner import Answer, Job, command
 
 if TYPE_CHECKING:
     from octavo.postgres.drift import Drift
@@ -19,54 +21,48 @@ app = typer.Typer(help="The schema, drift of a live database, JSON Schemas.")
 
 
 @app.command()
+@command("schema")
 def show(
-    schema: options.SchemaPath = None,
+    job: Job,
     dmmf: Annotated[bool, typer.Option("--dmmf", help="Print the Datamodel in Prisma's own shape.")] = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+) -> Answer | None:
     """Print the models and fields; the frozen schema's files are held against their fingerprints.
 
     Ends with 1 if the frozen schema is not the one that this version was made with.
     """
     from octavo.schema.frozen import FILE, FINGERPRINT, VERSION, frozen_text, is_intact
-    from octavo.schema.texts import fingerprint, schema_text
+    from octavo.schema.texts import fingerprint
 
-    datamodel = options.chosen_schema(schema)
+    datamodel = job.datamodel
     if dmmf:
         from octavo.schema.dmmf import dmmf as in_prismas_shape
 
         console.answer(in_prismas_shape(datamodel))
-        return
-    frozen = schema is None
-    found = fingerprint(frozen_text() if schema is None else schema_text(schema))
-    changed = frozen and not is_intact()
-    if as_json:
-        answer: dict[str, Any] = {
-            "version": VERSION if frozen else None,
-            "fingerprint": found,
-            **({"expectedFingerprint": FINGERPRINT, "intact": not changed} if frozen else {}),
-            "models": [_as_json(datamodel, model) for model in datamodel.models],
-            "enums": {enum.name: list(enum.labels) for enum in datamodel.enums},
-        }
-        console.answer(answer)
-    elif not quiet:
-        typer.echo(f"schema {console.plain(VERSION if frozen else str(schema))}")
-        typer.echo(f"fingerprint {found}{' (as it was shipped)' if frozen and not changed else ''}")
+        return None
+    text = job.schema_text
+    is_frozen, intact = text is None, is_intact()
+    value: dict[str, Any] = {
+        "version": VERSION if is_frozen else None,
+        "fingerprint": fingerprint(frozen_text() if text is None else text),
+        **({"expectedFingerprint": FINGERPRINT, "intact": intact} if is_frozen else {}),
+        "models": [_as_json(datamodel, model) for model in datamodel.models],
+        "enums": {enum.name: list(enum.labels) for enum in datamodel.enums},
+    }
+
+    def show_all() -> None:
+        typer.echo(f"schema {console.plain(VERSION if is_frozen else str(job.schema))}")
+        shipped = " (as it was shipped)" if is_frozen and intact else ""
+        typer.echo(f"fingerprint {value['fingerprint']}{shipped}")
         for line in _described(datamodel):
             typer.echo(line)
-    if changed:
-        console.problem("error", f"the frozen schema was changed since it was shipped: {FILE}")
-        raise typer.Exit(1)
+
+    good, said = intact or not is_frozen, f"the frozen schema was changed since it was shipped: {FILE}"
+    return Answer(value, show_all, good=good, always=lambda: console.problems("error", [said] * (not good)))
 
 
 @app.command()
-def check(
-    database_url: options.Url = None,
-    schema: options.SchemaPath = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+@command("database_url", "schema")
+def check(job: Job) -> Answer:
     """Hold a live database against the schema.
 
     Ends with 0 if an export can be trusted, with 1 if something differs.
@@ -74,44 +70,38 @@ def check(
     from octavo.postgres.connection import connect, transaction
     from octavo.postgres.drift import check as drift_of
 
-    datamodel, url = options.chosen_schema(schema), options.chosen_url(database_url)
+    datamodel, url = job.datamodel, job.url
     with (
         closing(connect(url)) as connection,
         transaction(connection, url.schema, isolation="REPEATABLE READ", read_only=True),
     ):
         drift = drift_of(connection, datamodel, url.schema)
-    if as_json:
-        console.answer(_drift_as_json(drift, url.display))
-    elif not quiet:
+
+    def show_findings() -> None:
+        console.problems("drift", map(str, drift.findings))
+
+    def show_all() -> None:
         for note in drift.notes:
             typer.echo(f"note: {console.plain(str(note))}")
         if not drift.refuses:
             typer.echo(f"{console.plain(url.display)} is as the schema says")
-    if drift.refuses:
-        if not as_json:
-            for finding in drift.findings:
-                console.problem("drift", str(finding))
-        raise typer.Exit(1)
+        show_findings()
+
+    value = _drift_as_json(drift, url.display)
+    return Answer(value, show_all, good=not drift.refuses, brief=show_findings)
 
 
 @app.command("json-schema")
+@command("schema", "layout_file")
 def json_schema(
+    job: Job,
     out: Annotated[Path, typer.Option("--out", help="The folder to write to.")],
-    schema: options.SchemaPath = None,
-    layout: options.LayoutPath = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+) -> Answer:
     """Write a JSON Schema (draft 2020-12) for every kind of file in the data folder."""
     from octavo.layout.jsonschema import write_schemas
 
-    chosen = options.chosen_layout(layout, schema)
-    written = write_schemas(chosen.datamodel, chosen, out)
-    if as_json:
-        console.answer({"files": [str(path) for path in written]})
-    elif not quiet:
-        for path in written:
-            typer.echo(console.plain(str(path)))
+    written = [str(path) for path in write_schemas(job.datamodel, job.layout, out)]
+    return Answer({"files": written}, lambda: typer.echo("\n".join(map(console.plain, written))))
 
 
 def _described(datamodel: Datamodel) -> Iterator[str]:
@@ -172,9 +162,6 @@ def _drift_as_json(drift: Drift, database: str) -> dict[str, Any]:
     return {
         "database": database,
         "equal": not drift.refuses,
-        "findings": [
-            {"kind": f.kind.value, "what": f.what, "name": f.name, "expected": f.expected, "found": f.found}
-            for f in drift.findings
-        ],
-        "notes": [{"what": n.what, "name": n.name, "text": n.text} for n in drift.notes],
+        "findings": msgspec.to_builtins(drift.findings),
+        "notes": msgspec.to_builtins(drift.notes),
     }

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from octavo.cli import console, failures, options
+from octavo.cli import console, failures
+from octavo.cli.runner import Answer, Job, command
 from octavo.errors import UsageError
 from octavo.text import some
 
@@ -29,33 +30,19 @@ def _pepper() -> str:
 
 
 @app.command()
-def check(
-    database_url: options.Url = None,
-    data_dir: options.DataDir = options.DATA_DIR,
-    schema: options.SchemaPath = None,
-    layout: options.LayoutPath = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+@command("database_url", "data_dir", "schema", "layout_file")
+def check(job: Job) -> Answer:
     """Decrypt every encrypted value with ENCRYPTION_MASTER_PEPPER, and look at every hash.
 
     Where DATA_BACKEND says; both sides in dual. Shows no value. Ends with 1 if one does not open.
     """
-    from octavo.backend import Settings, get_data_backend
-    from octavo.query.vocabulary import Vocabulary
+    from octavo.backend import get_data_backend
     from octavo.secrets.check import check as run
 
     pepper = _pepper()
-    settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
-    vocabulary = Vocabulary(options.chosen_schema(schema, data_dir, layout))
-    with console.progress(quiet=quiet or as_json) as progress:
-        report = run(get_data_backend(), vocabulary, settings, pepper, progress)
-    if as_json:
-        console.answer(report.to_dict())
-    elif not quiet or not report.good:
-        show(report)
-    if not report.good:
-        raise typer.Exit(1)
+    with job.progress() as progress:
+        report = run(get_data_backend(), job.vocabulary, job.settings(), pepper, progress)
+    return Answer(report.to_dict(), lambda: show(report), good=report.good, shows_if_quiet=True)
 
 
 def show(report: SecretsReport) -> None:
@@ -72,11 +59,9 @@ def show(report: SecretsReport) -> None:
 
 
 @app.command()
+@command("database_url", "data_dir", "schema", "layout_file")
 def rotate(
-    database_url: options.Url = None,
-    data_dir: options.DataDir = options.DATA_DIR,
-    schema: options.SchemaPath = None,
-    layout: options.LayoutPath = None,
+    job: Job,
     generate: Annotated[
         Path | None,
         typer.Option(
@@ -87,32 +72,23 @@ def rotate(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at everything; change nothing.")] = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+) -> Answer:
     """Encrypt everything anew, from ENCRYPTION_MASTER_PEPPER to ENCRYPTION_NEW_PEPPER.
 
     All of it or nothing, where DATA_BACKEND says; both sides in dual. Run again after an interruption, it
     goes on. Ends with 1, having changed nothing, if a value opens with neither pepper.
     """
-    from octavo.backend import Settings, get_data_backend
-    from octavo.query.vocabulary import Vocabulary
+    from octavo.backend import get_data_backend
     from octavo.secrets.rotate import rotate as run
 
-    old, new = _pepper(), _new_pepper(generate, data_dir)
-    settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
-    vocabulary = Vocabulary(options.chosen_schema(schema, data_dir, layout))
-    with failures.telling_what_is_left(), console.progress(quiet=quiet or as_json) as progress:
-        done = run(get_data_backend(), vocabulary, settings, old, new, dry_run=dry_run, progress=progress)
-    if as_json:
-        console.answer(done.to_dict())
-    elif not quiet or not done.good:
-        show_rotation(done)
-    if not done.good:
-        raise typer.Exit(1)
+    old, new = _pepper(), _new_pepper(job, generate)
+    kind, settings = get_data_backend(), job.settings()
+    with failures.telling_what_is_left(), job.progress() as progress:
+        done = run(kind, job.vocabulary, settings, old, new, dry_run=dry_run, progress=progress)
+    return Answer(done.to_dict(), lambda: show_rotation(done), good=done.good, shows_if_quiet=True)
 
 
-def _new_pepper(generate: Path | None, data_dir: Path) -> NewPepper:
+def _new_pepper(job: Job, generate: Path | None) -> NewPepper:
     from octavo.crypto import pepper_from_env
     from octavo.secrets.pepper import NEW_VARIABLE, NewPepper
 
@@ -120,7 +96,7 @@ def _new_pepper(generate: Path | None, data_dir: Path) -> NewPepper:
         return NewPepper.from_env()
     if pepper_from_env(variable=NEW_VARIABLE) is not None:
         raise UsageError(f"{NEW_VARIABLE} is set, and --generate is to make another pepper")
-    return NewPepper.generated(generate, data_dir)
+    return NewPepper.generated(generate, job.data_dir)
 
 
 def show_rotation(done: Rotation) -> None:

@@ -1,35 +1,37 @@
-"""``octavo status``."""
+"""``octavo status`` and ``octavo report``: how the move stands, on the terminal and as a page."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import os
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from octavo.cli import console, failures, options
+from octavo.cli import console, failures
+from octavo.cli.runner import Answer, Job, command
+from octavo.errors import UsageError, disk_errors
 from octavo.text import size, some
 
 if TYPE_CHECKING:
     from octavo.move.checklist import Item
     from octavo.move.status import Status
+    from octavo.report.facts import Facts
 
 _MARKS = {"good": "[x]", "bad": "[!]", "unknown": "[?]"}
 
 
+@command("database_url", "data_dir", "files_root_if_there", "schema", "layout_file")
 def status(
-    database_url: options.Url = None,
-    data_dir: options.DataDir = options.DATA_DIR,
-    files_root: options.FilesRootIfThere = None,
-    schema: options.SchemaPath = None,
-    layout: options.LayoutPath = None,
+    job: Job,
     heal: Annotated[
         bool,
         typer.Option("--heal", help="Recover the files, and copy what differs to them from PostgreSQL."),
     ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Read no records: no counts, no checklist.")] = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+) -> Answer:
     """Show how the move stands, and its checklist.
 
     The phase, where the data lives, what both sides have, and what is known to differ.
@@ -38,32 +40,23 @@ def status(
     something is left to do or damaged, with 3 if one side cannot be reached.
     """
     from octavo import backend
-    from octavo.backend import Settings
     from octavo.crypto import pepper_from_env
     from octavo.move.status import Looking
     from octavo.move.status import status as look
-    from octavo.query.vocabulary import Vocabulary
 
-    settings = Settings(
-        database_url=database_url or "",
-        data_dir=data_dir,
-        layout=layout,
-        files_root=files_root or backend.files_root(),
-    )
-    vocabulary = Vocabulary(options.chosen_schema(schema, data_dir, layout))
+    settings = job.settings(job.files_root_if_there or backend.files_root())
     looking = Looking(heal, quick, pepper_from_env())
     left = "some records may be healed, each of them whole; the next run does the others" if heal else ""
-    with failures.telling_what_is_left(left), console.progress(quiet=quiet or as_json) as progress:
-        found = look(backend.get_data_backend(), vocabulary, settings, looking, progress)
-    if as_json:
-        console.answer(found.to_dict())
-    elif not quiet:
-        show(found)
-    for healed in found.healed:
-        if healed.error:
-            console.problem("not healed", f"{healed.divergence.model}: {healed.error}")
-    if code := found.exit_code:
-        raise typer.Exit(code)
+    with failures.telling_what_is_left(left), job.progress() as progress:
+        found = look(backend.get_data_backend(), job.vocabulary, settings, looking, progress)
+
+    def not_healed() -> None:
+        for healed in found.healed:
+            if healed.error:
+                console.problem("not healed", f"{healed.divergence.model}: {healed.error}")
+
+    code = found.exit_code
+    return Answer(found.to_dict(), lambda: show(found), good=not code, code=code, always=not_healed)
 
 
 def show(found: Status) -> None:
@@ -160,3 +153,83 @@ def ago(seconds: float) -> str:
         if seconds >= 2 * length:
             return f"{seconds / length:,.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
+
+
+@command("database_url", "data_dir", "schema", "layout_file")
+def report(
+    job: Job,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", show_default=False, help="The file to write [<DATA_DIR>/cache/report-<date>.html]."
+        ),
+    ] = None,
+) -> Answer:
+    """Write a page to look at, as one HTML file.
+
+    The schema as a diagram, the files, the last verification, the checklist, growth, and the steps of the
+    move. It needs no network, and looks at all that octavo status looks at. Ends with 1 only if an earlier
+    inventory or verification cannot be read, which the page tells.
+    """
+    from octavo.backend import get_data_backend
+    from octavo.crypto import pepper_from_env
+    from octavo.move.status import Looking
+    from octavo.move.status import status as look
+    from octavo.report.page import write_page
+
+    layout, text = job.layout, job.schema_text
+    target = out or job.data_dir / "cache" / f"report-{datetime.now(UTC):%Y-%m-%d}.html"
+    _require_ours(target)
+    with job.progress() as progress:
+        looking = Looking(pepper=pepper_from_env())
+        found = look(get_data_backend(), job.vocabulary, job.settings(), looking, progress)
+    facts = write_page(found, layout, target, text)
+    return Answer(
+        {"path": str(target), "bytes": os.path.getsize(target), **_held(facts)},
+        lambda: typer.echo(f"The report is {target}"),
+        good=not facts.damaged,
+        always=lambda: console.warnings(facts.problems),
+    )
+
+
+def _require_ours(target: Path) -> None:
+    """Refuse to write over something that is no report."""
+    from octavo.report.page import GENERATOR
+
+    with disk_errors("looking at the report's place"):
+        if target.is_dir():
+            raise UsageError(f"{target} is a folder", hint="name a file with --out")
+        if not target.exists():
+            return
+        with open(target, "rb") as file:
+            head = file.read(4096)
+    if f'name="generator" content="{GENERATOR}"'.encode() not in head:
+        raise UsageError(f"{target} is there already, and is no report", hint="name another file with --out")
+
+
+def _held(facts: Facts) -> dict[str, Any]:
+    """What the page shows, for a machine."""
+    found, store = facts.verification, facts.files
+    records = {side: facts.counted(side) for side in ("database", "files")}
+    return {
+        "made": facts.made.isoformat(),
+        "models": len(facts.layout.places),
+        "foreignKeys": len(facts.layout.datamodel.foreign_keys),
+        "files": None if store is None else {"files": store.files, "bytes": store.size},
+        "records": {side: None if n is None else sum(n.values()) for side, n in records.items()},
+        "verification": None
+        if found is None
+        else {
+            "time": found.time.isoformat(),
+            "equal": found.holds,
+            "equalThen": found.equal,
+            "writtenSince": found.written,
+            "differences": found.total,
+        },
+        "counts": len(facts.snapshots),
+        "checklist": dict(Counter(item.verdict.value for item in facts.status.checklist)),
+        "phase": facts.status.phase,
+        "backend": facts.state.backend,
+        "transitions": len(facts.state.transitions),
+        "problems": list(facts.problems),
+    }

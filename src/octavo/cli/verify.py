@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import typer
 
-from octavo.cli import console, options
+from octavo.cli import console
+from octavo.cli.runner import Answer, Job, command
 from octavo.text import some
 
 if TYPE_CHECKING:
@@ -15,16 +16,8 @@ if TYPE_CHECKING:
     from octavo.move.verify import VerifyReport
 
 
-def verify(
-    database_url: options.Url = None,
-    data_dir: options.DataDir = options.DATA_DIR,
-    files_root: options.FilesRoot = options.FILES_ROOT,
-    schema: options.SchemaPath = None,
-    layout: options.LayoutPath = None,
-    jobs: options.Jobs = options.JOBS,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")
+def verify(job: Job) -> Answer:
     """Compare every field of every record, both ways.
 
     With ENCRYPTION_MASTER_PEPPER set, each secret is decrypted too. Ends with 1 on any difference.
@@ -33,20 +26,16 @@ def verify(
     from octavo.move.verify import VerifyOptions
     from octavo.move.verify import verify as run
 
-    url = options.chosen_url(database_url)
-    chosen = options.chosen_layout(layout, schema, data_dir)
-    wanted = VerifyOptions(files_root, pepper_from_env(), jobs)
-    with console.progress(quiet=quiet or as_json) as progress:
-        report = run(url, data_dir, chosen, wanted, progress)
-    if as_json:
-        console.answer(report.to_dict())
-    elif not quiet or not report.equal:
-        show(report)
-    else:
-        for text in _warnings(report):
-            console.warning(text)
-    if not report.equal:
-        raise typer.Exit(1)
+    options = VerifyOptions(job.files_root, pepper_from_env(), job.jobs)
+    with job.progress() as progress:
+        report = run(job.url, job.data_dir, job.layout, options, progress)
+    return Answer(
+        report.to_dict(),
+        lambda: show(report),
+        good=report.equal,
+        brief=lambda: console.warnings(_warnings(report)),
+        shows_if_quiet=True,
+    )
 
 
 def show(report: VerifyReport) -> None:
@@ -73,15 +62,15 @@ def show(report: VerifyReport) -> None:
         _show_difference(difference)
     if (more := report.total - console.SHOWN) > 0:
         typer.echo(f"  … and {more:,} more")
-    _section(
+    console.section(
         "records that break a rule of the schema, among the files:",
         [f"{v.model} {_key(v.key)}: {v.reason} ({v.file})" for v in report.violations],
     )
-    _section(
+    console.section(
         "keys that the schema does not know (they are kept):",
         [f"{key}, in {where}" for where, key in report.unknown_keys],
     )
-    _section("files that belong to nothing:", report.strays)
+    console.section("files that belong to nothing:", report.strays)
     typer.echo(
         f"payloads: {report.payloads:,} held against their digests, "
         f"{report.payloads_compared:,} against the files root"
@@ -90,10 +79,10 @@ def show(report: VerifyReport) -> None:
     if report.secrets is not None:
         typer.echo(f"secrets: {report.secrets:,} looked at")
     if report.left_out:
-        _section("left out:", report.left_out)
+        console.section("left out:", report.left_out)
     else:
         typer.echo("left out: nothing")
-    _section("beside the schema, the database has:", report.notes)
+    console.section("beside the schema, the database has:", report.notes)
     if report.report:
         typer.echo(f"report: {console.plain(str(report.report))}")
 
@@ -108,12 +97,6 @@ def _warnings(report: VerifyReport) -> list[str]:
     return [f"{some(count, thing)} {what}" for count, thing, what in named if count] + [
         f"left out: {text}" for text in report.left_out
     ]
-
-
-def _section(title: str, lines: Sequence[str]) -> None:
-    if lines:
-        typer.echo(title)
-        console.listed(lines)
 
 
 def _key(key: Mapping[str, object]) -> str:

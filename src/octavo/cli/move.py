@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from octavo.cli import console, failures, options
+from octavo.cli import console, failures
+from octavo.cli.runner import Answer, Job, command
 
 if TYPE_CHECKING:
     from octavo.move.gates import Gate
@@ -19,22 +19,16 @@ _Patience: TypeAlias = Annotated[
 ]
 
 
+@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")
 def cutover(
-    database_url: options.Url = None,
-    data_dir: options.DataDir = options.DATA_DIR,
-    files_root: options.FilesRoot = options.FILES_ROOT,
-    schema: options.SchemaPath = None,
-    layout: options.LayoutPath = None,
-    jobs: options.Jobs = options.JOBS,
+    job: Job,
     waive: Annotated[
         list[str] | None,
         typer.Option("--waive", show_default=False, help="Pass this gate although it is closed."),
     ] = None,
     patience: _Patience = 30.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the gates; change nothing.")] = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+) -> Answer:
     """Make the files the backend of record.
 
     Every gate is looked at and printed with its reason. If all are open: nobody can write for a moment, the
@@ -46,25 +40,23 @@ def cutover(
     from octavo.move.cutover import cutover as run
     from octavo.report.page import write_page_of_move
 
-    sides = _sides(database_url, data_dir, schema, layout)
-    wanted = CutoverOptions(
-        files_root=files_root,
+    sides = _sides(job)
+    options = CutoverOptions(
+        files_root=job.files_root,
         pepper=pepper_from_env(),
-        jobs=jobs,
+        jobs=job.jobs,
         waive=waive or (),
         dry_run=dry_run,
         patience=patience,
     )
-    with failures.telling_what_is_left(), console.progress(quiet=quiet or as_json) as progress:
-        silent = quiet or as_json
-        tell = console.told(quiet=silent)
-        report = run(sides, wanted, progress=progress, tell=tell, show=len if silent else _show_gates)
+    show_gates = len if job.silent else _show_gates
+    with failures.telling_what_is_left(), job.progress() as progress:
+        report = run(sides, options, progress=progress, tell=job.tell, show=show_gates)
         if report.report is not None:
-            write_page_of_move(report, sides, wanted.pepper, progress, tell)
-    if as_json:
-        console.answer(report.to_dict())
-    elif not quiet or report.closed:
-        if quiet:
+            write_page_of_move(report, sides, options.pepper, progress, job.tell)
+
+    def show() -> None:
+        if job.quiet:
             _show_gates(report.closed)
         if report.done:
             _show_end(report, "the files are the backend of record", "DATA_BACKEND=json")
@@ -72,17 +64,13 @@ def cutover(
             typer.echo("nothing was changed")
         else:
             typer.echo("dry run: every gate is open; nothing was changed")
-    if report.closed:
-        raise typer.Exit(1)
+
+    return Answer(report.to_dict(), show, good=not report.closed, shows_if_quiet=True)
 
 
+@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")
 def rollback(
-    database_url: options.Url = None,
-    data_dir: options.DataDir = options.DATA_DIR,
-    files_root: options.FilesRoot = options.FILES_ROOT,
-    schema: options.SchemaPath = None,
-    layout: options.LayoutPath = None,
-    jobs: options.Jobs = options.JOBS,
+    job: Job,
     overwrite: Annotated[
         bool,
         typer.Option("--overwrite", help="Give up what was written to PostgreSQL since the cutover."),
@@ -91,9 +79,7 @@ def rollback(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would change in PostgreSQL; keep nothing of it.")
     ] = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+) -> Answer:
     """Go back to PostgreSQL, with all that was written since.
 
     Its tables become what the files are, in one transaction; payloads go back to the files root; everything
@@ -104,23 +90,21 @@ def rollback(
     from octavo.move.rollback import rollback as run
     from octavo.report.page import write_page_of_move
 
-    sides = _sides(database_url, data_dir, schema, layout)
-    wanted = RollbackOptions(
-        files_root=files_root,
+    sides = _sides(job)
+    options = RollbackOptions(
+        files_root=job.files_root,
         pepper=pepper_from_env(),
-        jobs=jobs,
+        jobs=job.jobs,
         overwrite=overwrite,
         dry_run=dry_run,
         patience=patience,
     )
-    with failures.telling_what_is_left(), console.progress(quiet=quiet or as_json) as progress:
-        tell = console.told(quiet=quiet or as_json)
-        report = run(sides, wanted, progress=progress, tell=tell)
+    with failures.telling_what_is_left(), job.progress() as progress:
+        report = run(sides, options, progress=progress, tell=job.tell)
         if report.report is not None:
-            write_page_of_move(report, sides, wanted.pepper, progress, tell)
-    if as_json:
-        console.answer(report.to_dict())
-    elif not quiet:
+            write_page_of_move(report, sides, options.pepper, progress, job.tell)
+
+    def show() -> None:
         if report.changes:
             rows = [[name, *(f"{n:,}" for n in counts.values())] for name, counts in report.changes.items()]
             console.table(["model", "inserted", "changed", "deleted"], rows)
@@ -129,16 +113,14 @@ def rollback(
         else:
             typer.echo("dry run: PostgreSQL is as it was")
 
+    return Answer(report.to_dict(), show)
 
+
+@command("database_url", "data_dir", "schema", "layout_file")
 def cleanup(
-    database_url: options.Url = None,
-    data_dir: options.DataDir = options.DATA_DIR,
-    schema: options.SchemaPath = None,
-    layout: options.LayoutPath = None,
+    job: Job,
     yes: Annotated[bool, typer.Option("--yes", help="Yes, there is to be no way back.")] = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-) -> None:
+) -> Answer:
     """End the move: give up the way back.
 
     What Octavo has made in the database is removed, if it is still there; its tables and rows stay as they
@@ -149,31 +131,17 @@ def cleanup(
 
     if not yes:
         raise UsageError("after this, octavo rollback is not possible any more", hint="octavo cleanup --yes")
-    sides = _sides(database_url, data_dir, schema, layout, url_needed=False)
     with failures.telling_what_is_left():
-        report = run(sides, tell=console.told(quiet=quiet or as_json))
-    if as_json:
-        console.answer(report.to_dict())
-    elif not quiet:
-        _show_end(report, "the move is over", "DATA_BACKEND=json")
+        report = run(_sides(job, url_needed=False), tell=job.tell)
+    return Answer(report.to_dict(), lambda: _show_end(report, "the move is over", "DATA_BACKEND=json"))
 
 
-def _sides(
-    database_url: str | None,
-    data_dir: Path,
-    schema: Path | None,
-    layout: Path | None,
-    *,
-    url_needed: bool = True,
-) -> Sides:
-    from octavo.backend import Settings
+def _sides(job: Job, *, url_needed: bool = True) -> Sides:
     from octavo.move.sides import Sides
-    from octavo.query.vocabulary import Vocabulary
 
     if url_needed:
-        options.chosen_url(database_url)
-    settings = Settings(database_url=database_url or "", data_dir=data_dir, layout=layout)
-    return Sides(Vocabulary(options.chosen_schema(schema, data_dir, layout)), settings)
+        _ = job.url
+    return Sides(job.vocabulary, job.settings())
 
 
 def _show_gates(gates: Sequence[Gate]) -> None:

@@ -1,0 +1,268 @@
+"""``octavo doctor``, ``octavo compact`` and ``octavo backup``: care of a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from octavo.cli import console, failures
+from octavo.cli.runner import Answer, Job, command
+from octavo.errors import UsageError
+from octavo.text import size, some
+
+if TYPE_CHECKING:
+    from octavo.care.backup import BackupReport
+    from octavo.inspect.doctor import Diagnosis
+    from octavo.inspect.repair import Repair, Step
+    from octavo.store.compaction import Compaction
+    from octavo.store.payloads import Removed
+
+
+@command("data_dir", "schema", "layout_file")
+def doctor(
+    job: Job,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what can be mended without losing anything.")
+    ] = False,
+    set_aside: Annotated[
+        bool,
+        typer.Option(
+            "--set-aside",
+            help="Repair, and move records and lines that cannot be read to a folder beside the store.",
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what a repair would do; change nothing.")
+    ] = False,
+) -> Answer:
+    """Look the store over: files, constraints, payloads.
+
+    Writers go on meanwhile. Ends with 1 if there is damage; notes alone are none.
+    """
+    from octavo.inspect.doctor import examine
+    from octavo.inspect.repair import Repair, carry_out, plan
+
+    with job.progress() as progress:
+        diagnosis = examine(job.data_dir, job.layout, progress=progress)
+    asked = repair or set_aside or dry_run
+    steps = plan(diagnosis, job.layout, set_aside=set_aside) if asked else []
+    done = Repair()
+    if steps and not dry_run:
+        left = "some steps may be done, each of them whole; the next run does the others"
+        with failures.telling_what_is_left(left):
+            done = carry_out(steps, job.data_dir, job.layout)
+        with job.progress() as progress:
+            diagnosis = examine(job.data_dir, job.layout, progress=progress)
+
+    def show() -> None:
+        if dry_run:
+            _show_plan(steps)
+        _show_repair(done)
+        _show_diagnosis(diagnosis)
+
+    mended = _repair_as_json(steps, done) if asked else None
+    value = {"dataDir": str(job.data_dir), **diagnosis.to_dict(), "repair": mended}
+    return Answer(value, show, good=diagnosis.sound, brief=lambda: _warn(done), shows_if_quiet=True)
+
+
+def _repair_as_json(steps: list[Step], done: Repair) -> dict[str, Any]:
+    return {
+        "planned": [step.to_dict() for step in steps],
+        "done": [step.to_dict() for step in done.done],
+        "skipped": [step.to_dict() | {"reason": reason} for step, reason in done.skipped],
+        "setAside": str(done.aside) if done.aside else None,
+    }
+
+
+def _show_diagnosis(diagnosis: Diagnosis) -> None:
+    """Print what was found."""
+    from octavo.inspect.findings import MEANINGS
+
+    found = diagnosis.findings
+    for kind, meaning in MEANINGS.items():
+        if number := found.counted[kind]:
+            typer.echo(f"{'damage' if meaning.damage else 'note'}: {meaning.title} ({number:,})")
+            console.listed([str(finding) for finding in found.kept[kind]][: console.SHOWN])
+            if number > console.SHOWN:
+                typer.echo(f"  … and {number - console.SHOWN:,} more")
+            typer.echo(f"  → {meaning.hint}")
+    for text in diagnosis.left_out:
+        typer.echo(f"not checked: {console.plain(text)}")
+    looked_at = ", ".join(
+        (
+            some(diagnosis.files, "file"),
+            some(sum(diagnosis.counts.values()), "record"),
+            some(diagnosis.payloads, "payload"),
+        )
+    )
+    if diagnosis.superseded:
+        typer.echo(f"of {diagnosis.log_lines:,} lines of logs, {diagnosis.superseded:,} are superseded")
+    notes = some(found.notes, "note")
+    if diagnosis.sound:
+        said = f"{looked_at}, {notes}, in {diagnosis.seconds:.1f} s"
+    else:
+        said = f"{found.damage:,} × damage, {notes}; {looked_at}, in {diagnosis.seconds:.1f} s"
+    console.verdict(diagnosis.sound, "SOUND" if diagnosis.sound else "DAMAGED", said)
+
+
+def _show_plan(steps: list[Step]) -> None:
+    typer.echo(
+        "a repair would do this; nothing was done:" if steps else "there is nothing that a repair would do"
+    )
+    console.listed([str(step) for step in steps])
+
+
+def _show_repair(repair: Repair) -> None:
+    if repair.done:
+        typer.echo("done:")
+        console.listed([str(step) for step in repair.done])
+    if repair.skipped:
+        typer.echo("not done:")
+        console.listed([f"{step}: {reason}" for step, reason in repair.skipped])
+    if repair.aside is not None:
+        typer.echo(f"kept in {console.plain(str(repair.aside))}")
+
+
+def _warn(repair: Repair) -> None:
+    for step, reason in repair.skipped:
+        console.warning(f"{step}: {reason}")
+    if repair.aside is not None:
+        console.warning(f"what was taken out is kept in {repair.aside}")
+
+
+@command("data_dir", "schema", "layout_file")
+def compact(
+    job: Job,
+    payloads: Annotated[
+        bool,
+        typer.Option("--payloads", help="Also remove payloads that no record names, if an hour old."),
+    ] = False,
+) -> Answer:
+    """Leave one line a record in every log, as an export writes them.
+
+    Writers get their turn between two logs. Ends with 1 if a log cannot be read; it stays as it is.
+    """
+    from octavo.store.store import Store
+
+    removed: list[Removed] = []
+    left = "every record is as it was; some logs may be compacted, and the next run does the others"
+    with failures.telling_what_is_left(left), Store.open(job.data_dir, job.layout) as store:
+        with job.progress() as progress:
+            progress.begin("compact", 0, "logs")
+            report = store.compact(progress.advance)
+        if payloads:
+            removed = store.remove_payloads()
+
+    def damaged() -> None:
+        for error in report.damaged:
+            console.problem("damaged", str(error))
+        if report.damaged:
+            console.detail("such a log stays as it is: octavo doctor says more")
+
+    value = {"dataDir": str(job.data_dir), **_compaction_as_json(report, removed)}
+    return Answer(value, lambda: _show_compaction(report, removed), good=not report.damaged, always=damaged)
+
+
+def _compaction_as_json(report: Compaction, removed: list[Removed]) -> dict[str, object]:
+    return {
+        "logs": [
+            {
+                "file": log.file,
+                "lines": {"before": log.lines_before, "after": log.lines_after},
+                "bytes": {"before": log.bytes_before, "after": log.bytes_after},
+                "rewritten": log.rewritten,
+            }
+            for log in report.logs
+        ],
+        "lines": dict(zip(("before", "after"), report.lines, strict=True)),
+        "bytes": dict(zip(("before", "after"), report.bytes, strict=True)),
+        "damaged": [{"file": e.file, "line": e.line, "reason": e.reason} for e in report.damaged],
+        "payloadsRemoved": [{"file": file, "bytes": size} for file, size in removed],
+    }
+
+
+def _show_compaction(report: Compaction, removed: list[Removed]) -> None:
+    """Print what became of each log, and of payloads."""
+    rewritten = [log for log in report.logs if log.rewritten]
+    if rewritten:
+        rows = [
+            [
+                log.file,
+                f"{log.lines_before:,}",
+                f"{log.lines_after:,}",
+                size(log.bytes_before),
+                size(log.bytes_after),
+                "",
+            ]
+            for log in rewritten[: console.SHOWN]
+        ]
+        console.table(["log", "lines", "now", "bytes", "now", ""], rows)
+        if len(rewritten) > console.SHOWN:
+            typer.echo(f"… and {len(rewritten) - console.SHOWN:,} more")
+    (lines, lines_now), (held, held_now) = report.lines, report.bytes
+    typer.echo(
+        f"{some(len(report.logs), 'log')}, {len(rewritten):,} rewritten: "
+        f"{lines:,} → {lines_now:,} lines, {size(held)} → {size(held_now)}"
+    )
+    if removed:
+        freed = size(sum(payload.size for payload in removed))
+        typer.echo(f"removed {some(len(removed), 'payload')} that no record names, {freed}")
+
+
+@command("data_dir", "schema", "layout_file")
+def backup(
+    job: Job,
+    target: Annotated[
+        Path | None,
+        typer.Argument(
+            show_default=False,
+            help="The archive (.tar, .tar.gz), or a folder for it [beside the data folder].",
+        ),
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Hold an archive against its manifest instead.")
+    ] = False,
+) -> Answer:
+    """Archive the store as it is at one moment.
+
+    Writers go on meanwhile. Nothing is ever written over, and nothing into the store. What is damaged is in
+    the archive as it is, and ends the command with 1; with --check, an archive that is not as it was made.
+    """
+    from octavo.care import backup as care
+
+    with job.progress() as progress:
+        if check:
+            if target is None:
+                raise UsageError("no archive is named to be checked")
+            report = care.check(target, progress)
+        else:
+            facts = care.schema_of(job.schema)
+            report = care.back_up(job.data_dir, job.layout, target, facts, progress)
+
+    def warn() -> None:
+        console.warnings(report.damaged[: console.SHOWN])
+        if len(report.damaged) > console.SHOWN:
+            console.warning(f"… and {len(report.damaged) - console.SHOWN:,} more")
+        if report.damaged and not check:
+            console.detail("what is damaged is in the archive as it is: octavo doctor says more")
+        console.warnings(f"left out: {text}" for text in report.left_out)
+
+    show = lambda: _show_backup(report, checked=check)  # noqa: E731
+    return Answer(report.to_dict(), show, good=not report.damaged, always=warn)
+
+
+def _show_backup(report: BackupReport, *, checked: bool) -> None:
+    """Print what is in an archive."""
+    manifest = report.manifest
+    files = some(len(manifest.files), "file")
+    records = some(sum(manifest.counts.values()), "record")
+    total = size(sum(file.size for file in manifest.files))
+    text = f"{files}, {records}, {total}, as of {manifest.made_at}"
+    if checked:
+        good = not report.damaged
+        console.verdict(good, "SOUND" if good else "DAMAGED", text)
+    else:
+        typer.echo(f"{text}, in {report.seconds:.1f} s")
+        typer.echo(f"archive: {console.plain(str(report.target))}, {size(report.size)}")

@@ -1,0 +1,226 @@
+"""``octavo inventory``, ``scaffold``, ``export`` and ``restore``: from PostgreSQL to files and back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from octavo.cli import console
+from octavo.cli.runner import Answer, Job, command
+from octavo.text import size, some
+
+if TYPE_CHECKING:
+    from octavo.fold.export import ExportReport
+    from octavo.fold.inventory import SavedInventory
+    from octavo.fold.restore import RestoreReport
+    from octavo.fold.scaffold import ScaffoldReport
+    from octavo.layout.layout import Layout
+    from octavo.store.intake import PayloadProblem
+
+_PROBLEMS_ANSWERED = 1000
+"""how many payloads a machine's answer names; it counts them all"""
+
+
+@command("database_url", "data_dir", "schema", "layout_file")
+def inventory(job: Job) -> Answer:
+    """Count and describe everything in the database.
+
+    Written to cache/prisma-metadata-<date>.json, the baseline of later runs, and to a readable report beside
+    it. Ends with 1 if the database is not what the schema says.
+    """
+    from octavo.fold.inventory import generate_prisma_metadata, save_inventory
+
+    metadata = generate_prisma_metadata(job.url, layout=job.layout, schema_text=job.schema_text)
+    saved = save_inventory(metadata, job.data_dir)
+    drift = saved.metadata["drift"]
+    value = {
+        **saved.metadata,
+        "files": {"json": str(saved.json), "report": str(saved.report)},
+        "baseline": str(saved.baseline) if saved.baseline else None,
+        "changes": list(saved.changes),
+    }
+    return Answer(
+        value,
+        lambda: _show_inventory(saved),
+        good=not drift,
+        always=lambda: console.problems("drift", drift),
+    )
+
+
+def _show_inventory(saved: SavedInventory) -> None:
+    counts, notes = saved.metadata["counts"], saved.metadata["notes"]
+    console.table(["model", "rows", ""], [[model, f"{n:,}", ""] for model, n in counts.items()])
+    typer.echo(f"\n{some(len(counts), 'model')}, {some(saved.metadata['totalRecords'], 'record')}")
+    if saved.baseline is not None:
+        changed = some(len(saved.changes), "change") if saved.changes else "no changes"
+        typer.echo(f"{changed} since {saved.baseline.name}")
+    console.listed(saved.changes)
+    console.section("beside the schema, the database has:", notes)
+    typer.echo(f"inventory: {console.plain(str(saved.json))}")
+    typer.echo(f"report:    {console.plain(str(saved.report))}")
+
+
+@command("data_dir", "schema", "layout_file")
+def scaffold(job: Job) -> Answer:
+    """Make the folders and empty files of a store.
+
+    What is there stays as it is.
+    """
+    from octavo.fold.scaffold import scaffold as make
+
+    report = make(job.data_dir, job.layout)
+    value = {
+        "dataDir": str(job.data_dir),
+        "foldersMade": report.folders_made,
+        "filesMade": report.files_made,
+        "foldersTightened": report.tightened,
+        "filesKept": report.kept,
+        "warnings": report.warnings,
+    }
+    return Answer(
+        value, lambda: _show_scaffold(report, job), always=lambda: console.warnings(report.warnings)
+    )
+
+
+def _show_scaffold(report: ScaffoldReport, job: Job) -> None:
+    for path in (*report.folders_made, *report.files_made):
+        typer.echo(f"made {path}")
+    for path in report.tightened:
+        typer.echo(f"closed {path} to others (0700)")
+    for path in report.kept:
+        typer.echo(f"kept {path}, which holds records")
+    done = "is ready" if report.changed else "is as it should be; nothing to do"
+    typer.echo(f"{console.plain(str(job.data_dir))} {done}")
+
+
+@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")
+def export(
+    job: Job,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put the export in the place of a store; the old one is kept.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; write nothing.")] = False,
+) -> Answer:
+    """PostgreSQL → files, from one snapshot, put in place whole."""
+    from octavo.fold.export import ExportOptions
+    from octavo.fold.export import export as run
+
+    options = ExportOptions(job.files_root, job.jobs, replace, dry_run)
+    with job.progress() as progress:
+        report = run(job.url, job.data_dir, job.layout, options, progress)
+    return Answer(
+        _export_as_json(report),
+        lambda: _show_export(report, job.layout),
+        brief=lambda: console.warnings(_export_warnings(report)),
+    )
+
+
+def _show_export(report: ExportReport, layout: Layout) -> None:
+    rows = [[name, f"{count:,}", layout.host(name).path] for name, count in report.counts.items()]
+    console.table(["model", "rows", "file"], rows)
+    total, where = some(sum(report.counts.values()), "row"), console.plain(str(report.target))
+    typer.echo()
+    if report.dry_run:
+        verb = "would replace the store" if report.replaces else "would be written"
+        typer.echo(f"dry run: {total} {verb}; nothing was written\ndata: {where}")
+    else:
+        typer.echo(f"{total} in {some(report.files, 'file')}, in {report.seconds:.1f} s\ndata: {where}")
+        if report.caught_up:
+            again = some(report.caught_up, "record")
+            typer.echo(f"written meanwhile: {again}, which were copied again")
+        typer.echo(f"payloads: of {some(report.payloads, 'record')}, {size(report.payload_bytes)}")
+    if report.kept:
+        typer.echo(f"the store that was there: {console.plain(str(report.kept))}")
+    for settled in report.settled:
+        typer.echo(f"the store that an interrupted export replaced: {console.plain(str(settled))}")
+    console.warnings(_export_warnings(report))
+    console.section("payloads to look at:", [payload_line(p) for p in report.payload_problems])
+    console.section("beside the schema, the database has:", report.notes)
+
+
+def payload_line(problem: PayloadProblem) -> str:
+    """What there is to say about a record's payload."""
+    key, path = console.short(problem.key), console.short(problem.path, 120)
+    return f"{problem.model} {key}: {path!r} {problem.reason}"
+
+
+def _export_warnings(report: ExportReport) -> list[str]:
+    """What is to be looked at, a sentence each; the records themselves are all kept."""
+    found = []
+    if report.files_root_missing and report.payload_problems:
+        found.append("the files root is not there, so no payload was kept: --files-root names it")
+    for reason, count in _by_reason(report).items():
+        said = reason if count == 1 else reason.replace("is ", "are ", 1)
+        found.append(f"{some(count, 'payload')} {said}")
+    return found
+
+
+def _by_reason(report: ExportReport) -> dict[str, int]:
+    """How many payloads there is something to say about, by what it is."""
+    return dict(Counter(p.reason if not p.kept else "kept, of another size" for p in report.payload_problems))
+
+
+def _export_as_json(report: ExportReport) -> dict[str, Any]:
+    problems = report.payload_problems
+    return {
+        "dataDir": str(report.target),
+        "dryRun": report.dry_run,
+        "replaces": report.replaces,
+        "counts": report.counts,
+        "caughtUp": report.caught_up,
+        "files": report.files,
+        "replaced": str(report.kept) if report.kept else None,
+        "settled": [str(kept) for kept in report.settled],
+        "payloads": {
+            "kept": report.payloads,
+            "bytes": report.payload_bytes,
+            "filesRootMissing": report.files_root_missing,
+            "problems": [
+                {"model": p.model, "key": p.key, "path": p.path, "reason": p.reason, "kept": p.kept}
+                for p in problems[:_PROBLEMS_ANSWERED]
+            ],
+            "problemsTotal": len(problems),
+            "problemsByReason": _by_reason(report),
+            "notKept": sum(not p.kept for p in problems),
+        },
+        "notes": list(report.notes),
+        "seconds": round(report.seconds, 3),
+    }
+
+
+@command("database_url", "data_dir", "files_root", "schema", "layout_file")
+def restore(job: Job) -> Answer:
+    """Files → an empty PostgreSQL, in one transaction.
+
+    Payloads are written back to the files root, never over a file with other content. The database holds no
+    tables yet, or the schema's tables without rows.
+    """
+    from octavo.fold.restore import restore as run
+
+    with job.progress() as progress:
+        report = run(job.url, job.data_dir, job.layout, job.files_root, progress)
+    value = {
+        "database": job.url.display,
+        "dataDir": str(report.data_dir),
+        "filesRoot": str(job.files_root),
+        "counts": report.counts,
+        "createdTables": report.created_tables,
+        "payloads": {"written": report.payloads, "notes": report.payload_notes},
+        "seconds": round(report.seconds, 3),
+    }
+    notes = len(report.payload_notes)
+    left = [f"{some(notes, 'payload')} could not be written"] * bool(notes)
+    return Answer(value, lambda: _show_restore(report, job), brief=lambda: console.warnings(left))
+
+
+def _show_restore(report: RestoreReport, job: Job) -> None:
+    console.table(["model", "rows", ""], [[name, f"{n:,}", ""] for name, n in report.counts.items()])
+    made = "made the tables and loaded" if report.created_tables else "loaded"
+    total = some(sum(report.counts.values()), "row")
+    typer.echo(f"\n{made} {total} in {report.seconds:.1f} s")
+    typer.echo(f"database: {console.plain(job.url.display)}")
+    root = console.plain(str(job.files_root))
+    typer.echo(f"payloads: of {some(report.payloads, 'record')}, below {root}")
+    console.section("payloads to look at:", report.payload_notes)

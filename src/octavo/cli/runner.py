@@ -1,0 +1,241 @@
+"""What all commands share: their common options, what these stand for, and how an answer is given."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import typer
+
+from octavo.cli import console
+from octavo.errors import UsageError
+
+if TYPE_CHECKING:
+    from octavo.backend import Settings
+    from octavo.inspect.progress import Progress, Tell
+    from octavo.layout.layout import Layout
+    from octavo.query.vocabulary import Vocabulary
+    from octavo.schema.datamodel import Datamodel
+    from octavo.url import DatabaseUrl
+
+
+def _not_a_file(data_dir: Path) -> Path:
+    """The data folder asked for, which need not exist yet.  Raises UsageError if it is no folder."""
+    if data_dir.exists() and not data_dir.is_dir():
+        raise UsageError(f"{data_dir} is not a folder", hint="--data-dir (DATA_DIR) names the data folder")
+    return data_dir
+
+
+def _option(kind: Any, default: Any, flag: str, text: str, **more: Any) -> tuple[Any, Any]:
+    return Annotated[kind, typer.Option(flag, help=text, **more)], default
+
+
+_PAYLOADS = "The folder that holds the application's payloads."
+_FILE = {"exists": True, "dir_okay": False, "show_default": False}
+SHARED: dict[str, tuple[Any, Any]] = {
+    "database_url": _option(
+        *(str | None, None, "--database-url"),
+        "The PostgreSQL database, as a Prisma application's DATABASE_URL.",
+        envvar="DATABASE_URL",
+        show_default=False,
+    ),
+    "data_dir": _option(
+        Path, Path("data"), "--data-dir", "The data folder.", envvar="DATA_DIR", callback=_not_a_file
+    ),
+    "files_root": _option(Path, Path("public"), "--files-root", _PAYLOADS, envvar="FILES_ROOT"),
+    "files_root_if_there": _option(
+        *(Path | None, None, "--files-root", _PAYLOADS),
+        envvar="FILES_ROOT",
+        show_default="public, if there is such a folder",
+    ),
+    "schema": _option(
+        *(Path | None, None, "--schema"),
+        "A Prisma schema file or folder, instead of the frozen schema.",
+        show_default=False,
+    ),
+    "layout_file": _option(
+        Path | None, None, "--layout", "A layout file, instead of the one shipped.", **_FILE
+    ),
+    "jobs": _option(int, 2, "--jobs", "How many workers read at once.", min=1, max=64),
+    "as_json": _option(bool, False, "--json", "Answer on stdout, as JSON."),
+    "quiet": _option(bool, False, "--quiet", "Print nothing but problems."),
+}
+"""The options that several commands have, by the names of :class:`Job`'s attributes: type and default."""
+
+
+class Job:
+    """What a command was called with, and what that stands for."""
+
+    database_url: str | None
+    data_dir: Path
+    files_root: Path
+    files_root_if_there: Path | None
+    schema: Path | None
+    layout_file: Path | None
+    jobs: int
+    as_json: bool
+    quiet: bool
+
+    def __init__(self, **given: Any) -> None:
+        for name, (_, default) in SHARED.items():
+            setattr(self, name, given.get(name, default))
+        self._cached = "data_dir" in given
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing but problems is told while the command runs."""
+        return self.quiet or self.as_json
+
+    @cached_property
+    def url(self) -> DatabaseUrl:
+        """The database asked for.  Raises UsageError if there is none.
+
+        A ``.env`` file is not read, as which one applies depends on the working directory; the error names
+        it where it could have been meant.
+        """
+        from octavo.url import EXPECTED, DatabaseUrl
+
+        if not self.database_url:
+            hint = f"set DATABASE_URL or give --database-url, such as {EXPECTED}"
+            if file := _environment_file():
+                hint = f"there is one in {file}, which is taken by: set -a; . {file}; set +a"
+            raise UsageError("no database is named: DATABASE_URL is not set", hint=hint)
+        return DatabaseUrl.parse(self.database_url)
+
+    @cached_property
+    def datamodel(self) -> Datamodel:
+        """The schema asked for; the frozen one if none is.  Raises SchemaError."""
+        from octavo.store.decoded import load_datamodel
+
+        return load_datamodel(self.data_dir if self._cached else None, self.schema, self.layout_file)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The layout asked for, of the schema asked for; if none is, the frozen schema's own, or one made up
+        for another schema.  Raises LayoutError, SchemaError.
+        """
+        from octavo.layout.load import layout_for
+
+        return layout_for(self.datamodel, self.layout_file)
+
+    @property
+    def schema_text(self) -> str | None:
+        """The text of the schema asked for; None: it is the frozen one.  Raises SchemaError."""
+        from octavo.schema.texts import schema_text
+
+        return None if self.schema is None else schema_text(self.schema)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What a client can ask for.  Raises SchemaError."""
+        from octavo.query.vocabulary import Vocabulary
+
+        return Vocabulary(self.datamodel)
+
+    def settings(self, files_root: Path | None = None) -> Settings:
+        """Where a backend finds its data."""
+        from octavo.backend import Settings
+
+        return Settings(
+            database_url=self.database_url or "",
+            data_dir=self.data_dir,
+            layout=self.layout_file,
+            files_root=files_root,
+        )
+
+    def progress(self) -> AbstractContextManager[Progress]:
+        """A bar on a terminal, unless the command is silent."""
+        return console.progress(quiet=self.silent)
+
+    @property
+    def tell(self) -> Tell:
+        """What prints each step of a move when it has been done."""
+        return console.told(quiet=self.silent)
+
+
+def _nothing() -> None:
+    """Says nothing."""
+
+
+@dataclass
+class Answer:
+    """What a command found.
+
+    ``value`` is a machine's answer.  Otherwise ``show`` prints it, unless told to be quiet and all is good:
+    then ``brief`` does.  ``always`` prints what nobody may miss, on stderr.
+    """
+
+    value: Any
+    show: Callable[[], object]
+    good: bool = True
+    code: int = 1
+    """the exit code if it is not good"""
+    brief: Callable[[], object] = _nothing
+    always: Callable[[], object] = _nothing
+    shows_if_quiet: bool = False
+    """whether what is not good is shown to those, too, who asked for quiet"""
+
+
+def command(*shared: str) -> Callable[[Callable[..., Answer | None]], Callable[..., None]]:
+    """A command with these options of :data:`SHARED`, with its own, and with ``--json`` and ``--quiet``.
+
+    The function gets a :class:`Job` and its own options; what it gives is answered.
+    """
+
+    def made(function: Callable[..., Answer | None]) -> Callable[..., None]:
+        _, *own = inspect.signature(function).parameters.values()
+        hints = get_type_hints(function, include_extras=True)
+
+        def run(**given: Any) -> None:
+            options = {name: given.pop(name) for name in SHARED if name in given}
+            job = Job(**options)
+            answer = function(job, **given)
+            if answer is not None:
+                give(job, answer)
+
+        def option(name: str) -> inspect.Parameter:
+            kind, default = SHARED[name]
+            return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+
+        parameters = [
+            *map(option, shared),
+            *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[p.name]) for p in own),
+            *map(option, ("as_json", "quiet")),
+        ]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {}
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        return run
+
+    return made
+
+
+def give(job: Job, answer: Answer) -> None:
+    """Give an answer as it was asked for, and end the command with its code."""
+    if job.as_json:
+        console.answer(answer.value)
+    elif not job.quiet or (answer.shows_if_quiet and not answer.good):
+        answer.show()
+    else:
+        answer.brief()
+    answer.always()
+    if not answer.good:
+        raise typer.Exit(answer.code)
+
+
+def _environment_file() -> str:
+    """The ``.env`` file from which Prisma would take the address here; empty if there is none."""
+    for name in ("./.env", "./prisma/.env"):
+        try:
+            text = Path(name).read_text("utf-8", "replace")
+        except OSError:
+            continue
+        if re.search(r"^\s*(?:export\s+)?DATABASE_URL\s*=\s*\S", text, re.MULTILINE):
+            return name
+    return ""
