@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from octavo.demo.texts import SPEECH, SYSTEM_NOTES, WITH_MARKUP
+from octavo.demo.texts import TEXTS
 
 _UNDER_WAY: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -88,7 +88,7 @@ class _Talk:
     def __init__(self, rng: random.Random, plan: Plan, attach: Callable[[str, str, int], None]) -> None:
         self._rng, self._plan, self._attach = rng, plan, attach
         self.left = plan.size
-        speech = SPEECH[plan.language]
+        speech = TEXTS.speech[plan.language]
         self._short = speech.short
         self._sentences = [self._named(text) for text in speech.sentences]
         self._gestures = [self._named(text) for text in speech.gestures]
@@ -115,7 +115,7 @@ class _Talk:
             yield from self._opening()
             return
         if rng.random() < 0.01:
-            yield self._row("SYSTEM", self._named(rng.choice(SYSTEM_NOTES)))
+            yield self._row("SYSTEM", self._named(rng.choice(TEXTS.system_notes)))
         if self.left:
             yield self._question()
         if self.left and rng.random() < 0.97:
@@ -125,7 +125,7 @@ class _Talk:
 
     def _opening(self) -> Iterator[MessageRow]:
         if self.left > 1 and self._rng.random() < 0.6:
-            yield self._row("SYSTEM", self._named(SYSTEM_NOTES[0]))
+            yield self._row("SYSTEM", self._named(TEXTS.system_notes[0]))
         yield self._row("ASSISTANT", self._plan.greeting.replace("{{user}}", self._plan.you))
 
     def _question(self) -> MessageRow:
@@ -169,7 +169,7 @@ class _Talk:
         if kind < 0.94:
             return " ".join(rng.choices(self._sentences, k=rng.choice((1, 1, 2, 3))))
         if kind < 0.96:
-            return rng.choice(WITH_MARKUP)
+            return rng.choice(TEXTS.with_markup)
         return rng.choice(self._gestures) + "\r\n\r\n\t" + rng.choice(self._sentences) + "  "
 
     def _reply_text(self) -> str:
@@ -185,7 +185,7 @@ class _Talk:
             if kind < 0.5:
                 paragraphs.insert(0, rng.choice(self._gestures))
             elif kind > 0.95:
-                paragraphs.append(rng.choice(WITH_MARKUP))
+                paragraphs.append(rng.choice(TEXTS.with_markup))
             return "\n\n".join(paragraphs)
         # A whole chapter of 4 to 20 kB; one in a hundred of those is a pasted book.
         length = rng.randrange(10, 50) * (12 if rng.random() < 0.01 else 1)

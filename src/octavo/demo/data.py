@@ -10,14 +10,13 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from octavo.crypto import Sealed, encrypt, hash_password
-from octavo.demo import texts
 from octavo.demo.conversation import Plan, new_id, stamp
 from octavo.demo.picture import png
-from octavo.demo.texts import Cast
+from octavo.demo.texts import TEXTS, Cast, Person
 
 Row = Mapping[str, object]
 Item = TypeVar("Item")
@@ -25,55 +24,6 @@ Item = TypeVar("Item")
 _DAY: Final = 86_400_000
 _START: Final = 1_709_251_200_000  # 2024-03-01
 _IDLE_CHATS: Final = 1
-
-_KEYS: Final = {
-    "OPENAI": ("sk-proj-", "gpt-4o-2024-08-06", None),
-    "ANTHROPIC": ("sk-ant-api03-", "claude-3-5-sonnet-20241022", None),
-    "OPENROUTER": ("sk-or-v1-", "mistralai/mixtral-8x22b-instruct", "https://openrouter.ai/api/v1"),
-    "OLLAMA": (None, "llama3.1:8b-instruct-q4_K_M", "http://localhost:11434"),
-    "OPENAI_COMPATIBLE": ("", "qwen2.5-72b", "http://192.168.1.20:8000/v1"),
-    "GROK": ("xai-", "grok-2-1212", None),
-    "GAB_AI": ("gab-", "arya", None),
-}
-"""By provider: how its keys begin (None: it takes none), a model, a base URL."""
-
-_PARAMETERS: Final = (
-    "{}",
-    '{"temperature": 0.70, "max_tokens": 1024, "top_p": 1.0, "stop": ["\\n{{user}}:", "<|im_end|>"]}',
-    '{"temperature": 1.50, "min_p": 0.05, "sampler": {"order": ["top_k", "min_p", {"dry": {"base": 1.75, '
-    '"multiplier": 0.80, "breakers": ["\\n", ":", "\\"", "*"]}}], "seed": 18446744073709551616}}',
-    '{"logit_bias": {"50256": -100}, "presence_penalty": 1E-7, "note": "wärmer \\u2028\\\\ 🔥", "nil": null}',
-)
-_IMAGE_PARAMETERS: Final = (
-    "{}",
-    '{"size": "1024x1024", "quality": "hd", "style": "vivid", "n": 1}',
-    '{"aspectRatio": "3:2", "safety": {"level": "BLOCK_ONLY_HIGH", "guidance": 7.50}, "seeds": [1, 2, 3]}',
-)
-_METADATA: Final = (
-    None,
-    '{"note_prompt": "", "interval": 1, "timedWorldInfo": {"sticky": {}, "cooldown": {}}, "tainted": true}',
-    '{"chat_id_hash": 5274136590983617823, "integrity": "f3b0c442-98fc", "variables": {"mood": "ängstlich", '
-    '"gold": 12.50}, "objective": null}',
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Person:
-    email: str
-    name: str | None
-    password: str | None
-    totp: bool | None
-    """True: in use; False: begun, not confirmed; None: no secret"""
-    share: int
-    """how much of the world is theirs"""
-
-
-_PEOPLE: Final = (
-    _Person("mira@example.org", "Mira Okafor-Lindqvist", "correct horse battery staple", True, 7),
-    _Person("jose.nandu@example.com", "José Ñandú", None, None, 2),
-    _Person("hanako+chat@example.jp", "山田 花子", "パスワード🔑", False, 1),
-    _Person("invited@example.net", None, None, None, 0),
-)
 
 
 class World:
@@ -91,7 +41,7 @@ class World:
         chats = max(8, messages // 180)
         self._step = 600 * _DAY // (8 * chats + 100)
         self._people()
-        for person, user in zip(_PEOPLE, list(self.rows["User"]), strict=True):
+        for person, user in zip(TEXTS.people, list(self.rows["User"]), strict=True):
             if person.share:
                 self._belongings(str(user["id"]), person, chats)
         self._plan(messages)
@@ -120,7 +70,7 @@ class World:
         return dates
 
     def _people(self) -> None:
-        for person in _PEOPLE:
+        for person in TEXTS.people:
             rng, user = self.rng, new_id(self.rng)
             dates = self._dates()
             secret = self._seal("".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", k=32)), user)
@@ -159,7 +109,7 @@ class World:
     def _seal(self, plaintext: str, user: str) -> Sealed:
         return encrypt(plaintext, user, self._pepper, iv=self.rng.randbytes(16))
 
-    def _belongings(self, user: str, person: _Person, chats: int) -> None:
+    def _belongings(self, user: str, person: Person, chats: int) -> None:
         self._sign_ins(user, person)
         profiles = self._profiles(user, person.share)
         image_profiles = self._image_profiles(user, person.share)
@@ -191,7 +141,7 @@ class World:
         self._show(images, [c for c, _ in cast], [str(p["id"]) for p in personas], spoken)
         self._overrides(spoken, [c for c, _ in cast], images)
 
-    def _sign_ins(self, user: str, person: _Person) -> None:
+    def _sign_ins(self, user: str, person: Person) -> None:
         rng = self.rng
         style = (
             ("CIRCULAR", "ALWAYS")
@@ -254,7 +204,7 @@ class World:
 
     def _profiles(self, user: str, share: int) -> list[dict[str, object]]:
         rng, made = self.rng, []
-        for rank, (provider, (begins, model, url)) in enumerate(list(_KEYS.items())[: max(2, share)]):
+        for rank, (provider, (begins, model, url)) in enumerate(list(TEXTS.keys.items())[: max(2, share)]):
             key = None
             if begins is not None:
                 sealed = self._seal(begins + rng.randbytes(24).hex(), user)
@@ -280,7 +230,7 @@ class World:
                     apiKeyId=key["id"] if key else None,
                     baseUrl=url,
                     modelName=model,
-                    parameters=_PARAMETERS[rank % len(_PARAMETERS)],
+                    parameters=TEXTS.parameters[rank % len(TEXTS.parameters)],
                     isDefault=rank == 0,
                     **self._dates(),
                 )
@@ -304,7 +254,7 @@ class World:
                     apiKeyId=keys[0]["id"] if keys and rank != 1 else None,
                     baseUrl="https://api.x.ai/v1" if provider == "GROK" else None,
                     modelName=model,
-                    parameters=_IMAGE_PARAMETERS[rank],
+                    parameters=TEXTS.image_parameters[rank],
                     isDefault=rank == 0,
                     **self._dates(),
                 )["id"]
@@ -315,7 +265,7 @@ class World:
     def _tags(self, user: str, share: int) -> list[str]:
         return [
             str(self._put("Tag", userId=user, name=name, nameLower=name.lower(), **self._dates())["id"])
-            for name in texts.TAGS[: 5 + share]
+            for name in TEXTS.tags[: 5 + share]
         ]
 
     def _images(self, user: str, count: int) -> list[str]:
@@ -347,7 +297,7 @@ class World:
                 width=width if rank % 7 != 3 else None,
                 height=height if rank % 7 != 3 else None,
                 source=("upload", "generated", "import")[rank % 3],
-                generationPrompt=rng.choice(texts.IMAGE_PROMPTS) if generated else None,
+                generationPrompt=rng.choice(TEXTS.image_prompts) if generated else None,
                 generationModel="dall-e-3" if generated else None,
                 **self._dates(),
             )
@@ -416,8 +366,8 @@ class World:
         made = []
         before = len(self.rows["Character"])
         for rank in range(count):
-            cast = texts.CAST[(before + rank) % len(texts.CAST)]
-            generation = rank // len(texts.CAST)
+            cast = TEXTS.cast[(before + rank) % len(TEXTS.cast)]
+            generation = rank // len(TEXTS.cast)
             name = cast.name if not generation else f"{cast.name} ({generation + 1})"
             row = self._put(
                 "Character",
@@ -429,7 +379,7 @@ class World:
                 scenario=cast.scenario,
                 firstMessage=cast.greeting,
                 exampleDialogues=cast.examples or None,
-                systemPrompt=texts.SYSTEM_NOTES[0] if rank % 3 == 0 else None,
+                systemPrompt=TEXTS.system_notes[0] if rank % 3 == 0 else None,
                 avatarUrl="https://example.org/a.webp" if rank % 4 == 1 else None,
                 defaultImageId=self.rng.choice(images) if rank % 3 != 2 else None,
                 sillyTavernData=_card(self.rng, cast, name) if rank % 5 != 4 else None,
@@ -444,20 +394,20 @@ class World:
             self._put(
                 "Persona",
                 userId=user,
-                name=name,
-                title=title,
-                description=description,
-                personalityTraits=traits,
+                name=persona.name,
+                title=persona.title,
+                description=persona.description,
+                personalityTraits=persona.traits,
                 avatarUrl=None if rank else "/uploads/me.png",
                 defaultImageId=images[rank % len(images)] if rank % 2 == 0 else None,
                 sillyTavernData=json.dumps(
-                    {"persona": name, "position": rank, "depth": 2}, ensure_ascii=False
+                    {"persona": persona.name, "position": rank, "depth": 2}, ensure_ascii=False
                 )
                 if rank % 2
                 else None,
                 **self._dates(),
             )
-            for rank, (name, title, description, traits) in enumerate(texts.PERSONAS[:count])
+            for rank, persona in enumerate(TEXTS.personas[:count])
         ]
 
     def _chat(
@@ -474,7 +424,7 @@ class World:
         profile = rng.choice(profiles)
         you = str(persona["name"]) if persona else you
         made, span = self._later(), rng.randrange(_DAY // 24, 120 * _DAY)
-        title = rng.choice(texts.CHAT_TITLES).replace("{me}", cast.name).replace("{you}", you)
+        title = rng.choice(TEXTS.chat_titles).replace("{me}", cast.name).replace("{you}", you)
         row = self._put(
             "Chat",
             userId=user,
@@ -483,10 +433,10 @@ class World:
             connectionProfileId=profile["id"],
             imageProfileId=rng.choice((None, *image_profiles)),
             title=title,
-            contextSummary=" ".join(texts.SPEECH[cast.language].sentences[:4])
+            contextSummary=" ".join(TEXTS.speech[cast.language].sentences[:4])
             if rng.random() < 0.3
             else None,
-            sillyTavernMetadata=rng.choice(_METADATA),
+            sillyTavernMetadata=rng.choice(TEXTS.metadata),
             createdAt=stamp(made),
             updatedAt=stamp(made + span),
         )
