@@ -155,7 +155,7 @@ def test_what_somebody_writes_right_behind_a_rotation_is_told(
     done = call(files, "rotate", new=NEW)
     assert done.code == 1
     assert "NOT ALL ROTATED: 13 values" in done.out
-    assert done.out.rstrip().endswith("somebody wrote 1 value that does not open with the new pepper")
+    assert done.out.rstrip().endswith("1 value that does not open with the new pepper came in meanwhile")
     monkeypatch.undo()
     assert call(files, "rotate", new=NEW).code == 0
     assert None not in files.told(NEW).values()

@@ -318,7 +318,7 @@ def test_the_command(followed: Followed) -> None:
     assert "1 transaction carried over" in done.out
     quiet = octavo("follow", "--replace", "--until-caught-up", "--quiet", **where)
     assert (quiet.code, quiet.out) == (0, "")
-    assert "could not be had" in quiet.err
+    assert "could not be read" in quiet.err
     assert octavo("follow", "--stop", "--until-caught-up", **where).code == 2
     assert octavo("follow", "--stop", "--json", **where).answer["removed"]
     assert octavo("follow", "--stop", **where).out == "nothing was followed\n"

@@ -1,6 +1,6 @@
 """What Auth.js asks of a database, in Python's spelling and with its semantics.
 
-What is not there is None.  As Auth.js does, whoever calls looks at ``expires``: a session or token that has
+A missing record is None.  As with Auth.js, the caller checks ``expires``: a session or token that has
 run out is given like any other.
 """
 

@@ -47,7 +47,7 @@ def _swipe_order(message: Message) -> tuple[bool, int]:
 def append_message(db: Models, chat_id: str, data: MessageCreate) -> Message:
     """Add a message, of ``data`` without its chat, to the end of a chat, and touch the chat.
 
-    Its ``createdAt`` lies behind that of every message appended before, whatever the clock says, so that no
+    Its ``createdAt`` is later than that of every message appended before, whatever the clock says, so that no
     two change places.  Raises RecordNotFound if there is no such chat.
     """
     with together(db) as tx:
@@ -62,7 +62,7 @@ def append_swipe(db: Models, message_id: str, data: MessageCreate) -> Message:
     with together(db) as tx:
         chat_id = tx.message.find_unique_or_raise(where={"id": message_id}).chatId
         when = _touch(tx, chat_id)
-        # The chat is held now: nobody else is adding to the same group.
+        # The chat is locked now: no other session adds to the same group.
         group = tx.message.find_unique_or_raise(where={"id": message_id}).swipeGroupId
         if group is None:
             group = str(uuid4())
@@ -80,7 +80,7 @@ def _append(tx: Models, chat_id: str, when: datetime, data: MessageCreate) -> Me
 
 def _touch(tx: Models, chat_id: str) -> datetime:
     """Set a chat's ``updatedAt`` to a moment later than it was, and hold the chat to the end of the
-    transaction: that moment is nobody else's."""
+    transaction: no other message has that moment."""
     while True:
         before = tx.chat.find_unique_or_raise(where={"id": chat_id}).updatedAt
         now = datetime.now(UTC)

@@ -57,7 +57,7 @@ def tag(db: Models, model: str, record_id: str, name: str) -> str:
         raise UsageError("a tag has a name")
     with together(db) as tx:
         owner: str = tx[model].find_unique_or_raise(where={"id": record_id}).userId
-        # Neither step can fail for somebody who does the same meanwhile.
+        # Neither step can fail because another session does the same meanwhile.
         tx.tag.create_many(
             data={"userId": owner, "name": name, "nameLower": name.lower()}, skip_duplicates=True
         )

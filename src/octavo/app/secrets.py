@@ -56,16 +56,16 @@ def encrypt_backup_codes(user_id: str, codes: Sequence[str], *, pepper: str | No
 
 def check_password(user: User | None, password: str) -> bool:
     """Whether this is the user's password.  Without a user, or a password of theirs, it is not; finding that
-    out takes as long, so that nobody learns who has an account.  Raises SecretError for a damaged hash."""
+    out takes as long, so that it does not tell who has an account.  Raises SecretError for a damaged hash."""
     hashed = None if user is None else user.passwordHash
     if hashed is None:
-        crypto.check_password(password, _nobodys_hash())
+        crypto.check_password(password, _unused_hash())
         return False
     return crypto.check_password(password, hashed)
 
 
 @cache
-def _nobodys_hash() -> str:
+def _unused_hash() -> str:
     return crypto.hash_password("")
 
 

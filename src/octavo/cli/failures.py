@@ -19,7 +19,7 @@ TRACEBACK_VARIABLE = "OCTAVO_TRACEBACK"
 """The environment variable that asks for tracebacks."""
 
 _INTERRUPTED = 128 + signal.SIGINT
-_NOBODY_READS = 128 + signal.SIGPIPE
+_PIPE_CLOSED = 128 + signal.SIGPIPE
 _ABOUT_CODE = (NameError, AttributeError, ImportError, AssertionError, TypeError, OctavoError)
 """errors whose messages speak of the code, or are known to hold no secrets"""
 _FACTS = ("file", "line", "column", "model", "key", "field", "findings", "sqlstate", "path", "errno")
@@ -43,12 +43,12 @@ def exit_code(command: Callable[[], Any], *, as_json: bool) -> int:
     except _Ended as error:
         return _interrupted(error.code, _left(error), as_json=as_json)
     except SystemExit:
-        # Where nobody reads on, typer ends the process itself.
+        # Where the pipe is closed, typer ends the process itself.
         _forget_output()
-        return _NOBODY_READS
+        return _PIPE_CLOSED
     except BrokenPipeError:
         _forget_output()
-        return _NOBODY_READS
+        return _PIPE_CLOSED
     except Exception as error:
         return _exit_code_of(error, as_json=as_json)
 
@@ -80,7 +80,7 @@ def telling_what_is_left(otherwise: str = "") -> Iterator[None]:
 
 
 def _left(error: BaseException) -> list[str]:
-    """How things stand behind an error, as the code that raised it has noted."""
+    """What an error leaves, as the code that raised it has noted."""
     return list(getattr(error, "__notes__", ()))
 
 
@@ -109,7 +109,7 @@ def _exit_code_of(error: Exception, *, as_json: bool) -> int:
 
 
 def _known(error: Exception) -> OctavoError | None:
-    """The error as one of ours; None if nobody foresaw it."""
+    """The error as one of ours; None if it is unexpected."""
     if isinstance(error, OctavoError):
         return error
     if isinstance(error, OSError):
@@ -145,7 +145,7 @@ def tell(
     facts: dict[str, Any] | None = None,
     left: Sequence[str] = (),
 ) -> None:
-    """Say an error: on stderr, and for a machine on stdout too.  ``left``: how things stand behind it."""
+    """Say an error: on stderr, and for a machine on stdout too.  ``left``: what it leaves."""
     findings = list((facts or {}).get("findings", ()))
     try:
         if as_json:
@@ -168,7 +168,7 @@ def tell(
 
 
 def _forget_output() -> None:
-    """Nobody reads the output, or it cannot be written: what Python flushes at the end must not complain."""
+    """The output is closed or cannot be written: let Python's flush at exit not fail."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -66,7 +66,7 @@ def _show_inventory(saved: SavedInventory) -> None:
 def scaffold(job: Job) -> Answer:
     """Make the folders and empty files of a store.
 
-    What is there stays as it is.
+    Existing files stay as they are.
     """
     from octavo.fold.scaffold import scaffold as make
 
@@ -147,7 +147,7 @@ def payload_line(problem: PayloadProblem) -> str:
 
 
 def _export_warnings(report: ExportReport) -> list[str]:
-    """What is to be looked at, a sentence each; the records themselves are all kept."""
+    """What should be looked into, a sentence each; the records themselves are all kept."""
     found = []
     if report.files_root_missing and report.payload_problems:
         found.append("the files root is not there, so no payload was kept: --files-root names it")

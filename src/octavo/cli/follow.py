@@ -48,7 +48,7 @@ def follow(
     options = life.FollowOptions(job.files_root, job.jobs, replace, until_caught_up)
     with failures.telling_what_is_left(), watching(quiet=job.quiet, as_json=job.as_json) as watcher:
         report = life.follow(url, job.data_dir, job.layout, options, watcher)
-    left = [f"{some(len(report.lacking), 'payload')} could not be had"] * bool(report.lacking)
+    left = [f"{some(len(report.lacking), 'payload')} could not be read"] * bool(report.lacking)
 
     def show_all() -> None:
         show(report)

@@ -1,4 +1,4 @@
-"""What is seen of following while it goes on: a line on a terminal, and what somebody should know."""
+"""The display of ``follow`` while it runs: one line on a terminal, and messages."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def cutover(
 ) -> Answer:
     """Make the files the backend of record.
 
-    Every gate is looked at and printed with its reason. If all are open: nobody can write for a moment, the
+    Every gate is checked and printed with its reason. If all are open: writes are refused for a moment, the
     last changes are brought over, everything is verified, and the files are of record. Ends with 1 if a gate
     is closed or both sides differ. Can be interrupted anywhere, and run again.
     """

@@ -168,7 +168,7 @@ class Answer:
     """What a command found.
 
     ``value`` is a machine's answer.  Otherwise ``show`` prints it, unless told to be quiet and all is good:
-    then ``brief`` does.  ``always`` prints what nobody may miss, on stderr.
+    then ``brief`` does.  ``always`` prints what must not be missed, on stderr.
     """
 
     value: Any

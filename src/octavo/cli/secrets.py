@@ -127,7 +127,7 @@ def _verdict(done: Rotation) -> tuple[str, str]:
     told = f"{some(done.changed, 'value')} encrypted anew, in {done.seconds:.1f} s"
     if written := done.left + done.unopened.total:
         late = some(written, "value that does", "values that do")
-        return "NOT ALL ROTATED", f"{told}; meanwhile somebody wrote {late} not open with the new pepper"
+        return "NOT ALL ROTATED", f"{told}; {late} not open with the new pepper came in meanwhile"
     return "ROTATED", told
 
 

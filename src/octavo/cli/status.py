@@ -36,7 +36,7 @@ def status(
 
     The phase, where the data lives, what both sides have, and what is known to differ.
 
-    Every item of the checklist is looked at now. Changes nothing unless told to heal. Ends with 1 if
+    Every item of the checklist is checked now. Changes nothing unless told to heal. Ends with 1 if
     something is left to do or damaged, with 3 if one side cannot be reached.
     """
     from octavo import backend

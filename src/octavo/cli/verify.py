@@ -77,7 +77,7 @@ def show(report: VerifyReport) -> None:
     )
     console.listed(report.payload_notes)
     if report.secrets is not None:
-        typer.echo(f"secrets: {report.secrets:,} looked at")
+        typer.echo(f"secrets: {report.secrets:,} checked")
     if report.left_out:
         console.section("left out:", report.left_out)
     else:
@@ -88,7 +88,7 @@ def show(report: VerifyReport) -> None:
 
 
 def _warnings(report: VerifyReport) -> list[str]:
-    """What is no difference, and yet somebody should look at, a sentence each."""
+    """What is no difference but should be looked into, a sentence each."""
     named = (
         (len(report.unknown_keys), "key", "that the schema does not know"),
         (len(report.strays), "file", "that nothing points at"),

@@ -56,7 +56,7 @@ class _Application:
         self.ledger = open(ledger, "ab", buffering=0)  # noqa: SIM115
         chats = db.chat.find_many(order_by={"id": "asc"}, select={"id": True})
         self.chats = [chat.id for chat in chats]
-        # Nobody else renames it, so that what is noted of its title is the last word.
+        # No other process renames it, so the title noted here is the last one.
         self.titled = self.chats[int(seed) % len(self.chats)]
         self.messages: list[str] = []
         self.number = 0
@@ -110,7 +110,7 @@ def notes(ledger: Path) -> Iterator[Note]:
 
 
 def lost(db: Client, ledgers: list[Path]) -> tuple[int, list[Note]]:
-    """How many writes were acknowledged, and those whose outcome is not what is there now."""
+    """How many writes were acknowledged, and those whose outcome is not in the data now."""
     number = 0
     last: dict[tuple[str, str], Note] = {}
     outcomes: dict[tuple[str, str], set[str | None]] = {}

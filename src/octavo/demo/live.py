@@ -118,7 +118,7 @@ class Application:
 def run_live(
     folder: Path, messages: int, progress: Progress, tell: Tell, *, following: bool = False
 ) -> LiveReport:
-    """Do all of it in an empty folder; ``tell`` hears of each step.
+    """Do all of it in an empty folder; ``tell`` is given each step.
 
     With ``following``, the files are kept in step by PostgreSQL's log, and until the cutover the application
     knows nothing of them.  Raises what the steps raise.

@@ -57,7 +57,7 @@ def run_demo(folder: Path, messages: int, progress: Progress) -> DemoReport:
     """Run every step, leaving ``data/``, ``public/`` and the restored payloads in ``folder``.
 
     Raises UsageError if the folder is there and not empty, and what the steps raise.  If it is interrupted,
-    nothing is left behind.
+    nothing is left.
     """
     with new_folder(folder) as made:
         return _done(_Demo(made, progress), messages)

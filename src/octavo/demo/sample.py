@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from octavo.postgres.connection import Connection
 
 DEMO_PEPPER: Final = "octavo-sample-pepper"
-"""What the sample's secrets are encrypted with; nobody's real pepper."""
+"""What the sample's secrets are encrypted with; not a real pepper."""
 
 _TOLD_EVERY: Final = 5_000
 
@@ -57,7 +57,7 @@ def load_sample(
     ``files_root``.  ``progress`` hears the number of messages so far.
 
     Raises UsageError for fewer than one message; DatabaseError if PostgreSQL refuses a row; DiskError if a
-    payload cannot be written, which leaves no row behind.
+    payload cannot be written, which leaves no rows.
     """
     from octavo.postgres.connection import transaction
     from octavo.schema.frozen import frozen_schema

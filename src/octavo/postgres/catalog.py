@@ -1,6 +1,6 @@
 """What a live database holds, read from ``pg_catalog``: a Datamodel, and by name all that it has no word for.
 
-A model stands for each table, named like it; fields are named like their columns.  Nothing is passed over:
+A model stands for each table, named like it; fields are named like their columns.  Nothing is left out:
 what a Datamodel cannot say (a partial index, a trigger, a table in another schema) is among
 :attr:`Catalog.objects`.
 

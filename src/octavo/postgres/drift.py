@@ -132,8 +132,8 @@ _Place: TypeAlias = tuple[str, str]
 
 
 class _Column(NamedTuple):
-    """What is compared of a column.  On the schema's side ``defaults`` holds the one that is wanted, on the
-    catalog's all that what is there can be called."""
+    """What is compared of a column.  ``defaults`` holds, of the schema, the one that is wanted; of the
+    catalog, every form of the one that is set."""
 
     which: object
     """the type without its precision"""
@@ -181,7 +181,7 @@ _NULL = {Arity.REQUIRED: "NOT NULL", Arity.OPTIONAL: "NULL"}
 
 
 class _Facts:
-    """One side as a table of facts: of the schema, or (with ``catalog``) of what is there."""
+    """One side as a table of facts: of the schema, or (with ``catalog``) of the database."""
 
     def __init__(self, datamodel: Datamodel, home: str, shown: Callable[[_Place], str]) -> None:
         self.datamodel, self.home, self.shown = datamodel, home, shown

@@ -15,7 +15,7 @@ ROW = 18
 GRID = 6
 """heights and places of boxes are multiples of this"""
 LABEL = 30
-"""where a row's text begins, behind its label"""
+"""where a row's text begins, after its label"""
 END = 12
 """between the ends of two lines at the same box"""
 PADDING = 10

@@ -243,7 +243,7 @@ class _Gatherer:
 
 
 def _present(facts: Facts) -> list[Snapshot]:
-    """What there is now: on the side that counts, or on the only one that could be looked at."""
+    """The current state: of the backend of record, or of the only side that could be read."""
     sides = {"database": "PostgreSQL, now", "files": "the files, now"}
     for side in sides if facts.state.backend is DataBackend.PRISMA else reversed(sides):
         if (counts := facts.counted(side)) is not None and any(counts.values()):
@@ -252,7 +252,7 @@ def _present(facts: Facts) -> list[Snapshot]:
 
 
 class _Shown(msgspec.Struct, rename="camel"):
-    """A difference as far as a report tells of it; values are not looked at."""
+    """A difference as far as a report tells of it; values are not read."""
 
     model: str
     kind: str

@@ -1,4 +1,4 @@
-"""Elements of HTML and SVG, built as a tree: text is escaped by whoever writes the tree, never by hand."""
+"""Elements of HTML and SVG, built as a tree: writing the tree escapes the text, never the caller."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def moment(time: datetime) -> Element:
 
 
 def number(value: float) -> str:
-    """A coordinate with at most two digits behind the point."""
+    """A coordinate with at most two decimals."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 

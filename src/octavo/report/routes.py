@@ -229,7 +229,7 @@ class _Arranger:
         return self.lines.get(item, self.top[item] + self._offset(item, bundle, link))
 
     def _channel(self, column: int) -> _Channel:
-        """What enters the gap behind a column."""
+        """What enters the gap after a column."""
         channel = _Channel()
         for s in self.made.segments[column]:
             channel.left[s.bundle].add(self._height(s.left, s.bundle, s.left_link))

@@ -432,7 +432,7 @@ def _index_fields(args: Arguments, model: ModelDraft) -> tuple[IndexedDraft, ...
 
 
 def _read_options(args: Arguments, part: Call, indexed: IndexedDraft) -> None:
-    """``field(sort: Desc, length: 10, ops: raw("…"))``; as in Prisma, any other argument is passed over."""
+    """``field(sort: Desc, length: 10, ops: raw("…"))``; as in Prisma, any other argument is ignored."""
     given: dict[str | None, Expression] = {}
     for arg in part.args:
         given.setdefault(arg.name, arg.value)

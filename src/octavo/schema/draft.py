@@ -355,7 +355,7 @@ def foreign_key_constraint(field: RelationDraft) -> str:
 
 
 def pair_relations(schema: SchemaDraft) -> None:
-    """Find the relations.  Raises SchemaError where two could be meant."""
+    """Find the relations.  Raises SchemaError where a field could belong to two."""
     for model in schema.models:
         for field in model.relations:
             _refuse_ambiguity(schema, model, field)

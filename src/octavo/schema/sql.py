@@ -1,4 +1,4 @@
-"""How PostgreSQL spells what a Datamodel names: identifiers, literals, and the type behind each scalar."""
+"""How PostgreSQL spells what a Datamodel names: identifiers, literals, and the native type of each scalar."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def literal(text: str) -> str:
 
 
 def qualified(schema: str | None, name: str) -> str:
-    """A name in SQL, behind that of its schema if there is one."""
+    """A name in SQL, qualified by its schema if it has one."""
     return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
 
 
