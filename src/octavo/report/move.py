@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from octavo.backend import DataBackend
 from octavo.report.charts import Stretch, bands
 from octavo.report.facts import Facts, Verification
-from octavo.report.markup import Child, Element, data, el, moment
-from octavo.report.tables import folded, mark, table
+from octavo.report.markup import Child, Element, data, el, folded, mark, moment, table
 from octavo.store.phase import Phase
 from octavo.text import age, size, some
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from octavo.report.diagram import Diagram, drawn, legend
 from octavo.report.facts import Facts
-from octavo.report.markup import Element, data, el
+from octavo.report.markup import Element, data, el, folded, table
 from octavo.report.store import colours
-from octavo.report.tables import folded, table
 from octavo.text import some
 
 

@@ -8,8 +8,7 @@ from datetime import datetime
 from octavo.layout.layout import Kind, Layout
 from octavo.report.charts import Part, sparkline, treemap
 from octavo.report.facts import Facts, Holding, Store
-from octavo.report.markup import Child, Element, data, el, moment, number
-from octavo.report.tables import table
+from octavo.report.markup import Child, Element, data, el, moment, number, table
 from octavo.text import size, some
 
 _COLOURS = 8
