@@ -458,7 +458,7 @@ def _read_options(args: Arguments, part: Call, indexed: IndexedDraft) -> None:
 
 
 def _enum(schema: SchemaDraft, enum: EnumDraft) -> None:
-    for value in enum.node.values:
+    for value in enum.node.members:
         attributes = Attributes(schema.sources, value.attributes, "@")
         if args := attributes.single("map"):
             enum.written_labels[value.name] = args.string(args.required("name"))
@@ -507,7 +507,7 @@ def read_default(args: Arguments, draft: ScalarDraft, enum: EnumDraft | None) ->
 def _literal(args: Arguments, draft: ScalarDraft, enum: EnumDraft | None, value: Expression) -> SingleDefault:
     if draft.kind is ScalarKind.ENUM:
         assert enum is not None
-        names = [v.name for v in enum.node.values]
+        names = [v.name for v in enum.node.members]
         if not isinstance(value, Constant) or value.text not in names:
             args.sources.fail(f"the default of {draft.name} is no value of {enum.name}", value.at, names)
         return EnumValue(value.text)

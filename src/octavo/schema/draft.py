@@ -18,25 +18,14 @@ from octavo.schema.native import SCALARS
 from octavo.schema.syntax import (
     Attribute,
     Block,
-    ConfigNode,
-    EnumNode,
-    FieldNode,
-    ModelNode,
+    Member,
+    Node,
     Sources,
-    ValueNode,
 )
 
 
-class ScalarDraft(Struct, eq=False):
-    node: FieldNode
-    type: str
-    kind: ScalarKind
-    written_column: str | None = None
-    default: DefaultValue | None = None
-    native: NativeType | None = None
-    native_attribute: Attribute | None = None
-    updated_at: bool = False
-    ignored: bool = False
+class Draft(Struct, eq=False):
+    node: Node
 
     @property
     def name(self) -> str:
@@ -46,9 +35,17 @@ class ScalarDraft(Struct, eq=False):
     def at(self) -> int:
         return self.node.at
 
-    @property
-    def arity(self) -> Arity:
-        return self.node.type.arity
+
+class ScalarDraft(Draft, eq=False):
+    type: str
+    kind: ScalarKind
+    arity: Arity
+    written_column: str | None = None
+    default: DefaultValue | None = None
+    native: NativeType | None = None
+    native_attribute: Attribute | None = None
+    updated_at: bool = False
+    ignored: bool = False
 
     @property
     def column(self) -> str:
@@ -58,12 +55,12 @@ class ScalarDraft(Struct, eq=False):
         return self.kind is ScalarKind.SCALAR and self.type in types
 
 
-class RelationDraft(Struct, eq=False):
+class RelationDraft(Draft, eq=False):
     """A field of a model's type.  ``fields`` and ``references`` are None where not written."""
 
-    node: FieldNode
     model: ModelDraft
     target: ModelDraft
+    arity: Arity
     attribute: Attribute | None = None
     relation: str | None = None
     fields: tuple[ScalarDraft, ...] | None = None
@@ -72,18 +69,6 @@ class RelationDraft(Struct, eq=False):
     on_update: Action | None = None
     map: str | None = None
     ignored: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.node.name
-
-    @property
-    def at(self) -> int:
-        return self.node.at
-
-    @property
-    def arity(self) -> Arity:
-        return self.node.type.arity
 
     @property
     def relation_name(self) -> str:
@@ -135,8 +120,8 @@ class IndexDraft(Struct, eq=False):
         return next((arg.at for arg in self.attribute.args if arg.name in names), self.at)
 
 
-class ModelDraft(Struct, eq=False):
-    node: ModelNode
+class ModelDraft(Draft, eq=False):
+    node: Block
     fields: list[ScalarDraft | RelationDraft] = msgspec.field(default_factory=list)
     primary_key: IndexDraft | None = None
     indexes: list[IndexDraft] = msgspec.field(default_factory=list)
@@ -145,14 +130,6 @@ class ModelDraft(Struct, eq=False):
     schema_at: int = 0
     ignored: bool = False
     fields_by_name: dict[str, ScalarDraft | RelationDraft] = msgspec.field(default_factory=dict)
-
-    @property
-    def name(self) -> str:
-        return self.node.name
-
-    @property
-    def at(self) -> int:
-        return self.node.at
 
     @property
     def is_view(self) -> bool:
@@ -178,20 +155,12 @@ class ModelDraft(Struct, eq=False):
         yield from (index for index in self.indexes if index.kind is IndexKind.UNIQUE)
 
 
-class EnumDraft(Struct, eq=False):
-    node: EnumNode
+class EnumDraft(Draft, eq=False):
+    node: Block
     written_type: str | None = None
     written_labels: dict[str, str] = msgspec.field(default_factory=dict)
     schema: str | None = None
     schema_at: int = 0
-
-    @property
-    def name(self) -> str:
-        return self.node.name
-
-    @property
-    def at(self) -> int:
-        return self.node.at
 
     @property
     def type(self) -> str:
@@ -260,9 +229,9 @@ def read_names(draft: SchemaDraft, blocks: Sequence[Block]) -> None:
     sources = draft.sources
     taken: dict[str, str] = {}
     for block in blocks:
-        if isinstance(block, ConfigNode):
+        if block.is_config:
             continue
-        kind = "enum" if isinstance(block, EnumNode) else block.keyword
+        kind = block.keyword
         _check(sources, block.name, kind, block.at)
         if block.name in SCALARS:
             sources.fail(f"{block.name} is a type of Prisma's own", block.at)
@@ -271,37 +240,30 @@ def read_names(draft: SchemaDraft, blocks: Sequence[Block]) -> None:
         if block.name in taken:
             sources.fail(f"there is a {taken[block.name]} {block.name} already", block.at)
         taken[block.name] = kind
-        if isinstance(block, EnumNode):
-            _enum(draft, block)
+        _members(sources, block)
+        if kind == "enum":
+            if not block.members:
+                sources.fail(f"the enum {block.name} has no values", block.at, ("a value",))
+            draft.enums.append(EnumDraft(block))
         else:
-            _members(sources, block.fields, block.attributes, f"{kind} {block.name}")
             if kind == "type":
                 sources.fail("PostgreSQL has no composite types in a Prisma schema", block.at)
             draft.models.append(ModelDraft(block))
     draft.models_by_name = {model.name: model for model in draft.models}
     draft.enums_by_name = {enum.name: enum for enum in draft.enums}
     for model in draft.models:
-        model.fields = [_field(draft, model, node) for node in model.node.fields]
+        model.fields = [_field(draft, model, node) for node in model.node.members]
         model.fields_by_name = {f.name: f for f in model.fields}
 
 
-def _enum(draft: SchemaDraft, node: EnumNode) -> None:
-    _members(draft.sources, node.values, node.attributes, f"enum {node.name}")
-    if not node.values:
-        draft.sources.fail(f"the enum {node.name} has no values", node.at, ("a value",))
-    draft.enums.append(EnumDraft(node))
-
-
-def _members(
-    sources: Sources, members: Sequence[FieldNode | ValueNode], attributes: Sequence[Attribute], of: str
-) -> None:
-    for attribute in attributes:
+def _members(sources: Sources, block: Block) -> None:
+    for attribute in block.attributes:
         _check(sources, attribute.name, "attribute", attribute.at)
     seen: set[str] = set()
-    for member in members:
-        _check(sources, member.name, "field" if isinstance(member, FieldNode) else "value", member.at)
+    for member in block.members:
+        _check(sources, member.name, "value" if member.type is None else "field", member.at)
         if member.name in seen:
-            sources.fail(f"the {of} has {member.name} twice", member.at)
+            sources.fail(f"the {block.keyword} {block.name} has {member.name} twice", member.at)
         seen.add(member.name)
         for attribute in member.attributes:
             _check(sources, attribute.name, "attribute", attribute.at)
@@ -314,16 +276,17 @@ def _check(sources: Sources, name: str, kind: str, at: int) -> None:
         sources.fail(f"the name of a {kind} cannot have a hyphen: {name}", at)
 
 
-def _field(draft: SchemaDraft, model: ModelDraft, node: FieldNode) -> ScalarDraft | RelationDraft:
+def _field(draft: SchemaDraft, model: ModelDraft, node: Member) -> ScalarDraft | RelationDraft:
     written = node.type
+    assert written is not None
     if written.unsupported:
-        return ScalarDraft(node, written.name, ScalarKind.UNSUPPORTED)
+        return ScalarDraft(node, written.name, ScalarKind.UNSUPPORTED, written.arity)
     if written.name in SCALARS:
-        return ScalarDraft(node, written.name, ScalarKind.SCALAR)
+        return ScalarDraft(node, written.name, ScalarKind.SCALAR, written.arity)
     if written.name in draft.enums_by_name:
-        return ScalarDraft(node, written.name, ScalarKind.ENUM)
+        return ScalarDraft(node, written.name, ScalarKind.ENUM, written.arity)
     if (target := draft.models_by_name.get(written.name)) is not None:
-        return RelationDraft(node, model, target)
+        return RelationDraft(node, model, target, written.arity)
     draft.sources.fail(
         f"{model.name}.{node.name}: there is no type, enum or model {written.name}", written.at
     )

@@ -48,7 +48,7 @@ from octavo.schema.draft import (
     pair_relations,
     read_names,
 )
-from octavo.schema.syntax import Block, Call, ConfigNode, Expression, Sources, StringLiteral, read_blocks
+from octavo.schema.syntax import Block, Call, Expression, Sources, StringLiteral, read_blocks
 from octavo.schema.texts import schema_texts
 
 
@@ -103,7 +103,7 @@ def read_config(sources: Sources, blocks: tuple[Block, ...]) -> SchemaDraft:
     seen: set[tuple[str, str]] = set()
     datasources = 0
     for block in blocks:
-        if not isinstance(block, ConfigNode):
+        if not block.is_config:
             continue
         if (block.keyword, block.name) in seen:
             sources.fail(f"there are two {block.keyword}s {block.name}", block.at)
@@ -120,7 +120,7 @@ def read_config(sources: Sources, blocks: tuple[Block, ...]) -> SchemaDraft:
     return draft
 
 
-def _properties(sources: Sources, block: ConfigNode) -> dict[str, Expression]:
+def _properties(sources: Sources, block: Block) -> dict[str, Expression]:
     found: dict[str, Expression] = {}
     for prop in block.properties:
         if prop.name in found:
@@ -141,7 +141,7 @@ def _text_or_env(values: Values, value: Expression) -> tuple[str, str]:
     return "text", values.string(value)
 
 
-def _datasource(draft: SchemaDraft, block: ConfigNode, properties: dict[str, Expression]) -> None:
+def _datasource(draft: SchemaDraft, block: Block, properties: dict[str, Expression]) -> None:
     values = Values(draft.sources)
     fail = draft.sources.fail
     provider = properties.pop("provider", None)
@@ -207,7 +207,7 @@ def _extensions(values: Values, value: Expression | None) -> tuple[str, ...]:
     return tuple(values.array(value, item))
 
 
-def _generator(sources: Sources, block: ConfigNode, properties: dict[str, Expression]) -> set[str]:
+def _generator(sources: Sources, block: Block, properties: dict[str, Expression]) -> set[str]:
     values = Values(sources)
     provider = properties.pop("provider", None)
     if provider is None:
@@ -249,7 +249,7 @@ def _enum(draft: EnumDraft) -> Enum:
                 draft.written_labels.get(value.name),
                 value.documentation,
             )
-            for value in draft.node.values
+            for value in draft.node.members
         ),
         schema=draft.schema,
         written_type=draft.written_type,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import accumulate
 from pathlib import Path
@@ -85,55 +85,39 @@ class TypeNode(Struct, frozen=True):
     at: int
 
 
-class FieldNode(Struct, frozen=True):
-    name: str
-    type: TypeNode
-    attributes: tuple[Attribute, ...]
-    documentation: str | None
-    at: int
+class Node(Struct, frozen=True):
+    """What has a name, attributes and a comment."""
 
-
-class ModelNode(Struct, frozen=True):
-    keyword: str
-    """``model``, ``view`` or ``type``"""
-    name: str
-    fields: tuple[FieldNode, ...]
-    attributes: tuple[Attribute, ...]
-    documentation: str | None
-    at: int
-
-
-class ValueNode(Struct, frozen=True):
     name: str
     attributes: tuple[Attribute, ...]
     documentation: str | None
     at: int
 
 
-class EnumNode(Struct, frozen=True):
-    name: str
-    values: tuple[ValueNode, ...]
-    attributes: tuple[Attribute, ...]
-    documentation: str | None
-    at: int
+class Member(Node, frozen=True):
+    """A field of a model, or (without a type) a value of an enum."""
+
+    type: TypeNode | None
 
 
 class Property(Struct, frozen=True):
+    """A line of a ``datasource`` or ``generator``."""
+
     name: str
     value: Expression | None
     at: int
 
 
-class ConfigNode(Struct, frozen=True):
-    """A ``datasource`` or ``generator`` block."""
+class Block(Node, frozen=True):
+    """A model, view, type or enum; or, with properties alone, a datasource or generator."""
 
     keyword: str
-    name: str
+    members: tuple[Member, ...]
     properties: tuple[Property, ...]
-    at: int
 
-
-Block: TypeAlias = ModelNode | EnumNode | ConfigNode
+    @property
+    def is_config(self) -> bool:
+        return self.keyword in ("datasource", "generator")
 
 
 class Sources:
@@ -219,7 +203,7 @@ _WORDS = {
     "MODEL": "a model",
     "TYPE": "a type",
     "VIEW": "a view",
-    "_ENUM": "an enum",
+    "ENUM": "an enum",
     "DATASOURCE": "a datasource",
     "GENERATOR": "a generator",
     "NAME": "a name",
@@ -272,6 +256,19 @@ def _documentation(comments: Iterable[_Comment]) -> str | None:
     return "\n".join(texts) if texts else None
 
 
+def _documented(parts: Iterable[Any]) -> Iterator[Member]:
+    """The members among a block's parts, each with the comments directly above it and behind it."""
+    above: list[_Comment] = []
+    together = False
+    for part in parts:
+        if isinstance(part, _Comment):
+            above = [*above, part] if together else [part]
+        elif isinstance(part, Member):
+            yield replace(part, documentation=_documentation([*above, _Comment(part.documentation)]))
+            above = []
+        together = isinstance(part, _Comment)
+
+
 def _comment_text(token: Token) -> str | None:
     """What a comment says as documentation: all of ``///`` and ``/* */`` does, nothing of ``//``."""
     if token.type == "DOC":
@@ -279,19 +276,6 @@ def _comment_text(token: Token) -> str | None:
     if token.type == "COMMENT":
         return None
     return token.rstrip("\r\n")[2:-2].strip()
-
-
-class _Line(Struct, frozen=True):
-    """A field or an enum's value, before the comment above it is known."""
-
-    name: Token
-    type: TypeNode | None
-    attributes: tuple[Attribute, ...]
-    trailing: _Comment
-
-
-class _Block(Struct, frozen=True):
-    node: Block
 
 
 class _Builder(Transformer[Token, Any]):
@@ -387,13 +371,13 @@ class _Builder(Transformer[Token, Any]):
     def legacy_list(self, children: list[Any]) -> NoReturn:
         self.sources.fail("a list is written 'Type[]'", children[1][2])
 
-    def field(self, children: list[Any]) -> _Line:
+    def field(self, children: list[Any]) -> Member:
         name, kind, *attributes, end = children
-        return _Line(name, kind, tuple(attributes), end)
+        return Member(self._name(name), tuple(attributes), end.text, self._at(name), kind)
 
-    def value(self, children: list[Any]) -> _Line:
+    def value(self, children: list[Any]) -> Member:
         name, *attributes, end = children
-        return _Line(name, None, tuple(attributes), end)
+        return Member(self._name(name), tuple(attributes), end.text, self._at(name), None)
 
     def property(self, children: list[Any]) -> Property:
         name, *value, _ = children
@@ -401,42 +385,19 @@ class _Builder(Transformer[Token, Any]):
 
     # blocks
 
-    def model(self, children: list[Any]) -> _Block:
-        keyword, name, *members = children
-        fields, attributes = self._members(members)
-        node = ModelNode(
+    def model(self, children: list[Any]) -> Block:
+        keyword, name, *parts = children
+        return Block(
+            self._name(name),
+            attributes=tuple(part for part in parts if isinstance(part, Attribute)),
+            documentation=None,
+            at=self._at(name),
             keyword=str(keyword),
-            name=self._name(name),
-            fields=tuple(
-                FieldNode(self._name(line.name), line.type, line.attributes, text, self._at(line.name))
-                for line, text in fields
-                if line.type is not None
-            ),
-            attributes=attributes,
-            documentation=None,
-            at=self._at(name),
+            members=tuple(_documented(parts)),
+            properties=tuple(part for part in parts if isinstance(part, Property)),
         )
-        return _Block(node)
 
-    def enum(self, children: list[Any]) -> _Block:
-        name, *members = children
-        values, attributes = self._members(members)
-        node = EnumNode(
-            name=self._name(name),
-            values=tuple(
-                ValueNode(self._name(line.name), line.attributes, text, self._at(line.name))
-                for line, text in values
-            ),
-            attributes=attributes,
-            documentation=None,
-            at=self._at(name),
-        )
-        return _Block(node)
-
-    def config(self, children: list[Any]) -> _Block:
-        keyword, name, *members = children
-        properties = tuple(member for member in members if isinstance(member, Property))
-        return _Block(ConfigNode(str(keyword), self._name(name), properties, self._at(name)))
+    enum = config = model
 
     def type_alias(self, children: list[Any]) -> NoReturn:
         self.sources.fail("a type alias ('type X = …') is not of the language", self._at(children[1]))
@@ -450,31 +411,16 @@ class _Builder(Transformer[Token, Any]):
             if isinstance(child, _Comment):
                 comments.append(child)
                 continue
-            if isinstance(child, _Block):
+            if isinstance(child, Block):
                 if comments:
                     pending = _documentation(comments)
-                if isinstance(child.node, ConfigNode):
-                    blocks.append(child.node)
+                if child.is_config:
+                    blocks.append(child)
                 else:
-                    blocks.append(replace(child.node, documentation=pending))
+                    blocks.append(replace(child, documentation=pending))
                     pending = None
             comments = []
         return blocks
-
-    def _members(self, members: list[Any]) -> tuple[list[tuple[_Line, str | None]], tuple[Attribute, ...]]:
-        lines: list[tuple[_Line, str | None]] = []
-        above: list[_Comment] = []
-        together = False
-        for member in members:
-            if isinstance(member, _Comment):
-                above = [*above, member] if together else [member]
-                together = True
-                continue
-            together = False
-            if isinstance(member, _Line):
-                lines.append((member, _documentation([*above, member.trailing])))
-                above = []
-        return lines, tuple(member for member in members if isinstance(member, Attribute))
 
     def _unescape(self, token: Token) -> str:
         """What a quoted text means; its escapes are JSON's."""
