@@ -246,7 +246,9 @@ def _scalar_field(model: ModelDraft, draft: ScalarDraft, schema: SchemaDraft) ->
     if args := attributes.single("relation"):
         args.fail(f"{draft.name} is not a relation: {draft.type} is no model")
     if args := attributes.single("id"):
-        _field_id(args, model, draft)
+        if model.primary_key is not None:
+            args.fail("a model has one primary key")
+        model.primary_key = _field_key(args, IndexKind.ID, draft)
     if args := attributes.single("updatedAt"):
         if not draft.is_scalar("DateTime") or draft.arity is Arity.LIST:
             args.fail("only a single DateTime can be set on every write")
@@ -258,7 +260,7 @@ def _scalar_field(model: ModelDraft, draft: ScalarDraft, schema: SchemaDraft) ->
     if draft.kind is ScalarKind.SCALAR:
         draft.native_attribute = attributes.scoped()
     if args := attributes.single("unique"):
-        model.indexes.append(_field_unique(args, draft))
+        model.indexes.append(_field_key(args, IndexKind.UNIQUE, draft))
     attributes.done()
 
 
@@ -272,26 +274,13 @@ def _map_column(args: Arguments, model: ModelDraft, draft: ScalarDraft) -> None:
     draft.written_column = column
 
 
-def _field_id(args: Arguments, model: ModelDraft, draft: ScalarDraft) -> None:
-    if model.primary_key is not None:
-        args.fail("a model has one primary key")
+def _field_key(args: Arguments, kind: IndexKind, draft: ScalarDraft) -> IndexDraft:
+    """``@id`` or ``@unique``."""
     mapped = args.text("map")
     indexed = _field_options(args, draft)
     clustered = _clustered(args)
     args.done()
-    model.primary_key = IndexDraft(
-        IndexKind.ID, args.attribute, (indexed,), map=mapped, clustered=clustered, on_field=True
-    )
-
-
-def _field_unique(args: Arguments, draft: ScalarDraft) -> IndexDraft:
-    mapped = args.text("map")
-    indexed = _field_options(args, draft)
-    clustered = _clustered(args)
-    args.done()
-    return IndexDraft(
-        IndexKind.UNIQUE, args.attribute, (indexed,), map=mapped, clustered=clustered, on_field=True
-    )
+    return IndexDraft(kind, args.attribute, (indexed,), map=mapped, clustered=clustered, on_field=True)
 
 
 def _field_options(args: Arguments, draft: ScalarDraft) -> IndexedDraft:
@@ -329,7 +318,7 @@ def _model(schema: SchemaDraft, model: ModelDraft) -> None:
     for args in attributes.repeated("index"):
         model.indexes.append(_block_index(args, model))
     for args in attributes.repeated("unique"):
-        model.indexes.append(_block_unique(args, model))
+        model.indexes.append(_block_key(args, IndexKind.UNIQUE, model))
     for args in attributes.repeated("fulltext"):
         args.fail("full-text indexes are not for PostgreSQL")
     if args := attributes.single("shardKey"):
@@ -348,18 +337,13 @@ def _schema(args: Arguments) -> tuple[str, int]:
 
 
 def _block_id(args: Arguments, model: ModelDraft) -> None:
-    fields = _index_fields(args, model)
-    optional = [f.field.name for f in fields if f.field.arity is not Arity.REQUIRED]
+    key = _block_key(args, IndexKind.ID, model)
+    optional = [f.field.name for f in key.fields if f.field.arity is not Arity.REQUIRED]
     if optional and not model.ignored:
         args.fail(f"a primary key must be required: {', '.join(optional)}")
     if model.primary_key is not None:
         args.fail("a model has one primary key: @id or @@id")
-    mapped = args.text("map")
-    name = _client_name(args)
-    model.primary_key = IndexDraft(
-        IndexKind.ID, args.attribute, fields, name=name, map=mapped, clustered=_clustered(args)
-    )
-    args.done()
+    model.primary_key = key
 
 
 def _block_index(args: Arguments, model: ModelDraft) -> IndexDraft:
@@ -379,14 +363,13 @@ def _block_index(args: Arguments, model: ModelDraft) -> IndexDraft:
     return index
 
 
-def _block_unique(args: Arguments, model: ModelDraft) -> IndexDraft:
+def _block_key(args: Arguments, kind: IndexKind, model: ModelDraft) -> IndexDraft:
+    """``@@id`` or ``@@unique``."""
     fields = _index_fields(args, model)
     name, mapped = _client_name(args), args.text("map")
-    index = IndexDraft(
-        IndexKind.UNIQUE, args.attribute, fields, name=name, map=mapped, clustered=_clustered(args)
-    )
+    clustered = _clustered(args)
     args.done()
-    return index
+    return IndexDraft(kind, args.attribute, fields, name=name, map=mapped, clustered=clustered)
 
 
 def _client_name(args: Arguments) -> str | None:
