@@ -7,7 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from octavo.cli import console
@@ -159,6 +158,8 @@ def _as_json(datamodel: Datamodel, model: Model) -> dict[str, Any]:
 
 
 def _drift_as_json(drift: Drift, database: str) -> dict[str, Any]:
+    import msgspec
+
     return {
         "database": database,
         "equal": not drift.refuses,
