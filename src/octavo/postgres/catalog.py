@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from octavo.errors import DatabaseError
 from octavo.postgres import catalog_queries as queries
@@ -158,26 +158,6 @@ class Catalog:
         return any(o.table == table and (not name or o.name == name) for o in self.of_kind(kind))
 
 
-class _Column(NamedTuple):
-    """A row of the column query."""
-
-    schema: str
-    table: str
-    name: str
-    type_name: str
-    type_schema: str
-    type_kind: str
-    is_array: bool
-    shown: str
-    modifier: int
-    required: bool
-    required_unproven: bool
-    expression: str | None
-    identity: str
-    generated: str
-    collation: str | None
-
-
 def introspect(connection: psycopg.Connection[Any], schema: str | Sequence[str] = "public") -> Catalog:
     """Read what the database holds, the tables being those of ``schema`` (or of several).
 
@@ -205,6 +185,14 @@ class _Reader:
     def rows(self, query: str) -> list[Any]:
         text = queries.for_version(query, self.version)
         return self.connection.execute(text, {"schemas": list(self.schemas)}).fetchall()
+
+    def named(self, query: str) -> list[Any]:
+        """Rows with the names that the query gives to its columns."""
+        from psycopg.rows import namedtuple_row
+
+        text = queries.for_version(query, self.version)
+        with self.connection.cursor(row_factory=namedtuple_row) as cursor:
+            return cursor.execute(text, {"schemas": list(self.schemas)}).fetchall()
 
     def note(self, kind: ObjectKind, name: str, **facts: str) -> None:
         self.objects.append(CatalogObject(kind=kind, name=name, **facts))
@@ -264,8 +252,7 @@ class _Reader:
     def models(self, enums: Mapping[tuple[str, str], Enum]) -> tuple[dict[tuple[str, str], Model], set[str]]:
         """The tables by (schema, name), and the schemas in which Prisma keeps its migrations."""
         columns: dict[tuple[str, str], list[ScalarField]] = defaultdict(list)
-        for row in self.rows(queries.COLUMNS):
-            column = _Column(*row)
+        for column in self.named(queries.COLUMNS):
             columns[column.schema, column.table].append(self.scalar(column, enums))
         keys = self.indexes()
         found: dict[tuple[str, str], Model] = {}
@@ -313,7 +300,7 @@ class _Reader:
             found.append((schema, table))
         return found
 
-    def scalar(self, column: _Column, enums: Mapping[tuple[str, str], Enum]) -> ScalarField:
+    def scalar(self, column: Any, enums: Mapping[tuple[str, str], Enum]) -> ScalarField:
         where = {"schema": column.schema, "table": column.table, "column": column.name}
         enum = enums.get((column.type_schema, column.type_name)) if column.type_kind == "e" else None
         type_, kind, native = _type_of(column, enum)
@@ -339,7 +326,7 @@ class _Reader:
             collation=column.collation,
         )
 
-    def default(self, column: _Column, type_: str, kind: ScalarKind) -> DefaultValue | None:
+    def default(self, column: Any, type_: str, kind: ScalarKind) -> DefaultValue | None:
         if column.identity:
             return Function("autoincrement")
         if column.expression is None or column.generated:
@@ -349,8 +336,7 @@ class _Reader:
 
     def indexes(self) -> dict[tuple[str, str], list[Index]]:
         found: dict[tuple[str, str], list[Index]] = defaultdict(list)
-        for row in self.rows(queries.INDEXES):
-            index = _IndexRow(*row)
+        for index in self.named(queries.INDEXES):
             where = {"schema": index.schema, "table": index.table}
             if index.constraint == "x":
                 continue
@@ -376,8 +362,7 @@ class _Reader:
         return found
 
     def relations(self, models: Mapping[tuple[str, str], Model]) -> Iterator[Relation]:
-        for row in self.rows(queries.FOREIGN_KEYS):
-            key = _ForeignKeyRow(*row)
+        for key in self.named(queries.FOREIGN_KEYS):
             child = models.get((key.schema, key.table))
             if child is None:
                 continue
@@ -452,45 +437,6 @@ class _Reader:
         return tuple(found)
 
 
-class _IndexRow(NamedTuple):
-    schema: str
-    table: str
-    name: str
-    unique: bool
-    primary: bool
-    valid: bool
-    method: str
-    predicate: bool
-    expressions: bool
-    included: bool
-    odd_nulls: bool
-    nulls_not_distinct: bool
-    constraint: str | None
-    deferrable: bool
-    columns: list[str]
-    descending: list[bool]
-    classes: list[str]
-    chosen: list[bool]
-    """whether a class is another than the type's default"""
-    definition: str
-
-
-class _ForeignKeyRow(NamedTuple):
-    schema: str
-    table: str
-    name: str
-    parent_schema: str
-    parent: str
-    columns: list[str]
-    references: list[str]
-    on_delete: str
-    on_update: str
-    proven: bool
-    deferrable: bool
-    special: bool
-    definition: str
-
-
 _OTHER_TABLES = {
     "v": ObjectKind.VIEW,
     "m": ObjectKind.MATERIALIZED_VIEW,
@@ -506,7 +452,7 @@ _ACTIONS = {
 _METHODS = {"hash": "Hash", "gist": "Gist", "gin": "Gin", "spgist": "SpGist", "brin": "Brin"}
 
 
-def _type_of(column: _Column, enum: Enum | None) -> tuple[str, ScalarKind, NativeType | None]:
+def _type_of(column: Any, enum: Enum | None) -> tuple[str, ScalarKind, NativeType | None]:
     if enum is not None:
         return enum.name, ScalarKind.ENUM, None
     native = next((name for name, rule in NATIVE_TYPES.items() if rule.catalog == column.type_name), "")
@@ -530,7 +476,7 @@ def _arguments(type_name: str, modifier: int) -> tuple[int, ...]:
     return (modifier,)
 
 
-def _index(row: _IndexRow) -> Index:
+def _index(row: Any) -> Index:
     kind = IndexKind.ID if row.primary else IndexKind.UNIQUE if row.unique else IndexKind.NORMAL
     fields = tuple(
         IndexField(name, "desc" if descending else None, class_ if chosen else None, chosen)

@@ -58,14 +58,16 @@ TABLES = """
 """
 
 COLUMNS = """
-    SELECT n.nspname, c.relname, a.attname,
-           coalesce(e.typname, t.typname), en.nspname, coalesce(e.typtype, t.typtype)::text,
-           e.oid IS NOT NULL, format_type(a.atttypid, a.atttypmod), a.atttypmod, a.attnotnull,
+    SELECT n.nspname AS schema, c.relname AS table, a.attname AS name,
+           coalesce(e.typname, t.typname) AS type_name, en.nspname AS type_schema,
+           coalesce(e.typtype, t.typtype)::text AS type_kind, e.oid IS NOT NULL AS is_array,
+           format_type(a.atttypid, a.atttypmod) AS shown, a.atttypmod AS modifier, a.attnotnull AS required,
            EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'n'
-                   AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated),
-           pg_get_expr(f.adbin, f.adrelid), a.attidentity::text, a.attgenerated::text,
+                   AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated) AS required_unproven,
+           pg_get_expr(f.adbin, f.adrelid) AS expression, a.attidentity::text AS identity,
+           a.attgenerated::text AS generated,
            CASE WHEN a.attcollation <> t.typcollation THEN
-                (SELECT o.collname FROM pg_collation o WHERE o.oid = a.attcollation)::text END
+                (SELECT o.collname FROM pg_collation o WHERE o.oid = a.attcollation)::text END AS collation
     FROM pg_attribute a
     JOIN pg_class c ON c.oid = a.attrelid
     JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -78,22 +80,26 @@ COLUMNS = """
 """
 
 INDEXES = """
-    SELECT n.nspname, t.relname, c.relname, i.indisunique, i.indisprimary, i.indisvalid AND i.indisready,
-           m.amname, i.indpred IS NOT NULL, i.indexprs IS NOT NULL, i.indnatts > i.indnkeyatts,
+    SELECT n.nspname AS schema, t.relname AS table, c.relname AS name, i.indisunique AS unique,
+           i.indisprimary AS primary, i.indisvalid AND i.indisready AS valid, m.amname AS method,
+           i.indpred IS NOT NULL AS predicate, i.indexprs IS NOT NULL AS expressions,
+           i.indnatts > i.indnkeyatts AS included,
            EXISTS (SELECT FROM generate_series(0, i.indnkeyatts - 1) p WHERE i.indoption[p] IN (1, 2)
-                   AND m.amname = 'btree'),
-           {indnullsnotdistinct}, k.contype::text, coalesce(k.condeferrable, false),
+                   AND m.amname = 'btree') AS odd_nulls,
+           {indnullsnotdistinct} AS nulls_not_distinct, k.contype::text AS constraint,
+           coalesce(k.condeferrable, false) AS deferrable,
            ARRAY(SELECT a.attname::text FROM generate_series(0, i.indnkeyatts - 1) p
-                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p] ORDER BY p),
+                 JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[p] ORDER BY p)
+                 AS columns,
            ARRAY(SELECT m.amname = 'btree' AND i.indoption[p] & 1 = 1
-                 FROM generate_series(0, i.indnkeyatts - 1) p ORDER BY p),
+                 FROM generate_series(0, i.indnkeyatts - 1) p ORDER BY p) AS descending,
            ARRAY(SELECT o.opcname::text
                  FROM generate_series(0, i.indnkeyatts - 1) p JOIN pg_opclass o ON o.oid = i.indclass[p]
-                 ORDER BY p),
+                 ORDER BY p) AS classes,
            ARRAY(SELECT NOT o.opcdefault
                  FROM generate_series(0, i.indnkeyatts - 1) p JOIN pg_opclass o ON o.oid = i.indclass[p]
-                 ORDER BY p),
-           pg_get_indexdef(i.indexrelid)
+                 ORDER BY p) AS chosen,
+           pg_get_indexdef(i.indexrelid) AS definition
     FROM pg_index i
     JOIN pg_class c ON c.oid = i.indexrelid
     JOIN pg_class t ON t.oid = i.indrelid
@@ -105,13 +111,17 @@ INDEXES = """
 """
 
 FOREIGN_KEYS = """
-    SELECT n.nspname, t.relname, k.conname, pn.nspname, p.relname,
+    SELECT n.nspname AS schema, t.relname AS table, k.conname AS name, pn.nspname AS parent_schema,
+           p.relname AS parent,
            ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY u(number, place)
-                 JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number ORDER BY u.place),
+                 JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.number ORDER BY u.place)
+                 AS columns,
            ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY u(number, place)
-                 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number ORDER BY u.place),
-           k.confdeltype::text, k.confupdtype::text, k.convalidated AND {conenforced}, k.condeferrable,
-           k.confmatchtype <> 's' OR {confdelsetcols}, pg_get_constraintdef(k.oid)
+                 JOIN pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.number ORDER BY u.place)
+                 AS references,
+           k.confdeltype::text AS on_delete, k.confupdtype::text AS on_update,
+           k.convalidated AND {conenforced} AS proven, k.condeferrable AS deferrable,
+           k.confmatchtype <> 's' OR {confdelsetcols} AS special, pg_get_constraintdef(k.oid) AS definition
     FROM pg_constraint k
     JOIN pg_class t ON t.oid = k.conrelid
     JOIN pg_namespace n ON n.oid = t.relnamespace
