@@ -248,7 +248,7 @@ def _now() -> str:
 
 
 _WAIT = 2.0
-"""seconds to wait for a moment in which nobody writes"""
+"""seconds to wait for the write lock"""
 
 
 class Call(NamedTuple):
@@ -261,7 +261,7 @@ class Call(NamedTuple):
 
 
 class Listening:
-    """A reader that notes down what it is asked, and what it answers; or tells somebody (``tell``)."""
+    """A reader that notes down what it is asked, and what it answers; or calls ``tell``."""
 
     def __init__(self, reader: Reader, tell: Callable[[Call], None] | None = None) -> None:
         self._reader = reader
@@ -270,7 +270,7 @@ class Listening:
 
     def _noted(self, name: str, model: str, *arguments: Any) -> Any:
         answer = getattr(self._reader, name)(*arguments)
-        # Whoever asked may change the order of the list that he was given.
+        # The caller may change the order of its list.
         self._tell(Call(name, model, arguments, list(answer) if isinstance(answer, list) else answer))
         return answer
 
@@ -359,7 +359,7 @@ class Comparison:
         )
 
     def _still(self, calls: Sequence[Call], files: JsonBackend, primary: Callable[[Any], Any]) -> bool:
-        """Whether both answer alike while nobody can write; if not, what differs is written down."""
+        """Whether both answer alike under the write lock; if not, what differs is written down."""
         with files.store.transaction(timeout=_WAIT) as view:
             # What PostgreSQL has yet to decide is in the files' view already.
             view.wait_for_earlier()

@@ -468,12 +468,12 @@ class DualBackend(SingleReads):
                     view = stack.enter_context(begun)
                     break
                 except ReplacedError:
-                    # Nobody has asked PostgreSQL for anything yet.
+                    # PostgreSQL was not asked for anything yet.
                     self._reopen(files)
             yield files, view
 
     def _look_for_gap(self, view: View) -> None:
-        """If nobody has written in ``dual`` since an export, tell what was written to PostgreSQL alone."""
+        """Before the first dual write since an export, tell what was written to PostgreSQL alone."""
         if (left := gap.left(str(self._data_dir))) is None:
             return
         try:
@@ -485,7 +485,7 @@ class DualBackend(SingleReads):
         gap.spend(str(self._data_dir))
 
     def _require_seeded(self, view: Writable, primary: PrismaTransaction) -> None:
-        """Raise UsageError if the files are empty and PostgreSQL is not: nobody has copied it yet."""
+        """Raise UsageError if the files are empty and PostgreSQL is not: it was not exported yet."""
         if self._is_seeded:
             return
         models = [model.name for model in self.vocabulary.datamodel.tables]

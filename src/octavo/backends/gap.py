@@ -48,7 +48,7 @@ SEED = "cache/seed.json"
 _PAGE = 500
 """rows that are held against the files at once"""
 _PATIENCE = 2.0
-"""seconds that the look may take, as everybody waits for it"""
+"""seconds that the look may take, as all writers wait for it"""
 
 
 class Seed(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +79,7 @@ def leave(root: Path, seed: Seed) -> None:
 
 
 def left(root: str) -> Seed | None:
-    """The seed of the files, if nobody has written to them in ``dual`` yet.  Raises DiskError."""
+    """The seed of the files, if there was no dual write to them yet.  Raises DiskError."""
     with (
         disk_errors("looking for what an export has left"),
         suppress(FileNotFoundError, msgspec.MsgspecError),
@@ -123,7 +123,7 @@ class _Look:
             raise Unlooked("the files were made from another database")
         now = window(self._session.connection)
         if now is not None and self._seed.first == self._seed.next == now.next:
-            # Nobody has written anything.
+            # Nothing was written.
             return
         for model in self._schema.vocabulary.datamodel.tables:
             if self._is_gap(model.name):

@@ -196,7 +196,7 @@ def changed_record(vocabulary: Vocabulary, model: str, record: Record, changes: 
 class Counters:
     """``autoincrement()``: the highest number of each column, as far as this process knows.
 
-    Used under the write lock only.  A commit of somebody else makes it look again.
+    Used under the write lock only.  A commit of another process makes it look again.
     """
 
     def __init__(self, vocabulary: Vocabulary, store: Store) -> None:

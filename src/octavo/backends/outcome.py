@@ -1,4 +1,4 @@
-"""What became of a transaction in PostgreSQL, for somebody who was not told.
+"""What became of a transaction in PostgreSQL whose commit was not answered.
 
 ``pg_xact_status`` knows it by the transaction's number.  A number may be given twice, though: what a server
 had not yet written to disk when it crashed, it has never done, and it counts on from what it had written.
@@ -75,7 +75,7 @@ class Outcomes:
         """Whether the transaction has happened.
 
         Waits for a while if the database cannot be reached, or has not decided it yet.  Raises DatabaseError
-        if it cannot be told: nobody answers, or it was too long ago, or in another database.
+        if it cannot be told: no server answers, or it was too long ago, or in another database.
         """
         end = time.monotonic() + self._patience
         while True:

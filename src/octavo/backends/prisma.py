@@ -170,7 +170,7 @@ class PrismaTransaction(PrismaReader):
 
     ``deadline`` is the moment (of ``time.monotonic``) after which nothing more is done or kept; ``alone``: no
     transaction was begun, since the one write to come can commit by itself.  Threads may share a transaction:
-    their statements follow one another, and none comes behind its end.
+    their statements follow one another, and none comes after its end.
     """
 
     def __init__(
@@ -298,7 +298,7 @@ class PrismaTransaction(PrismaReader):
         return found
 
     def _followed(self, model: str, records: list[Record], fields: set[str]) -> list[Record]:
-        """Changed records, once more where foreign keys within the model followed the change behind what the
+        """Changed records, once more where foreign keys within the model followed the change after what the
         statement saw."""
         own = (r for r in self.schema.vocabulary.datamodel.children(model) if r.child == model)
         follow = any(r.on_update is not Action.NO_ACTION and fields & set(r.references) for r in own)
@@ -331,7 +331,7 @@ class PrismaBackend(PrismaReader):
         self.pool, self._guard, self._files = Pool(url), guard, files
 
     def _ask(self, query: str, parameters: Sequence[str]) -> Any:
-        # Whoever asks may hold the only connection that the pool has.
+        # The caller may hold the only connection of the pool.
         with closing(Session(self.pool.url)) as session:
             rows, _ = self._alone(session, "", Ready(query, parameters))
         return rows[0][0].decode() if rows else None
@@ -403,7 +403,7 @@ class PrismaBackend(PrismaReader):
 
 
 def _timeouts(session: Session, timeout: float | None) -> list[tuple[str, str]]:
-    """What makes the server end a transaction that nobody ends in time, so that its locks go."""
+    """What makes the server end a transaction that is not ended in time, so that its locks go."""
     if timeout is None:
         return []
     value = f"{max(1, int(timeout * 1000))}ms"

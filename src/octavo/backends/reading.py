@@ -156,7 +156,7 @@ def _equalities(parts: Iterable[Condition]) -> _Equal:
 
 
 _PRUNED = 1_000
-"""records behind the last one that is asked for that are held before they are dropped"""
+"""records after the last one asked for that are held before they are dropped"""
 
 
 def test_of(evaluator: Evaluator, model: str, where: Condition) -> Callable[[Record], Any] | None:

@@ -1,4 +1,4 @@
-"""Brings what transactions come to into the store, together with the position behind them, or not at all.
+"""Applies the net changes of transactions to the store, and the position after them, in one commit.
 
 Rows come as the texts that PostgreSQL prints.  Casting such a text to its type gives the value back; so the
 SQL that folds tables in an export makes JSON of the rows of a stream, too, and what comes of them is the same
@@ -150,7 +150,7 @@ def _parts(rows: Sequence[Texts]) -> Iterator[Sequence[Texts]]:
 
 
 _TRIES = 5
-"""how often a commit is tried that somebody's editor has come in the way of"""
+"""how often a commit is tried that an edit of the files has interfered with"""
 
 
 class _Plan:

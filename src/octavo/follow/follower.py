@@ -1,8 +1,8 @@
 """Carries over what the stream brings, and goes on after whatever has interrupted it.
 
-Transactions that wait together are applied together, as one of the store.  What is confirmed to the server
-is durable here before: it may then throw away what lies behind.  A connection that is lost is made again, and
-goes on at the files' position; nothing else is remembered of the one before.
+Transactions that wait together are applied together, as one of the store.  What is confirmed to the server is
+durable here before: the server may then discard its log up to there.  A connection that is lost is made
+again, and goes on at the files' position; nothing else is remembered of the one before.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ class Follower:
             found = slot.state(connection, plan)
             position = read_position(self.place.data_dir, plan)
             if found.confirmed > position.at:
-                raise slot.lost(plan, "was read by somebody else")
+                raise slot.lost(plan, "was read by another client")
             session = _Session(self, stream, connection, plan, position)
             session.require_same()
             yield session
@@ -193,10 +193,9 @@ class _Session:
         """the numbers of those in the net"""
 
     def now(self) -> int:
-        """A position behind everything that is committed now.
+        """A position after everything that is committed now.
 
-        A message of our own stands there in the log, so that the server comes to it even if nobody else
-        writes any more.
+        A message of our own is logged there, so that the server reaches it even without other writers.
         """
         with transaction(self._connection, self._follower.url.schema):
             self._connection.execute("SET LOCAL synchronous_commit = 'local'")

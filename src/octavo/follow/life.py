@@ -68,7 +68,7 @@ def follow(
     """Make the files if there are none that follow, then keep them in step until the watcher says that it is
     over, or they have caught up.
 
-    Raises UsageError (a store is there that does not follow; somebody follows already; the server's
+    Raises UsageError (a store is there that does not follow; another process follows already; the server's
     settings), DriftError, DivergedError, DifferenceError, DatabaseError, DiskError.  Run again it goes
     on where it was.
     """
@@ -80,7 +80,7 @@ def follow(
         with _alone(data_dir) as take:
             plan = read_plan(data_dir)
             if plan is not None and not plan.seeded:
-                # Somebody who has begun was killed.
+                # A process that had begun was killed.
                 slot.remove(url, plan)
                 forget_following(data_dir)
                 plan = None
@@ -227,7 +227,7 @@ def _alone(data_dir: Path) -> Iterator[Callable[[], None]]:
 __all__ = ["FollowOptions", "FollowReport", "Watcher", "catch_up", "follow", "is_running", "lag", "stop"]
 
 _TRIES = 20
-"""how often a snapshot is taken, if somebody truncates or rewrites a table each time"""
+"""how often a snapshot is taken, if a table is truncated or rewritten each time"""
 
 
 def _make_files(

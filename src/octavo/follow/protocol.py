@@ -69,7 +69,7 @@ class Begin(NamedTuple):
 
 class Commit(NamedTuple):
     end: int
-    """the position behind its commit"""
+    """the position after its commit"""
     time: datetime
 
 

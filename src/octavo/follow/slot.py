@@ -1,7 +1,7 @@
 """What following needs in the database: made before it begins, looked at before it goes on, then removed.
 
-- A *slot*: PostgreSQL keeps its log from there on until we have confirmed it.  One that nobody reads fills
-  the server's disk.
+- A *slot*: PostgreSQL keeps its log from there on until we have confirmed it.  One without a
+  reader fills the server's disk.
 - A *publication*: the tables that are sent.  Of a partitioned table these are the partitions.
 - The *replica identity* of each table: by which columns a changed or deleted row is told.  PostgreSQL refuses
   the application's own UPDATE and DELETE on a published table that has none; so one without a primary key is
@@ -41,7 +41,7 @@ class SlotState(NamedTuple):
     """How a slot stands in the server."""
 
     reader: int | None
-    """the process that serves whoever reads it"""
+    """the server process of its reader, if there is one"""
     confirmed: int
     """what is before this position will never be sent again"""
 
@@ -77,7 +77,7 @@ def require(connection: Connection, url: DatabaseUrl) -> None:
 
 
 def plan(connection: Connection, url: DatabaseUrl, layout: Layout, system: System) -> Plan:
-    """What is to be made, under names that nobody else has.  Raises UsageError for a table that cannot be
+    """What is to be made, under new names.  Raises UsageError for a table that cannot be
     followed, DatabaseError."""
     name = f"{_PREFIX}{secrets.token_hex(6)}"
     with database_errors(url, "looking at the tables"):
@@ -164,7 +164,7 @@ def _usable_index(connection: Connection, table: Stored) -> str | None:
 def remove(url: DatabaseUrl, made: Plan) -> bool:
     """Remove all that was made, as far as it is there; whether there was anything.
 
-    Raises UsageError if somebody reads the slot, DatabaseError.
+    Raises UsageError if the slot is in use, DatabaseError.
     """
     with closing(connect(url)) as connection, database_errors(url, "removing what following has made"):
         dropped = _drop_slot(connection, made.slot)
@@ -178,7 +178,7 @@ def remove(url: DatabaseUrl, made: Plan) -> bool:
 
 
 def _unpublish(connection: Connection, url: DatabaseUrl, made: Plan) -> bool:
-    """Remove the publication, and give the tables their identities back, whoever writes meanwhile.
+    """Remove the publication, and give the tables their identities back, while others write.
 
     A writer first lists the publications of its table, then looks each of them up, and fails if one has gone
     in between.  So the tables leave the publication before it is dropped, and whoever may still have it on
@@ -213,7 +213,7 @@ def _unpublish(connection: Connection, url: DatabaseUrl, made: Plan) -> bool:
 
 
 def _be_brief(connection: Connection) -> None:
-    """Whoever waits for a table keeps all others from it."""
+    """A session that waits for a table's lock keeps all others from the table."""
     connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'".encode())
 
 
@@ -229,7 +229,7 @@ def _drop_slot(connection: Connection, name: str) -> bool:
             connection.execute("SELECT pg_catalog.pg_drop_replication_slot(%s)", [name])
             return True
         if time.monotonic() > end:
-            raise UsageError(f"somebody reads the slot {name}", hint="end octavo follow first")
+            raise UsageError(f"the replication slot {name} is in use", hint="end octavo follow first")
         time.sleep(_PAUSE)
 
 
@@ -277,13 +277,13 @@ def behind(connection: Connection, position: str) -> int:
 def lost(made: Plan, reason: str) -> DatabaseError:
     """The error for a slot from which following cannot go on."""
     return DatabaseError(
-        f"the slot {made.slot} {reason}; what was committed since the files' position cannot be had any more",
+        f"the slot {made.slot} {reason}; what was committed since the files' position cannot be sent",
         hint=f"{RESEED} (max_slot_wal_keep_size says how much of its log the server keeps for a slot)",
     )
 
 
 def others(connection: Connection) -> list[str]:
-    """Slots of this database that look like ours, and that nobody reads."""
+    """Slots of this database that look like ours, and that have no reader."""
     rows = connection.execute(
         "SELECT slot_name FROM pg_catalog.pg_replication_slots WHERE database = current_database()"
         f" AND plugin = 'pgoutput' AND starts_with(slot_name, {literal(_PREFIX)}) AND active_pid IS NULL"

@@ -108,7 +108,7 @@ def read_position(data_dir: Path, plan: Plan) -> Position:
     found = None if text is None else _decoded(text.encode(), Position, position.NAME)
     if found is None or found.slot != plan.slot:
         raise DatabaseError(
-            f"nobody knows how far the files in {data_dir} have come: they were replaced, or their cache"
+            f"the position of the files in {data_dir} is not known: they were replaced, or their cache"
             " was deleted",
             hint=RESEED,
         )
@@ -199,7 +199,7 @@ class Watcher:
         """Transactions were carried over, or some time has passed."""
 
     def says(self, text: str) -> None:
-        """Something that somebody should know: a connection that was lost."""
+        """Something worth a message: a connection that was lost."""
 
     def is_over(self) -> bool:
         """Whether to end, in order."""

@@ -26,13 +26,13 @@ from octavo.schema.sql import literal, quote
 from octavo.url import DatabaseUrl
 
 _CANCEL = 5.0
-"""seconds to let the server know that nobody waits for it"""
+"""seconds to tell the server to cancel"""
 _TURN = 0.2
-"""seconds after which somebody who waits looks whether he is to stop"""
+"""seconds of waiting after which it is asked whether to stop"""
 
 
 class Stopped(Exception):
-    """Somebody has asked to stop while the server was waited for."""
+    """It was asked to stop while waiting for the server."""
 
 
 class System(NamedTuple):
@@ -87,7 +87,7 @@ class Stream:
         return Slot(protocol.position(position), snapshot)
 
     def drop_slot(self, name: str) -> None:
-        """Remove a slot that nobody reads."""
+        """Remove a slot that has no reader."""
         self._command(f"DROP_REPLICATION_SLOT {quote(name)}")
 
     def start(self, slot: str, publication: str, at: int) -> None:
@@ -158,7 +158,7 @@ class Stream:
                 elif self._is_over():
                     raise Stopped
         except (Stopped, KeyboardInterrupt, SystemExit):
-            # The server, which waits for others, would not notice that nobody waits for it any more.
+            # The server, which waits for others, would not notice that its client waits no more.
             with suppress(psycopg.Error):
                 self._connection.cancel_safe(timeout=_CANCEL)
             raise
