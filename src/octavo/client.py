@@ -163,7 +163,9 @@ class ModelClient:
         self._texts = {
             name: fields
             for name, fields in terms.uniques.items()
-            if len(fields) == 1 and terms.columns[name].is_text and not terms.columns[name].is_caseless
+            if len(fields) == 1
+            and terms.columns[name].one.is_text
+            and not terms.columns[name].one.is_caseless
         }
 
     def _at(self, operation: str = "") -> At:

@@ -44,7 +44,7 @@ class Pools:
 
     def _values(self, terms: Terms, column: Column) -> list[Any]:
         """Values to be written, but for NULL; of a list, to its elements."""
-        if column.name in self.keyed(terms) and column.is_text:
+        if column.name in self.keyed(terms) and column.one.is_text:
             return list(KEYS)
         if column.name in self.keyed(terms) and column.field.type in ("Int", "BigInt"):
             return list(NUMBERS)

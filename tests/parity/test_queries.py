@@ -109,7 +109,7 @@ def change(column: Column, there: World, draw: Any) -> Change:
     kind = ChangeKind.SET
     if column.field.is_list:
         kind = draw(st.sampled_from((ChangeKind.SET, ChangeKind.PUSH)))
-    elif column.is_number:
+    elif column.one.is_number:
         kind = draw(st.sampled_from([k for k in ChangeKind if k is not ChangeKind.PUSH]))
     pool = values(column, there.vocabulary, operand=kind not in (ChangeKind.SET, ChangeKind.PUSH))
     if column.field.is_list:

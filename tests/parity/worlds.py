@@ -123,7 +123,7 @@ def values(column: Column, vocabulary: Vocabulary, *, operand: bool = False) -> 
     found = []
     for value in pool:
         with suppress(ValueError):
-            (column.operand if operand else column.write_element)(value)
+            (column.operand if operand else column.one.write)(value)
             found.append(value)
     return found
 
@@ -301,9 +301,9 @@ class Questions:
         none = st.none() if column.field.nullable else value
         operators: dict[str, Any] = {"equals": value | none, "not": value | none}
         operators |= {name: st.lists(value, max_size=3) for name in ("in", "not_in")}
-        if column.is_ordered:
+        if column.one.is_ordered:
             operators |= dict.fromkeys(("lt", "lte", "gt", "gte"), value)
-        if not column.is_text:
+        if not column.one.is_text:
             return value | none | _one_of(operators)
         operators |= {n: st.sampled_from(TEXTS) for n in ("contains", "starts_with", "ends_with")}
         mode = st.fixed_dictionaries({}, optional={"mode": st.sampled_from(("default", "insensitive"))})

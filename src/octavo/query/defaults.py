@@ -169,9 +169,9 @@ def _maker(column: Column) -> Make | None:
         return lambda _: column.write(make())
     if default is not None:
         if isinstance(default, tuple):
-            values = [literal_value(value, column.field, column.write_element) for value in default]
+            values = [literal_value(value, column.field, column.one.write) for value in default]
             return lambda _: list(values)
-        value = literal_value(default, column.field, column.write_element)
+        value = literal_value(default, column.field, column.one.write)
         return lambda _: value
     if column.field.updated_at:
         return column.write

@@ -215,7 +215,7 @@ def _compare(column: Column, condition: Compare) -> Test:
     key = _folded(column, condition.insensitive)
     if decide is None:
         decide = _TEXTS[condition.op]
-        key = lower if condition.insensitive or column.is_caseless else _as_it_is
+        key = lower if condition.insensitive or column.one.is_caseless else _as_it_is
     operand, read, is_null = key(condition.value), column.stored, column.is_null
     if condition.op is Operator.EQUALS and key == column.comparable and column.key is None:
         return lambda record: None if (value := read(record)) is None else value == operand
@@ -249,7 +249,7 @@ def _one_of(column: Column, condition: OneOf) -> Test:
 
 def _list_test(column: Column, condition: ListTest) -> Test:
     read = column.stored
-    mark, is_null = column.element_key or _as_it_is, column.type.one.is_null
+    mark, is_null = column.one.key or _as_it_is, column.one.is_null
     wanted = [mark(value) for value in condition.values]
 
     def test(record: Record) -> Truth:

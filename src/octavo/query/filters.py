@@ -93,7 +93,7 @@ def operators(column: Column) -> tuple[str, ...]:
         return _LIST
     if column.field.is_json:
         return _JSON
-    return (*_EQUALITY, *(_ORDER if column.is_ordered else ()), *(_TEXT if column.is_text else ()))
+    return (*_EQUALITY, *(_ORDER if column.one.is_ordered else ()), *(_TEXT if column.one.is_text else ()))
 
 
 def quantifiers(link: Link) -> tuple[str, ...]:

@@ -34,18 +34,14 @@ class Column:
         self.stored: Callable[[Any], Any] = attrgetter(self.attribute)
         """from a record to this field's value in stored form"""
         self.type = value_type(field, datamodel)
-        one = self.type.one
-        self.null, self.is_null = self.type.null, self.type.is_null
+        self.one = self.type.one
+        """the type of one value, where the field is a list of them"""
+        self.null, self.is_null, self.key = self.type.null, self.type.is_null, self.type.key
         self.write: Write = writer(field, datamodel)
-        self.write_element: Write = one.write
-        self.operand: Write = one.operand
+        self.operand: Write = self.one.operand
         """from a value to compare with"""
-        self.key: Key | None = self.type.key
         self.sort_key: Callable[[Any], Any] = _composed(self.key, self.stored)
         """from a record in which this field is not NULL to what sorts as its value does"""
-        self.element_key: Key | None = one.key
-        self.is_text, self.is_caseless, self.is_ordered = one.is_text, one.is_caseless, one.is_ordered
-        self.is_number = one.compute is not None
 
     def comparable(self, stored: Any) -> Any:
         """What sorts, is equal and hashes as the value does in PostgreSQL.  The value is not NULL."""

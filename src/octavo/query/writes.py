@@ -55,7 +55,7 @@ def changes(column: Column) -> tuple[str, ...]:
     """What an update may do to a field."""
     if column.field.is_list:
         return ("set", "push")
-    return ("set", *_ARITHMETIC) if column.is_number else ("set",)
+    return ("set", *_ARITHMETIC) if column.one.is_number else ("set",)
 
 
 def steps(link: Link, *, new: bool) -> tuple[str, ...]:

@@ -114,7 +114,9 @@ class Holder:
         """what records with a secret fulfil"""
         owners = dict.fromkeys(secret.owner for secret in secrets.values() if secret.owner)
         self._columns = [terms.columns[name] for name in dict.fromkeys((*self.held, *owners))]
-        required = [n for n in owners if not terms.columns[n].field.nullable and terms.columns[n].is_ordered]
+        required = [
+            n for n in owners if not terms.columns[n].field.nullable and terms.columns[n].one.is_ordered
+        ]
         self.first = tuple(required[:1])
         """the field that gives each key, so that records that take one follow each other"""
 

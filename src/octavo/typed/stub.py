@@ -199,7 +199,7 @@ def _data(terms: Terms) -> Iterator[str]:
             changes[column.name] = f"Sequence[{value}] | SetOrPush[{value}]"
             continue
         whole = value if column.field.is_json else _or_none(column, value)
-        other = f"{'Arithmetic' if column.is_number else 'SetTo'}[{whole}]"
+        other = f"{'Arithmetic' if column.one.is_number else 'SetTo'}[{whole}]"
         data[column.name] = whole if needed else f"NotRequired[{whole}]"
         changes[column.name] = whole if column.field.is_json else _or_none(column, f"{value} | {other}")
     new, edit = {}, {}

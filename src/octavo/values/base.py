@@ -136,6 +136,10 @@ class ValueType(msgspec.Struct, frozen=True, kw_only=True):
         return self.element or self
 
     @property
+    def is_number(self) -> bool:
+        return self.compute is not None
+
+    @property
     def operand(self) -> Write:
         """From Python's value to compare with to a stored one."""
         return self.write_operand or self.write

@@ -111,7 +111,7 @@ class Statement:
         if condition.op in _SEARCHES:
             return self._search(column, condition, alias)
         equal = condition.op is Operator.EQUALS
-        if condition.insensitive or (column.column.is_caseless and not equal):
+        if condition.insensitive or (column.column.one.is_caseless and not equal):
             left = f'{self._lowered(column, alias)} COLLATE "C"'
             right = self.parameter(self._lowered_operand(column, condition.value), "text")
         else:
@@ -129,7 +129,7 @@ class Statement:
 
     def _search(self, column: SqlColumn, condition: Compare, alias: str) -> str:
         text, part = column.text(alias), condition.value
-        if condition.insensitive or column.column.is_caseless:
+        if condition.insensitive or column.column.one.is_caseless:
             text, part = self.lowering.sql(text), lower(part)
         return self._found(condition.op, text, part)
 
@@ -214,7 +214,7 @@ class Statement:
 
     def sortable(self, column: SqlColumn, alias: str) -> str:
         """What sorts as the column does."""
-        if column.column.is_caseless and not column.field.is_list:
+        if column.column.one.is_caseless and not column.field.is_list:
             return f'{self._lowered(column, alias)} COLLATE "C"'
         return column.collated(column.compared(alias))
 
