@@ -5,7 +5,6 @@ PostgreSQL compares text by its collation; Octavo asks for the order of UTF-8 by
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
 from enum import Enum
@@ -175,6 +174,8 @@ def _uuid(value: Any) -> str:
 
 
 def _inet(value: Any) -> str:
+    import ipaddress
+
     if isinstance(value, str):
         try:
             found = ipaddress.ip_interface(string(value))
@@ -196,6 +197,8 @@ def _inet(value: Any) -> str:
 
 def _inet_key(text: str) -> tuple[Any, ...]:
     """By family, the bits that both networks have, the mask, then all bits."""
+    import ipaddress
+
     found = ipaddress.ip_interface(text)
     bits = f"{int(found.ip):0{found.max_prefixlen}b}"
     length = found.network.prefixlen
