@@ -142,7 +142,7 @@ def test_a_long_string_and_a_long_list_are_one_step_each() -> None:
         (b"{a:1}", "a key is missing or broken", 1),
         (b'{"a":nul}', "a value is missing or broken", 5),
         (b'{"a":[1,2}', "a comma is missing", 9),
-        (b'{"a":1}{"a":1}', "something stands behind the end", 7),
+        (b'{"a":1}{"a":1}', "unexpected text after the end", 7),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: bytes, reason: str, position: int) -> None:

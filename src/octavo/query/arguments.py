@@ -57,7 +57,7 @@ class At:
 
     def mapping(self, given: Any) -> Mapping[str, Any]:
         if type(given) is not dict and not isinstance(given, Mapping):
-            self.fail(f"is no dict but {_type(given)}")
+            self.fail(f"must be a dict, not {_type(given)}")
         return given
 
     def named(self, given: Any, known: Iterable[str], what: str = "names known here") -> dict[str, Any]:
@@ -81,17 +81,17 @@ class At:
 
     def sequence(self, given: Any) -> Sequence[Any]:
         if not isinstance(given, list | tuple):
-            self.fail(f"is no list but {_type(given)}")
+            self.fail(f"must be a list, not {_type(given)}")
         return given
 
     def boolean(self, given: Any) -> bool:
         if type(given) is not bool:
-            self.fail(f"is no bool but {_type(given)}")
+            self.fail(f"must be a bool, not {_type(given)}")
         return given
 
     def whole(self, given: Any, *, lowest: int | None = None) -> int:
         if type(given) is not int:
-            self.fail(f"is no whole number but {_type(given)}")
+            self.fail(f"must be a whole number, not {_type(given)}")
         if lowest is not None and given < lowest:
             self.fail(f"is less than {lowest}")
         return given

@@ -285,7 +285,7 @@ class Filters:
         if value in (DbNull, JsonNull, AnyNull) and not isinstance(value, Mapping):
             return self._json_equals(column, (), value, at)
         if not isinstance(value, Mapping):
-            at.fail("is no filter of a Json field; say {'equals': …}")
+            at.fail("is not a filter of a Json field; give {'equals': …}")
         found = at.named(value, operators(column), "operators of a Json field")
         insensitive = _mode(found.pop("mode", None), at / "mode", False)
         path = self._path(found.pop("path", ()), at / "path")
@@ -319,7 +319,7 @@ class Filters:
         json_null = JsonTest(column.name, path, JsonOperator.EQUALS, _NULL_JSON)
         missing = JsonTest(column.name, path, JsonOperator.MISSING) if path else IsNull(column.name)
         if value is None:
-            at.fail("may be JSON's null or the database's: say octavo.JsonNull, DbNull or AnyNull")
+            at.fail("could be JSON's null or the database's: give octavo.JsonNull, DbNull or AnyNull")
         if value is JsonNull:
             return json_null
         if value is DbNull or value is AnyNull:

@@ -166,7 +166,7 @@ TYPES: dict[str, ValueType | Callable[[tuple[int, ...]], ValueType]] = {}
 
 
 def wrong(value: Any, wanted: str) -> ValueError:
-    return ValueError(f"is no {wanted} but {'None' if value is None else type(value).__name__}")
+    return ValueError(f"must be {wanted}, not {'None' if value is None else type(value).__name__}")
 
 
 def matching(pattern: str) -> Schema:

@@ -12,7 +12,7 @@ from octavo.values.base import TYPES, ValueType, cast_text, wrong
 
 def _write_boolean(value: Any) -> bool:
     if type(value) is not bool:
-        raise wrong(value, "bool")
+        raise wrong(value, "a bool")
     return value
 
 
@@ -43,7 +43,7 @@ def enum_type(enum: Enum) -> ValueType:
         if type(value) is not str:
             raise wrong(value, f"{enum.name} (as text)")
         if value not in labels:
-            raise ValueError(f"is no value of {enum.name}")
+            raise ValueError(f"is not a value of {enum.name}")
         return value
 
     return ValueType(

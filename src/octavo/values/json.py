@@ -27,8 +27,8 @@ from octavo.values.tokens import NotJson, elements, members, tree
 
 _NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
 _STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]++|\\.)*+"|-?[0-9][0-9.]*')
-_HALF = "holds half a surrogate pair, which PostgreSQL's text cannot"
-_OUT_OF_RANGE = "holds a number out of PostgreSQL's range"
+_HALF = "contains half a surrogate pair, which PostgreSQL's text cannot"
+_OUT_OF_RANGE = "contains a number out of PostgreSQL's range"
 
 
 class Null(Enum):
@@ -103,7 +103,7 @@ def _key_order(printed: str) -> tuple[int, bytes]:
 def json_string(value: str) -> str:
     """A string as PostgreSQL prints it in JSON.  Raises ValueError for what its text cannot hold."""
     if "\0" in value:
-        raise ValueError("holds U+0000, which PostgreSQL's text cannot")
+        raise ValueError("contains U+0000, which PostgreSQL's text cannot")
     try:
         return encode(str.__str__(value)).decode()
     except UnicodeEncodeError as error:
@@ -111,7 +111,7 @@ def json_string(value: str) -> str:
 
 
 def _numeric(text: str) -> str:
-    """A JSON number as ``numeric`` prints it: written out, as many digits behind the point as it has."""
+    """A JSON number as ``numeric`` prints it: written out, as many digits after the point as it has."""
     found = _NUMBER.fullmatch(text)
     if not found:
         raise ValueError("is not JSON")
@@ -142,7 +142,7 @@ _decoder = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(_numeric(tex
 def json_text(value: Any) -> str:
     """A Python value as JSON: dicts with string keys, lists, tuples, strings, bools, None, and numbers.
 
-    Raises ValueError with the reason for anything else, also for NaN and infinity, which JSON has not.
+    Raises ValueError with the reason for anything else, also for NaN and infinity, which JSON does not have.
     """
     return _printed(value, _scalar, _python_members, ",")
 
@@ -150,7 +150,7 @@ def json_text(value: Any) -> str:
 def _python_members(value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
     for key, item in value.items():
         if not isinstance(key, str):
-            raise ValueError(f"has a key that is no text but {type(key).__name__}")
+            raise ValueError(f"must have strings as keys, not {type(key).__name__}")
         yield f"{json_string(key)}:", item
 
 
@@ -207,15 +207,15 @@ def _scalar(value: Any) -> str:
             return _int_text(value)
         case float():
             if not math.isfinite(value):
-                raise ValueError("holds NaN or infinity, which JSON has not")
+                raise ValueError("contains NaN or infinity, which JSON does not have")
             return repr(value)
         case Decimal():
             if not value.is_finite():
-                raise ValueError("holds NaN or infinity, which JSON has not")
+                raise ValueError("contains NaN or infinity, which JSON does not have")
             return str(value)
         case msgspec.Raw():
             return bytes(value).decode()
-    raise ValueError(f"holds a {type(value).__name__}, which JSON has not")
+    raise ValueError(f"contains a {type(value).__name__}, which JSON does not have")
 
 
 def _int_text(value: int) -> str:
@@ -398,7 +398,7 @@ def _jsonb(value: msgspec.Raw) -> bytes:
     text = bytes(value)
     text.decode()
     if b"\\u" in text and any(found[1] for found in _ESCAPE.finditer(text)):
-        raise ValueError("holds U+0000 or half a surrogate pair, which jsonb cannot")
+        raise ValueError("contains U+0000 or half a surrogate pair, which jsonb cannot")
     return text
 
 

@@ -49,7 +49,7 @@ def list_of(element: ValueType) -> ValueType:
 
     def write_list(value: Any) -> list[Any]:
         if not isinstance(value, list | tuple):
-            raise wrong(value, "list")
+            raise wrong(value, "a list")
         return [write(v) for v in value]
 
     def key(values: list[Any]) -> tuple[Any, ...]:

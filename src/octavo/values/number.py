@@ -50,7 +50,7 @@ def _whole_number(lowest: int, highest: int) -> ValueType:
     def write(value: Any) -> int:
         if type(value) is not int:
             if not isinstance(value, int) or isinstance(value, bool):
-                raise wrong(value, "whole number")
+                raise wrong(value, "a whole number")
             value = int(value)
         if not lowest <= value <= highest:
             raise ValueError(f"is out of range ({lowest} to {highest})")
@@ -133,12 +133,12 @@ def _decimal_key(text: str) -> tuple[bool, Decimal]:
 def _given(value: Any) -> Decimal:
     if isinstance(value, str):
         if not _is_spelled(value):
-            raise ValueError("is no decimal number")
+            raise ValueError("is not a decimal number")
         return Decimal(value)
     if isinstance(value, float):
         return Decimal(repr(value))
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise wrong(value, "decimal number")
+        raise wrong(value, "a decimal number")
     return Decimal(value)
 
 
@@ -160,7 +160,7 @@ def _printed(number: Decimal) -> str:
 def _any_decimal(number: Decimal) -> str:
     exponent = _checked(number, may_be_infinite=True).as_tuple().exponent
     if isinstance(exponent, int) and exponent < -MOST_FRACTION:
-        raise ValueError(f"has more than {MOST_FRACTION} digits behind the point")
+        raise ValueError(f"has more than {MOST_FRACTION} digits after the point")
     return _printed(number)
 
 
@@ -180,7 +180,7 @@ def _scaled(precision: int, scale: int) -> Callable[[Decimal], str]:
 
 def _money(number: Decimal) -> str:
     if number.is_nan():
-        raise ValueError("is NaN, which money has not")
+        raise ValueError("is NaN, which money does not have")
     rounded = _checked(number).quantize(Decimal("0.01"), context=_ROUNDING)
     if not _MONEY[0] <= rounded <= _MONEY[1]:
         raise ValueError("is out of range")
@@ -301,7 +301,7 @@ def _float_type(raw: Callable[[float], msgspec.Raw], exactly: Callable[[float], 
 
     def write(value: Any) -> msgspec.Raw:
         if isinstance(value, bool) or not isinstance(value, float | int):
-            raise wrong(value, "number")
+            raise wrong(value, "a number")
         try:
             return raw(float(value))
         except OverflowError as error:

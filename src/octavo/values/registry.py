@@ -103,7 +103,7 @@ def writer(field: ScalarField, datamodel: Datamodel) -> Write:
     def write_json(value: Any) -> Any:
         if value is None:
             either = "octavo.JsonNull or octavo.DbNull" if field.nullable else "octavo.JsonNull"
-            raise ValueError(f"may be JSON's null or the database's: say {either}")
+            raise ValueError(f"could be JSON's null or the database's: give {either}")
         if value is json.DbNull:
             if field.nullable:
                 return null

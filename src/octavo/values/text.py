@@ -23,7 +23,7 @@ _ANY: Schema = {"type": "string", "pattern": r"^[^\u0000]*$"}
 def string_text(value: str) -> bytes:
     """A string as PostgreSQL's text, which cannot hold U+0000."""
     if "\0" in value:
-        raise ValueError("holds U+0000, which PostgreSQL's text cannot")
+        raise ValueError("contains U+0000, which PostgreSQL's text cannot")
     return value.encode()
 
 
@@ -34,12 +34,12 @@ def string(value: Any) -> str:
             raise wrong(value, "text")
         value = value.value if isinstance(value, Enum) else str.__str__(value)
     if "\0" in value:
-        raise ValueError("holds U+0000, which PostgreSQL's text cannot")
+        raise ValueError("contains U+0000, which PostgreSQL's text cannot")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise ValueError("holds half a surrogate pair, which PostgreSQL's text cannot") from error
+            raise ValueError("contains half a surrogate pair, which PostgreSQL's text cannot") from error
     return value  # type: ignore[no-any-return]
 
 
@@ -169,7 +169,7 @@ def _uuid(value: Any) -> str:
     spelled = string(value)
     bare = spelled[1:-1] if spelled.startswith("{") and spelled.endswith("}") else spelled
     if not _HEX_GROUPS.fullmatch(bare):
-        raise ValueError("is no UUID")
+        raise ValueError("is not a UUID")
     return str(UUID(bare))
 
 
@@ -180,15 +180,15 @@ def _inet(value: Any) -> str:
         try:
             found = ipaddress.ip_interface(string(value))
         except ValueError as error:
-            raise ValueError("is no IP address") from error
+            raise ValueError("is not an IP address") from error
     elif isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address):
         found = ipaddress.ip_interface(value)
     else:
-        raise wrong(value, "IP address (as text)")
+        raise wrong(value, "an IP address (as text)")
     address = str(found.ip)
     if isinstance(found, ipaddress.IPv6Interface):
         if found.scope_id is not None:
-            raise ValueError("has a scope, which PostgreSQL's inet has not")
+            raise ValueError("has a scope, which PostgreSQL's inet does not have")
         if (mapped := found.ip.ipv4_mapped) is not None:
             address = f"::ffff:{mapped}"
     length = found.network.prefixlen

@@ -100,7 +100,7 @@ def _day(value: str, last_year: int) -> tuple[bytes, bytes]:
         raise ValueError("has a year with more digits than it needs")
     # The Gregorian calendar repeats every 400 years.
     if not _is_day(str(number % 400 + 400), month, day):
-        raise ValueError("is no day of the calendar")
+        raise ValueError("is not a valid date")
     if number > last_year or (number, month, day) < _FIRST_DAY:
         raise ValueError("is out of PostgreSQL's range")
     era = b"" if number > 0 else b" BC"
@@ -219,7 +219,7 @@ def _utc(value: datetime) -> datetime:
 
 def _printed_instant(value: Any, precision: int) -> str:
     if not isinstance(value, datetime):
-        raise wrong(value, "datetime")
+        raise wrong(value, "a datetime")
     moment = value if value.tzinfo is UTC else _utc(value)
     unit = 10 ** (6 - precision)
     if moment.microsecond % unit:
@@ -238,7 +238,7 @@ def _printed_day(value: Any) -> str:
     if isinstance(value, datetime):
         value = _utc(value).date()
     if not isinstance(value, date):
-        raise wrong(value, "date")
+        raise wrong(value, "a date")
     return value.isoformat()
 
 
@@ -246,7 +246,7 @@ def _printed_clock(value: Any, precision: int, *, zoned: bool) -> str:
     if isinstance(value, datetime):
         value = _utc(value).time()
     if not isinstance(value, time):
-        raise wrong(value, "time")
+        raise wrong(value, "a time")
     unit = 10 ** (6 - precision)
     micros = ((value.hour * 60 + value.minute) * 60 + value.second) * 1_000_000 + value.microsecond
     micros = (micros + unit // 2) // unit * unit

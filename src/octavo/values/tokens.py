@@ -32,7 +32,7 @@ _KEY = _pattern(_STR)
 _SIMPLE = _pattern(_SIMPLE_VALUE)
 _SIMPLE_MEMBERS = _pattern(rf"(?:{_STR}{_WS}:{_WS}{_SIMPLE_VALUE}{_WS},{_WS})*+")
 _SIMPLE_ELEMENTS = _pattern(rf"(?:{_SIMPLE_VALUE}{_WS},{_WS})*+")
-_NO_COLON, _NO_COMMA, _BEHIND = "a colon is missing", "a comma is missing", "something stands behind the end"
+_NO_COLON, _NO_COMMA, _BEHIND = "a colon is missing", "a comma is missing", "unexpected text after the end"
 _OBJECT, _ARRAY = ord("{"), ord("[")
 _CLOSING = {_OBJECT: b"}", _ARRAY: b"]"}
 
@@ -58,7 +58,7 @@ class Members:
             except (msgspec.MsgspecError, UnicodeError) as error:
                 raise NotJson("a key is broken", first) from error
             if key in self._spans:
-                raise NotJson(f"the key {key!r} stands twice", first)
+                raise NotJson(f"duplicate key {key!r}", first)
             self._spans[key] = first, last
 
     def get(self, key: str) -> bytes | None:
