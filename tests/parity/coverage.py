@@ -19,7 +19,7 @@ from octavo.query.reads import DIRECTIONS, MANY, NULLS
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.query.writes import changes, steps
 from octavo.schema.datamodel import ScalarKind
-from octavo.schema.sql import native_type
+from octavo.schema.native import native_type
 from parity.pools import Pools
 from parity.programs import OPERATIONS, Call, Step, Together
 

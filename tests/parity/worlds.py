@@ -18,7 +18,7 @@ from octavo.query.defaults import Defaults, moment
 from octavo.query.plan import Link
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.datamodel import Model, ScalarKind
-from octavo.schema.sql import native_type
+from octavo.schema.native import native_type
 
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from octavo.postgres.expressions import comparable, default_of, same_expression
 from octavo.schema.datamodel import DefaultValue, EnumValue, Function, NativeType, Number
-from octavo.schema.sql import DEFAULT_NATIVE
+from octavo.schema.native import DEFAULT_NATIVE
 from octavo.values.registry import of_native
 
 

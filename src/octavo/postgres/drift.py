@@ -32,8 +32,7 @@ from octavo.schema.datamodel import (
     SingleDefault,
 )
 from octavo.schema.ddl import default_sql, is_serial, operator_class, sql_type
-from octavo.schema.native import NATIVE_TYPES
-from octavo.schema.sql import native_type
+from octavo.schema.native import NATIVE_TYPES, native_type
 from octavo.text import some
 from octavo.values.registry import value_type
 

@@ -21,7 +21,7 @@ from octavo.schema.draft import (
     on_delete,
     on_update,
 )
-from octavo.schema.native import DEFAULT_CLASSES, NATIVE_TYPES, OPERATOR_CLASSES, native_type, parse_native
+from octavo.schema.native import DEFAULT_CLASSES, NATIVE_TYPES, OPERATOR_CLASSES, parse_native, read_native
 from octavo.schema.syntax import Attribute, Constant, Expression, NumberLiteral, StringLiteral
 
 
@@ -103,7 +103,7 @@ def _native(schema: SchemaDraft, model: ModelDraft, field: ScalarDraft) -> None:
     scope, _, name = attribute.name.partition(".")
     if scope != schema.datasource.name:
         fail(f"native types are written @{schema.datasource.name}.{name} here", attribute.at)
-    native, problem = native_type(name, _spelled_arguments(attribute))
+    native, problem = read_native(name, _spelled_arguments(attribute))
     if native is None:
         fail(f"{model.name}.{field.name}: {problem}", attribute.at)
     wanted = NATIVE_TYPES[name].scalar
@@ -244,8 +244,9 @@ def check_indexes(schema: SchemaDraft, model: ModelDraft) -> None:
             fail("a view has no indexes", index.at)
         _check_fields(schema, model, index)
         for indexed in index.fields:
-            if _native_name(indexed.field) == "Xml":
-                fail(f"xml cannot be indexed: {indexed.field.name}", indexed.field.at)
+            rule = NATIVE_TYPES.get(_native_name(indexed.field) or "")
+            if rule is not None and not rule.indexed:
+                fail(f"{rule.catalog} cannot be indexed: {indexed.field.name}", indexed.field.at)
         if index.algorithm == "Hash" and any(f.sort is not None for f in index.fields):
             fail("a hash index has no sort order", index.at)
         if index.algorithm == "SpGist" and len(index.fields) > 1:
@@ -275,7 +276,7 @@ def _native_name(field: ScalarDraft) -> str | None:
     attribute = field.native_attribute
     if attribute is None:
         return None
-    native, _ = native_type(attribute.name.partition(".")[2], _spelled_arguments(attribute))
+    native, _ = read_native(attribute.name.partition(".")[2], _spelled_arguments(attribute))
     return native.name if native is not None else None
 
 

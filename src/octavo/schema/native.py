@@ -6,7 +6,7 @@ import re
 
 from msgspec import Struct
 
-from octavo.schema.datamodel import NativeType
+from octavo.schema.datamodel import NativeType, ScalarField
 
 SCALARS = ("Int", "BigInt", "Float", "Boolean", "String", "DateTime", "Json", "Bytes", "Decimal")
 """Prisma's own types."""
@@ -29,6 +29,8 @@ class NativeRule(Struct, frozen=True):
     implied: tuple[int, ...] = ()
     serial: str = ""
     """the name of the type that counts by itself"""
+    indexed: bool = True
+    """whether Prisma lets an index name it"""
 
 
 def _moment(sql: str, catalog: str) -> NativeRule:
@@ -52,7 +54,7 @@ NATIVE_TYPES: dict[str, NativeRule] = {
     "Bit": NativeRule("String", "BIT", "bit", arguments=1, lowest=1, implied=(1,)),
     "VarBit": NativeRule("String", "VARBIT", "varbit", arguments=1, lowest=1),
     "Uuid": NativeRule("String", "UUID", "uuid"),
-    "Xml": NativeRule("String", "XML", "xml"),
+    "Xml": NativeRule("String", "XML", "xml", indexed=False),
     "ByteA": NativeRule("Bytes", "BYTEA", "bytea"),
     "Timestamp": _moment("TIMESTAMP", "timestamp"),
     "Timestamptz": _moment("TIMESTAMPTZ", "timestamptz"),
@@ -65,7 +67,26 @@ NATIVE_TYPES: dict[str, NativeRule] = {
 }
 
 
-def native_type(name: str, args: list[str]) -> tuple[NativeType | None, str]:
+DEFAULT_NATIVE: dict[str, NativeType] = {
+    "Int": NativeType("Integer"),
+    "BigInt": NativeType("BigInt"),
+    "Float": NativeType("DoublePrecision"),
+    "Decimal": NativeType("Decimal", (65, 30)),
+    "Boolean": NativeType("Boolean"),
+    "String": NativeType("Text"),
+    "DateTime": NativeType("Timestamp", (3,)),
+    "Bytes": NativeType("ByteA"),
+    "Json": NativeType("JsonB"),
+}
+"""What a scalar without ``@db.…`` is."""
+
+
+def native_type(scalar: ScalarField) -> NativeType:
+    """The native type of a scalar field: the one written, or Prisma's default."""
+    return scalar.native or DEFAULT_NATIVE[scalar.type]
+
+
+def read_native(name: str, args: list[str]) -> tuple[NativeType | None, str]:
     """The native type of this name with these arguments; or None and why not."""
     rule = NATIVE_TYPES.get(name)
     if rule is None:
@@ -97,7 +118,7 @@ def parse_native(text: str) -> NativeType | None:
     if match is None:
         return None
     args = [] if match.group(2) is None else [arg.strip() for arg in match.group(2).split(",")]
-    return native_type(match.group(1).strip(), args)[0]
+    return read_native(match.group(1).strip(), args)[0]
 
 
 class OperatorClass(Struct, frozen=True):

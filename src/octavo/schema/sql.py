@@ -1,21 +1,8 @@
-"""How PostgreSQL spells what a Datamodel names: identifiers, literals, and the native type of each scalar."""
+"""How PostgreSQL spells what a Datamodel names: identifiers and literals."""
 
 from __future__ import annotations
 
-from octavo.schema.datamodel import Model, NativeType, ScalarField
-
-DEFAULT_NATIVE: dict[str, NativeType] = {
-    "Int": NativeType("Integer"),
-    "BigInt": NativeType("BigInt"),
-    "Float": NativeType("DoublePrecision"),
-    "Decimal": NativeType("Decimal", (65, 30)),
-    "Boolean": NativeType("Boolean"),
-    "String": NativeType("Text"),
-    "DateTime": NativeType("Timestamp", (3,)),
-    "Bytes": NativeType("ByteA"),
-    "Json": NativeType("JsonB"),
-}
-"""What a scalar without ``@db.…`` is."""
+from octavo.schema.datamodel import Model
 
 
 def quote(name: str) -> str:
@@ -36,8 +23,3 @@ def qualified(schema: str | None, name: str) -> str:
 def table_name(model: Model) -> str:
     """The table's name in SQL, with its schema if the Prisma schema names one."""
     return qualified(model.schema, model.table)
-
-
-def native_type(scalar: ScalarField) -> NativeType:
-    """The native type of a scalar field: the one written, or Prisma's default."""
-    return scalar.native or DEFAULT_NATIVE[scalar.type]

@@ -20,8 +20,7 @@ from octavo.schema.datamodel import (
     ScalarKind,
     SingleDefault,
 )
-from octavo.schema.native import NATIVE_TYPES
-from octavo.schema.sql import native_type
+from octavo.schema.native import NATIVE_TYPES, native_type
 from octavo.values import binary, json, number, text, time
 from octavo.values.base import TYPES, Key, Read, ValueType, Write, null_is_none
 from octavo.values.enum import enum_type
