@@ -7,12 +7,9 @@ where the record is stored.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
-import secrets
 import time
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
@@ -25,20 +22,23 @@ from octavo.values.registry import literal_value
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _NANO = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
-_counter = itertools.count(secrets.randbelow(36**4))
+_counter = itertools.count(int.from_bytes(os.urandom(8)) % 36**4)
 
 
 def generator(name: str, argument: int | None = None) -> Callable[[], str]:
     """The function that makes identifiers of this kind; KeyError if there is none."""
     if name == "nanoid":
         length = argument or 21
-        return lambda: "".join(secrets.choice(_NANO) for _ in range(length))
+        return lambda: _random(_NANO, length)
     return _GENERATORS[name, argument]
 
 
 def uuid4() -> str:
     number = int.from_bytes(os.urandom(16)) & ~(0xF000 << 64 | 0xC000 << 48) | 0x4000 << 64 | 0x8000 << 48
-    digits = f"{number:032x}"
+    return _hyphenated(f"{number:032x}")
+
+
+def _hyphenated(digits: str) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
@@ -47,27 +47,33 @@ def uuid7() -> str:
     raw = bytearray(_milliseconds().to_bytes(6) + os.urandom(10))
     raw[6] = raw[6] & 0x0F | 0x70
     raw[8] = raw[8] & 0x3F | 0x80
-    return str(uuid.UUID(bytes=bytes(raw)))
+    return _hyphenated(raw.hex())
 
 
 def cuid1() -> str:
     """``c``, milliseconds, a counter, the process, eight random characters; all in base 36."""
     count = _base(next(_counter) % 36**4, _BASE36).rjust(4, "0")
-    random = "".join(secrets.choice(_BASE36) for _ in range(8))
-    return f"c{_base(_milliseconds(), _BASE36)}{count}{_process()}{random}"
+    return f"c{_base(_milliseconds(), _BASE36)}{count}{_process()}{_random(_BASE36, 8)}"
 
 
 def cuid2() -> str:
     """A letter and 23 characters of a digest that nothing can be told from."""
-    entropy = f"{_milliseconds()}{next(_counter)}{_process()}{secrets.token_hex(24)}"
+    import hashlib
+
+    entropy = f"{_milliseconds()}{next(_counter)}{_process()}{os.urandom(24).hex()}"
     number = int.from_bytes(hashlib.sha3_512(entropy.encode()).digest())
-    return secrets.choice(_BASE36[10:]) + _base(number, _BASE36)[1:24]
+    return _random(_BASE36[10:], 1) + _base(number, _BASE36)[1:24]
 
 
 def ulid() -> str:
     """Milliseconds and 80 random bits, as 26 characters of Crockford's alphabet."""
-    number = _milliseconds() << 80 | secrets.randbits(80)
+    number = _milliseconds() << 80 | int.from_bytes(os.urandom(10))
     return _base(number, _CROCKFORD).rjust(26, "0")
+
+
+def _random(alphabet: str, length: int) -> str:
+    """Characters of the system's randomness."""
+    return "".join(alphabet[int.from_bytes(os.urandom(8)) % len(alphabet)] for _ in range(length))
 
 
 def _milliseconds() -> int:

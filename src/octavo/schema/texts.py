@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +34,8 @@ def schema_text(path: str | os.PathLike[str]) -> str:
 
 def fingerprint(text: str) -> str:
     """The SHA-256 of a schema's UTF-8 bytes, as ``sha256:<hex>``."""
+    import hashlib
+
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 

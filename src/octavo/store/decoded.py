@@ -2,18 +2,18 @@
 
 Parsing a schema takes a hundred times as long as decoding the result, and imports a parser.  So the first
 process that opens a store keeps both there, and later ones decode them, whatever the schema.  The file's
-first line is a digest of its content, of the texts and of Octavo's version: a file that is damaged or was
+first line is a checksum of the rest, its second Octavo's version and the texts: a file that is damaged or was
 made from anything else is ignored and made anew.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import msgspec
 from msgspec.structs import asdict
@@ -25,7 +25,6 @@ from octavo.layout.load import known_layout, layout_for, layout_text
 from octavo.schema import frozen
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.texts import schema_texts
-from octavo.store import disk
 
 NAME = "cache/schema.json"
 
@@ -93,23 +92,23 @@ def _parsed(schema: Path | None, texts: Sequence[tuple[str, str]]) -> Datamodel:
 
 
 def _mark(texts: Sequence[str]) -> bytes:
-    """What a file must have been made from."""
-    return msgspec.json.encode([__version__, *texts])
+    """What a file must have been made from: its second line."""
+    return msgspec.json.encode([__version__, *texts]) + b"\n"
 
 
-def _digest(mark: bytes, content: bytes) -> bytes:
-    return hashlib.sha256(mark + content).hexdigest().encode()
+def _checksum(rest: bytes) -> bytes:
+    return b"%08x" % crc32(rest)
 
 
 def _read(place: Path, mark: bytes) -> Layout | None:
-    """The layout, with its Datamodel; None if the file is not there or is not to be used."""
+    """The layout, with its Datamodel; None if there is no such file, or it does not fit."""
     try:
-        digest, _, content = place.read_bytes().partition(b"\n")
+        checksum, _, rest = place.read_bytes().partition(b"\n")
     except OSError:
         return None
-    if digest != _digest(mark, content):
+    if not rest.startswith(mark) or checksum != _checksum(rest):
         return None
-    found = msgspec.json.decode(content, type=_Content)
+    found = msgspec.json.decode(rest[len(mark) :], type=_Content)
     relations = {relation.constraint: relation for relation in found.datamodel.foreign_keys}
 
     def place_of(line: _Placed) -> Place:
@@ -123,19 +122,20 @@ def _read(place: Path, mark: bytes) -> Layout | None:
 
 def _keep(place: Path, mark: bytes, layout: Layout) -> None:
     """Write the file beside and rename it; where that is not possible, the next process parses again."""
+    from octavo.store import disk
 
     def line(place: Place) -> _Placed:
         relation = place.relation and place.relation.constraint
         return _Placed(**{**asdict(place), "model": place.model.name, "relation": relation})
 
-    content = msgspec.json.encode(
+    rest = mark + msgspec.json.encode(
         _Content(layout.datamodel, list(map(line, layout.places)), layout.payload_folder, layout.source)
     )
     beside = place.with_name(f".{place.name}.{os.urandom(4).hex()}.new")
     try:
         disk.make_folder(place.parent)
         with disk.create(beside) as file:
-            file.write(_digest(mark, content) + b"\n" + content)
+            file.write(_checksum(rest) + b"\n" + rest)
         os.replace(beside, place)
     except OSError:
         with suppress(OSError):
