@@ -53,6 +53,16 @@ def accessors(models: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
+class _ByModel(dict[str, Defaults]):
+    """Made when they are first asked for: a process seldom writes to every model."""
+
+    def __init__(self, make: Callable[[str], Defaults]) -> None:
+        self._make = make
+
+    def __missing__(self, model: str) -> Defaults:
+        return self.setdefault(model, self._make(model))
+
+
 class Schema:
     """A datamodel with all that checks arguments against it; shared by a client and its transactions."""
 
@@ -60,7 +70,7 @@ class Schema:
         self.vocabulary = vocabulary
         filters = Filters(vocabulary)
         self.filters, self.reads, self.writes = filters, Reads(filters), Writes(filters)
-        self.defaults = {m.name: Defaults(vocabulary[m.name]) for m in vocabulary.datamodel.tables}
+        self.defaults = _ByModel(lambda model: Defaults(vocabulary[model]))
         self.accessors = accessors(m.name for m in vocabulary.datamodel.models if not m.ignored)
 
 
