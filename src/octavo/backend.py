@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from octavo.errors import UsageError
-from octavo.url import DatabaseUrl
 
 _log = logging.getLogger(__name__)
 
@@ -134,6 +133,9 @@ def _shown_url(environ: Mapping[str, str]) -> str:
     text = environ.get("DATABASE_URL", "").strip()
     if not text:
         return "(not set)"
+    # A process that uses the files alone needs no addresses.
+    from octavo.url import DatabaseUrl
+
     try:
         return DatabaseUrl.parse(text).display
     except UsageError:

@@ -163,6 +163,8 @@ def _by_reason(report: ExportReport) -> dict[str, int]:
 
 
 def _export_as_json(report: ExportReport) -> dict[str, Any]:
+    import msgspec
+
     problems = report.payload_problems
     return {
         "dataDir": str(report.target),
@@ -177,10 +179,7 @@ def _export_as_json(report: ExportReport) -> dict[str, Any]:
             "kept": report.payloads,
             "bytes": report.payload_bytes,
             "filesRootMissing": report.files_root_missing,
-            "problems": [
-                {"model": p.model, "key": p.key, "path": p.path, "reason": p.reason, "kept": p.kept}
-                for p in problems[:_PROBLEMS_ANSWERED]
-            ],
+            "problems": msgspec.to_builtins(problems[:_PROBLEMS_ANSWERED]),
             "problemsTotal": len(problems),
             "problemsByReason": _by_reason(report),
             "notKept": sum(not p.kept for p in problems),

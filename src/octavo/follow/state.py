@@ -176,10 +176,7 @@ class FollowReport:
             "rows": self.rows,
             "committed": self.committed,
             "reconnected": self.reconnected,
-            "payloads": [
-                {"model": p.model, "key": p.key, "path": p.path, "reason": p.reason, "kept": p.kept}
-                for p in self.payload_problems
-            ],
+            "payloads": msgspec.to_builtins(self.payload_problems),
             "seconds": round(self.seconds, 3),
         }
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, model_of, stored_value
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 _PIECE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class PayloadProblem:
+class PayloadProblem(Struct, frozen=True):
     """A row whose payload is not simply there.  The row itself is kept all the same."""
 
     model: str
