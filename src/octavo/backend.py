@@ -6,7 +6,6 @@ values, for any other.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from enum import StrEnum
@@ -14,8 +13,6 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from octavo.errors import UsageError
-
-_log = logging.getLogger(__name__)
 
 
 class DataBackend(StrEnum):
@@ -120,13 +117,15 @@ def log_backend_config(environ: Mapping[str, str] | None = None) -> None:
 
     Of ``DATABASE_URL`` it shows what says where, and nothing that lets in.
     """
+    import logging
+
     backend = get_data_backend(environ)
     parts = [f"DATA_BACKEND={backend}"]
     if backend is not DataBackend.JSON:
         parts.append(f"DATABASE_URL={_shown_url(os.environ if environ is None else environ)}")
     if backend is not DataBackend.PRISMA:
         parts.append(f"DATA_DIR={os.path.abspath(data_dir(environ))}")
-    _log.info("%s", ", ".join(parts))
+    logging.getLogger(__name__).info("%s", ", ".join(parts))
 
 
 def _shown_url(environ: Mapping[str, str]) -> str:

@@ -9,7 +9,6 @@ only PostgreSQL can evaluate it.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from octavo.backend import Settings
 
 T = TypeVar("T")
-LOG = logging.getLogger("octavo.backends.json")
 
 
 def open_backend(vocabulary: Vocabulary, settings: Settings) -> JsonBackend:
@@ -291,7 +289,10 @@ class JsonBackend(SingleReads):
             self._intake.take(view)
 
     def _told(self, problem: PayloadProblem) -> None:
-        LOG.warning("%s %s: the payload %r %s", problem.model, problem.key, problem.path, problem.reason)
+        import logging
+
+        facts = problem.model, problem.key, problem.path, problem.reason
+        logging.getLogger(__name__).warning("%s %s: the payload %r %s", *facts)
         self._tell(problem)
 
     def payload(self, record: Record) -> bytes | None:

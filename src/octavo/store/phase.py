@@ -7,7 +7,6 @@ from, and making folders or files in it begins none.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,8 +19,6 @@ import msgspec
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, DiskError, OctavoError, UsageError, disk_errors
 from octavo.text import some
-
-_log = logging.getLogger(__name__)
 
 NAME = "cache/migration/state.json"
 LOCK = "cache/move.lock"
@@ -272,7 +269,9 @@ class Guard:
         try:
             self.check()
         except OctavoError as error:
-            _log.warning("%s; %s", error, error.hint or "nothing can be written")
+            import logging
+
+            logging.getLogger(__name__).warning("%s; %s", error, error.hint or "nothing can be written")
 
     def check(self) -> None:
         """Raise UsageError if he must not.  Called under the write lock, it holds until that is given back.
