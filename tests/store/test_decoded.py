@@ -91,6 +91,18 @@ def test_the_second_process_parses_nothing(data: Path) -> None:
     assert (first[1:], second[1:]) == (["True", "True"], ["False", "False"])
 
 
+def test_opening_a_store_loads_nothing_heavy(data: Path) -> None:
+    opened(data)
+    heavy = ("lark", "tomllib", "psycopg", "cryptography", "ctypes", "dataclasses", "hashlib", "logging")
+    code = (
+        "import sys, msgspec; before = set(sys.modules); import octavo\n"
+        f"with octavo.connect('json', data_dir={str(data)!r}) as db: db.chat.find_many()\n"
+        f"print(*(m for m in {heavy!r} if m in sys.modules and m not in before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_nor_does_it_for_a_schema_and_a_layout_of_its_own(small: tuple[Path, Path, Path]) -> None:
     assert opened(*small) == ["0", "True", "True"]
     assert opened(*small) == ["0", "False", "False"]
