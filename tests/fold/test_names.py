@@ -13,7 +13,7 @@ import pytest
 import octavo as package
 from command import octavo
 from following import Followed
-from octavo.layout.load import load_layout
+from octavo.layout.load import layout_for
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.ddl import ddl
@@ -176,7 +176,7 @@ def test_names_of_ours_may_be_followed(
     url = logical_server.url(logical_server.create_database("names") and "names", schema="public")
     with connect(url) as connection:
         connection.execute(ddl(load_schema(schema)).script().encode())
-    followed = Followed(url, tmp_path, load_layout(layout, load_schema(schema)))
+    followed = Followed(url, tmp_path, layout_for(load_schema(schema), layout))
     with package.connect("prisma", database_url=url, schema=schema) as db:
         fill(db, 1)
         followed.seed()

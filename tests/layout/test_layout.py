@@ -10,7 +10,7 @@ import pytest
 
 from octavo.errors import LayoutError, SchemaError
 from octavo.layout.layout import FileFamily, Kind, Layout
-from octavo.layout.load import default_layout, frozen_layout, load_layout, parse_layout
+from octavo.layout.load import default_layout, frozen_layout, layout_for, parse_layout
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.parser import parse_schema
 from schema_gen import generate
@@ -313,14 +313,14 @@ def test_an_index_stands_beside_the_files_it_is_named_apart_from(datamodel: Data
 def test_a_layout_is_read_from_a_file(datamodel: Datamodel, tmp_path: Path) -> None:
     file = tmp_path / "layout.toml"
     file.write_text(GOOD)
-    assert load_layout(file, datamodel).source == str(file)
+    assert layout_for(datamodel, file).source == str(file)
     file.write_bytes(b"# \xff")
     with pytest.raises(LayoutError, match=r"layout\.toml: is not UTF-8 \(byte 2\)"):
-        load_layout(file, datamodel)
+        layout_for(datamodel, file)
     with pytest.raises(LayoutError, match=r"cannot be read: No such file"):
-        load_layout(tmp_path / "none.toml", datamodel)
+        layout_for(datamodel, tmp_path / "none.toml")
     with pytest.raises(LayoutError, match=r"cannot be read: Is a directory"):
-        load_layout(tmp_path, datamodel)
+        layout_for(datamodel, tmp_path)
 
 
 def test_the_frozen_layout_is_the_tree_of_the_contract() -> None:

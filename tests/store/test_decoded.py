@@ -12,7 +12,7 @@ import pytest
 
 from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import Layout
-from octavo.layout.load import default_layout, frozen_layout, layout_for, load_layout
+from octavo.layout.load import default_layout, frozen_layout, layout_for
 from octavo.schema import frozen
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.parser import load_schema
@@ -75,7 +75,7 @@ def small(tmp_path: Path) -> tuple[Path, Path, Path]:
     schema, layout = tmp_path / "small.prisma", tmp_path / "small.toml"
     schema.write_text(SMALL, "utf-8")
     layout.write_text(PLACES, "utf-8")
-    scaffold(tmp_path / "small", load_layout(layout, load_schema(schema)))
+    scaffold(tmp_path / "small", layout_for(load_schema(schema), layout))
     return tmp_path / "small", schema, layout
 
 

@@ -88,11 +88,6 @@ def _source(path: Path | None) -> str:
     return SHIPPED if path is None else str(path)
 
 
-def load_layout(path: Path, datamodel: Datamodel) -> Layout:
-    """Read a layout file.  Raises LayoutError for anything that does not fit the Datamodel."""
-    return layout_for(datamodel, path)
-
-
 def default_layout(datamodel: Datamodel) -> Layout:
     """A layout for any schema: every model in a log of its own, named by its table.
 

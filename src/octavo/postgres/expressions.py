@@ -63,14 +63,10 @@ class Token:
 
 
 def words(expression: str) -> tuple[Token, ...]:
-    """What an expression says, without casts, grouping and other matters of spelling."""
+    """What an expression says, without casts, grouping and other matters of spelling: two that say the same
+    are equal."""
     tokens = list(_tokens(expression))
     return tuple(_ungrouped(_renamed(_uncast(tokens))))
-
-
-def same_expression(one: str, other: str) -> bool:
-    """Whether two expressions say the same, as far as spelling can hide it."""
-    return words(one) == words(other)
 
 
 def default_of(expression: str, type_: str, *, enum: bool, is_list: bool) -> DefaultValue | None:
