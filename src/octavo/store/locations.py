@@ -45,6 +45,8 @@ _INODE = slice(4, 12)
 _UNREAD = Signature(0, 0, 0, 0)
 _NEWLINE = ord("\n")
 _FEWEST_OPEN, _MOST_OPEN = 32, 4096
+_REMEMBERED = 1_000
+"""logs of which it is known how commits have left them"""
 _BATCH = 2_000
 """lines after which the logs that were read are written to the index"""
 
@@ -101,6 +103,8 @@ class Locations:
         """of logs that were read from, with the inode that each leads to, as it is noted; least recently used
         first"""
         self._most_open = max(_FEWEST_OPEN, min(_MOST_OPEN, os.sysconf("SC_OPEN_MAX") // 4))
+        self._followed: dict[str, Signature] = {}
+        """the state in which a commit of this process has left a log, and the index has noted it"""
         self._files: dict[int, tuple[str, bytes]] = {}
         """by number, the logs that the index names, and under which key it has what it notes of each"""
         self._mutex = logs.world.mutex
@@ -190,6 +194,7 @@ class Locations:
         )
         self._close_files()
         self._files = {}
+        self._followed = {}
 
     @property
     def _opened(self) -> Environment:
@@ -301,7 +306,7 @@ class Locations:
         for file in sorted(files - in_flight) if in_flight else sorted(files):
             found = self.world.signature(file)
             (self._gone.add if found is None else self._gone.discard)(file)
-            if found == self._state_of(file):
+            if (found is not None and found == self._followed.get(file)) or found == self._state_of(file):
                 continue
             changed = True
             if found is None:
@@ -315,8 +320,9 @@ class Locations:
                 self._write(read)
                 read, lines = [], 0
         self._write(read)
-        self._doubtful = {f for f in files & in_flight if self._state_of(f) != self.logs.expected(f)}
-        self._doubtful |= self._broken
+        self._doubtful = set(self._broken)
+        if in_flight:
+            self._doubtful |= {f for f in files & in_flight if self._state_of(f) != self.logs.expected(f)}
         return changed
 
     def _understand(self, file: str) -> None:
@@ -486,6 +492,9 @@ class Locations:
                     transaction.put(_raw_key(key), place)
                 start = end + 1
             transaction.put(log_key, _FILE.pack(number, *found), db=self._logs)
+        if len(self._followed) > _REMEMBERED:
+            self._followed.clear()
+        self._followed[file] = found
 
     def _close_file(self, file: str) -> None:
         if (held := self._descriptors.pop(file, None)) is not None:

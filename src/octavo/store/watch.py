@@ -22,8 +22,8 @@ _GONE = _IGNORED | _UNMOUNT | _DELETE_SELF | _MOVE_SELF
 _LOST = _OVERFLOW | _GONE
 _ONLYDIR = 0x01000000
 _EVENT = struct.Struct("iIII")
-_QUEUE = 1 << 16
-"""bytes of events to read at once"""
+_QUEUE = 1 << 12
+"""bytes of events to read at once: mostly there is one"""
 _LARGEST_EVENT = _EVENT.size + 256
 _REMOTE = {0x6969, 0xFF534D42, 0xFE534D42, 0x517B, 0x65735546, 0x01021997, 0x786F4256}
 """the magic numbers of file systems that others write to: NFS, CIFS, SMB2, SMB, FUSE, 9P, vboxsf"""
