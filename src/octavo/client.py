@@ -36,6 +36,7 @@ T = TypeVar("T")
 _ATTEMPTS = 3
 """how often an upsert is tried where another one makes the same record meanwhile"""
 _SHOWN = ("include", "select", "omit")
+_CREATED = ("data", *_SHOWN)
 _LONGEST = 2_000_000.0
 """seconds: some three weeks, beyond which PostgreSQL's milliseconds do not go"""
 
@@ -269,10 +270,10 @@ class ModelClient:
         """Make a record of ``data``, nested writes included; of defaults alone, if ``data`` is left out.
         ``include``, ``select``, ``omit``."""
         at = self._at()
-        found = at.named(arguments, ("data", *_SHOWN), "arguments")
+        found = at.named(arguments, _CREATED, "arguments")
         data = _required(found, "data", at) if self._terms.needed else found.get("data", {})
         new = self._schema.writes.new(self._terms, data, at / "data")
-        projection = self._schema.reads.shown(self._terms, found, at)
+        projection = None if len(found) < 2 else self._schema.reads.shown(self._terms, found, at)
         with self._session.writing(single=not new.nested and projection is None) as transaction:
             run = self._write(transaction)
             made = run.create(new)

@@ -444,7 +444,8 @@ class DualBackend(SingleReads):
                 self._require_seeded(view, primary)
                 begun.append(DualTransaction(self, primary, view, files))
                 yield begun[0]
-                files.take_payloads(view)
+                if files.intake is not None:
+                    files.intake.take(view)
         except Lagging as error:
             # PostgreSQL has committed.
             self.divergences.count("lagging")

@@ -79,7 +79,8 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
         if error is None:
             try:
                 self.check()
-                self._backend.take_payloads(self.view)
+                if self._backend.intake is not None:
+                    self._backend.intake.take(self.view)
             except BaseException as failed:
                 self._begun.__exit__(type(failed), failed, None)
                 raise
@@ -108,7 +109,11 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
             made = [terms.record(row) for row in rows]
             if skip_duplicates:
                 made = self._without_duplicates(model, made)
-            self._checked(model, made, lambda: self.view.insert(made, known_new=known_new))
+            try:
+                self.view.insert(made, known_new=known_new)
+            except UsageError:
+                self._check_nulls(model, made)
+                raise
             return made
         except BaseException:
             self._failed = True
@@ -138,7 +143,11 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
             before = self._meant(model, where)
             after = [changed_record(self.vocabulary, model, record, changes) for record in before]
             pairs = list(zip(before, after, strict=True))
-            self._checked(model, after, lambda: self.view.update(pairs))
+            try:
+                self.view.update(pairs)
+            except UsageError:
+                self._check_nulls(model, after)
+                raise
             for change in changes:
                 self._backend.counters.forget(model, change.field)
             # A referential action may have come back to the same record.
@@ -166,15 +175,11 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
             self._failed = True
             raise
 
-    def _checked(self, model: str, records: Sequence[Record], write: Callable[[], None]) -> None:
-        """Write records, and say so where a required field of one is NULL."""
-        try:
-            write()
-        except UsageError:
-            for name, column in self.vocabulary[model].columns.items():
-                if not column.field.nullable and any(column.is_null(column.stored(r)) for r in records):
-                    raise NullViolation(model, [name]) from None
-            raise
+    def _check_nulls(self, model: str, records: Sequence[Record]) -> None:
+        """Raise NullViolation if a required field of one of these, which were refused, is NULL."""
+        for name, column in self.vocabulary[model].columns.items():
+            if not column.field.nullable and any(column.is_null(column.stored(r)) for r in records):
+                raise NullViolation(model, [name]) from None
 
 
 def changed_record(vocabulary: Vocabulary, model: str, record: Record, changes: Sequence[Change]) -> Record:
@@ -252,7 +257,8 @@ class JsonBackend(SingleReads):
         that cannot be, as the log does."""
         self.store, self._guard = store, guard
         self._files, self._tell = files, tell
-        self._intake = None if files is None else Intake(store, files, self._told)
+        self.intake = None if files is None else Intake(store, files, self._told)
+        """stores what new records of a transaction point at, before it is committed"""
         self.indexes = Indexes(vocabulary, store.rules)
         self.counters = Counters(vocabulary, store)
         self._get = store.get
@@ -282,11 +288,6 @@ class JsonBackend(SingleReads):
         """Raise UsageError if the phase of a move does not let the files take writes."""
         if self._guard is not None:
             self._guard.check()
-
-    def take_payloads(self, view: Writable) -> None:
-        """Store what new records of a transaction point at, before it is committed.  Raises DiskError."""
-        if self._intake is not None:
-            self._intake.take(view)
 
     def _told(self, problem: PayloadProblem) -> None:
         import logging
