@@ -238,8 +238,9 @@ class Store:
         if engine.journal.end or self.is_batched:
             self._last_commit = time.monotonic()
             if not self._is_kept:
-                self._is_kept = True
                 _keep_up(weakref.WeakMethod(self.keep), BATCH_INTERVAL if self.is_batched else IDLE_INTERVAL)
+                # Only then: were that interrupted, nothing would write the batches.
+                self._is_kept = True
 
     def flush(self) -> None:
         """Make everything that was committed durable; with ``durability="full"`` it is."""
