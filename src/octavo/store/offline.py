@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,11 +47,12 @@ def at_rest(
     Raises BusyError, with the holder, if the lock is not free within ``timeout`` seconds (None: for ever);
     DifferenceError if the journal holds what cannot be brought into the files; DiskError.
     """
-    with ExitStack() as held:
+    # Not by an ExitStack: interrupted in leaving, it would keep the lock until the garbage is collected.
+    with closing(_lock_of(root)) as held:
         with disk_errors("taking the write lock"):
             with suppress(FileExistsError):
                 os.mkdir(os.path.join(root, "cache"), FOLDER_MODE)
-            held.enter_context(write_lock(root, timeout))
+            held.acquire(timeout)
             with page(root, absent=FileNotFoundError) as state:
                 if state is not None:
                     state.sign()
@@ -105,10 +106,13 @@ def write_lock(root: Path, timeout: float | None) -> Iterator[None]:
 
     ``cache/`` must exist.  Raises BusyError after ``timeout`` seconds (None: never), OSError.
     """
-    path = os.path.join(root, lock.NAME)
-    with closing(lock.ProcessLock(path, lambda: shared.holder_in(os.fspath(root)))) as held:
+    with closing(_lock_of(root)) as held:
         held.acquire(timeout)
         yield
+
+
+def _lock_of(root: Path) -> lock.ProcessLock:
+    return lock.ProcessLock(os.path.join(root, lock.NAME), lambda: shared.holder_in(os.fspath(root)))
 
 
 @contextmanager
