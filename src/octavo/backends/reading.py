@@ -249,16 +249,14 @@ def _lead(vocabulary: Vocabulary, query: Query) -> tuple[Callable[[Record], Any]
     if query.distinct or not query.order or any(o.path or o.field is None for o in query.order):
         return None
     first, rest = query.order[0], query.order[1:]
-    if first.field != "createdAt" or first.field not in terms.columns:
-        return None
-    column = terms.columns[first.field]
-    if column.field.type != "DateTime" or column.field.nullable or column.field.is_list:
+    created = terms.model.created
+    if created is None or created.nullable or first.field != created.name:
         return None
     if tuple(o.field for o in rest) != terms.key or len({o.descending for o in rest}) != 1:
         return None
     if any(terms.columns[name].key is not None for name in terms.key):
         return None
-    return column.sort_key, first.descending, rest[0].descending
+    return terms.columns[created.name].sort_key, first.descending, rest[0].descending
 
 
 class JsonReader:

@@ -125,9 +125,8 @@ def _order(layout: Layout, place: Place, alias: str = "t") -> list[str]:
     """By parent (any order of parents will do), then ``createdAt``, then key, text by its bytes."""
     model = place.model
     by = [_column(alias, model.scalar(n)) for n in place.name_fields]
-    created = next((f for f in model.scalars if f.name == "createdAt" and f.type == "DateTime"), None)
-    if created is not None:
-        by.append(_column(alias, created))
+    if model.created is not None:
+        by.append(_column(alias, model.created))
     by += [value_type(f, layout.datamodel).order_sql(_column(alias, f)) for f in model.key_fields]
     return by
 

@@ -17,8 +17,8 @@ from octavo.values.time import time_key
 
 def file_order(model: Model) -> Callable[[Any], Any]:
     """A sort key for records of this model, stored or not, as they follow each other in a file."""
-    created = [f for f in model.scalars if f.name == "createdAt" and f.type == "DateTime"]
-    parts = [(attrgetter(attribute(f)), file_key(f), f.nullable) for f in (*created, *model.key_fields)]
+    fields = (*([model.created] if model.created else ()), *model.key_fields)
+    parts = [(attrgetter(attribute(f)), file_key(f), f.nullable) for f in fields]
 
     def order(record: Any) -> tuple[Any, ...]:
         found: list[Any] = []
@@ -34,8 +34,7 @@ def file_order(model: Model) -> Callable[[Any], Any]:
 
 def in_file_order(model: Model) -> Callable[[Iterable[Any]], list[Any]]:
     """A function that puts records of this model in order, at little cost where they are already."""
-    order = file_order(model)
-    created = next((f for f in model.scalars if f.name == "createdAt" and f.type == "DateTime"), None)
+    order, created = file_order(model), model.created
     is_instant = created is not None and file_key(created) is time_key
     if created is None or created.nullable or not is_instant or any(map(file_key, model.key_fields)):
         return lambda records: sorted(records, key=order)

@@ -275,6 +275,12 @@ class Model(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
         return tuple(self.scalar(name) for name in self.key.field_names)
 
     @cached_property
+    def created(self) -> ScalarField | None:
+        """``createdAt``, by which records are ordered in a file before their key."""
+        found = self._scalars_by_name.get("createdAt")
+        return found if found is not None and found.type == "DateTime" and not found.is_list else None
+
+    @cached_property
     def _scalars_by_name(self) -> dict[str, ScalarField]:
         return {f.name: f for f in self.scalars}
 
