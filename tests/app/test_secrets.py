@@ -179,7 +179,7 @@ def test_codes_that_are_no_list_are_damage(db: Client) -> None:
             "backupCodesAuthTag": sealed.tag,
         },
     )
-    with pytest.raises(SecretError, match="no list of texts"):
+    with pytest.raises(SecretError, match="not a list of strings"):
         use_backup_code(db, "ada", "a")
     db.user.update(where={"id": "ada"}, data={"backupCodesIv": None})
     with pytest.raises(SecretError, match="lacks its IV"):

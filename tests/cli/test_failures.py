@@ -336,7 +336,7 @@ def test_interrupted(number: signal.Signals, new_database: Callable[..., str], t
         out, err = running.communicate(timeout=60)
         other.execute(b"ROLLBACK")
     assert (running.returncode, out) == (128 + number, "")
-    assert err == "error: interrupted; what was there is as it was\n"
+    assert err == "error: interrupted; existing data is unchanged\n"
     assert list(tmp_path.iterdir()) == []
 
 

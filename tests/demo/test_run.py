@@ -44,7 +44,7 @@ def test_the_demo_overwrites_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert (tmp_path / "octavo-demo").read_text() == "mine"
     again = octavo("demo", "--messages", 20, "--keep", "octavo-demo-2")
     assert again.code == 2
-    assert "octavo-demo-2 is there already" in again.err
+    assert "octavo-demo-2 exists already" in again.err
 
 
 def test_an_empty_folder_may_be_named(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_an_empty_folder_may_be_named(tmp_path: Path) -> None:
 
 def test_a_link_that_leads_nowhere_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "demo").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="exists already"):
         run_demo(tmp_path / "demo", 20, SILENT)
     assert not (tmp_path / "elsewhere").exists()
 

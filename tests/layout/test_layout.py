@@ -151,14 +151,14 @@ WRONG: dict[str, tuple[Callable[[str], str], str]] = {
     ),
     "relation that is none": (
         replaced("PostTag.marks", "PostTag.Marks"),
-        "Mark: 'PostTag.Marks' is no relation of this model",
+        "Mark: 'PostTag.Marks' is not a relation of this model",
     ),
-    "relation on the wrong side": (replaced("PostTag.marks", "Mark.on"), "is no relation of this model"),
+    "relation on the wrong side": (replaced("PostTag.marks", "Mark.on"), "is not a relation of this model"),
     "relation without a name": (
         lambda text: text.replace(', "_GroupToUser"', "").replace(
             "[embedded]\n", '[embedded]\n_GroupToUser = "User."\n'
         ),
-        "_GroupToUser: 'User.' is no relation of this model",
+        "_GroupToUser: 'User.' is not a relation of this model",
     ),
     "relation to what is no key": (
         lambda text: text.replace('"Badge", ', "").replace("Mark =", 'Badge = "User.badges"\nMark ='),
@@ -222,8 +222,8 @@ WRONG: dict[str, tuple[Callable[[str], str], str]] = {
     ),
     "family against folder": (replaced("posts/index", "users/x.json/index"), "can be the same file"),
     "own key": (replaced("groups =", "_groups ="), "the key '_groups' is no name"),
-    "key to be escaped": (replaced("groups =", "'a\"b' ="), "is no name of letters"),
-    "empty key": (replaced("groups =", '"" ='), "is no name of letters"),
+    "key to be escaped": (replaced("groups =", "'a\"b' ="), "must be a name of letters"),
+    "empty key": (replaced("groups =", '"" ='), "must be a name of letters"),
     "document without models": (replaced("[files]", '"x.json" = {}\n[files]'), "x.json: holds no model"),
     "log without models": (replaced("[logs]\n", '[logs]\n"x.jsonl" = []\n'), "x.jsonl: holds no model"),
     "log that is no list": (
@@ -251,13 +251,13 @@ WRONG: dict[str, tuple[Callable[[str], str], str]] = {
     ),
     "payload without a field": (
         replaced('"filepath"', '"path"'),
-        "Post: payloads: 'path' is no field of type String",
+        "Post: payloads: 'path' is not a field of type String",
     ),
     "payload by a list": (
         replaced('"filepath"', '"paths"'),
-        "Post: payloads: 'paths' is no field of type String",
+        "Post: payloads: 'paths' is not a field of type String",
     ),
-    "size that is no number": (replaced('"size"', '"note"'), "'note' is no field of type BigInt or Int"),
+    "size that is no number": (replaced('"size"', '"note"'), "'note' is not a field of type BigInt or Int"),
     "size without a path": (
         replaced('Post = "size"', 'Badge = "id"'),
         "Badge: has the size of a payload, but no path",

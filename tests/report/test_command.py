@@ -109,7 +109,7 @@ def test_it_is_written_where_it_is_told_but_never_over_anything_else(world: Worl
     note.write_text("<p>mine</p>")
     refused = world.call("report", "--out", note)
     assert refused.code == 2
-    assert "is no report" in refused.err
+    assert "is not a report" in refused.err
     assert note.read_text() == "<p>mine</p>"
     assert world.call("report", "--out", tmp_path).code == 2
 

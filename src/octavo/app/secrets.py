@@ -125,7 +125,7 @@ def _codes(text: str | None) -> list[str]:
     except ValueError:
         codes = None
     if not isinstance(codes, list) or not all(isinstance(code, str) for code in codes):
-        raise SecretError("the backup codes are no list of texts")
+        raise SecretError("the backup codes are not a list of strings")
     return codes
 
 

@@ -85,7 +85,7 @@ def _left(error: BaseException) -> list[str]:
 
 
 def _interrupted(code: int, left: Sequence[str], *, as_json: bool) -> int:
-    said = "; ".join(left) or "what was there is as it was"
+    said = "; ".join(left) or "existing data is unchanged"
     tell("Interrupted", f"interrupted; {said}", as_json=as_json)
     return code
 

@@ -193,7 +193,7 @@ def report(
 
 
 def _require_ours(target: Path) -> None:
-    """Refuse to write over something that is no report."""
+    """Refuse to overwrite a file that is not a report."""
     from octavo.report.page import GENERATOR
 
     with disk_errors("looking at the report's place"):
@@ -204,7 +204,7 @@ def _require_ours(target: Path) -> None:
         with open(target, "rb") as file:
             head = file.read(4096)
     if f'name="generator" content="{GENERATOR}"'.encode() not in head:
-        raise UsageError(f"{target} is there already, and is no report", hint="name another file with --out")
+        raise UsageError(f"{target} exists already and is not a report", hint="name another file with --out")
 
 
 def _held(facts: Facts) -> dict[str, Any]:

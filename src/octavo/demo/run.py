@@ -72,7 +72,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     with disk_errors("making the demo's folder"):
         if os.path.lexists(folder) and (not folder.is_dir() or any(folder.iterdir())):
             hint = "name another folder with --keep, or remove it"
-            raise UsageError(f"{folder} is there already", hint=hint)
+            raise UsageError(f"{folder} exists already", hint=hint)
         make_folder(folder)
     made = folder.resolve()
     try:

@@ -141,7 +141,7 @@ class _Parser:
         for path, arrays in self.table("documents").items():
             for array, model in self.entries(path, arrays, dict).items():
                 if not re.fullmatch(_KEY, array):
-                    raise self.fail(f"{path}: the key {array!r} is no name of letters, digits and _")
+                    raise self.fail(f"{path}: the key {array!r} must be a name of letters, digits and _")
                 self.put(model, Kind.DOCUMENT, path, array=array)
         for path, model in self.table("files").items():
             self.put(model, Kind.FILE, path)
@@ -229,7 +229,7 @@ class _Parser:
             (r for r in self.datamodel.parents(name) if r.parent == parent and r.parent_field == array), None
         )
         if relation is None or not array:
-            raise self.fail(f"{target!r} is no relation of this model", model.name)
+            raise self.fail(f"{target!r} is not a relation of this model", model.name)
         self.check_parent(relation)
         self.put(name, Kind.EMBEDDED, "", array=array, relation=relation)
 
@@ -269,7 +269,7 @@ class _Parser:
         }
         if name not in fitting:
             raise self.fail(
-                f"payloads: {name!r} is no field of type {' or '.join(sorted(types))}", model.name
+                f"payloads: {name!r} is not a field of type {' or '.join(sorted(types))}", model.name
             )
 
     def check_hosts(self, layout: Layout) -> None:

@@ -216,7 +216,7 @@ class _Gatherer:
                     time = _moment(metadata["generatedAt"])
                     counts = msgspec.convert(metadata["counts"], dict[str, int])
                 except (KeyError, TypeError, ValueError) as error:
-                    raise DamagedError("is no inventory", file=f"{_CACHE}/{path.name}") from error
+                    raise DamagedError("is not an inventory", file=f"{_CACHE}/{path.name}") from error
                 found.append(Snapshot(time, counts, path.name))
         return sorted(found, key=lambda s: (s.time, s.source))
 
@@ -302,7 +302,7 @@ def _summary(path: Path) -> _Summary | None:
     try:
         return msgspec.json.decode(last, type=_Line).summary if last.endswith(b"\n") else None
     except msgspec.MsgspecError as error:
-        raise DamagedError("is no verification's report", file=f"{_CACHE}/{path.name}") from error
+        raise DamagedError("is not the report of a verification", file=f"{_CACHE}/{path.name}") from error
 
 
 def _verification(summary: _Summary, time: datetime, report: str) -> Verification:

@@ -62,7 +62,7 @@ class Values:
         self.sources = sources
 
     def _mismatch(self, value: Expression, wanted: str) -> NoReturn:
-        self.sources.fail(f"{_KINDS[type(value)]} stands where {wanted} is wanted", value.at, (wanted,))
+        self.sources.fail(f"expected {wanted}, found {_KINDS[type(value)]}", value.at, (wanted,))
 
     def string(self, value: Expression) -> str:
         if not isinstance(value, StringLiteral):
@@ -181,7 +181,7 @@ class Attributes:
     def done(self) -> None:
         if self._left:
             first = self._left[0]
-            self.sources.fail(f"{self.sign}{first.name} is not an attribute that can stand here", first.at)
+            self.sources.fail(f"{self.sign}{first.name} is not a valid attribute here", first.at)
 
 
 ALGORITHMS = ("BTree", "Hash", "Gist", "Gin", "SpGist", "Brin")
@@ -244,7 +244,7 @@ def _scalar_field(model: ModelDraft, draft: ScalarDraft, schema: SchemaDraft) ->
         draft.ignored = True
         args.done()
     if args := attributes.single("relation"):
-        args.fail(f"{draft.name} is not a relation: {draft.type} is no model")
+        args.fail(f"{draft.name} is not a relation: {draft.type} is not a model")
     if args := attributes.single("id"):
         if model.primary_key is not None:
             args.fail("a model has one primary key")
@@ -320,9 +320,9 @@ def _model(schema: SchemaDraft, model: ModelDraft) -> None:
     for args in attributes.repeated("unique"):
         model.indexes.append(_block_key(args, IndexKind.UNIQUE, model))
     for args in attributes.repeated("fulltext"):
-        args.fail("full-text indexes are not for PostgreSQL")
+        args.fail("Prisma has no full-text indexes for PostgreSQL")
     if args := attributes.single("shardKey"):
-        args.fail("shard keys are not for PostgreSQL")
+        args.fail("PostgreSQL has no shard keys")
     key = model.primary_key
     if key and key.on_field and not model.ignored and key.fields[0].field.arity is not Arity.REQUIRED:
         sources.fail("a primary key must be required", key.at)
@@ -480,10 +480,10 @@ def read_default(args: Arguments, draft: ScalarDraft, enum: EnumDraft | None) ->
         return _function(args, draft, value)
     if isinstance(value, Array):
         if draft.arity is not Arity.LIST:
-            args.fail(f"{draft.name} is no list, its default is one")
+            args.fail(f"{draft.name} is not a list, but its default is")
         return tuple(_literal(args, draft, enum, item) for item in value.items)
     if draft.arity is Arity.LIST:
-        args.fail(f"{draft.name} is a list, its default is not")
+        args.fail(f"{draft.name} is a list, but its default is not")
     return _literal(args, draft, enum, value)
 
 
@@ -492,7 +492,7 @@ def _literal(args: Arguments, draft: ScalarDraft, enum: EnumDraft | None, value:
         assert enum is not None
         names = [v.name for v in enum.node.members]
         if not isinstance(value, Constant) or value.text not in names:
-            args.sources.fail(f"the default of {draft.name} is no value of {enum.name}", value.at, names)
+            args.sources.fail(f"the default of {draft.name} is not a value of {enum.name}", value.at, names)
         return EnumValue(value.text)
     return _scalar(args, draft, value)
 
@@ -515,7 +515,7 @@ def _scalar(args: Arguments, draft: ScalarDraft, value: Expression) -> SingleDef
         case "Decimal", StringLiteral():
             if literals.is_decimal(value.value):
                 return Number(value.value)
-    args.sources.fail(f"the default of {draft.name} is no {draft.type}", value.at)
+    args.sources.fail(f"the default of {draft.name} is not a valid {draft.type}", value.at)
 
 
 def _dbgenerated(args: Arguments, call: Call) -> Function:
@@ -524,14 +524,14 @@ def _dbgenerated(args: Arguments, call: Call) -> Function:
             return Function("dbgenerated")
         case [StringLiteral() as text] if text.value:
             return Function("dbgenerated", (text.value,))
-    args.sources.fail("dbgenerated() takes nothing or one text that is not empty", call.at)
+    args.sources.fail("dbgenerated() takes no argument, or one text that is not empty", call.at)
 
 
 def _function(args: Arguments, draft: ScalarDraft, call: Call) -> Function:
     if call.name not in _FUNCTIONS:
         args.sources.fail(f"PostgreSQL has no default {call.name}()", call.at, (*_FUNCTIONS, "dbgenerated"))
     if draft.kind is not ScalarKind.SCALAR or draft.type not in _FUNCTIONS[call.name]:
-        args.sources.fail(f"{call.name}() is no default for {draft.type}", call.at)
+        args.sources.fail(f"{call.name}() cannot be a default for {draft.type}", call.at)
     values = [arg.value for arg in call.args]
     if not values:
         return Function(call.name)

@@ -89,7 +89,7 @@ def _enums(schema: SchemaDraft) -> None:
     taken: set[tuple[str | None, str]] = set()
     for enum in schema.enums:
         if (enum.schema, enum.type) in taken:
-            schema.sources.fail(f"there is another enum with the type {enum.type}", enum.at)
+            schema.sources.fail(f"another enum has the type {enum.type}", enum.at)
         taken.add((enum.schema, enum.type))
     for enum in schema.enums:
         _schema_attribute(schema, enum.schema, enum.schema_at, enum.at, enum.name)
@@ -234,7 +234,7 @@ def _check_fields(schema: SchemaDraft, model: ModelDraft, index: IndexDraft) -> 
     if any(f.length is not None for f in index.fields):
         fail("PostgreSQL indexes a column as a whole, without a length", index.at)
     if index.clustered is not None:
-        fail("clustering is not for PostgreSQL", index.at)
+        fail("Prisma has no clustered indexes for PostgreSQL", index.at)
 
 
 def check_indexes(schema: SchemaDraft, model: ModelDraft) -> None:
@@ -320,7 +320,7 @@ def check_relation_field(schema: SchemaDraft, field: RelationDraft) -> None:
     if schema.datasource.relation_mode == "prisma":
         for name, action in (("onDelete", field.on_delete), ("onUpdate", field.on_update)):
             if action in (Action.SET_DEFAULT, Action.NO_ACTION):
-                fail(f'{action.value} is not for relationMode = "prisma"', field.argument_at(name))
+                fail(f'{action.value} is not available with relationMode = "prisma"', field.argument_at(name))
     if field.map is not None and len(field.map.encode()) > MAX_BYTES:
         fail(f"the name {field.map} is longer than {MAX_BYTES} bytes", field.argument_at("map"))
 
@@ -329,7 +329,7 @@ def check_relation(schema: SchemaDraft, pair: RelationPair) -> None:
     if pair.shape is Shape.MANY_TO_MANY:
         _check_many_to_many(schema, pair)
     elif pair.shape is Shape.EMBEDDED_MANY:
-        schema.sources.fail("a many-to-many relation over lists is not for PostgreSQL", pair.any.at)
+        schema.sources.fail("PostgreSQL has no many-to-many relations over lists", pair.any.at)
     else:
         if pair.forward is not None:
             _check_cycle(schema, pair)
@@ -409,11 +409,11 @@ def _check_sides(schema: SchemaDraft, pair: RelationPair) -> None:
                 ("@relation(fields: …, references: …)",),
             )
         if back.fields or back.references:
-            fail(f"fields and references stand on the other side, {where}", back.at)
+            fail(f"fields and references belong on the other side, {where}", back.at)
     else:
         _check_one_to_one(schema, forward, back)
     if back.on_delete is not None or back.on_update is not None:
-        fail(f"referential actions stand on the other side, {where}", back.at)
+        fail(f"referential actions belong on the other side, {where}", back.at)
 
 
 def _check_one_to_one(schema: SchemaDraft, forward: RelationDraft, back: RelationDraft) -> None:
@@ -432,11 +432,11 @@ def _check_one_to_one(schema: SchemaDraft, forward: RelationDraft, back: Relatio
     ):
         fail(f"{where} is one-to-one, so its fields must be unique", forward.at, ("@unique", "@@unique"))
     if bool(forward.fields) != bool(forward.references):
-        fail(f"fields and references of {where} stand on one side", forward.at)
+        fail(f"fields and references of {where} must be on the same side", forward.at)
     if back.arity is Arity.REQUIRED:
         fail(f"{back.model.name}.{back.name} cannot be required: no constraint could ensure it", back.at)
     if forward.arity is Arity.REQUIRED and (back.fields is not None or back.references is not None):
-        fail(f"fields and references stand on the required side, {where}", back.at)
+        fail(f"fields and references belong on the required side, {where}", back.at)
 
 
 def _check_cycle(schema: SchemaDraft, pair: RelationPair) -> None:

@@ -287,9 +287,7 @@ def _field(draft: SchemaDraft, model: ModelDraft, node: Member) -> ScalarDraft |
         return ScalarDraft(node, written.name, ScalarKind.ENUM, written.arity)
     if (target := draft.models_by_name.get(written.name)) is not None:
         return RelationDraft(node, model, target, written.arity)
-    draft.sources.fail(
-        f"{model.name}.{node.name}: there is no type, enum or model {written.name}", written.at
-    )
+    draft.sources.fail(f"{model.name}.{node.name}: unknown type, enum or model {written.name}", written.at)
 
 
 def _cut(text: str, limit: int) -> str:

@@ -51,5 +51,5 @@ def is_frozen(datamodel: Datamodel) -> bool:
 
 
 def is_intact() -> bool:
-    """Whether the shipped text is as it was frozen."""
+    """Whether the shipped text is unchanged."""
     return fingerprint(frozen_text()) == FINGERPRINT

@@ -155,7 +155,7 @@ def _datasource(draft: SchemaDraft, block: Block, properties: dict[str, Expressi
     mode = properties.pop("relationMode", None) or properties.pop("referentialIntegrity", None)
     relation_mode = values.string(mode) if mode is not None else "foreignKeys"
     if mode is not None and relation_mode not in _RELATION_MODES:
-        fail(f"there is no relationMode {relation_mode!r}", mode.at, _RELATION_MODES)
+        fail(f"unknown relationMode {relation_mode!r}", mode.at, _RELATION_MODES)
     if "url" not in properties:
         fail(f"the datasource {block.name} has no url", block.at, ("url",))
     urls = {
@@ -224,7 +224,7 @@ def _generator(sources: Sources, block: Block, properties: dict[str, Expression]
         return set()
     names = set(values.array(features, values.string))
     for name in sorted(names - PREVIEW_FEATURES):
-        sources.fail(f"there is no preview feature {name}", features.at)
+        sources.fail(f"unknown preview feature {name}", features.at)
     return names
 
 
@@ -403,7 +403,7 @@ def _read(schema: SchemaDraft, model: ModelDraft, field: ScalarDraft, text: str)
             schema.sources.fail(f"{where} is malformed", field.at, _FORMS)
         target = model.fields_by_name.get(name)
         if not isinstance(target, ScalarDraft):
-            schema.sources.fail(f"{where} names {name!r}, which is no column of {model.name}", field.at)
+            schema.sources.fail(f"{where} names {name!r}, which is not a column of {model.name}", field.at)
         if target is field:
             schema.sources.fail(f"{where} names the field itself", field.at)
         named[role] = name
