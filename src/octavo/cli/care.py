@@ -63,7 +63,7 @@ def doctor(
         _show_diagnosis(diagnosis)
 
     mended = _repair_as_json(steps, done) if asked else None
-    value = {"dataDir": str(job.data_dir), **diagnosis.to_dict(), "repair": mended}
+    value = {"dataDir": job.data_dir, **diagnosis.to_dict(), "repair": mended}
     return Answer(value, show, good=diagnosis.sound, brief=lambda: _warn(done), shows_if_quiet=True)
 
 
@@ -72,7 +72,7 @@ def _repair_as_json(steps: list[Step], done: Repair) -> dict[str, Any]:
         "planned": [step.to_dict() for step in steps],
         "done": [step.to_dict() for step in done.done],
         "skipped": [step.to_dict() | {"reason": reason} for step, reason in done.skipped],
-        "setAside": str(done.aside) if done.aside else None,
+        "setAside": done.aside,
     }
 
 
@@ -161,7 +161,7 @@ def compact(
         if report.damaged:
             console.detail("such a log stays as it is: octavo doctor says more")
 
-    value = {"dataDir": str(job.data_dir), **_compaction_as_json(report, removed)}
+    value = {"dataDir": job.data_dir, **_compaction_as_json(report, removed)}
     return Answer(value, lambda: _show_compaction(report, removed), good=not report.damaged, always=damaged)
 
 

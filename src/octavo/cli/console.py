@@ -42,7 +42,10 @@ def short(text: str, limit: int = 60) -> str:
 
 def as_json(value: Any) -> str:
     """JSON for people and machines: indented, with what is not printable escaped as JSON escapes it."""
-    text = json.dumps(value, indent=2, ensure_ascii=(sys.stdout.encoding or "").lower() != "utf-8")
+    import msgspec
+
+    plain = msgspec.to_builtins(value, enc_hook=str)
+    text = json.dumps(plain, indent=2, ensure_ascii=(sys.stdout.encoding or "").lower() != "utf-8")
     return re.sub(r"[^\n]", lambda c: c[0] if c[0].isprintable() else json.dumps(c[0])[1:-1], text)
 
 

@@ -50,11 +50,11 @@ def demo(
     with job.progress() as progress:
         report = run_demo(folder, messages, progress)
     value = {
-        "folder": str(report.folder),
-        "dataDir": str(report.data_dir),
-        "filesRoot": str(report.files_root),
-        "restoredFilesRoot": str(report.restored_files),
-        "steps": [step.to_dict() for step in report.steps],
+        "folder": report.folder,
+        "dataDir": report.data_dir,
+        "filesRoot": report.files_root,
+        "restoredFilesRoot": report.restored_files,
+        "steps": report.steps,
         "seconds": round(report.seconds, 3),
         "next": next_commands(report),
     }
@@ -68,8 +68,8 @@ def _live(job: Job, folder: Path, messages: int, *, follow: bool) -> Answer:
     with new_folder(folder) as made, job.progress() as progress:
         report = run_live(made, messages, progress, job.tell, following=follow)
     value = {
-        "folder": str(report.folder),
-        "steps": [step.to_dict() for step in report.steps],
+        "folder": report.folder,
+        "steps": report.steps,
         "acknowledged": report.acknowledged,
         "seconds": round(report.seconds, 3),
     }

@@ -37,9 +37,9 @@ def inventory(job: Job) -> Answer:
     drift = saved.metadata["drift"]
     value = {
         **saved.metadata,
-        "files": {"json": str(saved.json), "report": str(saved.report)},
-        "baseline": str(saved.baseline) if saved.baseline else None,
-        "changes": list(saved.changes),
+        "files": {"json": saved.json, "report": saved.report},
+        "baseline": saved.baseline,
+        "changes": saved.changes,
     }
     return Answer(
         value,
@@ -72,7 +72,7 @@ def scaffold(job: Job) -> Answer:
 
     report = make(job.data_dir, job.layout)
     value = {
-        "dataDir": str(job.data_dir),
+        "dataDir": job.data_dir,
         "foldersMade": report.folders_made,
         "filesMade": report.files_made,
         "foldersTightened": report.tightened,
@@ -163,28 +163,26 @@ def _by_reason(report: ExportReport) -> dict[str, int]:
 
 
 def _export_as_json(report: ExportReport) -> dict[str, Any]:
-    import msgspec
-
     problems = report.payload_problems
     return {
-        "dataDir": str(report.target),
+        "dataDir": report.target,
         "dryRun": report.dry_run,
         "replaces": report.replaces,
         "counts": report.counts,
         "caughtUp": report.caught_up,
         "files": report.files,
-        "replaced": str(report.kept) if report.kept else None,
-        "settled": [str(kept) for kept in report.settled],
+        "replaced": report.kept,
+        "settled": report.settled,
         "payloads": {
             "kept": report.payloads,
             "bytes": report.payload_bytes,
             "filesRootMissing": report.files_root_missing,
-            "problems": msgspec.to_builtins(problems[:_PROBLEMS_ANSWERED]),
+            "problems": problems[:_PROBLEMS_ANSWERED],
             "problemsTotal": len(problems),
             "problemsByReason": _by_reason(report),
             "notKept": sum(not p.kept for p in problems),
         },
-        "notes": list(report.notes),
+        "notes": report.notes,
         "seconds": round(report.seconds, 3),
     }
 
@@ -202,8 +200,8 @@ def restore(job: Job) -> Answer:
         report = run(job.url, job.data_dir, job.layout, job.files_root, progress)
     value = {
         "database": job.url.display,
-        "dataDir": str(report.data_dir),
-        "filesRoot": str(job.files_root),
+        "dataDir": report.data_dir,
+        "filesRoot": job.files_root,
         "counts": report.counts,
         "createdTables": report.created_tables,
         "payloads": {"written": report.payloads, "notes": report.payload_notes},

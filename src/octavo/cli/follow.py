@@ -44,7 +44,7 @@ def follow(
             raise UsageError("--stop goes with neither --replace nor --until-caught-up")
         removed = life.stop(url, job.data_dir)
         said = "the files follow no more" if removed else "nothing was followed"
-        return Answer({"dataDir": str(job.data_dir), "removed": removed}, lambda: typer.echo(said))
+        return Answer({"dataDir": job.data_dir, "removed": removed}, lambda: typer.echo(said))
     options = life.FollowOptions(job.files_root, job.jobs, replace, until_caught_up)
     with failures.telling_what_is_left(), watching(quiet=job.quiet, as_json=job.as_json) as watcher:
         report = life.follow(url, job.data_dir, job.layout, options, watcher)

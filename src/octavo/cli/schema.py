@@ -45,7 +45,7 @@ def show(
         "fingerprint": fingerprint(frozen_text() if text is None else text),
         **({"expectedFingerprint": FINGERPRINT, "intact": intact} if is_frozen else {}),
         "models": [_as_json(datamodel, model) for model in datamodel.models],
-        "enums": {enum.name: list(enum.labels) for enum in datamodel.enums},
+        "enums": {enum.name: enum.labels for enum in datamodel.enums},
     }
 
     def show_all() -> None:
@@ -149,7 +149,7 @@ def _as_json(datamodel: Datamodel, model: Model) -> dict[str, Any]:
                 "name": scalar.name,
                 "column": scalar.column,
                 "type": scalar.type,
-                "arity": scalar.arity.value,
+                "arity": scalar.arity,
                 "marks": list(_marks(datamodel, model, scalar)),
             }
             for scalar in model.scalars
@@ -158,11 +158,9 @@ def _as_json(datamodel: Datamodel, model: Model) -> dict[str, Any]:
 
 
 def _drift_as_json(drift: Drift, database: str) -> dict[str, Any]:
-    import msgspec
-
     return {
         "database": database,
         "equal": not drift.refuses,
-        "findings": msgspec.to_builtins(drift.findings),
-        "notes": msgspec.to_builtins(drift.notes),
+        "findings": drift.findings,
+        "notes": drift.notes,
     }

@@ -185,7 +185,7 @@ def report(
         found = look(get_data_backend(), job.vocabulary, job.settings(), looking, progress)
     facts = write_page(found, layout, target, text)
     return Answer(
-        {"path": str(target), "bytes": os.path.getsize(target), **_held(facts)},
+        {"path": target, "bytes": os.path.getsize(target), **_held(facts)},
         lambda: typer.echo(f"The report is {target}"),
         good=not facts.damaged,
         always=lambda: console.warnings(facts.problems),

@@ -89,7 +89,7 @@ def _done(demo: _Demo, messages: int) -> DemoReport:
         demo.steps_on(DatabaseUrl.parse(first), DatabaseUrl.parse(second), server.bin, messages)
     # The server's own step ended last, but came first, and held all the others.
     *others, outer = demo.report.steps
-    own = outer.seconds - sum(step.seconds for step in others)
+    own = round(outer.seconds - sum(step.seconds for step in others), 3)
     demo.report.steps = [Step(outer.name, outer.outcome, own), *others]
     return demo.report
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+
+from msgspec import Struct
 
 
 class Progress:
@@ -16,7 +16,7 @@ class Progress:
     """
 
     def begin(self, phase: str, total: int, unit: str = "rows") -> None:
-        """A phase begins that will take ``total`` steps, each one ``unit``; 0: nobody knows how many."""
+        """A phase begins that will take ``total`` steps, each one ``unit``; 0: their number is unknown."""
 
     def advance(self, steps: int) -> None:
         """So many more steps are done."""
@@ -25,25 +25,20 @@ class Progress:
 SILENT = Progress()
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True, rename={"name": "step"}):
     """One step that was done: its name, what came of it, how long it took in seconds."""
 
     name: str
     outcome: str
     seconds: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in a machine's answer."""
-        return {"step": self.name, "outcome": self.outcome, "seconds": round(self.seconds, 3)}
-
 
 Tell = Callable[[Step], object]
-"""hears of each step when it is done"""
+"""is given each step when it is done"""
 
 
 def untold(step: Step) -> None:
-    """Tells nobody."""
+    """Tells no one."""
 
 
 @contextmanager
@@ -52,5 +47,5 @@ def timed(steps: list[Step], name: str, tell: Tell = untold) -> Iterator[Callabl
     outcome: list[str] = []
     started = time.monotonic()
     yield outcome.append
-    steps.append(Step(name, "".join(outcome), time.monotonic() - started))
+    steps.append(Step(name, "".join(outcome), round(time.monotonic() - started, 3)))
     tell(steps[-1])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from octavo.errors import UsageError
 from octavo.fold.target import State
@@ -19,8 +21,7 @@ WAIVABLE: Final = ("secrets", "backup")
 """the gates that a user may pass closed: what they guard is his to judge"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gate:
+class Gate(Struct, frozen=True, kw_only=True, rename={"name": "gate"}):
     """One gate: whether it is open, and why; what to do if it is not."""
 
     name: str
@@ -35,27 +36,16 @@ class Gate:
         """Whether it does not stand in the way."""
         return self.open or self.waived
 
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in a report."""
-        return {
-            "gate": self.name,
-            "open": self.open,
-            "reason": self.reason,
-            "hint": self.hint,
-            "waived": self.waived,
-        }
-
 
 def gates(found: Status, unowned: Collection[str], waive: Collection[str] = ()) -> list[Gate]:
     """Every gate, as things stand.  ``unowned``: tables that could not be closed to writers; ``waive``: the
     gates to pass closed.  Raises UsageError for one that cannot be."""
     if unknown := sorted(set(waive) - set(WAIVABLE)):
         raise UsageError(f"the gate {unknown[0]} cannot be waived; these can: {', '.join(WAIVABLE)}")
-    return [gate if gate.open or gate.name not in waive else _waived(gate) for gate in _gates(found, unowned)]
-
-
-def _waived(gate: Gate) -> Gate:
-    return Gate(name=gate.name, open=False, reason=gate.reason, hint=gate.hint, waived=True)
+    return [
+        gate if gate.open or gate.name not in waive else replace(gate, waived=True)
+        for gate in _gates(found, unowned)
+    ]
 
 
 def _gates(found: Status, unowned: Collection[str]) -> Iterator[Gate]:
