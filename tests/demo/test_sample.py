@@ -14,7 +14,7 @@ import pytest
 from psycopg import sql
 
 from octavo.crypto import Sealed, check_password, check_record, decrypt
-from octavo.demo.picture import png
+from octavo.demo.data import png
 from octavo.demo.sample import DEMO_PEPPER, SampleSummary, copy_records, filling_order, load_sample
 from octavo.errors import DatabaseError, DiskError, UsageError
 from octavo.postgres.connection import Connection, connect
