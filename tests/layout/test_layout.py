@@ -221,7 +221,7 @@ WRONG: dict[str, tuple[Callable[[str], str], str]] = {
         "can be the same file",
     ),
     "family against folder": (replaced("posts/index", "users/x.json/index"), "can be the same file"),
-    "own key": (replaced("groups =", "_groups ="), "the key '_groups' is no name"),
+    "own key": (replaced("groups =", "_groups ="), "the key '_groups' must be a name"),
     "key to be escaped": (replaced("groups =", "'a\"b' ="), "must be a name of letters"),
     "empty key": (replaced("groups =", '"" ='), "must be a name of letters"),
     "document without models": (replaced("[files]", '"x.json" = {}\n[files]'), "x.json: holds no model"),
