@@ -12,11 +12,13 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from octavo.inspect.progress import SILENT, Progress, Step
+if TYPE_CHECKING:
+    from octavo.inspect.progress import Progress, Step
+
 
 SHOWN = 20
 """how many of many things are named"""
@@ -123,6 +125,8 @@ def section(title: str, lines: Sequence[str]) -> None:
 def progress(*, quiet: bool) -> Iterator[Progress]:
     """A bar with rows per second and the time left, if stderr is a terminal; else silence."""
     if quiet or not sys.stderr.isatty():
+        from octavo.inspect.progress import SILENT
+
         yield SILENT
         return
     from octavo.cli.bar import bar
