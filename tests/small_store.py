@@ -54,7 +54,7 @@ def _reader() -> Reader:
 
 def row(model: str, **values: Any) -> Record:
     """A row with these values, NULL or something of the right type in the other fields."""
-    kind = _rules().codecs[model].shape.record_type
+    kind = _rules().codecs[model].record_type
     found = _rules().model(model)
     given = {attribute(found.scalar(name)): value for name, value in values.items()}
     filled = {attribute(f): _anything(f) for f in found.scalars if not (f.is_json and f.nullable)}

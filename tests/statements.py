@@ -75,7 +75,7 @@ class OnStore:
 
     def record(self, model: Model, values: Values) -> Record:
         """A row of these values; what is not named is a plain value."""
-        kind = self.store.rules.codecs[model.name].shape.record_type
+        kind = self.store.rules.codecs[model.name].record_type
         datamodel = self.layout.datamodel
         return kind(
             **{

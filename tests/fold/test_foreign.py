@@ -254,7 +254,7 @@ def test_the_files_of_another_layout_stay_with_the_store_that_is_replaced(
     )
     scaffold(data, other)
     with Store.open(data, other) as store, store.transaction() as tx:
-        kind: Any = tx.rules.codecs["Entry"].shape.record_type
+        kind: Any = tx.rules.codecs["Entry"].record_type
         tx.insert([kind(id="a", text="b")])
     (data / "README.md").write_text("mine")
     (data / ".git").mkdir()

@@ -9,17 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from octavo.layout.codec import Codecs
 from octavo.layout.keys import KeyForm
 from octavo.layout.layout import Layout
 from octavo.layout.listing import File
 from octavo.layout.load import default_layout
-from octavo.layout.record import Record
-from octavo.layout.scan import Reader, live_records
-from octavo.layout.stored import encode
+from octavo.layout.record import Record, encode
+from octavo.layout.scan import Reader, Scanner, live_records
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.parser import parse_schema
-from octavo.store.content import Contents
-from octavo.store.rules import Rules
 from parity.keyed import keyed
 from parity.worlds import World
 
@@ -39,8 +37,7 @@ def readings(layout: Layout, model: str, root: Path, lines: list[bytes]) -> list
     """The records that count in a log, as the client reads it and as the reader of the files does."""
     family = next(f for f in layout.families if f.path == layout.place(model).path)
     (root / family.path).write_bytes(b"".join(line + b"\n" for line in lines))
-    codecs = Rules(layout).codecs
-    client = Contents(family, codecs).log(family.path, b"".join(line + b"\n" for line in lines))
+    client = Scanner(family, Codecs(layout)).log(family.path, b"".join(line + b"\n" for line in lines))
     file = File(family.path, family, sum(map(len, lines)) + len(lines))
     texts = KeyForm(layout.place(model).model, layout.datamodel).texts
     return [

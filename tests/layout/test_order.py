@@ -7,10 +7,10 @@ import random
 import pytest
 
 from folding import insert, pieces
+from octavo.layout.codec import Codec
 from octavo.layout.layout import Layout
 from octavo.layout.load import default_layout
 from octavo.layout.order import file_order, in_file_order
-from octavo.layout.storedcodec import Codec
 from octavo.postgres.connection import Connection, connect
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
@@ -55,7 +55,7 @@ def test_the_store_puts_records_in_the_order_of_an_export(layout: Layout, connec
                 row = {"key": key, "createdAt": rng.choice(sorted(texts[1]))}
                 insert(connection, datamodel, place.model, row)
             codec = Codec(layout, place)
-            written = [codec.decode(piece) for _, piece in pieces(connection, layout, place)]
+            written = [codec.decode(piece).row for _, piece in pieces(connection, layout, place)]
             assert len(written) == len(texts[0])
             shuffled = rng.sample(written, len(written))
             assert sorted(shuffled, key=file_order(place.model)) == written, place.model

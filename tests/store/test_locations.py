@@ -394,7 +394,7 @@ def test_a_store_with_other_keys_than_texts(tmp_path: Path) -> None:
 
         def new(model: str, **values: object) -> object:
             fields = {attribute(datamodel.model(model).scalar(n)): v for n, v in values.items()}
-            return store.rules.codecs[model].shape.record_type(**fields)
+            return store.rules.codecs[model].record_type(**fields)
 
         with store.transaction() as tx:
             tx.insert([new("Owner", a=n, b=b) for n in (1, -1) for b in ("", ".", "x")])  # type: ignore[misc]

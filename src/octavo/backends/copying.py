@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from octavo.backends.keys import in_query
 from octavo.errors import DifferenceError
+from octavo.layout.keys import Key
 from octavo.layout.record import Record, model_of
-from octavo.layout.stored import Key
 from octavo.query.paging import pages
 from octavo.query.plan import Query, one_of
 from octavo.query.protocol import Reader
@@ -41,14 +41,22 @@ class Copy:
         Raises DifferenceError if PostgreSQL has a row without the one in whose record it is embedded.
         """
         wave = self._new(names)
+        homeless: list[Conflict] = []
         while wave:
             conflicts = self._wanted(wave).apply(self._view, thoroughly=True)
             wave = self._new(name for conflict in conflicts for name in self._about(conflict))
-            left_out = [c.row for c in conflicts if c.is_left_out and c.row is not None]
-            if left_out and not wave:
-                model = model_of(left_out[0]).name
+            homeless += [conflict for conflict in conflicts if self._is_homeless(conflict)]
+        for conflict in homeless:
+            if self._is_homeless(conflict):
+                model = conflict.error.model
                 raise DifferenceError(f"{model}: the database has a record whose parent is not there")
-            wave += [(model_of(row).name, self._key(row)) for row in left_out]
+
+    def _is_homeless(self, conflict: Conflict) -> bool:
+        """Whether a row is embedded in one that is not there."""
+        rules, relation, row = self._view.rules, conflict.relation, conflict.row
+        if relation is None or row is None or not rules.is_embedding(relation):
+            return False
+        return self._view.lacks_parent(relation, rules.values_of(Spec(relation.child, relation.fields))(row))
 
     def model(self, model: str) -> None:
         """Make all rows of a model what they are in PostgreSQL."""

@@ -32,9 +32,8 @@ from octavo.backends.json import JsonBackend
 from octavo.backends.keys import in_store
 from octavo.backends.reading import JsonReader
 from octavo.errors import OctavoError
-from octavo.layout.keys import KeyForm
+from octavo.layout.keys import Key, KeyForm
 from octavo.layout.record import Record, model_of, stored_value
-from octavo.layout.stored import Key
 from octavo.query.plan import Condition, Link, Query
 from octavo.query.protocol import Reader
 from octavo.query.vocabulary import Vocabulary

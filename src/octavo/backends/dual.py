@@ -52,10 +52,10 @@ from octavo.errors import (
     UniqueViolation,
     UsageError,
 )
+from octavo.layout.keys import Key
 from octavo.layout.layout import Layout
 from octavo.layout.load import layout_for
 from octavo.layout.record import Record
-from octavo.layout.stored import Key
 from octavo.query.plan import Change, Condition, Query
 from octavo.query.protocol import Reader, SingleReads
 from octavo.query.vocabulary import Vocabulary

@@ -32,7 +32,7 @@ from octavo.backends.keys import in_store
 from octavo.backends.prisma import Schema
 from octavo.backends.sql.columns import ROW, Table
 from octavo.errors import BusyError, ConflictError, disk_errors
-from octavo.layout.stored import Key
+from octavo.layout.keys import Key
 from octavo.postgres.connection import HERE, Connection
 from octavo.postgres.session import Session
 from octavo.postgres.xids import window, written_since

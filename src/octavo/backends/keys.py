@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from octavo.layout.stored import Key as StoredKey
+from octavo.layout.keys import Key as StoredKey
 from octavo.query.protocol import Key
 
 

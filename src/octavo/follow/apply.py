@@ -22,10 +22,9 @@ from octavo.follow.protocol import UNCHANGED, Tuple
 from octavo.follow.state import Position
 from octavo.follow.tables import RESEED
 from octavo.layout.fold import concat, member, unkeepable
-from octavo.layout.keys import KeyForm
+from octavo.layout.keys import Key, KeyForm
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, attribute
-from octavo.layout.stored import Key
 from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.query.vocabulary import Vocabulary

@@ -20,7 +20,6 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from octavo.errors import DamagedError, disk_errors
-from octavo.inspect.agreement import ClientReader
 from octavo.inspect.differences import shown_key
 from octavo.inspect.findings import Findings, Kind
 from octavo.inspect.integrity import Gathered, Integrity, Rule
@@ -33,8 +32,7 @@ from octavo.layout.fold import logs_of
 from octavo.layout.layout import FileFamily, Layout, Place
 from octavo.layout.layout import Kind as Way
 from octavo.layout.listing import File, payload_path
-from octavo.layout.scan import Entry, Reader, UnknownKey, live_records
-from octavo.store.content import torn_at
+from octavo.layout.scan import Entry, Reader, UnknownKey, live_records, torn_at
 from octavo.store.families.base import GARBAGE
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
@@ -117,8 +115,6 @@ class _Read:
 
     counts: Counter[str] = field(default_factory=Counter)
     damage: list[DamagedError] = field(default_factory=list)
-    unlike: list[DamagedError] = field(default_factory=list)
-    """where the client reads something else"""
     unknown: list[tuple[str, str]] = field(default_factory=list)
     """model, if there is one, and key"""
     logs: set[str] = field(default_factory=set)
@@ -148,7 +144,6 @@ class _Look(Visitor):
         self.root, self.layout, self.gathered = root, layout, gathered
         self.scratch, self.progress = scratch, progress
         self.readers = {False: Reader(layout, root), True: Reader(layout, scratch)}
-        self.client = ClientReader(layout)
         self.owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
         self.survey = Survey()
         self.recovered: Recovered | None = None
@@ -214,7 +209,6 @@ class _Look(Visitor):
             self._look_at_lines(reader.root / file, result)
         number = self.gathered.visit(file)
         found = File(file, family, state.size)
-        reading = self.client.read(reader.root, found)
         records = live_records(
             reader,
             found,
@@ -222,11 +216,8 @@ class _Look(Visitor):
             lambda unknown: self._note_unknown(result, unknown),
         )
         for record in records:
-            reading.take(record)
             self.gathered.put(number, record)
             self._note(record, result)
-        if not result.damage:
-            result.unlike += reading.differences()
 
     def _look_at_lines(self, path: Path, result: _Read) -> None:
         try:
@@ -344,8 +335,6 @@ class _Conclusion:
                 self.damage.append(error)
                 self.result.findings.add_error(error, self.layout)
                 self._note_unread(file, error)
-            for error in read.unlike:
-                self.result.findings.add_error(error, self.layout, Kind.READ_OTHERWISE)
             if read.torn is not None:
                 at, size = read.torn
                 reason = f"{size:,} bytes of a line that was being written"

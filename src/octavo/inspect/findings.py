@@ -20,7 +20,6 @@ class Kind(StrEnum):
     """The kinds, in the order of a report."""
 
     UNREADABLE = "unreadable"
-    READ_OTHERWISE = "read otherwise"
     NEWER = "newer"
     MISSING_FOLDER = "missing folder"
     MISSING_FILE = "missing file"
@@ -62,11 +61,6 @@ MEANINGS: dict[Kind, Meaning] = {
         True,
         "cannot be read",
         f"{_RESTORE}; `octavo doctor --set-aside` moves such records and lines out of the store",
-    ),
-    Kind.READ_OTHERWISE: Meaning(
-        True,
-        "the client reads something else in it",
-        "stop the application, keep a copy of the file, and report it: it is a defect of Octavo",
     ),
     Kind.NEWER: Meaning(True, "is of another format", "use the Octavo that wrote it"),
     Kind.MISSING_FOLDER: Meaning(

@@ -23,9 +23,9 @@ from octavo.inspect.findings import Finding, Kind
 from octavo.inspect.pieces import Piece, damaged_pieces
 from octavo.layout.layout import Kind as Way
 from octavo.layout.layout import Layout
+from octavo.layout.scan import torn_at
 from octavo.store import disk
 from octavo.store.changes import write_beside
-from octavo.store.content import torn_at
 from octavo.store.journal import FOLDER as JOURNAL_FOLDER
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import at_rest, needs_recovery, page

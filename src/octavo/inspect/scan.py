@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from octavo.errors import DamagedError
-from octavo.inspect.agreement import ClientReader
 from octavo.inspect.copybinary import CopyBinary
 from octavo.inspect.row_hash import Tally
 from octavo.layout.fold import logs_of
@@ -35,8 +34,6 @@ class Scan:
     damage: list[DamagedError] = field(default_factory=list)
     unknown: list[tuple[str, str]] = field(default_factory=list)
     """keys that the schema does not know: where (file, or file and model), and the key"""
-    unlike: list[DamagedError] = field(default_factory=list)
-    """where the client reads something else in a sound file"""
     logs: set[str] = field(default_factory=set)
     """the files that live parents own"""
     records: int = 0
@@ -49,7 +46,6 @@ class Scan:
                 self.tallies[name] = tally
         self.suspect |= other.suspect
         self.damage += other.damage
-        self.unlike += other.unlike
         self.unknown += other.unknown
         self.logs |= other.logs
         self.records += other.records
@@ -60,7 +56,7 @@ class Scanner:
     """Scans files one after the other."""
 
     def __init__(self, layout: Layout, root: Path) -> None:
-        self.reader, self.client = Reader(layout, root), ClientReader(layout)
+        self.reader = Reader(layout, root)
         self.layout = layout
         self._frames: dict[str, CopyBinary] = {}
         self._owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
@@ -84,12 +80,10 @@ class Scanner:
         # A later line of a log takes what an earlier one embeds with it.
         embedding = file.family.kind.is_log and any(self.layout.embedded(n) for n in adders)
         seen: set[bytes] = set()
-        count, damaged = 0, len(result.damage)
-        reading = self.client.read(self.reader.root, file)
+        count = 0
         for item in self.reader.read(file):
             if type(item) is Entry:
                 count += 1
-                reading.take(item)
                 name = item.place.model.name
                 if item.deleted:
                     result.tallies[name].spoil(self._framed(item.place).key_of(item))
@@ -97,22 +91,18 @@ class Scanner:
                     adders[name](item.values)
                 if embedding and self._is_again(item, seen):
                     result.suspect.update(p.model.name for p in self.layout.embedded(name))
-                if item.embedded:
-                    for place, values in item.embedded:
-                        inner = place.model.name
-                        if inner not in adders:
-                            adders[inner] = self._adder(place, result)
-                        adders[inner](values)
-                if item.unknown:
-                    result.unknown += [(f"{file.path} ({p.model.name})", key) for p, key in item.unknown]
+                for place, values in item.embedded:
+                    inner = place.model.name
+                    if inner not in adders:
+                        adders[inner] = self._adder(place, result)
+                    adders[inner](values)
+                result.unknown += [(f"{file.path} ({p.model.name})", key) for p, key in item.unknown]
                 if self._owned[name]:
                     self._note_logs(item, parents)
             elif isinstance(item, DamagedError):
                 result.damage.append(item)
             elif isinstance(item, UnknownKey):
                 result.unknown.append((item.file, item.key))
-        if len(result.damage) == damaged:
-            result.unlike += reading.differences()
         result.records += count
         for paths in parents.values():
             result.logs.update(paths)

@@ -6,7 +6,9 @@ import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
+
+from msgspec import UNSET
 
 from octavo.errors import DamagedError
 from octavo.layout.record import attribute
@@ -30,35 +32,43 @@ def _is_time(text: str, size: int) -> bool:
     return text[-1] == "Z" and text[19] in ".Z"
 
 
+_Column: TypeAlias = tuple[ScalarField, str, ValueType]
+"""a column, with the attribute in which a row holds it"""
+
+
 class Checks:
     """Checks the values of one model's rows, many at once."""
 
     def __init__(self, model: Model, columns: Iterable[tuple[ScalarField, ValueType]]) -> None:
         self.model = model
         self._times: list[tuple[str, int]] = []
-        self._has_raw = False
-        self._others: list[tuple[ScalarField, ValueType]] = []
-        self._all: list[tuple[ScalarField, ValueType]] = []
+        self._json: list[str] = []
+        self._others: list[_Column] = []
+        self._all: list[_Column] = []
         for f, column in columns:
-            self._all.append((f, column))
-            self._has_raw |= f.is_json
-            if column.width:
+            self._all.append((f, attribute(f), column))
+            if f.is_json and not f.is_list:
+                self._json.append(attribute(f))
+            elif column.width:
                 self._times.append((attribute(f), column.width))
             elif column.strict:
-                self._others.append((f, column))
+                self._others.append((f, attribute(f), column))
 
     def run(self, records: Collection[Any], text: bytes) -> None:
         """Check records that stand in ``text``.  Raises DamagedError for the first that is wrong, ValueError
         for Json that is not UTF-8."""
-        if self._has_raw:
-            text.decode()
+        if self._json and not text.isascii():
+            # The decoder passes over Json.
+            raw = [value for r in records for name in self._json if (value := getattr(r, name)) is not UNSET]
+            b"\n".join(raw).decode()
         if b"\\" in text and _ESCAPED(text):
             # An escaped character may be one that PostgreSQL cannot hold.
             self._values(records, self._all)
         else:
             for name, size in self._times:
                 self._all_times(records, name, size)
-            self._values(records, self._others)
+            if self._others:
+                self._values(records, self._others)
 
     def _all_times(self, records: Collection[Any], name: str, size: int) -> None:
         times = [t for r in records if (t := getattr(r, name)) is not None]
@@ -76,12 +86,11 @@ class Checks:
                 and all(map(datetime.fromisoformat, times))
             ):
                 return
-        self._values(records, [(f, c) for f, c in self._all if attribute(f) == name])
+        self._values(records, [column for column in self._all if column[1] == name])
 
-    def _values(self, records: Iterable[Any], columns: list[tuple[ScalarField, ValueType]]) -> None:
-        checked = [(f, attribute(f), column) for f, column in columns]
+    def _values(self, records: Iterable[Any], columns: list[_Column]) -> None:
         for record in records:
-            for f, held, column in checked:
+            for f, held, column in columns:
                 value = getattr(record, held)
                 if f.nullable and column.is_null(value):
                     continue

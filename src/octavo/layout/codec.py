@@ -22,11 +22,22 @@ from msgspec.structs import astuple
 
 from octavo.errors import DamagedError
 from octavo.layout.checks import Checks
-from octavo.layout.keys import KeyForm
+from octavo.layout.keys import Key, KeyForm
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.order import file_order
-from octavo.layout.record import Noted, Record, Row, attribute, member, noted, plain, record_type
-from octavo.layout.stored import Key, encode, value_of, version
+from octavo.layout.record import (
+    Noted,
+    Record,
+    Row,
+    attribute,
+    digest_of,
+    encode,
+    member,
+    noted,
+    plain,
+    record_type,
+    value_of,
+)
 from octavo.schema.datamodel import ScalarField
 from octavo.values.base import Text, ValueType
 from octavo.values.json import one_line
@@ -305,7 +316,7 @@ class Codec:
         except UnicodeDecodeError as error:
             line = line_of(found.text, error.start)
             raise DamagedError("is not UTF-8", line=line, model=self.name) from error
-        return noted(plain(row), row.sha256 if type(row) is Noted else None, unknown)
+        return noted(plain(row), digest_of(row), unknown)
 
     def _member(self, found: Members, key: str, meaning: Callable[[bytes | None], T]) -> T:
         """What is meant by the member of this key, which is taken out.  Raises DamagedError."""
@@ -335,6 +346,20 @@ class Codec:
                 return None
             texts.append(column.text(value))
         return tuple(texts)
+
+    def by_key(self, records: Iterable[Decoded], file: str) -> dict[str, dict[Key, Row]]:
+        """The rows embedded in records of a file, by model and key.  Raises DamagedError for a key that
+        stands twice."""
+        embedded: dict[str, dict[Key, Row]] = {child.name: {} for child in self.children}
+        for record in records:
+            for child in self.children:
+                rows = embedded[child.name]
+                for row in record.embedded[child.name]:
+                    key = child.key_of(row)
+                    if key in rows:
+                        raise DamagedError("its key stands twice", file=file, model=child.name)
+                    rows[key] = row
+        return embedded
 
     def unknown_keys(self, found: Decoded) -> list[tuple[Place, str]]:
         """The keys that the schema does not know, in a record and in what is embedded in it."""
@@ -422,6 +447,15 @@ class Codecs(dict[str, Codec]):
         self[made.name] = made
         self.update({child.name: child for child in made.children})
         return self[model]
+
+
+def version(raw: bytes | None) -> None:
+    """Check what stands under ``_version``.  Raises ValueError."""
+    if raw is None:
+        raise ValueError("is missing")
+    if raw != b"%d" % VERSION:
+        found = raw[:20].decode("utf-8", "replace")
+        raise ValueError(f"is format version {found}; this Octavo reads {VERSION}")
 
 
 def _own_keys(place: Place) -> dict[str, Any]:

@@ -6,18 +6,28 @@ which the model declares its fields.  In a file a key is read by the names of it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, TypeAlias, cast
 
 import msgspec
 
-from octavo.layout.stored import Key, encode, key_getter, value_of
-from octavo.schema.datamodel import Datamodel, Model
+from octavo.layout.record import attribute, encode, value_of
+from octavo.schema.datamodel import Datamodel, Model, ScalarField
 from octavo.values.registry import value_type
 from octavo.values.tokens import Members
 
+Key: TypeAlias = Any
+"""What identifies a record of a model: the key's value in its stored form; of several fields, their tuple.
+A value whose stored form is raw JSON, which has no hash, is its bytes (:mod:`octavo.layout.keys`)."""
+
 DELETED = b',"_deleted":true}'
 """how the line of a tombstone ends, as Octavo writes it"""
+
+
+def key_getter(fields: Iterable[ScalarField]) -> Callable[[Any], Key]:
+    """A function from a row to the stored values of these fields: the value of one, the tuple of more."""
+    return cast(Callable[[Any], Key], attrgetter(*map(attribute, fields)))
 
 
 def is_tombstone(found: Members) -> bool:
@@ -39,7 +49,7 @@ class KeyForm:
         self.has_raw = any(column.decoded is msgspec.Raw for _, column in self.fields)
         """whether a part of the stored key is raw JSON"""
         self.of: Callable[[Any], Key] = self._of()
-        """from a record, stored (unless embedded) or not, to its key"""
+        """from a row to its key"""
 
     def _of(self) -> Callable[[Any], Key]:
         get = key_getter(self.model.key_fields)

@@ -16,8 +16,11 @@ import msgspec
 from msgspec import UNSET
 
 from octavo.schema.datamodel import Datamodel, Model, ScalarField
-from octavo.values.base import or_null
+from octavo.values.base import ValueType, or_null
 from octavo.values.registry import is_plain, reader, value_type
+from octavo.values.tokens import elements
+
+encode = msgspec.json.Encoder().encode
 
 _SHOWN = 120
 """characters of a text that a record's ``repr`` shows"""
@@ -79,6 +82,16 @@ def noted(row: Record, sha256: str | None, unknown: tuple[tuple[str, bytes], ...
     return row if sha256 is None and not unknown else Noted(row, sha256, unknown)
 
 
+def digest_of(row: Row) -> str | None:
+    """The SHA-256 of a row's payload, if one is kept."""
+    return row.sha256 if type(row) is Noted else None
+
+
+def keeping(row: Record, before: Row | None) -> Row:
+    """A row with the note of what it was before."""
+    return Noted(row, before.sha256, before.unknown) if type(before) is Noted else row
+
+
 def _shown(record: BareRecord) -> Iterator[tuple[str, str]]:
     for f in model_of(record).scalars:
         value = getattr(record, f.name)
@@ -118,6 +131,19 @@ def member(field: ScalarField, datamodel: Datamodel) -> tuple[Any, ...]:
     if field.is_json and not field.is_list:
         return (msgspec.Raw | msgspec.UnsetType, UNSET) if field.nullable else (msgspec.Raw,)
     return (or_null(kind),) if field.nullable else (kind,)
+
+
+def value_of(field: ScalarField, column: ValueType, raw: bytes | None) -> Any:
+    """The stored form of a member that is known to be sound; UNSET of one that is left out."""
+    if raw is None:
+        return UNSET
+    if column.decoded is msgspec.Raw:
+        return msgspec.Raw(raw)
+    if field.nullable and raw == b"null":
+        return None
+    if column.decoded == list[msgspec.Raw]:
+        return [msgspec.Raw(raw[start:end]) for start, end in elements(raw)]
+    return msgspec.json.decode(raw, type=column.decoded)
 
 
 def record_type(model: Model, datamodel: Datamodel) -> type[Record]:

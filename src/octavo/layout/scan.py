@@ -5,8 +5,8 @@ DamagedError that names file and line, and the scan goes on after it: the caller
 matter.  A log is given line by line as it stands, superseded lines and tombstones included; see
 :func:`live_records`.
 
-A log is taken in pieces of whole lines.  The quick way decodes a piece in one go and compares its length with
-what Octavo would have written, which shows that no line has a key twice or one that the schema does not know.
+A log is taken in pieces of whole lines.  The quick way decodes a piece in one go and compares it with what
+Octavo would have written, which shows that no line has a key twice or one that the schema does not know.
 What that refuses goes line by line, and the refused lines through the careful decoder.
 """
 
@@ -16,6 +16,7 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
@@ -23,13 +24,12 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 import msgspec
 
 from octavo.errors import DamagedError
-from octavo.layout.codec import Codec, Codecs, Decoded, Values
+from octavo.layout.codec import Codec, Codecs, Decoded, Values, version
 from octavo.layout.holes import refuse_holes
-from octavo.layout.keys import DELETED, is_tombstone
+from octavo.layout.keys import DELETED, Key, is_tombstone, key_getter
 from octavo.layout.layout import FileFamily, Kind, Layout, Place
 from octavo.layout.listing import File
-from octavo.layout.record import Noted, Record, Row, plain
-from octavo.layout.stored import Key, key_getter, version
+from octavo.layout.record import Record, Row, digest_of, plain
 from octavo.values.registry import value_type
 from octavo.values.tokens import (
     Members,
@@ -41,7 +41,7 @@ from octavo.values.tokens import (
     why_no_json,
 )
 
-_PIECE = 1 << 16
+_PIECE = 1 << 17
 """bytes of a log that are decoded in one go"""
 _AT_ONCE = 5_000
 """records; a longer log is read twice rather than held in memory"""
@@ -110,8 +110,7 @@ class Entry:
     @property
     def sha256(self) -> str | None:
         """The digest of its payload, if it has one."""
-        row = None if self.found is None else self.found.row
-        return row.sha256 if type(row) is Noted else None
+        return None if self.found is None else digest_of(self.found.row)
 
     @property
     def unknown(self) -> list[tuple[Place, str]]:
@@ -129,11 +128,20 @@ class _Removed(NamedTuple):
     key: Key
 
 
+Rows: TypeAlias = dict[str, dict[Key, Row]]
+"""By model and key."""
+
+
+class _Mixed(list[Any]):
+    """What stands in lines, where that is not rows alone: these, :class:`Decoded` and :class:`_Removed`."""
+
+
 class Log(msgspec.Struct):
     """A log as far as it counts: of each key the last line, if it is no tombstone."""
 
-    live: dict[str, dict[Key, Row]]
-    """by model, embedded ones too"""
+    live: Rows
+    embedded: Rows
+    """the rows that are embedded in these"""
     lines: int = 0
     size: int = 0
     """bytes up to the end of the last whole line"""
@@ -144,9 +152,9 @@ class Log(msgspec.Struct):
 
 
 class Document(msgspec.Struct):
-    """A document: its rows by model, and the members that the schema does not know."""
+    """A document: its rows, embedded ones too, and the members that the schema does not know."""
 
-    live: dict[str, dict[Key, Row]]
+    live: Rows
     texts: dict[str, dict[Key, bytes]]
     """of each record the text that stands there"""
     unknown: list[tuple[str, bytes]]
@@ -240,12 +248,14 @@ class Scanner:
             items = self._quickly(path, piece)
             if items is None:
                 yield from self._line_by_line(path, piece, line, at)
+                line += piece.count(b"\n")
             else:
                 end = at
                 for number, (item, text) in enumerate(zip(items, piece.split(b"\n"), strict=False), line):
                     start, end = end, end + len(text) + 1
                     yield self._entry(item, number, (start, end))
-            line, at = line + piece.count(b"\n"), at + len(piece)
+                line += len(items)
+            at += len(piece)
 
     def _entry(self, item: Any, line: int, span: tuple[int, int]) -> Entry:
         kind = type(item)
@@ -274,10 +284,7 @@ class Scanner:
         if self._decode_lines is None:
             raise AssertionError(f"{self.family.path} is no log")
         records = self._decode_lines(piece)
-        lacks_end = not piece.endswith(b"\n")
-        # The decoder takes two records in one line, too: only without blank lines do the numbers tell.
-        is_one_a_line = piece.count(b"\n") + lacks_end == len(records) and b"\n\n" not in piece
-        if not is_one_a_line or len(_encode_lines(records)) != len(piece) + lacks_end or piece[:1] == b"\n":
+        if _encode_lines(records) != (piece if piece.endswith(b"\n") else piece + b"\n"):
             raise ValueError("is not as written")
         return records
 
@@ -287,15 +294,16 @@ class Scanner:
         if len(written) == len(lines):
             raise ValueError("is not as written")
         records = iter(self._decoded(b"\n".join([*written, b""])) if written else ())
-        return [self._line(line) if line.endswith(DELETED) else next(records) for line in lines]
+        return _Mixed(self._line(line) if line.endswith(DELETED) else next(records) for line in lines)
 
     def _checked(self, path: str, items: list[Any], piece: bytes) -> list[Any]:
         """Rows that are sound, split from what is embedded in them.  Raises DamagedError or ValueError."""
         rows: dict[str, list[Record]] = {}
         by_name: dict[str, Codec] = {}
-        if self._plain is not None and _Removed not in set(map(type, items)):
+        if self._plain is not None and type(items) is list:
             by_name, rows = self.codecs, {self._plain.name: items}
         else:
+            items = _Mixed(items)
             for n, item in enumerate(items):
                 if type(item) is _Removed:
                     continue
@@ -424,6 +432,80 @@ class Scanner:
         except NotJson as error:
             line = line_of(text, error.position)
             yield DamagedError(error.reason, file=path, line=line, model=codec.name, field=codec.place.array)
+
+    # Whole files, for the store
+
+    def log(self, path: str, data: bytes, offset: int = 0) -> Log:
+        """Understand a log, or what begins at ``offset`` of it.  Raises DamagedError."""
+        body = data[: torn_at(data, offset)]
+        found: dict[str, dict[Key, Any]] = {name: {} for name in self.codecs}
+        line = 1
+        for piece in _pieces(BytesIO(body)):
+            items = self._quickly(path, piece)
+            if items is None:
+                for entry in self._line_by_line(path, piece, line, 0):
+                    if isinstance(entry, DamagedError):
+                        raise entry
+                    self._count(found, entry)
+                line += piece.count(b"\n") + (not piece.endswith(b"\n"))
+                continue
+            line += len(items)
+            if self._plain is not None and type(items) is list:
+                found[self._plain.name].update(zip(map(self._plain.key_of, items), items, strict=True))
+            else:
+                for item in items:
+                    self._count(found, self._entry(item, 0, (0, 0)))
+        ended = not body or body.endswith(b"\n")
+        live, embedded = self._split(path, found)
+        return Log(live, embedded, line - 1, len(body), data[len(body) :], ended)
+
+    @staticmethod
+    def _count(found: dict[str, dict[Key, Any]], entry: Entry) -> None:
+        """Let a line count: it takes the place of an earlier one with its key."""
+        live = found[entry.codec.name]
+        live.pop(entry.stored_key, None)
+        if entry.found is not None:
+            live[entry.stored_key] = entry.found if entry.codec.children else entry.found.row
+
+    def _split(self, path: str, found: dict[str, dict[Key, Any]]) -> tuple[Rows, Rows]:
+        """The rows of what has been found, and those that are embedded in them.  Raises DamagedError."""
+        live: Rows = {}
+        embedded: Rows = {}
+        for name, codec in self.codecs.items():
+            if codec.children:
+                live[name] = {key: record.row for key, record in found[name].items()}
+                embedded |= codec.by_key(found[name].values(), path)
+            else:
+                live[name] = found[name]
+        return live, embedded
+
+    def document(self, path: str, data: bytes) -> Document:
+        """Understand a document.  Raises DamagedError."""
+        found: dict[str, dict[Key, Any]] = {name: {} for name in self.codecs}
+        texts: dict[str, dict[Key, bytes]] = {name: {} for name in self.codecs}
+        unknown: list[tuple[str, bytes]] = []
+        for item in self._document(path, data):
+            if isinstance(item, DamagedError):
+                raise item
+            if isinstance(item, UnknownKey):
+                unknown.append((item.key, item.value))
+                continue
+            name = item.codec.name
+            if item.stored_key in found[name]:
+                raise DamagedError("its key stands twice", file=path, line=item.line, model=name)
+            self._count(found, item)
+            texts[name][item.stored_key] = data[slice(*item.span)]
+        live, embedded = self._split(path, found)
+        return Document(live | embedded, texts, unknown)
+
+    def record_file(self, path: str, data: bytes) -> tuple[Key, Decoded]:
+        """Understand a record file, which must have the name of its record.  Raises DamagedError."""
+        found = self._record_file(path, data)
+        if isinstance(found, DamagedError):
+            raise found
+        if found.found is None:
+            raise AssertionError(path)
+        return found.stored_key, found.found
 
 
 def _pieces(content: BinaryIO) -> Iterator[bytes]:

@@ -30,7 +30,6 @@ BACKEND_VARIABLE = "DATA_BACKEND"
 _ENVIRONMENT_FILES = (".env", ".env.example", ".env.local", "README.md")
 _UNTOLD = (
     Found.UNREADABLE,
-    Found.READ_OTHERWISE,
     Found.NEWER,
     Found.MISSING_FOLDER,
     Found.MISSING_FILE,

@@ -1,6 +1,6 @@
 """PostgreSQL against the files: every field of every record of every model, both ways.
 
-The database's side is what PostgreSQL prints; the files' side is decoded by :mod:`octavo.layout.unfold`.
+The database's side is what PostgreSQL prints; the files' side is decoded by :mod:`octavo.layout.codec`.
 Nothing of the SQL that wrote the files is used.
 """
 
@@ -257,7 +257,7 @@ class _Verification:
             family = self.layout.family(path)
             for place in family.places if family else ():
                 self._damaged(place, DamagedError("the file is missing", file=path))
-        for error in sorted([*scan.damage, *scan.unlike], key=lambda e: (e.file, e.line)):
+        for error in sorted(scan.damage, key=lambda e: (e.file, e.line)):
             family = self.layout.family(error.file)
             places = family.places if family else ()
             named = [p for p in self.layout.places if p.model.name == error.model]

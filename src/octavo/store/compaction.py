@@ -9,7 +9,7 @@ from octavo.errors import DamagedError, disk_errors
 from octavo.store.families.base import Family, list_files
 from octavo.store.overlay import Base
 from octavo.store.system import read_whole
-from octavo.store.writer import Writer, one_line_each
+from octavo.store.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def compact_log(file: str, family: Family, writer: Writer) -> Compacted | None:
         return None
     with disk_errors("compacting the store"):
         data, _ = read_whole(world.path(file))
-        lines, after = log.log.lines, one_line_each(family, log)
+        lines, after = log.log.lines, family.one_line_each(log)
         if log.log.torn:
             log.cut(world)
         if after != data:

@@ -22,9 +22,9 @@ from octavo.errors import (
     disk_errors,
     is_of_system,
 )
+from octavo.layout.keys import Key
 from octavo.layout.layout import RESERVED_FOLDERS
-from octavo.layout.record import Record
-from octavo.layout.stored import Key, Stored
+from octavo.layout.record import Record, Row
 from octavo.store.commit import Committer, Lost
 from octavo.store.freshness import Behind, Place, World
 from octavo.store.index import Spec
@@ -222,17 +222,17 @@ class _Newest:
     def __init__(self, committer: Committer) -> None:
         self._committer = committer
 
-    def record(self, model: str, key: Key) -> Stored | None:
+    def record(self, model: str, key: Key) -> Row | None:
         return self._committer.top.record(model, key)
 
-    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
-        return self._committer.top.find(host, spec, values)
+    def find(self, spec: Spec, values: Any) -> list[Row]:
+        return self._committer.top.find(spec, values)
 
-    def all(self, model: str) -> Iterator[Stored]:
+    def all(self, model: str) -> Iterator[Row]:
         return self._committer.top.all(model)
 
-    def rows_in_order(self, host: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
-        return self._committer.top.rows_in_order(host, fields, values)
+    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
+        return self._committer.top.rows_in_order(spec, values)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from octavo.layout.layout import Layout
-from octavo.layout.record import Record, model_of, stored_value
+from octavo.layout.record import Record, model_of, plain, stored_value
 from octavo.store.safe_path import Outside, open_beneath
 
 if TYPE_CHECKING:
@@ -129,12 +129,11 @@ class Intake:
         To be called when it has written all of them.  Raises DiskError if one cannot be stored.
         """
         for model in self._files.places:
-            record_of = view.rules.codecs[model].record
             for key, change in list(view.layer.changes.get(model, {}).items()):
                 if change.after is None:
                     continue
-                after = self._files.pointed_at(record_of(change.after))
-                if change.before is None or self._files.pointed_at(record_of(change.before)) != after:
+                after = self._files.pointed_at(plain(change.after))
+                if change.before is None or self._files.pointed_at(plain(change.before)) != after:
                     view.set_payload(model, key, self._taken(model, key, *after))
 
     def _taken(self, model: str, key: Any, path: str | None, size: int | None) -> str | None:

@@ -11,25 +11,21 @@ one that it lets through, because a later action removes what was in the way, go
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
-from msgspec import UNSET
+from msgspec.structs import replace
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError
-from octavo.layout.layout import Kind
-from octavo.layout.record import Record, attribute, model_of
-from octavo.layout.stored import SHA256, Key, Stored, array_attribute, replaced
-from octavo.layout.storedcodec import Codec
+from octavo.layout.keys import Key
+from octavo.layout.record import Noted, Record, attribute, keeping, model_of, noted, plain
 from octavo.schema.datamodel import Action, Model, Relation
 from octavo.store.index import Spec
 from octavo.store.overlay import Overlay
 from octavo.store.rules import literal_default
 from octavo.store.view import View
 from octavo.values.registry import value_type
-
-_Aboard: TypeAlias = Mapping[tuple[str, tuple[str, ...]], Sequence[Record]]
 
 
 class _Triggers(deque[Callable[[], None]]):
@@ -39,11 +35,6 @@ class _Triggers(deque[Callable[[], None]]):
         super().__init__()
         self.touched: set[tuple[str, Key]] = set()
         """the rows that the statement has changed, by model and key"""
-        self.orphans: list[Record] = []
-        """rows that nothing is there to embed in: they will be refused, once uniques have been looked at"""
-        self.aboard: dict[tuple[str, Key], Record] = {}
-        """rows that went with the record that they were embedded in, by name: in PostgreSQL, they stay
-        until the trigger of that foreign key fires"""
 
     def fire(self) -> None:
         while self:
@@ -66,13 +57,10 @@ class Writable(View):
         if not rows:
             return
         model = model_of(rows[0])
-        orphans: list[Record] = []
         for row in rows:
             self.rules.check_types(row)
             self._check_uniques(model, row, None, known_new)
-            self._check_among(model, row, orphans)
-            if not self._put(model, None, row):
-                orphans.append(row)
+            self._put(model, None, row)
         for row in rows:
             for relation in self.rules.parents[model.name]:
                 self._check_parent(relation, row)
@@ -100,13 +88,7 @@ class Writable(View):
             model = model_of(before)
             self.rules.check_types(after)
             self._check_uniques(model, after, before, ())
-            self._check_among(model, after, triggers.orphans)
-            check = self._check_current
-            if self._is_still_aboard(before, after, triggers):
-                pass
-            elif not self._put(model, before, after):
-                triggers.orphans.append(after)
-                check = self._check_parent
+            self._put(model, before, after)
             self._changed(before, after, triggers)
             key_of = self.rules.codecs[model.name].key_of
             again = (model.name, key_of(before)) in triggers.touched
@@ -114,7 +96,7 @@ class Writable(View):
             for relation in self.rules.parents[model.name]:
                 get = self.rules.values_of(Spec(model.name, relation.fields))
                 if again or get(before) != get(after):
-                    triggers.append(partial(check, relation, after))
+                    triggers.append(partial(self._check_current, relation, after))
 
     def _changed(self, before: Record, after: Record, triggers: _Triggers) -> None:
         """Let those that point at a row follow it."""
@@ -126,71 +108,21 @@ class Writable(View):
                 triggers.append(partial(self._parent_changed, relation, old, new, triggers))
 
     def _remove(self, rows: Sequence[Record], triggers: _Triggers) -> None:
-        aboard = [self._aboard(row) for row in rows]
         for row in rows:
             self._put(model_of(row), row, None)
-            triggers.aboard.pop(self._name(row), None)
-        inside_any = (row for inside in aboard for children in inside.values() for row in children)
-        triggers.aboard |= {self._name(row): row for row in inside_any}
-        for row, inside in zip(rows, aboard, strict=True):
-            self._removed(row, inside, triggers)
-
-    def _removed(self, row: Record, aboard: _Aboard, triggers: _Triggers) -> None:
-        """Let those that point at a row do without it; ``aboard`` are those that went with it already."""
-        name = model_of(row).name
-        for relation in self.rules.children[name]:
-            inside = aboard.get((relation.child, relation.fields))
-            if inside is not None:
-                triggers.append(partial(self._host_gone, relation, inside, triggers))
-            else:
+        for row in rows:
+            name = model_of(row).name
+            for relation in self.rules.children[name]:
                 values = self.rules.values_of(Spec(name, relation.references))(row)
                 triggers.append(partial(self._parent_gone, relation, values, triggers))
 
-    def _aboard(self, row: Record) -> _Aboard:
-        """The rows that are embedded in a row's record, by their model and foreign key."""
-        name = model_of(row).name
-        key = self.rules.codecs[name].key_of(row)
-        return {
-            (relation.child, relation.fields): self.find(relation.child, relation.fields, key)
-            for relation in self.rules.children[name]
-            if self._is_embedding(relation)
-        }
-
-    def _name(self, row: Record) -> tuple[str, Key]:
-        name = model_of(row).name
-        return name, self.rules.codecs[name].key_of(row)
-
-    def _is_still_aboard(self, before: Record, after: Record, triggers: _Triggers) -> bool:
-        """Whether a row has gone with its host already, and its change does not take it to another one."""
-        if triggers.aboard.pop(self._name(before), None) is None:
-            return False
-        relation = self._relation(self.rules.codecs[model_of(before).name])
-        get = self.rules.values_of(Spec(relation.child, relation.fields))
-        if get(before) != get(after):
-            return False
-        triggers.aboard[self._name(after)] = after
-        return True
-
-    def _pointing(self, relation: Relation, values: Any, triggers: _Triggers) -> list[Record]:
-        """The rows that point at these values, those that have gone with their host included."""
-        spec = Spec(relation.child, relation.fields)
-        get, same = self.rules.values_of(spec), self.rules.identity_of(spec)
-        aboard = [row for (name, _), row in triggers.aboard.items() if name == relation.child]
-        wanted = values if same is None else same(values)
-        found = self.find(relation.child, relation.fields, values)
-        return found + [r for r in aboard if (get(r) if same is None else same(get(r))) == wanted]
-
-    def _is_embedding(self, relation: Relation) -> bool:
-        place = self.rules.codecs[relation.child].place
-        return place.kind is Kind.EMBEDDED and place.relation == relation
-
     def set_payload(self, model: str, key: Key, sha256: str | None) -> None:
         """Note the payload that a record has, by its digest; None: it has none."""
-        stored = self.layer.record(model, key)
-        if stored is None or not hasattr(stored, SHA256):
+        row = self.layer.record(model, key)
+        if row is None or not self.rules.codecs[model].place.payload:
             raise UsageError(f"{model}: no record with this key can have a payload")
-        after = replaced(stored, **{SHA256: UNSET if sha256 is None else sha256})
-        self.layer.put(model, key, stored, after)
+        unknown = row.unknown if type(row) is Noted else ()
+        self.layer.put(model, key, row, noted(plain(row), sha256, unknown))
 
     def _check_uniques(
         self, model: Model, row: Record, before: Record | None, known_new: Collection[str]
@@ -208,13 +140,6 @@ class Writable(View):
             if self.find(model.name, fields, values):
                 raise UniqueViolation(model.name, fields)
 
-    def _check_among(self, model: Model, row: Record, orphans: Sequence[Record]) -> None:
-        """Check the uniques of a row against those that nothing is there to embed in."""
-        for fields in self.rules.uniques[model.name] if orphans else ():
-            get = self.rules.values_of(Spec(model.name, fields))
-            if any(type(other) is type(row) and get(other) == get(row) for other in orphans):
-                raise UniqueViolation(model.name, fields)
-
     def _check_parent(self, relation: Relation, row: Record) -> None:
         if self.lacks_parent(relation, self.rules.values_of(Spec(relation.child, relation.fields))(row)):
             raise ForeignKeyViolation(relation.child, relation.fields)
@@ -226,44 +151,20 @@ class Writable(View):
             self._check_parent(relation, current)
 
     def _parent_gone(self, relation: Relation, values: Any, triggers: _Triggers) -> None:
-        children = self._pointing(relation, values, triggers)
+        children = self.find(relation.child, relation.fields, values)
 
         def cascade() -> None:
             self._remove(children, triggers)
 
-        self._act(relation, relation.on_delete, children, triggers, cascade, left=values)
-
-    def _host_gone(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
-        """The same for children that were embedded in the parent's record."""
-        left = [row for row in map(triggers.aboard.get, map(self._name, children)) if row is not None]
-
-        def cascade() -> None:
-            for row in left:
-                del triggers.aboard[self._name(row)]
-                self._removed(row, {}, triggers)
-
-        self._act(relation, relation.on_delete, left, triggers, cascade)
+        self._act(relation, relation.on_delete, children, triggers, cascade, values)
 
     def _parent_changed(self, relation: Relation, before: Any, after: Any, triggers: _Triggers) -> None:
-        if self._is_embedding(relation):
-            self._host_changed(relation, before, after, triggers)
-            return
         children = self.find(relation.child, relation.fields, before)
 
         def cascade() -> None:
             self._change([(row, self._with(row, relation, after)) for row in children], triggers)
 
-        self._act(relation, relation.on_update, children, triggers, cascade, left=before)
-
-    def _host_changed(self, relation: Relation, before: Any, after: Any, triggers: _Triggers) -> None:
-        """The same for children that are embedded in the parent's record, which have its key already."""
-        children = self.find(relation.child, relation.fields, after)
-
-        def cascade() -> None:
-            for row in children:
-                self._changed(self._with(row, relation, before), row, triggers)
-
-        self._act(relation, relation.on_update, children, triggers, cascade)
+        self._act(relation, relation.on_update, children, triggers, cascade, before)
 
     def _act(
         self,
@@ -272,12 +173,11 @@ class Writable(View):
         children: Sequence[Record],
         triggers: _Triggers,
         cascade: Callable[[], None],
-        left: Any = None,
+        left: Any,
     ) -> None:
         """Carry out a referential action on children whose parent is no longer what they point at.
 
-        ``left`` are the values that they point at; None: they are embedded in what had them, so that no other
-        parent can have come to have them.
+        ``left`` are the values that they point at.
         """
         if not children:
             return
@@ -288,16 +188,15 @@ class Writable(View):
                 self._set_null(relation, children, triggers)
             case Action.SET_DEFAULT:
                 self._set_default(relation, children, triggers)
-                if left is not None:
-                    self._check_left(relation, left, triggers)
-            case Action.NO_ACTION if left is not None:
-                self._check_left(relation, left, triggers)
-            case Action.RESTRICT | Action.NO_ACTION:
+                self._check_left(relation, left)
+            case Action.NO_ACTION:
+                self._check_left(relation, left)
+            case Action.RESTRICT:
                 raise ForeignKeyViolation(relation.child, relation.fields)
 
-    def _check_left(self, relation: Relation, values: Any, triggers: _Triggers) -> None:
+    def _check_left(self, relation: Relation, values: Any) -> None:
         """Raise ForeignKeyViolation for rows that point at nothing; another may have come to have the key."""
-        if self._pointing(relation, values, triggers) and not self.find(
+        if self.find(relation.child, relation.fields, values) and not self.find(
             relation.parent, relation.references, values
         ):
             raise ForeignKeyViolation(relation.child, relation.fields)
@@ -330,82 +229,20 @@ class Writable(View):
         model = self.rules.model(relation.child)
         names = [attribute(model.scalar(name)) for name in relation.fields]
         parts = (values,) if len(names) == 1 else values
-        changed: Record = replaced(row, **dict(zip(names, parts, strict=True)))
-        return changed
+        return replace(row, **dict(zip(names, parts, strict=True)))
 
-    def _put(self, model: Model, before: Record | None, after: Record | None) -> bool:
-        """Change one row; False if there is no record that it could be embedded in."""
-        codec = self.rules.codecs[model.name]
-        if codec.place.kind is Kind.EMBEDDED:
-            return self._put_embedded(codec, before, after)
-        key_of = codec.key_of
-        key_before = None if before is None else key_of(before)
-        stored = None if before is None else self.layer.record(model.name, key_before)
+    def _put(self, model: Model, before: Record | None, after: Record | None) -> None:
+        """Change one row; what the schema does not know of it stays with it."""
+        key_of = self.rules.codecs[model.name].key_of
+        held = key = None
+        if before is not None:
+            key = key_of(before)
+            held = self.layer.record(model.name, key)
         if after is None:
-            self.layer.put(model.name, key_before, stored, None)
-            return True
-        key_after = key_of(after)
-        arrays = {
-            child.place.array: [] if stored is None else getattr(stored, array_attribute(child.place))
-            for child in codec.children
-        }
-        made = codec.stored(after, arrays, stored)
-        if before is not None and key_before != key_after:
-            self.layer.put(model.name, key_before, stored, None)
-            stored = None
-        self.layer.put(model.name, key_after, stored, made)
-        return True
-
-    def _put_embedded(self, codec: Codec, before: Record | None, after: Record | None) -> bool:
-        """Change the array in the parent's record; in another parent's too, if the row moves there."""
-        old = self._parent_of(codec, before)
-        new = self._parent_of(codec, after)
-        kept = None
-        if before is not None and old is not None:
-            kept = self._change_array(codec, old, before, None, None)
-        if after is not None and new is not None:
-            self._change_array(codec, new, None, after, kept)
-        return after is None or new is not None
-
-    def _change_array(
-        self, codec: Codec, key: Key, gone: Record | None, come: Record | None, kept: Stored | None
-    ) -> Stored | None:
-        """Take a row out of a parent's array, or put one in; what was taken out."""
-        parent = self._relation(codec).parent
-        above = self.rules.codecs[parent]
-        stored = self.layer.record(parent, key)
-        if stored is None:
-            return None
-        name = array_attribute(codec.place)
-        items: list[Stored] = list(getattr(stored, name))
-        taken = None
-        if gone is not None:
-            key_of = self.rules.codecs[codec.place.model.name].key_of
-            rows = above.embedded(stored, codec)
-            at = next((n for n, row in enumerate(rows) if key_of(row) == key_of(gone)), None)
-            if at is not None:
-                taken = items.pop(at)
-        if come is not None:
-            items.append(codec.stored(come, {}, kept))
-            rows = above.embedded(replaced(stored, **{name: items}), codec)
-            order = self.rules.order_of(codec.place.model.name)
-            items = [item for _, item in sorted(zip(map(order, rows), items, strict=True), key=_first)]
-        self.layer.put(parent, key, stored, replaced(stored, **{name: items}))
-        return taken
-
-    def _relation(self, codec: Codec) -> Relation:
-        if codec.place.relation is None:
-            raise AssertionError(codec.place.model.name)
-        return codec.place.relation
-
-    def _parent_of(self, codec: Codec, row: Record | None) -> Key | None:
-        """The key of the record that a row is embedded in, if that is there."""
-        if row is None:
-            return None
-        relation = self._relation(codec)
-        key: Key = self.rules.values_of(Spec(relation.child, relation.fields))(row)
-        return None if self.layer.record(relation.parent, key) is None else key
-
-
-def _first(pair: tuple[Any, Any]) -> Any:
-    return pair[0]
+            self.layer.put(model.name, key, held, None)
+            return
+        kept, new = keeping(after, held), key_of(after)
+        if before is not None and key != new:
+            self.layer.put(model.name, key, held, None)
+            held = None
+        self.layer.put(model.name, new, held, kept)

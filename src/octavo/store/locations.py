@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import msgspec
 
 from octavo.errors import DamagedError, DiskError
+from octavo.layout.codec import Codec, Decoded
+from octavo.layout.keys import Key
 from octavo.layout.layout import FileFamily
-from octavo.layout.record import attribute, member
-from octavo.layout.stored import Key, Stored, encode
-from octavo.layout.storedcodec import Codec
+from octavo.layout.record import Row, attribute, encode, member
+from octavo.layout.scan import Log, Scanner
 from octavo.store.changes import Append, Change, Remove
-from octavo.store.content import Contents, Log
 from octavo.store.families.base import NOTHING, Changed, Found, read_file
 from octavo.store.freshness import Behind, World
 from octavo.store.indexfile import Environment, environment, failure, place_of
@@ -66,7 +66,7 @@ class Logs(Protocol):
 
     world: World
     family: FileFamily
-    contents: Contents
+    scanner: Scanner
     codec: Codec
     model: str
 
@@ -75,11 +75,12 @@ class Logs(Protocol):
 
     def understand(self, file: str, data: bytes) -> Log: ...
 
-    def belongs(self, stored: Stored, file: str) -> bool: ...
+    def belongs(self, row: Row, file: str) -> bool: ...
 
     def expected(self, file: str) -> Signature | None: ...
 
-    def in_files(self, files: Iterable[str]) -> Iterator[Stored]: ...
+    def look_for(self, key: Key) -> Decoded | None:
+        """The record with this key, without the index."""
 
 
 class Locations:
@@ -134,21 +135,21 @@ class Locations:
     def _doubt_all(self) -> None:
         self._doubtful, self._looked_at = None, set()
 
-    def find(self, key: Key) -> Stored | None:
+    def find(self, key: Key) -> Decoded | None:
         """The record with this key.  Raises DamagedError, DiskError, Behind."""
         return self.world.steadily(partial(self._find, key))
 
-    def _find(self, key: Key) -> Stored | None:
+    def _find(self, key: Key) -> Decoded | None:
         for _ in range(2):
             try:
                 if self._environment is None:
                     self._make_ready()
-                stored = self._read(key)
-                if stored is None:
-                    stored = self._find_in_doubtful(key)
+                found = self._read(key)
+                if found is None:
+                    found = self._find_in_doubtful(key)
                 # Others change the index and the logs that it leads to.
                 self.world.check()
-                return stored
+                return found
             except failure():
                 self._give_up()
             except (PermissionError, SyncError):
@@ -158,7 +159,7 @@ class Locations:
                     raise DiskError.of(error, "indexing the store") from error
                 break
         # There can be no index here.
-        return next((s for s in self.logs.in_files(self.logs.files()) if self.codec.key_of(s) == key), None)
+        return self.logs.look_for(key)
 
     def _give_up(self) -> None:
         """Do without an index that cannot be used; the next one is made from the logs."""
@@ -167,16 +168,16 @@ class Locations:
         self._environment = None
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _find_in_doubtful(self, key: Key) -> Stored | None:
+    def _find_in_doubtful(self, key: Key) -> Decoded | None:
         """The record, once the logs are indexed that are not as the index has them."""
-        stored = self._read(key) if self._catch_up() else None
-        if stored is None and self._doubtful != self._broken:
+        found = self._read(key) if self._catch_up() else None
+        if found is None and self._doubtful != self._broken:
             # It may be in a log that cannot be looked at before it has been written.
             raise Behind
-        for file in sorted(self._broken) if stored is None else ():
+        for file in sorted(self._broken) if found is None else ():
             # It may be what cannot be read.
             self._understand(file)
-        return stored
+        return found
 
     def _make_ready(self) -> None:
         self._open()
@@ -202,7 +203,7 @@ class Locations:
             raise AssertionError("the index is not open")
         return self._environment
 
-    def _read(self, key: Key) -> Stored | None:
+    def _read(self, key: Key) -> Decoded | None:
         """What stands where the index says, if it is that record and the log is as the index has it."""
         raw = _raw_key(key)
         with self._opened.lmdb.begin(db=self._places) as transaction:
@@ -225,9 +226,9 @@ class Locations:
         self._descriptors.move_to_end(file)
         text = os.pread(held[0], length, at)
         try:
-            stored = self.codec.decode(text)
-            if self.codec.key_of(stored) == key and self.logs.belongs(stored, file):
-                return stored
+            found = self.codec.decode(text)
+            if self.codec.key_of(found.row) == key and self.logs.belongs(found.row, file):
+                return found
         except DamagedError:
             pass
         self._unread(file)
@@ -406,8 +407,8 @@ class Locations:
             except (msgspec.MsgspecError, UnicodeError, RecursionError):
                 try:
                     if line.strip():
-                        _, key, stored = self.logs.contents.line(line.rstrip(b"\r"))
-                        yield key, at, 0 if stored is None else len(line)
+                        key, record = self.logs.scanner.line(line.rstrip(b"\r"))
+                        yield key, at, 0 if record is None else len(line)
                 except DamagedError:
                     unread = True
             at += len(line) + 1

@@ -1,7 +1,7 @@
-"""Stored records as layers: the committed ones below, and over them what transactions have changed so far.
+"""Rows as layers: the committed ones below, and over them what transactions have changed so far.
 
-A layer answers three questions: which record has this key, which records are found under these values, and
-which are there at all.  What it has not changed it asks the layer below.
+A layer answers three questions: which row has this key, which rows are found under these values, and which
+are there at all.  What it has not changed it asks the layer below.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from octavo.errors import ConflictError
+from octavo.layout.codec import Codec
+from octavo.layout.keys import Key
 from octavo.layout.layout import FileFamily, Kind, Layout
-from octavo.layout.record import Record
-from octavo.layout.stored import Key, Stored
-from octavo.layout.storedcodec import Codec
+from octavo.layout.record import Record, Row
 from octavo.store.families.base import Changed, Changes, Family
 from octavo.store.families.document import DocumentFamily
 from octavo.store.families.log import LogFamily
@@ -27,18 +27,18 @@ _REMEMBERED = 10_000
 
 
 class Layer(Protocol):
-    """Stored records of the models that are not embedded in others."""
+    """Rows of every model, with what the schema does not know of them."""
 
-    def record(self, model: str, key: Key) -> Stored | None:
-        """The record with this key, if there is one."""
+    def record(self, model: str, key: Key) -> Row | None:
+        """The row with this key, if there is one."""
 
-    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
-        """The records of the host's model that hold, themselves or embedded, a record with these values."""
+    def find(self, spec: Spec, values: Any) -> list[Row]:
+        """The rows with these values."""
 
-    def all(self, model: str) -> Iterator[Stored]:
-        """All records of a model, in no order."""
+    def all(self, model: str) -> Iterator[Row]:
+        """All rows of a model, in no order."""
 
-    def rows_in_order(self, host: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
+    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
         """The rows with these values in the order of a file; None: they are to be found and sorted."""
 
 
@@ -75,8 +75,8 @@ class Base:
                 family = next(f for f in self.layout.families if f.path == path)
                 made = self._by_path[path] = self._of_kind(family)
                 self._by_file.clear()
-                for place in family.places:
-                    self._by_model[place.model.name] = made
+                for name in (*made.codecs, *made.children):
+                    self._by_model[name] = made
             return self._by_model[model]
 
     def concerned(self, models: Iterable[str]) -> list[Family]:
@@ -117,19 +117,19 @@ class Base:
             self._by_file[file] = None if family is None else self._by_path.get(family.path)
         return self._by_file[file]
 
-    def record(self, model: str, key: Key) -> Stored | None:
+    def record(self, model: str, key: Key) -> Row | None:
         family = self._by_model.get(model) or self._make(model)
         return family.record(model, key)
 
-    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
-        return self.family(host).find(host, spec, values)
+    def find(self, spec: Spec, values: Any) -> list[Row]:
+        return self.family(spec.model).find(spec, values)
 
-    def all(self, model: str) -> Iterator[Stored]:
+    def all(self, model: str) -> Iterator[Row]:
         return self.family(model).all(model)
 
-    def rows_in_order(self, host: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
+    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
         """The rows with these values in the order of a file, if they lie so in memory."""
-        return self.family(host).rows_in_order(host, fields, values)
+        return self.family(spec.model).rows_in_order(spec, values)
 
     def close(self) -> None:
         for family in self._by_path.values():
@@ -151,16 +151,16 @@ class Overlay:
         """how often, when this began, what is committed had been read again"""
         self.position: str | None = None
         """what is to stand in the position's file, if that is to change"""
-        self._indexes: dict[tuple[str, Spec], Index] = {}
-        self._asked: tuple[str, Key, Stored | None] | None = None
-        """the record that was asked for last, as it is below: mostly it is the one that is changed next"""
+        self._indexes: dict[Spec, Index] = {}
+        self._asked: tuple[str, Key, Row | None] | None = None
+        """the row that was asked for last, as it is below: mostly it is the one that is changed next"""
 
     def check(self) -> None:
         """Raise ConflictError if what this is built on did not come about."""
         if self.failed or (isinstance(self.below, Overlay) and self.below.failed):
             raise ConflictError("an earlier transaction, on which this one was built, could not be stored")
 
-    def record(self, model: str, key: Key) -> Stored | None:
+    def record(self, model: str, key: Key) -> Row | None:
         changed = self.changes.get(model)
         if changed is not None and (change := changed.get(key)) is not None:
             return change.after
@@ -169,44 +169,44 @@ class Overlay:
             asked = self._asked = model, key, self.below.record(model, key)
         return asked[2]
 
-    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
-        below = self.below.find(host, spec, values)
-        changed = self.changes.get(host)
+    def find(self, spec: Spec, values: Any) -> list[Row]:
+        below = self.below.find(spec, values)
+        changed = self.changes.get(spec.model)
         if not changed:
             return below
-        key_of = self.codecs[host].key_of
-        found = [stored for stored in below if key_of(stored) not in changed]
-        keys = self._index(host, spec).find(values)
+        key_of = self.codecs[spec.model].key_of
+        found = [row for row in below if key_of(row) not in changed]
+        keys = self._index(spec).find(values)
         return found + [after for key in keys if (after := changed[key].after) is not None]
 
-    def all(self, model: str) -> Iterator[Stored]:
+    def all(self, model: str) -> Iterator[Row]:
         changed = self.changes.get(model)
         if not changed:
             return self.below.all(model)
         key_of = self.codecs[model].key_of
-        unchanged = (stored for stored in self.below.all(model) if key_of(stored) not in changed)
+        unchanged = (row for row in self.below.all(model) if key_of(row) not in changed)
         return iter([*unchanged, *(c.after for c in changed.values() if c.after is not None)])
 
-    def rows_in_order(self, host: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
-        return None if host in self.changes else self.below.rows_in_order(host, fields, values)
+    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
+        return None if spec.model in self.changes else self.below.rows_in_order(spec, values)
 
-    def put(self, model: str, key: Key, before: Stored | None, after: Stored | None) -> None:
-        """Change one record.  ``before`` is what it is in this layer now; None: there is none."""
+    def put(self, model: str, key: Key, before: Row | None, after: Row | None) -> None:
+        """Change one row.  ``before`` is what it is in this layer now; None: there is none."""
         changed = self.changes.setdefault(model, {})
         known = changed.get(key)
-        for (host, _), index in self._indexes.items():
-            if host == model:
+        for spec, index in self._indexes.items():
+            if spec.model == model:
                 if known is not None and known.after is not None:
                     index.discard(key, known.after)
                 if after is not None:
                     index.add(key, after)
         changed[key] = Changed(before if known is None else known.before, after)
 
-    def _index(self, host: str, spec: Spec) -> Index:
-        index = self._indexes.get((host, spec))
+    def _index(self, spec: Spec) -> Index:
+        index = self._indexes.get(spec)
         if index is None:
-            records = {k: c.after for k, c in self.changes[host].items() if c.after is not None}
-            index = self._indexes[host, spec] = Index(extractor(self.codecs[host], spec), records)
+            rows = {k: c.after for k, c in self.changes[spec.model].items() if c.after is not None}
+            index = self._indexes[spec] = Index(extractor(self.codecs[spec.model], spec.fields), rows)
         return index
 
     def merge(self, upper: Overlay) -> None:

@@ -9,31 +9,15 @@ from typing import Any
 import msgspec
 
 from octavo.errors import DamagedError, LayoutError, UsageError
+from octavo.layout.codec import Codecs
+from octavo.layout.keys import key_getter
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.order import file_order
-from octavo.layout.record import Record
-from octavo.layout.stored import encode, key_getter, value_of
-from octavo.layout.storedcodec import Codec
+from octavo.layout.record import Record, encode, value_of
 from octavo.schema.datamodel import Datamodel, Function, IndexKind, Model, Relation, ScalarField
-from octavo.store.content import Checks
 from octavo.store.index import Spec, identity
-from octavo.values.base import ValueType
 from octavo.values.registry import literal_value, value_type
 from octavo.values.tokens import Members
-
-
-class Codecs(dict[str, Codec]):
-    """The codec of each model, made when it is first asked for."""
-
-    def __init__(self, layout: Layout) -> None:
-        super().__init__()
-        self._layout = layout
-
-    def __missing__(self, model: str) -> Codec:
-        made = Codec(self._layout, self._layout.host(model))
-        self[made.place.model.name] = made
-        self.update({child.place.model.name: child for child in made.children})
-        return self[model]
 
 
 class Rules:
@@ -43,21 +27,23 @@ class Rules:
         self.layout = layout
         self.codecs = Codecs(layout)
         datamodel = layout.datamodel
-        self.hosts = {place.model.name: layout.host(place.model.name).model.name for place in layout.places}
-        """the model in whose records each model's are written"""
         self.parents: dict[str, tuple[Relation, ...]] = {m.name: () for m in datamodel.tables}
         """the foreign keys of each model, in the order in which they are made"""
         self.children = {m.name: tuple(datamodel.children(m.name)) for m in datamodel.tables}
         """those that point at each model"""
         if datamodel.datasource.relation_mode == "foreignKeys":
             self.parents = {m.name: tuple(datamodel.parents(m.name)) for m in datamodel.tables}
+        for place in layout.places:
+            # A row is embedded in a record that is there, whatever the database enforces.
+            if place.kind is Kind.EMBEDDED and place.relation not in self.parents[place.model.name]:
+                self.parents[place.model.name] += (place.relation,)  # type: ignore[operator]
         self.uniques = {m.name: _uniques(m) for m in datamodel.tables}
         self.indexed = {place.model.name: self._indexed(place) for place in layout.places}
         self.loose = cache(self._loose)
         self.indirect = frozenset(p.model.name for p in layout.places if self._is_indirect(p))
         """the models whose records are not found by their key as it is stored"""
         self._check_places()
-        self._checked: dict[str, tuple[Any, list[tuple[ScalarField, ValueType]], Checks]] = {}
+        self._decoders: dict[str, Callable[[bytes], Any]] = {}
         self.values_of = cache(self._values_of)
         self.identity_of = cache(self._identity_of)
         self.order_of = cache(self._order_of)
@@ -80,8 +66,6 @@ class Rules:
         return frozenset(f.name for f in fields if value_type(f, datamodel).identity is not None)
 
     def _is_indirect(self, place: Place) -> bool:
-        if place.kind is Kind.EMBEDDED:
-            return True
         return any(value_type(f, self.layout.datamodel).identity is not None for f in place.model.key_fields)
 
     def _check_places(self) -> None:
@@ -93,6 +77,11 @@ class Rules:
             if any(value_type(place.model.scalar(n), self.layout.datamodel).identity for n in named):
                 reason = f"lives {place.kind}, by a key of a type of which different values can be equal"
                 raise LayoutError(reason, file=self.layout.source, model=place.model.name)
+
+    def is_embedding(self, relation: Relation) -> bool:
+        """Whether the rows with this foreign key are embedded in those that it points at."""
+        place = self.layout.place(relation.child)
+        return place.kind is Kind.EMBEDDED and place.relation == relation
 
     def model(self, name: str) -> Model:
         return self.layout.place(name).model
@@ -122,22 +111,19 @@ class Rules:
     def check_types(self, row: Record) -> None:
         """Raise UsageError if a row could not be read again after it was written."""
         name = type(row).__name__
-        if name not in self._checked:
-            datamodel, model = self.layout.datamodel, self.model(name)
-            columns = [(f, value_type(f, datamodel)) for f in model.scalars]
-            decode = msgspec.json.Decoder(self.codecs[name].shape.record_type).decode
-            self._checked[name] = decode, columns, Checks(model, columns)
-        decode, columns, checks = self._checked[name]
+        codec = self.codecs[name]
+        if name not in self._decoders:
+            self._decoders[name] = msgspec.json.Decoder(codec.record_type).decode
         text = encode(row)
         try:
             try:
-                decode(text)
+                self._decoders[name](text)
             except RecursionError:
                 # A Json value is nested deeper than the decoder goes.
                 found = Members(text)
-                for f, column in columns:
-                    value_of(f, column, found.get(f.name))
-            checks.run([row], text)
+                for f in codec.place.model.scalars:
+                    value_of(f, value_type(f, self.layout.datamodel), found.get(f.name))
+            codec.checks.run([row], text)
         except (msgspec.MsgspecError, DamagedError, ValueError) as error:
             raise UsageError(f"{name}: a value is not of its type") from error
 

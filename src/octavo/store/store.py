@@ -32,9 +32,9 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from octavo.backend import Durability, require_durability
 from octavo.errors import BusyError, DiskError, OctavoError, ReplacedError, UsageError
+from octavo.layout.keys import Key
 from octavo.layout.layout import Layout
-from octavo.layout.record import Record
-from octavo.layout.stored import SHA256, Key
+from octavo.layout.record import Record, digest_of
 from octavo.store.commit import Lost, Turn
 from octavo.store.engine import Engine, reading, unlocked
 from octavo.store.freshness import Behind
@@ -318,10 +318,11 @@ class Store:
         """
         with self.alone() as engine, reading():
             named = {
-                getattr(stored, SHA256)
+                digest
                 for place in self.layout.places
                 if place.payload
-                for stored in engine.base.all(place.model.name)
+                for row in engine.base.all(place.model.name)
+                if (digest := digest_of(row)) is not None
             }
             return self.payloads.remove_unnamed(named, grace)
 

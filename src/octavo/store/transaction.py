@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from octavo.errors import UsageError
-from octavo.layout.stored import Key
+from octavo.layout.keys import Key
 from octavo.store.commit import Committer
 from octavo.store.integrity import Writable
 from octavo.store.overlay import Overlay

@@ -362,21 +362,12 @@ class Writer:
 
         Raises ConflictError, OSError.
         """
-        lines = one_line_each(family, log)
+        lines = family.one_line_each(log)
         superseded = log.log.lines - lines.count(b"\n")
         change = Replace(log.file, lines.decode())
         family.expect(log)
         self._store([change], {log.file: family}, {})
         return superseded
-
-
-def one_line_each(family: Family, log: LogFile) -> bytes:
-    """What a log holds when it is compacted."""
-    return b"".join(
-        family.codecs[model].encode(stored) + b"\n"
-        for model, live in log.log.live.items()
-        for stored in family.in_order(model, live.values())
-    )
 
 
 def interrupted() -> ConflictError:

@@ -14,8 +14,7 @@ import msgspec
 
 from octavo.errors import DriftError
 from octavo.layout.fold import concat, member
-from octavo.layout.record import Record
-from octavo.layout.stored import value_of
+from octavo.layout.record import Record, value_of
 from octavo.query.plan import Link
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.datamodel import Datamodel, IndexKind

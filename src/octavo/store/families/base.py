@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from octavo.errors import DamagedError, DiskError
+from octavo.errors import DamagedError, DiskError, ForeignKeyViolation
+from octavo.layout.codec import NONE, Codec, Embedded
 from octavo.layout.holes import Hollow
+from octavo.layout.keys import Key, key_getter
 from octavo.layout.layout import FileFamily
-from octavo.layout.order import file_order, in_file_order
-from octavo.layout.record import Record
-from octavo.layout.stored import Key, Stored
-from octavo.layout.storedcodec import Codec
+from octavo.layout.order import in_file_order
+from octavo.layout.record import Record, Row
+from octavo.layout.scan import Log, Rows, Scanner
+from octavo.schema.datamodel import Relation
 from octavo.store.changes import Append, Change, Replace
-from octavo.store.content import Contents, Log
 from octavo.store.freshness import World
 from octavo.store.index import Index, Spec, extractor
 from octavo.store.system import Signature
 
 
 class Changed(NamedTuple):
-    """A record as it was and as it is to be; None: there is none."""
+    """A row as it was and as it is to be; None: there is none."""
 
-    before: Stored | None
-    after: Stored | None
+    before: Row | None
+    after: Row | None
 
 
 Changes: TypeAlias = Mapping[str, Mapping[Key, Changed]]
@@ -58,13 +59,13 @@ class LogFile:
 
     def __init__(self, file: str, log: Log, found: Signature) -> None:
         self.file, self.log, self.signature = file, log, found
-        self.ordered: list[Stored] | None = None
-        """the records in the order of the file, once they were asked for: longer by those that come at its
-        end, otherwise replaced"""
+        self.ordered: list[Row] | None = None
+        """the rows in the order of the file, once they were asked for: longer by those that come at its end,
+        otherwise replaced"""
         self.since: list[Changed] = []
         """what has changed since they were put in order"""
         self.rows: list[Record] | None = None
-        """the same as rows"""
+        """the same without notes"""
 
     @property
     def tail(self) -> Tail:
@@ -105,16 +106,46 @@ class Owner(Protocol):
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None: ...
 
 
+class Child(NamedTuple):
+    """A model whose rows are embedded in records of a family."""
+
+    codec: Codec
+    host: Codec
+    relation: Relation
+    host_of: Callable[[Row], Key]
+    """from a row to the key of the record that it is embedded in"""
+
+    @classmethod
+    def of(cls, codec: Codec, host: Codec) -> Child:
+        relation = codec.place.relation
+        if relation is None:
+            raise AssertionError(codec.name)
+        fields = [codec.place.model.scalar(name) for name in relation.fields]
+        return cls(codec, host, relation, key_getter(fields))
+
+    @property
+    def spec(self) -> Spec:
+        return Spec(self.codec.name, self.relation.fields)
+
+
+Whole: TypeAlias = Mapping[tuple[str, Key], Embedded]
+"""The rows embedded in records, by the records' models and keys."""
+
+
 class Family:
-    """What every way to live has in common: the records in memory, and their indexes."""
+    """What every way to live has in common: the rows in memory, and their indexes."""
 
     def __init__(self, world: World, family: FileFamily, codecs: Mapping[str, Codec]) -> None:
         self.world, self.family = world, family
-        self.contents = Contents(family, codecs)
-        self.codecs = self.contents.codecs
-        self.orders = {name: file_order(codec.place.model) for name, codec in self.codecs.items()}
+        self.scanner = Scanner(family, codecs)
+        self.codecs = self.scanner.codecs
+        """of the models that have their own records here"""
+        self.children = {
+            child.name: Child.of(child, host) for host in self.codecs.values() for child in host.children
+        }
+        """the models that are embedded in these"""
         self._in_order = {name: in_file_order(codec.place.model) for name, codec in self.codecs.items()}
-        self._all: dict[str, dict[Key, Stored]] | None = None
+        self._all: Rows | None = None
         self._indexes: dict[Spec, Index] = {}
         self._suspected = True
 
@@ -122,35 +153,39 @@ class Family:
         """A file may have changed; None: any may have."""
         self._suspected = True
 
-    def records(self, model: str) -> dict[Key, Stored]:
-        """All records of a model, by key.  Not to be changed.  Raises DamagedError, DiskError, Behind."""
+    def rows(self, model: str) -> dict[Key, Row]:
+        """All rows of a model, by key.  Not to be changed.  Raises DamagedError, DiskError, Behind."""
         if self._suspected or self._all is None:
             self.world.steadily(self._freshen)
         if self._all is None:
             raise AssertionError(self.family.path)
         return self._all[model]
 
-    def record(self, model: str, key: Key) -> Stored | None:
-        """The record with this key, if there is one."""
-        return self.records(model).get(key)
+    def record(self, model: str, key: Key) -> Row | None:
+        """The row with this key, if there is one."""
+        return self.rows(model).get(key)
 
-    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
-        """The records of the host's model that are found under these values."""
-        records = self.records(host)
+    def find(self, spec: Spec, values: Any) -> list[Row]:
+        """The rows that are found under these values."""
+        rows = self.rows(spec.model)
         index = self._indexes.get(spec)
         if index is None:
             with self.world.mutex, self.world.guard:
                 index = self._indexes.get(spec)
                 if index is None:
-                    records = self._all[host] if self._all is not None else records
-                    index = self._indexes[spec] = Index(extractor(self.codecs[host], spec), records)
-        return [stored for key in index.find(values) if (stored := records.get(key)) is not None]
+                    rows = self._all[spec.model] if self._all is not None else rows
+                    index = self._indexes[spec] = Index(self._extractor(spec), rows)
+        return [row for key in index.find(values) if (row := rows.get(key)) is not None]
 
-    def all(self, model: str) -> Iterator[Stored]:
-        """All records of a model, in no order."""
-        return iter(list(self.records(model).values()))
+    def _extractor(self, spec: Spec) -> Callable[[Row], Iterable[Any]]:
+        child = self.children.get(spec.model)
+        return extractor(self.codecs[spec.model] if child is None else child.codec, spec.fields)
 
-    def rows_in_order(self, model: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
+    def all(self, model: str) -> Iterator[Row]:
+        """All rows of a model, in no order."""
+        return iter(list(self.rows(model).values()))
+
+    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
         """The rows with these values in the order of a file, if they lie so; None: they are to be found and
         sorted."""
         return None
@@ -158,7 +193,7 @@ class Family:
     def _freshen(self) -> None:
         raise NotImplementedError
 
-    def _replace_all(self, found: dict[str, dict[Key, Stored]]) -> None:
+    def _replace_all(self, found: Rows) -> None:
         if self._all is None:
             self._all = found
         else:
@@ -172,28 +207,80 @@ class Family:
         """Change what is in memory."""
         if self._all is None:
             return
-        for model, records in self._all.items():
+        for model, rows in self._all.items():
             if not (changed := changes.get(model)):
                 continue
-            indexes = [i for s, i in self._indexes.items() if self._hosts(model, s)]
+            indexes = [index for spec, index in self._indexes.items() if spec.model == model]
             for key, change in changed.items():
-                if (old := records.get(key)) is not None:
+                if (old := rows.get(key)) is not None:
                     for index in indexes:
                         index.discard(key, old)
                 if change.after is None:
-                    records.pop(key, None)
+                    rows.pop(key, None)
                 else:
-                    records[key] = change.after
+                    rows[key] = change.after
                     for index in indexes:
                         index.add(key, change.after)
 
-    def _hosts(self, model: str, spec: Spec) -> bool:
-        return spec.model == model or any(
-            child.place.model.name == spec.model for child in self.codecs[model].children
+    def whole(self, changes: Changes) -> tuple[Changes, Whole]:
+        """These changes of rows as changes of records, and what is embedded in those that are written.
+
+        Raises ForeignKeyViolation for a row that is embedded in no record.
+        """
+        touched: dict[str, dict[Key, Changed]] = {}
+        entering: dict[tuple[str, Key], list[Row]] = {}
+        for name, child in self.children.items():
+            for change in changes.get(name, NOTHING).values():
+                for row in change:
+                    if row is not None:
+                        touched.setdefault(child.host.name, {})[child.host_of(row)] = Changed(None, None)
+                if change.after is not None:
+                    entering.setdefault((name, child.host_of(change.after)), []).append(change.after)
+        if not self.children:
+            return changes, {}
+        whole: dict[tuple[str, Key], Embedded] = {}
+        for name, codec in self.codecs.items():
+            found = touched.setdefault(name, {})
+            for key in found:
+                row = self.record(name, key)
+                found[key] = Changed(row, row)
+            found |= changes.get(name, NOTHING)
+            children = [self.children[child.name] for child in codec.children]
+            for key, (_, after) in found.items():
+                embedded = {
+                    child.codec.name: self._embedded(child, key, changes, entering) for child in children
+                }
+                if after is None:
+                    for child in children:
+                        if embedded[child.codec.name]:
+                            raise ForeignKeyViolation(child.codec.name, child.relation.fields)
+                whole[name, key] = embedded
+        return touched, whole
+
+    def _embedded(
+        self, child: Child, key: Key, changes: Changes, entering: Mapping[tuple[str, Key], list[Row]]
+    ) -> list[Row]:
+        """The rows of a model that are embedded in a record after these changes."""
+        changed, key_of = changes.get(child.codec.name, NOTHING), child.codec.key_of
+        staying = [row for row in self.find(child.spec, key) if key_of(row) not in changed]
+        return staying + entering.get((child.codec.name, key), [])
+
+    def one_line_each(self, log: LogFile) -> bytes:
+        """What a log holds when it is compacted: one line a record, in order."""
+        whole: dict[tuple[str, Key], dict[str, list[Row]]] = {}
+        for name, rows in log.log.embedded.items():
+            child = self.children[name]
+            for row in rows.values():
+                embedded = whole.setdefault((child.host.name, child.host_of(row)), {})
+                embedded.setdefault(name, []).append(row)
+        return b"".join(
+            codec.encode(row, whole.get((name, codec.key_of(row)), NONE) if whole else NONE) + b"\n"
+            for name, codec in self.codecs.items()
+            for row in self.in_order(name, log.log.live[name].values())
         )
 
     def plan(self, changes: Changes) -> list[Change]:
-        """The changes of files that these changes of records take."""
+        """The changes of files that these changes of rows take."""
         raise NotImplementedError
 
     def expected(self, file: str) -> Signature | None:
@@ -208,11 +295,11 @@ class Family:
         raise NotImplementedError
 
     def log(self, file: str) -> LogFile | None:
-        """A log of this name, read if it has to be; None: there is none.  Raises as :meth:`records`."""
+        """A log of this name, read if it has to be; None: there is none.  Raises as :meth:`rows`."""
         return None
 
     def wasteful_log(self, file: str) -> LogFile | None:
-        """A log that was written to, if superseded lines outweigh its records.  Raises as :meth:`records`."""
+        """A log that was written to, if superseded lines outweigh its records.  Raises as :meth:`rows`."""
         return None
 
     def close(self) -> None:
@@ -221,8 +308,8 @@ class Family:
     def expect(self, log: LogFile) -> None:
         """A log is about to be rewritten as it is in memory."""
 
-    def in_order(self, model: str, records: Iterable[Stored]) -> list[Stored]:
-        return self._in_order[model](records)
+    def in_order(self, model: str, rows: Iterable[Row]) -> list[Row]:
+        return self._in_order[model](rows)
 
 
 def missing(file: str) -> DamagedError:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from octavo.layout.layout import VERSION, Place
-from octavo.layout.stored import Key, encode
+from octavo.layout.codec import NONE
+from octavo.layout.keys import Key
+from octavo.layout.layout import VERSION
+from octavo.layout.record import encode
+from octavo.layout.scan import Document
 from octavo.store.changes import Change, Replace
-from octavo.store.content import Document
 from octavo.store.families.base import (
     NOTHING,
     Changed,
     Changes,
     Family,
     Found,
+    Whole,
     read_file,
 )
 from octavo.store.system import Signature
@@ -24,6 +27,8 @@ class DocumentFamily(Family):
 
     _signature: Signature | None = None
     _document: Document
+    _texts: dict[str, dict[Key, bytes]]
+    """of each record the text that stands in the planned document"""
 
     def _freshen(self) -> None:
         file = self.family.path
@@ -33,7 +38,7 @@ class DocumentFamily(Family):
             self._suspected = False
             return
         data, found = read_file(self.world, file)
-        self._document = self.contents.document(file, data)
+        self._document = self.scanner.document(file, data)
         self._signature = found
         self._replace_all(self._document.live)
 
@@ -41,35 +46,32 @@ class DocumentFamily(Family):
         return self._signature
 
     def plan(self, changes: Changes) -> list[Change]:
+        self._texts = {}
         parts = [b'{\n  "_version": %d' % VERSION]
+        whole, embedded = self.whole(changes)
         for place in self.family.places:
-            texts = self._texts(place, changes.get(place.model.name, {}))
-            inner = b"[\n    " + b",\n    ".join(texts) + b"\n  ]" if texts else b"[]"
+            name = place.model.name
+            texts = self._texts[name] = self._planned(name, whole.get(name, NOTHING), embedded)
+            inner = b"[\n    " + b",\n    ".join(texts.values()) + b"\n  ]" if texts else b"[]"
             parts.append(encode(place.array) + b": " + inner)
         parts += [encode(key) + b": " + value for key, value in self._document.unknown]
         return [Replace(self.family.path, (b",\n  ".join(parts) + b"\n}\n").decode())]
 
-    def _texts(self, place: Place, changed: Mapping[Key, Changed]) -> list[bytes]:
-        name, codec = place.model.name, self.codecs[place.model.name]
-        records = dict(self.records(name))
+    def _planned(self, name: str, changed: Mapping[Key, Changed], embedded: Whole) -> dict[Key, bytes]:
+        """The text of each record of a model after these changes, in their order."""
+        codec, rows = self.codecs[name], dict(self.rows(name))
         texts = self._document.texts[name]
         for key, change in changed.items():
             if change.after is None:
-                records.pop(key, None)
+                rows.pop(key, None)
             else:
-                records[key] = change.after
-        order = self.orders[name]
-        return [
-            codec.encode(record) if key in changed else texts[key]
-            for key, record in sorted(records.items(), key=lambda item: order(item[1]))
-        ]
+                rows[key] = change.after
+        return {
+            key: codec.encode(row, embedded.get((name, key), NONE)) if key in changed else texts[key]
+            for key, row in sorted(rows.items(), key=lambda item: codec.order(item[1]))
+        }
 
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
-        for name, texts in self._document.texts.items():
-            for key, change in changes.get(name, NOTHING).items():
-                if change.after is None:
-                    texts.pop(key, None)
-                else:
-                    texts[key] = self.codecs[name].encode(change.after)
+        self._document.texts = self._texts
         self._take(changes)
         self._signature = found.get(self.family.path)

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
+from octavo.layout.codec import NONE, Codec, Decoded
+from octavo.layout.keys import Key
 from octavo.layout.layout import FileFamily
-from octavo.layout.stored import Key, Stored
-from octavo.layout.storedcodec import Codec
+from octavo.layout.record import Row
+from octavo.layout.scan import Log
 from octavo.store.changes import Change
-from octavo.store.content import Log
-from octavo.store.families.base import NOTHING, Changes, Family, Found, LogFile, read_file
+from octavo.store.families.base import NOTHING, Changes, Family, Found, LogFile, Whole, read_file
 from octavo.store.freshness import World
 from octavo.store.locations import Locations
 from octavo.store.system import Signature
 
 
-def lines_of(codecs: Mapping[str, Codec], changes: Changes) -> list[bytes]:
-    """What is to be appended to a log for these changes."""
+def lines_of(codecs: Mapping[str, Codec], changes: Changes, whole: Whole) -> list[bytes]:
+    """What is to be appended to a log for these changes of records."""
     found = []
     for model, codec in codecs.items():
         for key, change in changes.get(model, NOTHING).items():
             if change.after is not None:
-                found.append(codec.encode(change.after))
+                found.append(codec.encode(change.after, whole.get((model, key), NONE) if whole else NONE))
             elif change.before is not None:
                 found.append(codec.encode_tombstone(key))
     return found
@@ -44,32 +45,36 @@ class LogFamily(Family):
         super().__init__(world, family, codecs)
         self.model = next(iter(self.codecs))
         self.codec = self.codecs[self.model]
+        self._is_indexed = len(self.codecs) == 1 and not self.children
+        """whether records may be looked up by the index"""
         self._locations = Locations(self)
 
     def suspect(self, file: str | None) -> None:
         super().suspect(file)
         self._locations.suspect(file)
 
-    def record(self, model: str, key: Key) -> Stored | None:
+    def record(self, model: str, key: Key) -> Row | None:
         if self._all is not None:
-            return (self.records(model) if self._suspected else self._all[model]).get(key)
-        if len(self.codecs) == 1:
+            return (self.rows(model) if self._suspected else self._all[model]).get(key)
+        if self._is_indexed:
             found = self.world.signature(self.family.path)
             if found is not None and found.size > _LARGE:
-                return self._locations.find(key)
-        return self.records(model).get(key)
+                record = self._locations.find(key)
+                return None if record is None else record.row
+        return self.rows(model).get(key)
 
     def files(self) -> Iterable[str]:
         return (self.family.path,)
 
     def understand(self, file: str, data: bytes) -> Log:
-        return self.contents.log(file, data)
+        return self.scanner.log(file, data)
 
-    def belongs(self, stored: Stored, file: str) -> bool:
+    def belongs(self, row: Row, file: str) -> bool:
         return True
 
-    def in_files(self, files: Iterable[str]) -> Iterator[Stored]:
-        return self.all(self.model)
+    def look_for(self, key: Key) -> Decoded | None:
+        row = self.rows(self.model).get(key)
+        return None if row is None else Decoded(row)
 
     def close(self) -> None:
         self._locations.close()
@@ -82,11 +87,11 @@ class LogFamily(Family):
             self._suspected = False
             return
         data, found = read_file(self.world, file)
-        self._log = LogFile(file, self.contents.log(file, data), found)
-        self._replace_all(self._log.log.live)
+        self._log = LogFile(file, self.scanner.log(file, data), found)
+        self._replace_all(self._log.log.live | self._log.log.embedded)
 
     def log(self, file: str) -> LogFile:
-        self.records(next(iter(self.codecs)))
+        self.rows(self.model)
         if self._log is None:
             raise AssertionError(self.family.path)
         return self._log
@@ -95,7 +100,7 @@ class LogFamily(Family):
         return self.log(file).signature
 
     def plan(self, changes: Changes) -> list[Change]:
-        lines = lines_of(self.codecs, changes)
+        lines = lines_of(self.codecs, *self.whole(changes))
         if not lines:
             return []
         log = self.log(self.family.path)
@@ -107,7 +112,7 @@ class LogFamily(Family):
         self._take(changes)
         file = self.family.path
         if self._log is not None and (change := files.get(file)) is not None:
-            if self._log.log.size > _LARGE and len(self.codecs) == 1:
+            if self._log.log.size > _LARGE and self._is_indexed:
                 self._locations.done({file: changes.get(self.model, NOTHING)}, files, found)
             self._log.written(change, found.get(file))
 

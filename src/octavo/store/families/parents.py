@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from octavo.layout.codec import Codec, Decoded
+from octavo.layout.keys import Key
 from octavo.layout.layout import FileFamily
-from octavo.layout.record import Record
-from octavo.layout.stored import Key, Noted, Stored
-from octavo.layout.storedcodec import Codec
+from octavo.layout.record import Noted, Record, Row, plain
+from octavo.layout.scan import Log
 from octavo.store.changes import Append, Change, Remove, Replace
-from octavo.store.content import Log
 from octavo.store.families.base import (
     GARBAGE,
     NOTHING,
@@ -24,13 +24,14 @@ from octavo.store.families.base import (
     Found,
     LogFile,
     Tail,
+    Whole,
     list_files,
     missing,
     read_file,
 )
 from octavo.store.families.log import lines_of
 from octavo.store.freshness import Behind, World
-from octavo.store.index import Spec, extractor
+from octavo.store.index import Spec
 from octavo.store.locations import Locations
 from octavo.store.system import Signature, open_signed
 
@@ -52,9 +53,10 @@ class _Planned(NamedTuple):
     """the logs that come with new parents"""
     went: set[str]
     """those that go with old ones"""
+    whole: Whole
 
 
-_NOTHING_PLANNED = _Planned({}, {}, set(), set())
+_NOTHING_PLANNED = _Planned({}, {}, set(), set(), {})
 
 
 class Parents(Protocol):
@@ -62,9 +64,9 @@ class Parents(Protocol):
 
     codecs: Mapping[str, Codec]
 
-    def record(self, model: str, key: Key) -> Stored | None: ...
+    def record(self, model: str, key: Key) -> Row | None: ...
 
-    def all(self, model: str) -> Iterator[Stored]: ...
+    def all(self, model: str) -> Iterator[Row]: ...
 
 
 class ParentLogs(Family):
@@ -85,7 +87,8 @@ class ParentLogs(Family):
         if self.codec.place.relation is None:
             raise AssertionError(family.path)
         self.relation = self.codec.place.relation
-        self.namer = self.contents.namer
+        self._spec = Spec(self.model, self.relation.fields)
+        self.namer = self.scanner.namer
         self.budget, self._used = budget, 0
         self._logs: OrderedDict[str, LogFile] = OrderedDict()
         self._superseded: dict[str, int] = {}
@@ -138,7 +141,7 @@ class ParentLogs(Family):
 
     def understand(self, file: str, data: bytes) -> Log:
         """What stands in one of the files, which must hold this parent's records only."""
-        return self.contents.parent_log(file, data)
+        return self.scanner.log(file, data)
 
     def _keep(self, file: str, log: LogFile) -> None:
         self._logs[file] = log
@@ -153,8 +156,8 @@ class ParentLogs(Family):
         if self._doubtful is not None:
             self._doubtful.discard(file)
 
-    def of_parent(self, values: Any) -> list[Stored]:
-        """The records of the parent with this key, in the order of the file.
+    def of_parent(self, values: Any) -> list[Row]:
+        """The rows of the parent with this key, in the order of the file.
 
         Raises DamagedError if the parent is there and its log is not.
         """
@@ -170,7 +173,7 @@ class ParentLogs(Family):
                 ordered = self._put_in_order(log)
         return ordered
 
-    def _put_in_order(self, log: LogFile) -> list[Stored]:
+    def _put_in_order(self, log: LogFile) -> list[Row]:
         ordered = None
         if log.ordered is not None and len(log.since) <= _FEW:
             ordered = self._reordered(log.ordered, log.since)
@@ -179,24 +182,23 @@ class ParentLogs(Family):
         log.ordered, log.rows, log.since = ordered, None, []
         return ordered
 
-    def rows_in_order(self, model: str, fields: tuple[str, ...], values: Any) -> list[Record] | None:
-        if fields != self.relation.fields:
+    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
+        if spec != self._spec:
             return None
-        records, log = self.of_parent(values), self._logs.get(self.namer.file(values))
+        ordered, log = self.of_parent(values), self._logs.get(self.namer.file(values))
         if log is None:
             return None
         with self.world.mutex, self.world.guard:
-            if log.rows is not None and log.ordered is records:
+            if log.rows is not None and log.ordered is ordered:
                 return log.rows
-            plain = self.codec.shape.is_record and Noted not in set(map(type, records))
-            rows = records if plain else [self.codec.record(stored) for stored in records]
-            if log.ordered is records:
+            rows: list[Any] = list(map(plain, ordered)) if Noted in set(map(type, ordered)) else ordered
+            if log.ordered is ordered:
                 log.rows = rows
             return rows
 
-    def _reordered(self, ordered: list[Stored], changes: Iterable[Changed]) -> list[Stored] | None:
-        """Records in the order of the file, after changes; None: they are to be sorted anew."""
-        found, order, key_of = list(ordered), self.orders[self.model], self.codec.key_of
+    def _reordered(self, ordered: list[Row], changes: Iterable[Changed]) -> list[Row] | None:
+        """Rows in the order of the file, after changes; None: they are to be sorted anew."""
+        found, order, key_of = list(ordered), self.codec.order, self.codec.key_of
         for before, after in changes:
             if before is not None:
                 at = bisect_left(found, order(before), key=order)
@@ -207,31 +209,46 @@ class ParentLogs(Family):
                 insort(found, after, key=order)
         return found
 
-    def records(self, model: str) -> dict[Key, Stored]:
-        """All of them in memory; for stores of which somebody has to see every record at once."""
-        files = list_files(self.world, self.family)
-        return {self.codec.key_of(stored): stored for stored in self.in_files(files)}
-
-    def record(self, model: str, key: Key) -> Stored | None:
+    def record(self, model: str, key: Key) -> Row | None:
+        if model in self.children:
+            key_of = self.children[model].codec.key_of
+            return next((row for row in self.all(model) if key_of(row) == key), None)
         found = self._locations.find(key)
         if found is None and self._locations.may_lack_logs:
             # It may be in a log that is missing.
             self.world.steadily(self._files)
             self._locations.all_are_there()
-        return found
+        return None if found is None else found.row
 
-    def find(self, host: str, spec: Spec, values: Any) -> list[Stored]:
-        if spec.fields == self.relation.fields:
+    def find(self, spec: Spec, values: Any) -> list[Row]:
+        if spec == self._spec:
             return self.of_parent(values)
-        if spec.fields == self.codec.place.model.key.field_names:
+        child = self.children.get(spec.model)
+        if child is None and spec.fields == self.codec.place.model.key.field_names:
             found = self._locations.find(values)
-            return [] if found is None else [found]
-        extract = extractor(self.codec, spec)
-        return [stored for stored in self.all(host) if values in extract(stored)]
+            return [] if found is None else [found.row]
+        if child is not None and spec == child.spec:
+            found = self._locations.find(values)
+            return [] if found is None else list(found.embedded[spec.model])
+        extract = self._extractor(spec)
+        return [row for row in self.all(spec.model) if values in extract(row)]
 
-    def all(self, model: str) -> Iterator[Stored]:
-        """All records.  Raises DamagedError if a parent is there and its log is not."""
-        return self.in_files(self.world.steadily(self._files))
+    def all(self, model: str) -> Iterator[Row]:
+        """All rows.  Raises DamagedError if a parent is there and its log is not."""
+        logs = self._in_files(self.world.steadily(self._files))
+        if model in self.children:
+            return (row for log in logs for row in list(log.embedded[model].values()))
+        return (row for log in logs for row in list(log.live[model].values()))
+
+    def look_for(self, key: Key) -> Decoded | None:
+        for log in self._in_files(self.files()):
+            if (row := log.live[self.model].get(key)) is not None:
+                embedded = {
+                    name: [r for r in log.embedded[name].values() if child.host_of(r) == key]
+                    for name, child in self.children.items()
+                }
+                return Decoded(row, embedded)
+        return None
 
     def files(self) -> Iterator[str]:
         return list_files(self.world, self.family)
@@ -248,15 +265,15 @@ class ParentLogs(Family):
             raise missing(min(lost))
         return there
 
-    def in_files(self, files: Iterable[str]) -> Iterator[Stored]:
-        """All records, log by log, without keeping those that are not in memory already."""
+    def _in_files(self, files: Iterable[str]) -> Iterator[Log]:
+        """The logs, without keeping those that are not in memory already."""
         for file in sorted(files):
             known = self._logs.get(file)
             if known is not None and (log := self.log(file)) is not None:
-                yield from list(log.log.live[self.model].values())
+                yield log.log
                 continue
             data, _ = self.world.steadily(partial(read_file, self.world, file))
-            yield from self.understand(file, data).live[self.model].values()
+            yield self.understand(file, data)
 
     def expected(self, file: str) -> Signature | None:
         return self._expected.get(file)
@@ -281,12 +298,12 @@ class ParentLogs(Family):
                 found.setdefault(after, {})[key] = Changed(same, change.after)
         return found
 
-    def belongs(self, stored: Stored, file: str) -> bool:
-        """Whether a record is in the log of its parent."""
-        return self._file_of(stored) == file
+    def belongs(self, row: Row, file: str) -> bool:
+        """Whether a row is in the log of its parent."""
+        return self._file_of(row) == file
 
-    def _file_of(self, stored: Stored) -> str:
-        return self.namer.file(self.parent_of(stored))
+    def _file_of(self, row: Row) -> str:
+        return self.namer.file(self.parent_of(row))
 
     def _by_logs(self, changes: Changes) -> _Planned:
         if changes is self._planned.changes:
@@ -297,11 +314,13 @@ class ParentLogs(Family):
                 came.add(self.namer.file(key))
             elif change.after is None and change.before is not None:
                 went.add(self.namer.file(key))
-        self._planned = _Planned(changes, self.by_file(changes.get(self.model, NOTHING)), came, went)
+        records, whole = self.whole(changes)
+        by_file = self.by_file(records.get(self.model, NOTHING))
+        self._planned = _Planned(changes, by_file, came, went, whole)
         return self._planned
 
     def plan(self, changes: Changes) -> list[Change]:
-        _, by_file, came, went = self._by_logs(changes)
+        _, by_file, came, went, whole = self._by_logs(changes)
         self._expected.clear()
         for file in went:
             if (found := self.world.signature(file)) is None:
@@ -309,11 +328,10 @@ class ParentLogs(Family):
             self._expected[file] = found
         planned: list[Change] = [Remove(file) for file in sorted(went)]
         for file in sorted(came):
-            entering = by_file.get(file, {})
-            lines = [self.codec.encode(c.after) + b"\n" for c in entering.values() if c.after is not None]
-            planned.append(Replace(file, b"".join(lines).decode()))
+            lines = lines_of(self.codecs, {self.model: by_file.get(file, {})}, whole)
+            planned.append(Replace(file, b"".join(line + b"\n" for line in lines).decode()))
         for file, changed in by_file.items():
-            lines = lines_of(self.codecs, {self.model: changed})
+            lines = lines_of(self.codecs, {self.model: changed}, whole)
             if lines and file not in came and file not in went:
                 planned.append(self.tail(file).append(file, lines))
         return planned
@@ -353,7 +371,7 @@ class ParentLogs(Family):
                 length *= 8
         finally:
             os.close(descriptor)
-        log = self.contents.log(file, data[first:], start + first)
+        log = self.scanner.log(file, data[first:], start + first)
         size = start + first + log.size
         if log.torn:
             self.world.cut(file, size)
@@ -361,12 +379,12 @@ class ParentLogs(Family):
         return Tail(size, log.ended, found)
 
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
-        _, by_file, came, _ = self._by_logs(changes)
+        _, by_file, came, *_ = self._by_logs(changes)
         for file, change in files.items():
             log = self._logs.get(file)
             if log is None and isinstance(change, Append) and file in found:
                 self._remember(Tail(change.at + change.size, True, found[file]), file)
-            if log is None or isinstance(change, Remove) or file in came:
+            if log is None or isinstance(change, Remove) or file in came or self.children:
                 old = sum(changed.before is not None for changed in by_file.get(file, NOTHING).values())
                 self._superseded[file] = self._superseded.get(file, 0) + old
                 self.forget(file)
@@ -384,7 +402,7 @@ class ParentLogs(Family):
         self._locations.done(by_file, files, found)
         self._planned = _NOTHING_PLANNED
 
-    def _goes_on(self, log: LogFile, ordered: list[Stored], changed: Mapping[Key, Changed]) -> bool:
+    def _goes_on(self, log: LogFile, ordered: list[Row], changed: Mapping[Key, Changed]) -> bool:
         """Put new records at the end of those in order, if that is where they belong; whether it is.
 
         A thread that is reading the list meanwhile reads again.
@@ -392,14 +410,14 @@ class ParentLogs(Family):
         new = [change.after for change in changed.values()]
         if log.since or len(new) > _FEW or any(change.before is not None for change in changed.values()):
             return False
-        order = self.orders[self.model]
+        order = self.codec.order
         records = sorted((one for one in new if one is not None), key=order)
         if any(isinstance(record, Noted) for record in records):
             return False
         if ordered and records and order(records[0]) <= order(ordered[-1]):
             return False
         if log.rows is not None and log.rows is not ordered:
-            log.rows.extend(map(self.codec.record, records))
+            log.rows.extend(map(plain, records))
         ordered.extend(records)
         return True
 

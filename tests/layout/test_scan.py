@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import random
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,18 +13,26 @@ from typing import Any
 import pytest
 
 from octavo.errors import DamagedError
-from octavo.layout.layout import Layout
-from octavo.layout.load import default_layout
+from octavo.fold.scaffold import scaffold
+from octavo.layout import scan
+from octavo.layout.codec import Codecs
+from octavo.layout.keys import Key
+from octavo.layout.layout import Kind, Layout
+from octavo.layout.listing import File, contents
+from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.record import Noted, Row, encode, plain
+from octavo.layout.scan import Log, Reader, Scanner, live_records, torn_at
+from octavo.query.vocabulary import Vocabulary
 from octavo.schema.parser import parse_schema
-from octavo.store.content import Contents, Log, torn_at
-from octavo.store.rules import Rules
+from parity.keyed import keyed
+from parity.worlds import World
 from small_store import build, layout
 
 
-def contents(path: str, found: Layout | None = None) -> Contents:
+def scanner(path: str, found: Layout | None = None) -> Scanner:
     chosen = found or layout()
     family = next(f for f in chosen.families if f.path == path)
-    return Contents(family, Rules(chosen).codecs)
+    return Scanner(family, Codecs(chosen))
 
 
 CHATS, MESSAGES, IMAGES = "chats/index.jsonl", "chats/{chatId}.jsonl", "binaries/index.jsonl"
@@ -41,7 +52,7 @@ def lines(data: Path) -> list[bytes]:
 
 
 def log(*parts: bytes, path: str = MESSAGES) -> Log:
-    return contents(path).log("some.jsonl", b"".join(parts))
+    return scanner(path).log("chats/chat-1.jsonl", b"".join(parts))
 
 
 def keys(found: Log, model: str = "Message") -> list[str]:
@@ -82,9 +93,9 @@ class TestLogs:
         assert found.torn == b""
 
     def test_unknown_keys_are_kept_and_written_again(self, lines: list[bytes]) -> None:
-        found = contents(MESSAGES)
+        found = scanner(MESSAGES)
         noted = changed(lines[1], note={"mine": [1, "\u00e9"]})
-        stored = found.log("x", noted).live["Message"]["m1"]
+        stored = found.log("chats/chat-1.jsonl", noted).live["Message"]["m1"]
         assert json.loads(found.codecs["Message"].encode(stored)) == json.loads(noted)
 
     @pytest.mark.parametrize(
@@ -118,7 +129,7 @@ class TestLogs:
         whole = [*lines[:at], change(changed(lines[1], id="m9")), *lines[at:]]
         with pytest.raises(DamagedError, match=reason) as caught:
             log(*whole)
-        assert (caught.value.file, caught.value.line) == ("some.jsonl", at + 1)
+        assert (caught.value.file, caught.value.line) == ("chats/chat-1.jsonl", at + 1)
 
     def test_two_models_share_a_log(self, data: Path) -> None:
         whole = (data / IMAGES).read_bytes()
@@ -129,9 +140,9 @@ class TestLogs:
 def test_a_required_number_is_not_null() -> None:
     found = default_layout(parse_schema("model M {\n  id Int @id\n  ratio Float\n  maybe Float?\n}\n"))
     line = b'{"_model":"M","id":1,"ratio":%b,"maybe":null}\n'
-    assert list(contents("m.jsonl", found).log("m.jsonl", line % b"0.5").live["M"]) == [1]
+    assert list(scanner("m.jsonl", found).log("m.jsonl", line % b"0.5").live["M"]) == [1]
     with pytest.raises(DamagedError, match=r"m\.jsonl:1: M\.ratio: is neither a number"):
-        contents("m.jsonl", found).log("m.jsonl", line % b"null")
+        scanner("m.jsonl", found).log("m.jsonl", line % b"null")
 
 
 class TestTornLines:
@@ -165,11 +176,11 @@ class TestTornLines:
         start = len(whole) - len(lines[-1])
         for at in range(start + 1, len(whole) - 1):
             if at % 256 and (at + 1) % 256:
-                with pytest.raises(DamagedError, match=r"some.jsonl:3: .*NUL"):
+                with pytest.raises(DamagedError, match=r"chats/chat-1.jsonl:3: .*NUL"):
                     log(whole[:at] + b"\0" + whole[at + 1 :])
 
     def test_whole_lines_behind_a_broken_one_are_damage(self, lines: list[bytes]) -> None:
-        with pytest.raises(DamagedError, match=r"some.jsonl:2"):
+        with pytest.raises(DamagedError, match=r"chats/chat-1.jsonl:2"):
             log(lines[0], lines[1][:40], b"\n", lines[2])
 
     def test_where_a_part_of_a_log_begins_is_taken_into_account(self, lines: list[bytes]) -> None:
@@ -209,24 +220,24 @@ class TestDocuments:
     ) -> None:
         assert old in text
         with pytest.raises(DamagedError, match=reason) as caught:
-            contents(self.path).document(self.path, text.replace(old, new, 1))
+            scanner(self.path).document(self.path, text.replace(old, new, 1))
         assert caught.value.file == self.path
         assert abs(caught.value.line - line) <= 1, caught.value
 
     @pytest.mark.parametrize("text", [b"", b"\n", b"\0\0\0", b"null", b"[]", b"{}"])
     def test_nothing_is_no_empty_document(self, text: bytes) -> None:
         with pytest.raises(DamagedError):
-            contents(self.path).document(self.path, text)
+            scanner(self.path).document(self.path, text)
 
     def test_other_members_are_kept(self, text: bytes) -> None:
         noted = text.replace(b'"tags": [', b'"note": [1, {"a": "\\u00e9"}],\n  "tags": [')
-        found = contents(self.path).document(self.path, noted)
-        assert found.unknown == (("note", b'[1, {"a": "\\u00e9"}]'),)
+        found = scanner(self.path).document(self.path, noted)
+        assert found.unknown == [("note", b'[1, {"a": "\\u00e9"}]')]
         assert list(found.live["Tag"]) == ["tag-1", "tag-2"]
 
     def test_records_as_an_editor_leaves_them(self, text: bytes) -> None:
         for edited in (text.replace(b"\n", b"\r\n"), json.dumps(json.loads(text)).encode()):
-            found = contents(self.path).document(self.path, edited)
+            found = scanner(self.path).document(self.path, edited)
             assert list(found.live["Tag"]) == ["tag-1", "tag-2"]
 
 
@@ -248,11 +259,160 @@ class TestRecordFiles:
         text = (data / "characters/hero-1.json").read_bytes()
         assert old in text
         with pytest.raises(DamagedError, match=reason) as caught:
-            contents(self.path).record_file("characters/hero-1.json", text.replace(old, new, 1))
+            scanner(self.path).record_file("characters/hero-1.json", text.replace(old, new, 1))
         assert caught.value.file == "characters/hero-1.json"
         assert not line or abs(caught.value.line - line) <= 1, caught.value
 
     @pytest.mark.parametrize("text", [b"", b"\n", b"\0\0", b"{", b"{}", b"null"])
     def test_nothing_is_no_record(self, text: bytes) -> None:
         with pytest.raises(DamagedError, match=r"x.json"):
-            contents(self.path).record_file("x.json", text)
+            scanner(self.path).record_file("x.json", text)
+
+
+# The rows that a store has and those that a check sees are the same, whatever stands in a file
+
+PIECES = [
+    *(
+        b"null",
+        b"true",
+        b'""',
+        b"0",
+        b"-0",
+        b"1e400",
+        b"[]",
+        b"{}",
+        b"{",
+        b"}",
+        b",",
+        b":",
+        b'"',
+        b"\\",
+        b" ",
+    ),
+    *(b"\r", b"\n", b"\0", b"\xff", b"\\u0000", b"\\ud800", b"\xef\xbb\xbf", b'"_deleted":true', b'"id":"x"'),
+    *(b"infinity", b"NaN", b"24:00", b"[" * 3000, b"2025-02-30", b'"_version":2', b'"unknown":[1]'),
+]
+
+
+_VALUE = re.compile(rb"(?<=[:\\[,])(?:\"(?:[^\"\\\\]|\\\\.)*\"|[^][{},:\" \n]+)")
+
+
+def damaged(rng: random.Random, data: bytes) -> bytes:
+    """Bytes with one to three changes: tokens, characters and lines that go, come, change or repeat."""
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        at = rng.randrange(len(data) + 1)
+        until = min(at + rng.choice((0, 1, 1, 4, 20)), len(data))
+        match rng.randrange(4):
+            case 0:
+                data = data[:at] + rng.choice(PIECES) + data[until:]
+            case 1:
+                values = list(_VALUE.finditer(data))
+                if values:
+                    start, end = rng.choice(values).span()
+                    data = data[:start] + rng.choice(PIECES) + data[end:]
+            case 2:
+                lines = data.splitlines(keepends=True)
+                lines.insert(rng.randrange(len(lines) + 1), rng.choice(lines or [b"\n"]))
+                data = b"".join(lines)
+            case 3:
+                data = data[:at] + data[until:]
+    return data
+
+
+def random_store(seed: int, root: Path) -> Layout:
+    """A store with records of random keys, and of every type that a key can have."""
+    layout = default_layout(keyed(seed).datamodel)
+    scaffold(root, layout)
+    world = World(Vocabulary(layout.datamodel), records=4, seed=seed)
+    for place in layout.places:
+        records = world.backend.rows[place.model.name].values()
+        (root / place.path).write_bytes(b"".join(encode(record) + b"\n" for record in records))
+    return layout
+
+
+def live(layout: Layout, root: Path, file: File) -> dict[str, dict[Key, Row]] | None:
+    """The rows that count, as checks of the files read them; None: there is damage."""
+    codecs = Codecs(layout)
+    found: dict[str, dict[Key, Row]] = {}
+    damage: list[DamagedError] = []
+    for entry in live_records(Reader(layout, root), file, damage.append):
+        assert entry.found is not None
+        found.setdefault(entry.codec.name, {})[entry.stored_key] = entry.found.row
+        for name, rows in entry.found.embedded.items():
+            for row in rows:
+                found.setdefault(name, {})[codecs[name].key_of(row)] = row
+    return None if damage else found
+
+
+def stored(layout: Layout, root: Path, file: File) -> dict[str, dict[Key, Row]] | None:
+    """The same, as a store reads them."""
+    reader, data = Scanner(file.family, Codecs(layout)), (root / file.path).read_bytes()
+    found: dict[str, dict[Key, Row]]
+    try:
+        if file.family.kind is Kind.DOCUMENT:
+            found = reader.document(file.path, data).live
+        elif file.family.kind is Kind.FILE:
+            (codec,) = reader.codecs.values()
+            key, record = reader.record_file(file.path, data)
+            found = {codec.name: {key: record.row}, **codec.by_key([record], file.path)}
+        else:
+            log = reader.log(file.path, data)
+            found = log.live | log.embedded
+    except DamagedError:
+        return None
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def shown(rows: dict[str, dict[Key, Row]] | None) -> Any:
+    return rows and {n: {k: (plain(r), repr(note_of(r))) for k, r in own.items()} for n, own in rows.items()}
+
+
+def note_of(row: Row) -> Any:
+    return (row.sha256, row.unknown) if isinstance(row, Noted) else None
+
+
+@pytest.mark.parametrize("piece", [1, 300, 1 << 16])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_store_reads_what_a_check_sees_whatever_stands_in_a_file(
+    seed: int, piece: int, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_PIECE", piece)
+    rng, root = random.Random(seed), tmp_path / "data"
+    if seed:
+        layout = random_store(seed, root)
+    else:
+        layout = frozen_layout()
+        shutil.copytree(exported, root, ignore=shutil.ignore_patterns("cache"))
+    sound = 0
+    for family in layout.families:
+        files = [file for file in contents(layout, root).files if file.family is family]
+        file = max(files, key=lambda file: file.size)
+        before = (root / file.path).read_bytes()
+        for _ in range(20):
+            changed = damaged(rng, before)
+            (root / file.path).write_bytes(changed)
+            expected = live(layout, root, file)
+            if expected is None:
+                continue
+            found = stored(layout, root, file)
+            if found is None:
+                # The store refuses a key that stands twice; a check of keys tells.
+                with pytest.raises(AssertionError):
+                    unique(layout, root, file)
+                continue
+            assert shown(found) == shown(expected), changed
+            sound += 1
+        (root / file.path).write_bytes(before)
+    assert sound > 10
+
+
+def unique(layout: Layout, root: Path, file: File) -> None:
+    """Fail if a key stands twice."""
+    codecs = Codecs(layout)
+    keys = []
+    for entry in live_records(Reader(layout, root), file):
+        assert entry.found is not None
+        keys.append((entry.codec.name, entry.stored_key))
+        for name, rows in entry.found.embedded.items():
+            keys += [(name, codecs[name].key_of(row)) for row in rows]
+    assert len(keys) == len(set(keys))
