@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from msgspec.structs import replace
-from octavo.schema.drift import check
 
 import octavo
 from backends import on_files, prisma_backend
