@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator
 from operator import itemgetter
 
 from octavo.layout.codec import Values
-from octavo.layout.scan import Entry
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.sql import quote, table_name
 from octavo.values.registry import value_type
@@ -65,10 +64,6 @@ class CopyBinary:
             at += 4 + int.from_bytes(frame[at : at + 4])
         return frame[_COUNT:at]
 
-    def key_of(self, record: Entry) -> bytes:
-        """A record's key as :meth:`key` gives it; of a tombstone too."""
-        return frame_key(record.key)
-
     def split(self, frame: bytes) -> dict[str, bytes | None]:
         """A frame's values by field."""
         return dict(zip(self.names, _values(frame, _COUNT), strict=True))
@@ -76,11 +71,6 @@ class CopyBinary:
     def split_key(self, key: bytes) -> dict[str, bytes | None]:
         """A key's values by field."""
         return dict(zip(self.model.key.field_names, _values(key, 0), strict=True))
-
-
-def frame_key(values: Values) -> bytes:
-    """A key's values as they stand in a frame; none of them is NULL."""
-    return b"".join(len(v).to_bytes(4) + v for v in values if v is not None)
 
 
 def frames(pieces: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:

@@ -11,7 +11,6 @@ import errno
 import os
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,19 +19,18 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from octavo.errors import DamagedError, disk_errors
-from octavo.inspect.differences import shown_key
 from octavo.inspect.findings import Findings, Kind
 from octavo.inspect.integrity import Gathered, Integrity, Rule
+from octavo.inspect.observers import Inspector, Named, Observed, log_places, unowned
 from octavo.inspect.payloads import file_digest
 from octavo.inspect.progress import SILENT, Progress
 from octavo.inspect.recovered import Recovered, recovered
 from octavo.inspect.steady_pass import Visitor, visit_all
 from octavo.inspect.survey import Survey, survey
-from octavo.layout.fold import logs_of
 from octavo.layout.layout import FileFamily, Layout, Place
 from octavo.layout.layout import Kind as Way
 from octavo.layout.listing import File, payload_path
-from octavo.layout.scan import Entry, Reader, UnknownKey, live_records, torn_at
+from octavo.layout.scan import Reader, torn_at
 from octavo.store.families.base import GARBAGE
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
@@ -113,28 +111,10 @@ def examine(
 class _Read:
     """What reading one file gave."""
 
-    counts: Counter[str] = field(default_factory=Counter)
-    damage: list[DamagedError] = field(default_factory=list)
-    unknown: list[tuple[str, str]] = field(default_factory=list)
-    """model, if there is one, and key"""
-    logs: set[str] = field(default_factory=set)
-    """those that the records own"""
-    named: list[_Named] = field(default_factory=list)
+    seen: Observed = field(default_factory=Observed)
     lines: int = 0
-    live: int = 0
     torn: tuple[int, int] | None = None
     """where what is torn begins, and its bytes"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """A record that has a payload, or should."""
-
-    place: Place
-    key: Mapping[str, Any]
-    line: int
-    sha256: str | None
-    size: int | None
 
 
 class _Look(Visitor):
@@ -143,8 +123,7 @@ class _Look(Visitor):
     ) -> None:
         self.root, self.layout, self.gathered = root, layout, gathered
         self.scratch, self.progress = scratch, progress
-        self.readers = {False: Reader(layout, root), True: Reader(layout, scratch)}
-        self.owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
+        self.inspectors = {False: Inspector(layout, root), True: Inspector(layout, scratch)}
         self.survey = Survey()
         self.recovered: Recovered | None = None
         self.read: dict[str, _Read] = {}
@@ -203,21 +182,13 @@ class _Look(Visitor):
             return
         family, state = self.survey.files[file]
         is_remade = self.recovered is not None and file in self.recovered.files and not self.recovered.damage
-        reader = self.readers[is_remade]
         result = self.read[file] = _Read()
         if family.kind.is_log:
-            self._look_at_lines(reader.root / file, result)
+            self._look_at_lines((self.scratch if is_remade else self.root) / file, result)
         number = self.gathered.visit(file)
         found = File(file, family, state.size)
-        records = live_records(
-            reader,
-            found,
-            result.damage.append,
-            lambda unknown: self._note_unknown(result, unknown),
-        )
-        for record in records:
-            self.gathered.put(number, record)
-            self._note(record, result)
+        put = self.gathered.put
+        result.seen = self.inspectors[is_remade].observe(found, lambda record: put(number, record))
 
     def _look_at_lines(self, path: Path, result: _Read) -> None:
         try:
@@ -229,33 +200,6 @@ class _Look(Visitor):
         result.lines = data.count(b"\n", 0, at) + (at == len(data) and not data.endswith(b"\n") and at > 0)
         if at < len(data):
             result.torn = at, len(data) - at
-
-    def _note_unknown(self, result: _Read, found: UnknownKey) -> None:
-        result.unknown.append(("", found.key))
-
-    def _note(self, record: Entry, result: _Read) -> None:
-        place = record.place
-        result.live += 1
-        result.counts[place.model.name] += 1
-        for inner, _ in record.embedded:
-            result.counts[inner.model.name] += 1
-        result.unknown += [(p.model.name, key) for p, key in record.unknown]
-        if owned := self.owned[place.model.name]:
-            texts = [(v or b"").decode() for v in record.key]
-            result.logs |= {p.file_for(texts) for p in owned}
-        if place.payload:
-            values = dict(zip((f.name for f in place.model.scalars), record.values, strict=True))
-            size = values.get(place.payload_size) if place.payload_size else None
-            if record.sha256 is not None or values[place.payload] is not None:
-                result.named.append(
-                    _Named(
-                        place,
-                        shown_key(place.model, values),
-                        record.line,
-                        record.sha256,
-                        None if size is None else int(size),
-                    )
-                )
 
     def forget(self, file: str) -> None:
         self.read.pop(file, None)
@@ -270,7 +214,7 @@ class _Look(Visitor):
         result.signatures = {file: state for file, (_, state) in self.survey.files.items()}
         result.counts = {m.name: 0 for m in self.layout.datamodel.tables}
         for read in self.read.values():
-            for name, number in read.counts.items():
+            for name, number in read.seen.counts.items():
                 result.counts[name] += number
         if self.unlocked:
             result.left_out.append(f"keeping writers out while it is looked over: {self.unlocked}")
@@ -329,7 +273,7 @@ class _Conclusion:
 
     def _unreadable(self) -> None:
         for file, read in sorted(self.read.items()):
-            for error in read.damage:
+            for error in read.seen.damage:
                 if read.torn is not None and error.line > read.lines:
                     continue
                 self.damage.append(error)
@@ -353,29 +297,20 @@ class _Conclusion:
             self._lose(*(named or family.places))
 
     def _logs(self) -> None:
-        owned: set[str] = set()
-        for read in self.read.values():
-            owned |= read.logs
-        for place in self.layout.places:
-            if place.kind is not Way.LOG_PER_PARENT or place.relation is None:
-                continue
+        logs: set[str] = set().union(*(read.seen.logs for read in self.read.values()))
+        for place, parent in log_places(self.layout):
             family = next(f for f in self.layout.families if f.path == place.path)
             have = {f for f in self.read if self.layout.family(f) is family}
             if family.folder in self.survey.folders:
                 there = have | set(self.survey.links) | set(self.survey.in_the_way)
-                for file in sorted(owned - there):
+                for file in sorted(logs - there):
                     if self.layout.family(file) is family:
                         self.add(Kind.MISSING_LOG, file, model=place.model.name)
-            parent = place.relation.parent
-            if parent in self.lost:
-                self.result.left_out.append(f"logs whose {parent} is not there: not all of these can be read")
+            if parent.model.name in self.lost:
+                name = parent.model.name
+                self.result.left_out.append(f"logs whose {name} is not there: not all of these can be read")
                 continue
-            unread = {
-                place.file_for([v.decode() for v in e.host[1]])
-                for e in self.damage
-                if e.host is not None and e.host[0] == parent
-            }
-            for file in sorted(have - owned - unread):
+            for file in unowned(place, parent, have, logs, self.damage):
                 self.add(Kind.UNOWNED_LOG, file, model=place.model.name)
 
     def _violations(self) -> None:
@@ -401,11 +336,11 @@ class _Conclusion:
 
     def _payloads(self) -> None:
         named: set[str] = set()
-        for file, read in sorted(self.read.items()):
-            for record in read.named:
+        for _, read in sorted(self.read.items()):
+            for record in read.seen.named:
                 if record.sha256 is not None:
                     named.add(record.sha256)
-                self._payload(file, record)
+                self._payload(record)
         holders = {p.model.name for p in self.layout.places if p.payload}
         unread = holders & self.lost or any(e.host is not None and e.host[0] in holders for e in self.damage)
         if unread:
@@ -418,7 +353,8 @@ class _Conclusion:
             if digest not in named and not unread:
                 self.add(Kind.PAYLOAD_UNNAMED, file)
 
-    def _payload(self, file: str, record: _Named) -> None:
+    def _payload(self, record: Named) -> None:
+        file = record.file
         facts = {"line": record.line, "model": record.place.model.name, "key": record.key}
         if record.sha256 is None:
             self.add(Kind.PAYLOAD_NOT_KEPT, file, **facts)
@@ -464,18 +400,19 @@ class _Conclusion:
         for path, is_folder in sorted(found.open_to_others.items()):
             self.add(Kind.OPEN_TO_OTHERS, path, reason="a folder" if is_folder else "")
         for file, read in sorted(self.read.items()):
-            for model, key in dict.fromkeys(read.unknown):
+            for _, model, key in dict.fromkeys(read.seen.unknown):
                 self.add(Kind.UNKNOWN_KEY, file, model=model, field=key)
 
     def _figures(self) -> None:
         for file, read in sorted(self.read.items()):
             if not self.survey.files[file][0].kind.is_log:
                 continue
-            superseded = max(read.lines - read.live - len(read.damage), 0)
+            live = read.seen.live
+            superseded = max(read.lines - live - len(read.seen.damage), 0)
             self.result.log_lines += read.lines
             self.result.superseded += superseded
-            if read.lines > 2 * read.live + GARBAGE:
-                self.add(Kind.WASTEFUL, file, reason=f"{read.lines:,} lines, {read.live:,} records")
+            if read.lines > 2 * live + GARBAGE:
+                self.add(Kind.WASTEFUL, file, reason=f"{read.lines:,} lines, {live:,} records")
 
 
 def _host_by_name(family: FileFamily, file: str) -> tuple[str, tuple[bytes, ...]] | None:

@@ -177,7 +177,7 @@ class Findings:
         if len(self.kept[kind]) < SHOWN:
             self.kept[kind].append(Finding(kind=kind, file=file, **facts))
 
-    def add_error(self, error: DamagedError, layout: Layout, kind: Kind = Kind.UNREADABLE) -> None:
+    def add_error(self, error: DamagedError, layout: Layout) -> None:
         """Take in what could not be read."""
         names = layout.place(error.model).model.key.field_names if error.model else ()
         key: Mapping[str, Any] = {}
@@ -186,7 +186,7 @@ class Findings:
             key = shown_key(model, dict(zip(names, error.key_values, strict=True)))
         facts = {"line": error.line, "model": error.model, "field": error.field, "reason": error.reason}
         is_newer = error.field == "_version" and "format version" in error.reason
-        self.add(Kind.NEWER if is_newer else kind, error.file, key=key, **facts)
+        self.add(Kind.NEWER if is_newer else Kind.UNREADABLE, error.file, key=key, **facts)
 
     @property
     def damage(self) -> int:

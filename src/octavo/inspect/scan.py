@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from octavo.errors import DamagedError
 from octavo.inspect.copybinary import CopyBinary
+from octavo.inspect.observers import Inspector, Observed
 from octavo.inspect.row_hash import Tally
-from octavo.layout.fold import logs_of
+from octavo.layout.codec import Values
 from octavo.layout.layout import Layout, Place
 from octavo.layout.listing import File
-from octavo.layout.scan import Entry, Reader, UnknownKey
+from octavo.layout.scan import Entry
 
 _WORTH_PROCESSES = 16 << 20
 """bytes; less than this is read in this process"""
@@ -25,18 +25,10 @@ _CHUNK = 12 << 20
 
 @dataclass
 class Scan:
-    """What reading some files gave."""
+    """What reading some files gave: the sums of their rows by model, and what was noted beside."""
 
     tallies: dict[str, Tally] = field(default_factory=dict)
-    """by model; superseded lines of a log are in it, and a tombstone spoils the sum of its key's bucket"""
-    suspect: set[str] = field(default_factory=set)
-    """models embedded in records of a log that were superseded: their tallies say nothing"""
-    damage: list[DamagedError] = field(default_factory=list)
-    unknown: list[tuple[str, str]] = field(default_factory=list)
-    """keys that the schema does not know: where (file, or file and model), and the key"""
-    logs: set[str] = field(default_factory=set)
-    """the files that live parents own"""
-    records: int = 0
+    observed: Observed = field(default_factory=Observed)
 
     def __iadd__(self, other: Scan) -> Scan:
         for name, tally in other.tallies.items():
@@ -44,11 +36,7 @@ class Scan:
                 self.tallies[name] += tally
             else:
                 self.tallies[name] = tally
-        self.suspect |= other.suspect
-        self.damage += other.damage
-        self.unknown += other.unknown
-        self.logs |= other.logs
-        self.records += other.records
+        self.observed += other.observed
         return self
 
 
@@ -56,79 +44,30 @@ class Scanner:
     """Scans files one after the other."""
 
     def __init__(self, layout: Layout, root: Path) -> None:
-        self.reader = Reader(layout, root)
-        self.layout = layout
-        self._frames: dict[str, CopyBinary] = {}
-        self._owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
+        self.layout, self._inspector = layout, Inspector(layout, root)
+        self._tallies: dict[str, Tally] = {}
+        self._adders: dict[str, Callable[[Values], None]] = {}
 
     def scan(self, files: Sequence[File]) -> Scan:
         """Read these files.  What cannot be read is among the findings."""
-        result = Scan()
+        self._tallies, self._adders = {}, {}
+        observed = Observed()
         for file in files:
-            self._scan_file(file, result)
-        return result
+            observed += self._inspector.observe(file, self._add)
+        return Scan(self._tallies, observed)
 
-    def _framed(self, place: Place) -> CopyBinary:
+    def _add(self, record: Entry) -> None:
+        self._count(record.codec.place, record.values)
+        if record.content.embedded:
+            for place, values in record.embedded:
+                self._count(place, values)
+
+    def _count(self, place: Place, values: Values) -> None:
         name = place.model.name
-        if name not in self._frames:
-            self._frames[name] = CopyBinary(self.layout.datamodel, place.model)
-        return self._frames[name]
-
-    def _scan_file(self, file: File, result: Scan) -> None:
-        parents: dict[bytes, list[str]] = {}
-        adders = {p.model.name: self._adder(p, result) for p in file.family.places}
-        # A later line of a log takes what an earlier one embeds with it.
-        embedding = file.family.kind.is_log and any(self.layout.embedded(n) for n in adders)
-        seen: set[bytes] = set()
-        count = 0
-        for item in self.reader.read(file):
-            if type(item) is Entry:
-                count += 1
-                name = item.place.model.name
-                if item.deleted:
-                    result.tallies[name].spoil(self._framed(item.place).key_of(item))
-                else:
-                    adders[name](item.values)
-                if embedding and self._is_again(item, seen):
-                    result.suspect.update(p.model.name for p in self.layout.embedded(name))
-                for place, values in item.embedded:
-                    inner = place.model.name
-                    if inner not in adders:
-                        adders[inner] = self._adder(place, result)
-                    adders[inner](values)
-                result.unknown += [(f"{file.path} ({p.model.name})", key) for p, key in item.unknown]
-                if self._owned[name]:
-                    self._note_logs(item, parents)
-            elif isinstance(item, DamagedError):
-                result.damage.append(item)
-            elif isinstance(item, UnknownKey):
-                result.unknown.append((item.file, item.key))
-        result.records += count
-        for paths in parents.values():
-            result.logs.update(paths)
-
-    def _is_again(self, record: Entry, seen: set[bytes]) -> bool:
-        key = record.place.model.name.encode() + self._framed(record.place).key_of(record)
-        again = record.deleted or key in seen
-        seen.add(key)
-        return again
-
-    def _adder(self, place: Place, result: Scan) -> Callable[[list[bytes | None]], None]:
-        framed = self._framed(place)
-        frame, key = framed.frame, framed.key
-        add = result.tallies.setdefault(place.model.name, Tally()).add
-
-        def count_in(values: list[bytes | None]) -> None:
-            row = frame(values)
-            add(key(row), row)
-
-        return count_in
-
-    def _note_logs(self, record: Entry, parents: dict[bytes, list[str]]) -> None:
-        """A later line of a log speaks for the parent; a tombstone takes its logs away."""
-        texts = [(v or b"").decode() for v in record.key]
-        owned = self._owned[record.place.model.name]
-        parents["\0".join(texts).encode()] = [] if record.deleted else [p.file_for(texts) for p in owned]
+        if name not in self._adders:
+            tally = self._tallies[name] = Tally()
+            self._adders[name] = tally.adder(CopyBinary(self.layout.datamodel, place.model))
+        self._adders[name](values)
 
 
 @contextmanager

@@ -77,6 +77,13 @@ class Entry:
         return self.codec.place
 
     @property
+    def content(self) -> Decoded:
+        """The record itself; not to be asked of a tombstone."""
+        if self.found is None:
+            raise AssertionError("a tombstone")
+        return self.found
+
+    @property
     def deleted(self) -> bool:
         """Whether it is a tombstone."""
         return self.found is None

@@ -22,14 +22,15 @@ from octavo.fold.source import Source, open_source
 from octavo.inspect.copybinary import CopyBinary, frames
 from octavo.inspect.differences import Difference, DifferenceKind, Differences, shown_key
 from octavo.inspect.integrity import Integrity, Violation
+from octavo.inspect.observers import Named, Observed, log_places, unowned
 from octavo.inspect.payloads import digest_of, file_digest
 from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.row_hash import BUCKETS, Tally
-from octavo.inspect.scan import Scan, scanning
+from octavo.inspect.row_hash import Tally
+from octavo.inspect.scan import scanning
 from octavo.inspect.scratch import sweep
 from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.listing import Contents, File, contents, payload_files, payload_path
-from octavo.layout.scan import Entry, Reader, live_records
+from octavo.layout.listing import Contents, contents, payload_files, payload_path
+from octavo.layout.scan import Reader, live_records
 from octavo.move.row_diff import CloseLook, Unread
 from octavo.move.since import first_unseen
 from octavo.postgres.failures import database_errors
@@ -211,28 +212,28 @@ class _Verification:
             database = {m.name: self._tally(m.name, progress) for m in self.layout.datamodel.tables}
             scan = result()
         files = {name: scan.tallies.get(name, Tally()) for name in database}
-        self._report_damage(scan)
+        seen = scan.observed
+        self._report_damage(seen)
         differing = {n: b for n, t in database.items() if (b := t.differing(files[n]))}
-        differing |= {name: frozenset(range(BUCKETS)) for name in scan.suspect}
         live: dict[str, int] = {}
         if differing:
             progress.begin("looking closer", sum(counts[n] for n in differing))
             with database_errors(self.source.snapshot.url, "reading rows"):
-                unread = Unread(self.layout, scan.damage)
+                unread = Unread(self.layout, seen.damage)
                 look = CloseLook(self.connection, self.reader, differing, unread, progress.advance)
                 live = look.compare(self.there.files, self.found, self.root / "cache")
         for name, tally in database.items():
             alike = sum(n for bucket, n in files[name].rows.items() if bucket not in differing.get(name, ()))
             report.counts[name] = {"database": tally.count, "files": alike + live.get(name, 0)}
-        self._check_payloads(report)
+        self._check_payloads(report, seen.named)
         self._check_secrets(report)
         if self.found.total:
-            progress.begin("integrity", scan.records)
+            progress.begin("integrity", seen.live)
             check = Integrity(self.reader).check(self.there.files, self.root / "cache", progress.advance)
             for violation in check:
                 if len(report.violations) < _VIOLATIONS_SHOWN:
                     report.violations.append(violation)
-        self._conclude(report, scan)
+        self._conclude(report, seen)
         return report
 
     def _tally(self, name: str, progress: Progress) -> Tally:
@@ -252,12 +253,12 @@ class _Verification:
         progress.advance(count % 1000)
         return tally
 
-    def _report_damage(self, scan: Scan) -> None:
+    def _report_damage(self, seen: Observed) -> None:
         for path in self.there.missing:
             family = self.layout.family(path)
             for place in family.places if family else ():
                 self._damaged(place, DamagedError("the file is missing", file=path))
-        for error in sorted(scan.damage, key=lambda e: (e.file, e.line)):
+        for error in sorted(seen.damage, key=lambda e: (e.file, e.line)):
             family = self.layout.family(error.file)
             places = family.places if family else ()
             named = [p for p in self.layout.places if p.model.name == error.model]
@@ -265,26 +266,17 @@ class _Verification:
             for place in named or (places[:1] if family and family.kind.is_log else places):
                 self._damaged(place, error)
         have = {f.path for f in self.there.files}
-        for place in self.layout.places:
-            if place.kind is not Kind.LOG_PER_PARENT:
-                continue
-            pattern = next(f for f in self.layout.families if f.path == place.path).pattern
-            for path in sorted(scan.logs - have):
-                if pattern.fullmatch(path):
-                    self._damaged(
-                        place, DamagedError("the log of a record that is there is missing", file=path)
-                    )
-            parent = self.layout.host(place.relation.parent) if place.relation else place
-            if any(e.host is None and self._is_in(e, parent) for e in scan.damage):
+        for place, parent in log_places(self.layout):
+            for path in sorted(seen.logs - have):
+                family = self.layout.family(path)
+                if family is not None and place in family.places:
+                    self._damaged(place, DamagedError("the log of an existing record is missing", file=path))
+            if any(e.host is None and self._is_in(e, parent) for e in seen.damage):
                 # It may be the log of a record that could not be read.
                 continue
-            unread = {
-                place.file_for([v.decode() for v in e.host[1]])
-                for e in scan.damage
-                if e.host is not None and e.host[0] == parent.model.name
-            }
-            for path in sorted({f.path for f in self.there.of(place)} - scan.logs - unread):
-                self._damaged(place, DamagedError("a log whose parent is not there", file=path))
+            own = {f.path for f in self.there.of(place)}
+            for path in unowned(place, parent, own, seen.logs, seen.damage):
+                self._damaged(place, DamagedError("a log whose parent does not exist", file=path))
 
     def _is_in(self, error: DamagedError, place: Place) -> bool:
         family = self.layout.family(error.file)
@@ -304,18 +296,8 @@ class _Verification:
             )
         )
 
-    def _records(self, places: Iterable[Place]) -> Iterable[tuple[File, Entry]]:
-        """The records of these models as the files have them last."""
-        for path in dict.fromkeys(self.layout.host(p.model.name).path for p in places):
-            for file in self.there.files:
-                if file.family.path == path:
-                    # What is damaged has been reported by now.
-                    live = live_records(self.reader, file, lambda _: None)
-                    yield from ((file, record) for record in live)
-
-    def _check_payloads(self, report: VerifyReport) -> None:
-        places = [p for p in self.layout.places if p.payload]
-        if not places:
+    def _check_payloads(self, report: VerifyReport, named: Iterable[Named]) -> None:
+        if not any(place.payload for place in self.layout.places):
             return
         compare = self.options.files_root.is_dir()
         if not compare:
@@ -324,18 +306,14 @@ class _Verification:
             )
         used: set[str] = set()
         checked: dict[str, str] = {}
-        for _, record in self._records(places):
-            place = record.place
-            names = [f.name for f in place.model.scalars]
-            value = record.values[names.index(place.payload)]
-            path = (value or b"").decode()
+        for record in named:
             if record.sha256 is not None:
                 used.add(record.sha256)
                 report.payloads += 1
                 if reason := self._payload_damage(record.sha256, checked):
                     self._payload(record, reason, DifferenceKind.DAMAGED)
-            if compare and value is not None:
-                self._compare_payload(report, record, path)
+            if compare and record.path is not None:
+                self._compare_payload(report, record, record.path)
         for digest, path in payload_files(self.layout, self.root):
             if digest not in used:
                 report.strays.append(path)
@@ -351,7 +329,7 @@ class _Verification:
                 checked[digest] = f"the payload cannot be read: {error.strerror}"
         return checked[digest]
 
-    def _compare_payload(self, report: VerifyReport, record: Entry, path: str) -> None:
+    def _compare_payload(self, report: VerifyReport, record: Named, path: str) -> None:
         where = f"{record.place.model.name}: {path!r}"
         try:
             there, _ = digest_of(read_payload(self.options.files_root, path))
@@ -369,12 +347,10 @@ class _Verification:
                 reason = "the payload below the files root is another"
                 self._payload(record, reason, DifferenceKind.DIFFERENT)
 
-    def _payload(self, record: Entry, reason: str, kind: DifferenceKind) -> None:
-        model = record.place.model
-        values = dict(zip((f.name for f in model.scalars), record.values, strict=True))
+    def _payload(self, record: Named, reason: str, kind: DifferenceKind) -> None:
         self.found.add(
             Difference(
-                model=model.name, kind=kind, key=shown_key(model, values), fields=("_sha256",), reason=reason
+                model=record.place.model.name, kind=kind, key=record.key, fields=("_sha256",), reason=reason
             )
         )
 
@@ -388,7 +364,10 @@ class _Verification:
         from octavo.crypto import check_record
 
         report.secrets = 0
-        for file, record in self._records(holders):
+        hosts = {self.layout.host(p.model.name).path for p in holders}
+        files = [file for file in self.there.files if file.family.path in hosts]
+        # What is damaged has been reported by now.
+        for file, record in ((f, r) for f in files for r in live_records(self.reader, f, lambda _: None)):
             model = record.place.model
             texts = [None if v is None else v.decode() for v in record.values]
             values = dict(zip((f.name for f in model.scalars), texts, strict=True))
@@ -406,14 +385,16 @@ class _Verification:
                     )
                 )
 
-    def _conclude(self, report: VerifyReport, scan: Scan) -> None:
+    def _conclude(self, report: VerifyReport, seen: Observed) -> None:
         report.differences = self.found.first
         report.total = self.found.total
         by_model: dict[str, Counter[str]] = {}
         for (model, kind), n in self.found.counted.items():
             by_model.setdefault(model, Counter())[kind.value] += n
         report.by_model = {model: dict(kinds) for model, kinds in by_model.items()}
-        report.unknown_keys = sorted(set(scan.unknown))
+        report.unknown_keys = sorted(
+            {(f"{file} ({model})" if model else file, key) for file, model, key in seen.unknown}
+        )
         report.strays += self.there.strays
 
 
