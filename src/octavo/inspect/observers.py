@@ -86,8 +86,10 @@ class Inspector:
             lambda found: unknown.append(Unknown(found.file, "", found.key)),
         )
         for record in records:
+            if (found := record.found) is None:
+                continue
             seen.live += 1
-            codec, (row, embedded) = record.codec, record.content
+            codec, (row, embedded) = record.codec, found
             if embedded:
                 for name, rows in embedded.items():
                     seen.counts[name] += len(rows)

@@ -57,17 +57,16 @@ class Scanner:
         return Scan(self._tallies, observed)
 
     def _add(self, record: Entry) -> None:
-        self._count(record.codec.place, record.values)
-        if record.content.embedded:
+        (self._adders.get(record.codec.name) or self._adder(record.codec.place))(record.values)
+        if record.found is not None and record.found.embedded:
             for place, values in record.embedded:
-                self._count(place, values)
+                (self._adders.get(place.model.name) or self._adder(place))(values)
 
-    def _count(self, place: Place, values: Values) -> None:
-        name = place.model.name
-        if name not in self._adders:
-            tally = self._tallies[name] = Tally()
-            self._adders[name] = tally.adder(CopyBinary(self.layout.datamodel, place.model))
-        self._adders[name](values)
+    def _adder(self, place: Place) -> Callable[[Values], None]:
+        tally = self._tallies[place.model.name] = Tally()
+        adder = tally.adder(CopyBinary(self.layout.datamodel, place.model))
+        self._adders[place.model.name] = adder
+        return adder
 
 
 @contextmanager

@@ -42,6 +42,7 @@ from octavo.schema.datamodel import ScalarField
 from octavo.values.base import Text, ValueType
 from octavo.values.json import one_line
 from octavo.values.registry import is_exact, value_type
+from octavo.values.text import string_text
 from octavo.values.tokens import Members, NotJson, before_damage, elements, line_of
 
 Values: TypeAlias = list[bytes | None]
@@ -535,6 +536,9 @@ def _texts_maker(columns: Sequence[tuple[ScalarField, ValueType]]) -> Callable[[
         lacks = f"(v := {value}) is {'UNSET' if f.is_json and not f.is_list else 'None'}"
         found = "v" if may_lack else value
         cell = f"text{n}({found})"
+        if column.text is string_text:
+            # Mostly this is all there is to it; a call for each takes a fifth of the time.
+            cell = f"(v.encode() if '\\0' not in (v := {value}) else text{n}(v))"
         cells.append(f"None if {lacks} else {cell}" if may_lack else cell)
     exec(f"def texts(row):\n    return [{', '.join(cells)}]\n", names)
     return cast(Callable[[Any], Values], names["texts"])

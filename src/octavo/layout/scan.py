@@ -77,13 +77,6 @@ class Entry:
         return self.codec.place
 
     @property
-    def content(self) -> Decoded:
-        """The record itself; not to be asked of a tombstone."""
-        if self.found is None:
-            raise AssertionError("a tombstone")
-        return self.found
-
-    @property
     def deleted(self) -> bool:
         """Whether it is a tombstone."""
         return self.found is None
@@ -555,28 +548,33 @@ def live_records(
     that the schema does not know.
     """
 
-    def entries() -> Iterator[Entry]:
-        for item in reader.read(file):
-            if type(item) is Entry:
-                yield item
-            elif type(item) is UnknownKey:
-                unknown(item)
-            elif isinstance(item, DamagedError):
-                if damage is None:
-                    raise item
-                damage(item)
+    def hear(item: Found) -> None:
+        if type(item) is UnknownKey:
+            unknown(item)
+        elif isinstance(item, DamagedError):
+            if damage is None:
+                raise item
+            damage(item)
 
+    items = reader.read(file)
     if not file.family.kind.is_log:
-        return entries()
-    rest = entries()
-    first = list(islice(rest, _AT_ONCE))
+        return _entries(items, hear)
+    first = list(islice(items, _AT_ONCE))
     if len(first) < _AT_ONCE:
-        return _last(first)
+        return _last(first, hear)
     # Of a long log only the hashes of the keys are held: a clean one then needs no memory at all.
-    hashes = array("q", (hash(_identity(e)) for e in chain(first, rest)))
+    hashes = array("q", (hash(_identity(e)) for e in _entries(chain(first, items), hear)))
     del first
     repeated = {h for h, n in Counter(hashes).items() if n > 1} if _repeats(hashes) else set[int]()
     return _long(reader, file, repeated)
+
+
+def _entries(items: Iterable[Found], hear: Callable[[Found], None]) -> Iterator[Entry]:
+    for item in items:
+        if type(item) is Entry:
+            yield item
+        else:
+            hear(item)
 
 
 def _identity(entry: Entry) -> tuple[str, Key]:
@@ -588,13 +586,17 @@ def _repeats(hashes: array[int]) -> bool:
     return any(a == b for a, b in zip(ordered, islice(ordered, 1, None), strict=False))
 
 
-def _last(entries: Iterable[Entry]) -> Iterator[Entry]:
+def _last(items: Iterable[Found], hear: Callable[[Found], None]) -> Iterator[Entry]:
     found: dict[tuple[str, Key], Entry] = {}
-    for entry in entries:
-        identity = _identity(entry)
+    for item in items:
+        if type(item) is not Entry:
+            hear(item)
+            continue
+        identity = item.codec.name, item.stored_key
+        # The place of the last line counts.
         found.pop(identity, None)
-        found[identity] = entry
-    return (entry for entry in found.values() if not entry.deleted)
+        found[identity] = item
+    return iter([entry for entry in found.values() if entry.found is not None])
 
 
 def _long(reader: Reader, file: File, repeated: set[int]) -> Iterator[Entry]:
