@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from octavo.layout.layout import RESERVED_FOLDERS, FileFamily, Layout, Place
 
 _PAYLOAD = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}")
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """A file of the store: its path relative to the data folder, what it holds, its size in bytes."""
 
     path: str
@@ -22,8 +21,7 @@ class File:
     size: int
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(NamedTuple):
     """What lies in a data folder: the layout's files, the fixed ones that are missing, and strays.
 
     A stray stands where a record is kept, and is none that can be read.  What else is in the folder is the
