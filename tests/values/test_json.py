@@ -54,7 +54,9 @@ def spelled(value: Any, ascii_only: bool) -> str:
 @quick
 @given(value=VALUES, ascii_only=st.booleans())
 def test_jsonb_is_printed_as_postgresql_prints_it(postgres: Connection, value: Any, ascii_only: bool) -> None:
-    for text in (json_text(value), spelled(value, ascii_only)):
+    plain, other = json_text(value), spelled(value, ascii_only)
+    # A backslash before u0000 is read the careful way.
+    for text in (plain, other, rf'{{"a": [{other}, "\\u0000"], "": {plain}}}'):
         assert jsonb_text(text.encode()).decode() == one(postgres, "SELECT (%s::jsonb)::text", text)
 
 

@@ -130,10 +130,10 @@ def _numeric(text: str) -> str:
     if point <= 0:
         digits, point = "0" * (1 - point) + digits, 1
     digits = digits.ljust(point, "0")
-    before, behind = digits[:point].lstrip("0") or "0", digits[point:]
-    if len(before) > MOST_DIGITS:
+    whole, fraction = digits[:point].lstrip("0") or "0", digits[point:]
+    if len(whole) > MOST_DIGITS:
         raise ValueError(_OUT_OF_RANGE)
-    return f"{sign}{before}.{behind}" if behind else sign + before
+    return f"{sign}{whole}.{fraction}" if fraction else sign + whole
 
 
 _decoder = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(_numeric(text).encode()))
@@ -311,7 +311,7 @@ def elements_of(text: bytes) -> list[bytes]:
 
 
 def string_of(text: bytes) -> str | None:
-    """The string that stands there, if it is one."""
+    """The string that a text is; None if it is no string."""
     return msgspec.json.decode(text, type=str) if kind_of(text) == "string" else None
 
 
@@ -380,7 +380,7 @@ def _write_json(value: Any) -> msgspec.Raw:
 
 
 def one_line(text: str) -> bytes:
-    """The text of a ``json`` column as it stands in a line: without line breaks, and without outer blanks,
+    """The text of a ``json`` column as a line has it: without line breaks, and without outer blanks,
     which no reader could tell."""
     return text.replace("\n", " ").replace("\r", " ").strip(" \t").encode()
 

@@ -130,13 +130,13 @@ def _clock_text(precision: int, zone: str) -> Text:
 
 
 def time_key(text: str) -> str:
-    """A text that sorts as the time that a DateTime's text stands for."""
+    """A text that sorts as the time that a DateTime's text means."""
     if text[0].isdigit():
         return text
     if text in _INFINITE:
         return ";" if text == "infinity" else ""
     year, rest = text.split("-", 1) if text[0] == "+" else text[1:].split("-", 1)
-    # ``-`` sorts before every digit and ``:`` behind.
+    # ``-`` sorts before every digit and ``:`` after.
     return f":{int(year):07}-{rest}" if text[0] == "+" else f"-{10**7 - int(year):08}-{rest}"
 
 

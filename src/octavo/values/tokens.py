@@ -32,7 +32,7 @@ _KEY = _pattern(_STR)
 _SIMPLE = _pattern(_SIMPLE_VALUE)
 _SIMPLE_MEMBERS = _pattern(rf"(?:{_STR}{_WS}:{_WS}{_SIMPLE_VALUE}{_WS},{_WS})*+")
 _SIMPLE_ELEMENTS = _pattern(rf"(?:{_SIMPLE_VALUE}{_WS},{_WS})*+")
-_NO_COLON, _NO_COMMA, _BEHIND = "a colon is missing", "a comma is missing", "unexpected text after the end"
+_NO_COLON, _NO_COMMA, _AFTER_END = "a colon is missing", "a comma is missing", "unexpected text after the end"
 _OBJECT, _ARRAY = ord("{"), ord("[")
 _CLOSING = {_OBJECT: b"}", _ARRAY: b"]"}
 
@@ -101,7 +101,7 @@ def is_beginning(text: bytes) -> bool:
         at = error.position
         if error.reason == _NO_COMMA:
             return text[at - 1 : at].isdigit() and _FRACTION.fullmatch(text, at) is not None
-        return error.reason not in (_NO_COLON, _BEHIND) and _PARTIAL.fullmatch(text, at) is not None
+        return error.reason not in (_NO_COLON, _AFTER_END) and _PARTIAL.fullmatch(text, at) is not None
     return False
 
 
@@ -126,7 +126,7 @@ def members(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tup
         last = value_end(text, first)
         yield key, first, last
         at, closed = _next(text, last, b"}")
-    _nothing_behind(text, at, end)
+    _expect_end(text, at, end)
 
 
 def elements(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
@@ -136,7 +136,7 @@ def elements(text: bytes, start: int = 0, end: int | None = None) -> Iterator[tu
         last = value_end(text, at)
         yield at, last
         at, closed = _next(text, last, b"]")
-    _nothing_behind(text, at, end)
+    _expect_end(text, at, end)
 
 
 def value_end(text: bytes, start: int) -> int:
@@ -186,7 +186,7 @@ def tree(text: bytes, leaf: Callable[[bytes], str]) -> Any:
             inside.pop()
             at, closed = _after(text, at, inside)
         if not inside:
-            _nothing_behind(text, at, None)
+            _expect_end(text, at, None)
             return whole
         if type(inside[-1]) is dict:
             literal, at = _key(text, at)
@@ -211,7 +211,7 @@ def _value(text: bytes, at: int) -> tuple[int, bool]:
 
 
 def _key(text: bytes, at: int) -> tuple[bytes, int]:
-    """The key that stands here, and where its value begins."""
+    """The key at this position, and where its value begins."""
     key = _KEY.match(text, at)
     if not key:
         raise NotJson("the text is cut" if at >= len(text) else "a key is missing or broken", at)
@@ -248,10 +248,10 @@ def _next(text: bytes, at: int, bracket: bytes) -> tuple[int, bool]:
     return _end(_SPACE, text, at + 1), False
 
 
-def _nothing_behind(text: bytes, at: int, end: int | None) -> None:
+def _expect_end(text: bytes, at: int, end: int | None) -> None:
     at = _end(_SPACE, text, at)
     if at < (len(text) if end is None else end):
-        raise NotJson(_BEHIND, at)
+        raise NotJson(_AFTER_END, at)
 
 
 def why_no_json(text: bytes, error: Exception) -> str:
