@@ -89,8 +89,9 @@ class SharedState:
                 if not create:
                     raise FileNotFoundError(2, "is no page of state", path)
                 # Not cut and written again: that would kill a process that has mapped it.
-                os.close(descriptor)
-                descriptor = -1
+                # Forgotten first: interrupted in between, it would be closed twice.
+                found, descriptor = descriptor, -1
+                os.close(found)
                 os.unlink(path)
                 descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, FILE_MODE)
                 # Written, so that there is room for it: a page that a full disk has no room for is the death
