@@ -27,8 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from octavo.errors import UniqueViolation
-from octavo.store.store import LOG_BUDGET, Store
-from octavo.store.transaction import Transaction
+from octavo.store.store import LOG_BUDGET, Store, Transaction
 from octavo.store.view import View
 from small_store import erase, layout, message, revise
 from small_store import row as new

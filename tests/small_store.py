@@ -23,8 +23,7 @@ from octavo.layout.record import Record, attribute, model_of, stored_value
 from octavo.layout.scan import Reader, UnknownKey
 from octavo.schema.datamodel import Model, ScalarField, ScalarKind
 from octavo.store.rules import Rules
-from octavo.store.store import Store
-from octavo.store.transaction import Transaction
+from octavo.store.store import Store, Transaction
 from octavo.store.view import View
 from octavo.values.registry import value_type
 

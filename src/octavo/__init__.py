@@ -10,6 +10,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from octavo.version import __version__
+
 if TYPE_CHECKING:
     from octavo import app, backend, errors
     from octavo.opening import connect
@@ -27,8 +29,6 @@ __all__ = [
     "connect",
     "errors",
 ]
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "connect": "octavo.opening",

@@ -17,9 +17,8 @@ from octavo.errors import DiskError, OctavoError
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.restore import restore
 from octavo.layout.load import frozen_layout
-from octavo.store.store import Store
+from octavo.store.store import Store, Transaction
 from octavo.store.system import FileSystem
-from octavo.store.transaction import Transaction
 from octavo.url import DatabaseUrl
 from stores import Unsynced
 

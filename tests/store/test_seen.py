@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 
 from octavo.errors import ForeignKeyViolation, UniqueViolation
 from octavo.layout.record import Record
-from octavo.store.store import Store
-from octavo.store.transaction import Transaction
+from octavo.store.store import Store, Transaction
 from octavo.store.view import View
 from small_store import build, chat, erase, layout, message, revise, state_of, state_on_disk
 from stores import Unsynced, copied

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from octavo.errors import DiskError, UsageError
-from octavo.store.store import Store
-from octavo.store.transaction import Transaction
+from octavo.store.store import Store, Transaction
 from small_store import build, erase, layout, message, row
 from stores import Held, Unsynced
 

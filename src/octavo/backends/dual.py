@@ -64,9 +64,8 @@ from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, PayloadProblem
 from octavo.store.integrity import Writable
 from octavo.store.phase import Guard
-from octavo.store.store import Store
+from octavo.store.store import Store, Transaction
 from octavo.store.system import SYSTEM, FileSystem
-from octavo.store.transaction import Transaction
 from octavo.store.view import View
 from octavo.store.writer import Decision, Lagging
 

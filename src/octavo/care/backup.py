@@ -322,7 +322,7 @@ class _Archiving:
         self.files.append(ArchivedFile(spelled(f"{DATA}/{path}"), found.st_size, digest))
 
     def _manifest(self, counts: dict[str, int]) -> Manifest:
-        from octavo import __version__
+        from octavo.version import __version__
 
         return Manifest(FORMAT, __version__, VERSION, self.schema, self.made_at, counts, self.files)
 

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from octavo import __version__
 from octavo.cli import care, console, failures, fold, move, status
 from octavo.cli.demo import demo
 from octavo.cli.follow import follow
 from octavo.cli.schema import app as schema
 from octavo.cli.secrets import app as secrets
 from octavo.cli.verify import verify
+from octavo.version import __version__
 
 app = typer.Typer(
     name="octavo",

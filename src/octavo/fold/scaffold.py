@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from octavo.errors import DamagedError, UsageError, disk_errors
-from octavo.layout.empty import empty_file
 from octavo.layout.layout import Kind, Layout
+from octavo.layout.listing import empty_file
 from octavo.store import disk
 from octavo.store import phase as migration
 from octavo.store.phase import Phase

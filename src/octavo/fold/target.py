@@ -28,14 +28,14 @@ from octavo.backends import divergence, gap
 from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.fold import origin
 from octavo.fold.foreign import Carried, foreign
-from octavo.layout.empty import empty_file
 from octavo.layout.layout import FileFamily, Layout
+from octavo.layout.listing import empty_file
 from octavo.store import disk
 from octavo.store import phase as migration
 from octavo.store.journal import FOLDER as JOURNAL_FOLDER
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import OWN, at_rest
-from octavo.store.recovery import Resolve
+from octavo.store.refresh import Resolve
 from octavo.store.system import FOLDER_MODE, SYSTEM, sync_all, sync_folder
 
 _CACHE = "cache"

@@ -32,8 +32,7 @@ from octavo.schema.datamodel import ScalarField
 from octavo.schema.sql import literal
 from octavo.store.changeset import ChangeSet, Name
 from octavo.store.intake import FilesRoot, PayloadProblem, Unreadable, other_size
-from octavo.store.store import Store
-from octavo.store.transaction import Transaction
+from octavo.store.store import Store, Transaction
 from octavo.values.registry import is_exact
 from octavo.values.text import string_text
 from octavo.values.tokens import Members

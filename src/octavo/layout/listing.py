@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from octavo.layout.layout import RESERVED_FOLDERS, FileFamily, Layout, Place
+from octavo.layout.layout import RESERVED_FOLDERS, VERSION, FileFamily, Kind, Layout, Place
 
 _PAYLOAD = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}")
 
@@ -101,3 +101,13 @@ def _is_shelf(layout: Layout, path: str) -> bool:
 
 def _is_no_folder(path: Path) -> bool:
     return path.is_symlink() or not path.is_dir()
+
+
+def empty_file(family: FileFamily) -> bytes | None:
+    """What a fixed file holds when it holds no records; None where there is one file per record."""
+    if family.varies:
+        return None
+    if family.kind is Kind.LOG:
+        return b""
+    arrays = "".join(f',\n  "{place.array}": []' for place in family.places)
+    return f'{{\n  "_version": {VERSION}{arrays}\n}}\n'.encode()

@@ -18,7 +18,6 @@ from typing import Any
 
 import msgspec
 
-from octavo import __version__
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, OctavoError, disk_errors
 from octavo.fold.inventory import read_baseline, schema_facts
@@ -26,6 +25,7 @@ from octavo.layout.layout import Layout
 from octavo.layout.listing import contents, payload_files
 from octavo.move.status import Status
 from octavo.store.phase import Migration
+from octavo.version import __version__
 
 _CACHE = "cache"
 _VERIFICATIONS = "verification-*.jsonl"

@@ -18,13 +18,13 @@ from zlib import crc32
 import msgspec
 from msgspec.structs import asdict
 
-from octavo import __version__
 from octavo.errors import LayoutError
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.load import known_layout, layout_for, layout_text
 from octavo.schema import frozen
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.texts import schema_texts
+from octavo.version import __version__
 
 NAME = "cache/schema.json"
 

@@ -32,8 +32,7 @@ from octavo.store.journal import Journal
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import ProcessLock
 from octavo.store.overlay import Base
-from octavo.store.recovery import Resolve
-from octavo.store.refresh import Refresher
+from octavo.store.refresh import Refresher, Resolve
 from octavo.store.rules import Rules
 from octavo.store.shared import READ_ONLY, Openers, SharedState, holder_in
 from octavo.store.system import FOLDER_MODE, FileSystem

@@ -28,32 +28,76 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
 from octavo.backend import Durability, require_durability
 from octavo.errors import BusyError, DiskError, OctavoError, ReplacedError, UsageError
 from octavo.layout.keys import Key
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, digest_of
-from octavo.store.commit import Lost, Turn
+from octavo.store.commit import Committer, Lost, Turn
 from octavo.store.engine import Engine, reading, unlocked
 from octavo.store.freshness import Behind
 from octavo.store.indexfile import settle
+from octavo.store.integrity import Writable
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import require_store
-from octavo.store.recovery import Resolve
-from octavo.store.refresh import check_folders
+from octavo.store.overlay import Overlay
+from octavo.store.refresh import Resolve, check_folders
 from octavo.store.rules import Rules
 from octavo.store.shared import COUNT
 from octavo.store.system import SYSTEM, FileSystem, in_background
-from octavo.store.transaction import Prepare, Transaction
 from octavo.store.view import View
+from octavo.store.writer import Decision
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from octavo.store.compaction import Compaction
     from octavo.store.payloads import Payloads, Removed, Source
+
+Prepare: TypeAlias = "Callable[[], Decision | None]"
+"""Tells, when a transaction's block has ended, who decides whether it happens; None: nobody else does."""
+
+
+class Transaction(Writable):
+    """Rows that can be read and changed; see :meth:`Store.transaction`."""
+
+    def __init__(
+        self, rules: Rules, layer: Overlay, committer: Committer, has_payload: Callable[[str], bool]
+    ) -> None:
+        super().__init__(rules, layer)
+        self._committer, self._has_payload = committer, has_payload
+
+    def set_payload(self, model: str, key: Key, sha256: str | None) -> None:
+        """Note the payload that a record has, by the digest that :meth:`Store.put_payload` gave; None: it
+        has none.  Raises UsageError if there is no such payload, which somebody may have removed again."""
+        if sha256 is not None and not self._has_payload(sha256):
+            raise UsageError("the payload is not in the store: put it there first")
+        super().set_payload(model, key, sha256)
+
+    def wait_for_earlier(self) -> None:
+        """Wait until all that this transaction was built on is stored.  Raises ConflictError if it could not
+        be: then this one cannot be kept either."""
+        self._committer.settle()
+        self.layer.check()
+
+    def set_position(self, text: str) -> None:
+        """Let the position's file hold this text if the transaction happens, and as it was if it does not.
+
+        That is for whoever brings changes from elsewhere, and has to know which of them are here.
+        """
+        self.layer.position = text
+
+    def end(self) -> None:
+        """Nothing more is read or changed."""
+        vars(self).pop("layer", None)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "layer":
+            raise UsageError("the transaction has ended")
+        raise AttributeError(name)
+
 
 T = TypeVar("T")
 
