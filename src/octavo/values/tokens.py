@@ -70,10 +70,6 @@ class Members:
         """Where the value of a key starts and ends, or None; the key is then gone."""
         return self._spans.pop(key, None)
 
-    def left(self) -> tuple[str, ...]:
-        """The keys that were not taken."""
-        return tuple(self._spans)
-
     def left_members(self) -> tuple[tuple[str, bytes], ...]:
         """The members that were not taken, with the text of their values."""
         return tuple((key, self.text[slice(*span)]) for key, span in self._spans.items())
