@@ -1,6 +1,6 @@
 """Hand edits and broken files: an error that names the place, or an edit honoured; never a silent loss.
 
-What an edited file means is told by :mod:`octavo.layout.reader`, which shares nothing with the store but the
+What an edited file means is told by :mod:`octavo.layout.scan`, which shares nothing with the store but the
 format.  What it can read the store must answer, now and after its next write; what it cannot read must be an
 error that names the file, and must stay as it is.
 """
