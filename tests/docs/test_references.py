@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 TEXTS = (".md", ".py", ".pyi", ".toml", ".prisma", ".example", ".yml", ".css", "Makefile")
 OURS = re.compile(r"\b(?:docs|examples|src|tests|benchmarks)/[\w./*-]*\w")
+DOTTED = re.compile(r"`octavo\.([a-z_]+(?:\.\w+)*)`")
 LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)")
 
 
@@ -33,4 +34,24 @@ def test_every_document_and_source_that_is_named_is_there() -> None:
         for path in named:
             if not (any(ROOT.glob(str(path.relative_to(ROOT)))) if "*" in str(path) else path.exists()):
                 missing.append(f"{text.relative_to(ROOT)}: {path.relative_to(ROOT)}")
+    assert missing == []
+
+
+def resolves(dotted: str) -> bool:
+    """Whether this names a module of ours, or something that is defined in one."""
+    place, names = ROOT / "src" / "octavo", dotted.split(".")
+    while names and ((place / names[0]).is_dir() or (place / f"{names[0]}.py").exists()):
+        place = place / names.pop(0)
+    if not names:
+        return True
+    module = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+    return re.search(rf"\b{names[0]}\b", module.read_text("utf-8")) is not None
+
+
+def test_every_module_that_is_named_is_there() -> None:
+    missing = []
+    for text in tracked():
+        if text.name != "CHANGELOG.md":
+            named = DOTTED.findall(text.read_text("utf-8"))
+            missing += [f"{text.relative_to(ROOT)}: octavo.{name}" for name in named if not resolves(name)]
     assert missing == []
