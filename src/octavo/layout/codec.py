@@ -22,7 +22,7 @@ from msgspec.structs import astuple
 
 from octavo.errors import DamagedError
 from octavo.layout.checks import Checks
-from octavo.layout.keys import Key, KeyForm
+from octavo.layout.keys import Key, KeyForm, key_getter
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.order import file_order
 from octavo.layout.record import (
@@ -434,6 +434,34 @@ class Codec:
             if (line := one_line(text)) != text.encode():
                 lines[f.name], texts[f.name] = line, text
         return lines, texts
+
+
+class Namer:
+    """The file that a record lives in, from the stored values that name it."""
+
+    def __init__(self, codec: Codec) -> None:
+        place = codec.place
+        self._place = place
+        datamodel = codec.layout.datamodel
+        fields = [place.model.scalar(name) for name in place.name_fields]
+        self._texts = [value_type(f, datamodel).text for f in fields]
+        self.values_of: Callable[[Row], Any] = codec.key_of
+        """from a row to the values that name its file"""
+        if place.kind is Kind.LOG_PER_PARENT:
+            self.values_of = key_getter(fields)
+        self._files: dict[Key, str] = {}
+
+    def file(self, values: Any) -> str:
+        """``values``: one, or the tuple of more.  They are those of the key, or of the parent's."""
+        found = self._files.get(values)
+        if found is None:
+            parts = (values,) if len(self._texts) == 1 else values
+            texts = [text(part).decode() for text, part in zip(self._texts, parts, strict=True)]
+            found = self._place.file_for(texts)
+            if len(self._files) >= 4096:
+                self._files.clear()
+            self._files[values] = found
+        return found
 
 
 class Codecs(dict[str, Codec]):

@@ -24,13 +24,12 @@ from typing import Any, BinaryIO, NamedTuple, TypeAlias
 import msgspec
 
 from octavo.errors import DamagedError
-from octavo.layout.codec import Codec, Codecs, Decoded, Values, version
+from octavo.layout.codec import Codec, Codecs, Decoded, Namer, Values, version
 from octavo.layout.holes import refuse_holes
-from octavo.layout.keys import DELETED, Key, is_tombstone, key_getter
+from octavo.layout.keys import DELETED, Key, is_tombstone
 from octavo.layout.layout import FileFamily, Kind, Layout, Place
 from octavo.layout.listing import File
 from octavo.layout.record import Record, Row, digest_of, plain
-from octavo.values.registry import value_type
 from octavo.values.tokens import (
     Members,
     NotJson,
@@ -185,34 +184,6 @@ def _has_hole(data: bytes, start: int, end: int, offset: int) -> bool:
         and (hole.end() + offset) % _BLOCK == 0
         for hole in _NULS.finditer(data, start, end)
     )
-
-
-class Namer:
-    """The file that a record lives in, from the stored values that name it."""
-
-    def __init__(self, codec: Codec) -> None:
-        place = codec.place
-        self._place = place
-        datamodel = codec.layout.datamodel
-        fields = [place.model.scalar(name) for name in place.name_fields]
-        self._texts = [value_type(f, datamodel).text for f in fields]
-        self.values_of: Callable[[Row], Any] = codec.key_of
-        """from a row to the values that name its file"""
-        if place.kind is Kind.LOG_PER_PARENT:
-            self.values_of = key_getter(fields)
-        self._files: dict[Key, str] = {}
-
-    def file(self, values: Any) -> str:
-        """``values``: one, or the tuple of more.  They are those of the key, or of the parent's."""
-        found = self._files.get(values)
-        if found is None:
-            parts = (values,) if len(self._texts) == 1 else values
-            texts = [text(part).decode() for text, part in zip(self._texts, parts, strict=True)]
-            found = self._place.file_for(texts)
-            if len(self._files) >= 4096:
-                self._files.clear()
-            self._files[values] = found
-        return found
 
 
 class Scanner:
