@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from octavo.layout.layout import Layout
 from octavo.layout.record import attribute
 from octavo.store.indexfile import FOLDER, environment
 from octavo.store.store import Store
-from small_store import build, chat, erase, layout, message, revise
+from small_store import build, chat, erase, layout, message, revise, row
 from stores import Held, Unsynced
 
 ALL = ["m0", "m1", "m10", "m11", "m2"]
@@ -149,6 +150,35 @@ def test_what_others_write_is_followed(store: Store, data: Path) -> None:
         revise(tx, "Message", "m2", chatId="chat-3")
         erase(tx, "Message", "m0")
     assert found(store, "m30") == ["m1", "m10", "m11", "m2", "m30"]
+
+
+def test_a_record_of_a_large_log_is_found_without_reading_the_log(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octavo.store.families.log._LARGE", 0)
+
+    def title(store: Store, key: str) -> Any:
+        found = store.get("Chat", key)
+        assert store.engine.base.family("Chat")._all is None, "the log was read"
+        return None if found is None else found.title
+
+    with opened(data) as other, opened(data) as store:
+        assert title(store, "chat-1") is not None
+        with other.transaction() as tx:
+            revise(tx, "Chat", "chat-1", title="neu")
+            tx.insert([row("ChatTag", id="ct-9", chatId="chat-2", tagId="tag-1")])
+            erase(tx, "Chat", "chat-3")
+        assert title(store, "chat-1") == "neu"
+        assert title(store, "chat-3") is None
+        with other.transaction() as tx:
+            revise(tx, "Chat", "chat-2", title="auch neu")
+        assert title(store, "chat-2") == "auch neu"
+        other.compact()
+        assert title(store, "chat-1") == "neu"
+        with open(data / "chats/index.jsonl", "ab") as log:
+            log.write(b'{"_model":"Chat","id":"chat-1",\n')
+        with pytest.raises(DamagedError):
+            title(store, "chat-1")
 
 
 @pytest.mark.parametrize("watched", [False, True], ids=["looking at every file", "watching"])

@@ -45,9 +45,9 @@ class LogFamily(Family):
         super().__init__(world, family, codecs)
         self.model = next(iter(self.codecs))
         self.codec = self.codecs[self.model]
-        self._is_indexed = len(self.codecs) == 1 and not self.children
-        """whether records may be looked up by the index"""
         self._locations = Locations(self)
+        self._planned: Changes = {}
+        """the changes of records that the last plan wrote, in the order of their lines"""
 
     def suspect(self, file: str | None) -> None:
         super().suspect(file)
@@ -56,7 +56,7 @@ class LogFamily(Family):
     def record(self, model: str, key: Key) -> Row | None:
         if self._all is not None:
             return (self.rows(model) if self._suspected else self._all[model]).get(key)
-        if self._is_indexed:
+        if model == self.model and len(self.codecs) == 1:
             found = self.world.signature(self.family.path)
             if found is not None and found.size > _LARGE:
                 record = self._locations.find(key)
@@ -100,7 +100,8 @@ class LogFamily(Family):
         return self.log(file).signature
 
     def plan(self, changes: Changes) -> list[Change]:
-        lines = lines_of(self.codecs, *self.whole(changes))
+        self._planned, whole = self.whole(changes)
+        lines = lines_of(self.codecs, self._planned, whole)
         if not lines:
             return []
         log = self.log(self.family.path)
@@ -112,9 +113,10 @@ class LogFamily(Family):
         self._take(changes)
         file = self.family.path
         if self._log is not None and (change := files.get(file)) is not None:
-            if self._log.log.size > _LARGE and self._is_indexed:
-                self._locations.done({file: changes.get(self.model, NOTHING)}, files, found)
+            if self._log.log.size > _LARGE and len(self.codecs) == 1:
+                self._locations.done({file: self._planned.get(self.model, NOTHING)}, files, found)
             self._log.written(change, found.get(file))
+        self._planned = {}
 
     def wasteful_log(self, file: str) -> LogFile | None:
         log = self.log(file)
