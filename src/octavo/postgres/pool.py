@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from collections.abc import Iterator
+from queue import Empty, SimpleQueue
 
 from psycopg import pq
 
@@ -34,7 +34,10 @@ class Pool:
 
     def _begin(self) -> None:
         self._process = os.getpid()
-        self._slots = threading.BoundedSemaphore(self.limit)
+        # A semaphore of ``threading`` is Python code: an interruption could leave its lock taken for good.
+        self._slots: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self.limit):
+            self._slots.put(None)
         self._idle: list[Session] = []
 
     @contextlib.contextmanager
@@ -51,11 +54,13 @@ class Pool:
         if self._closed:
             raise UsageError("the client is closed")
         slots, wait = self._slots, _WAIT if wait is None else wait
-        if not slots.acquire(blocking=False) and not slots.acquire(timeout=max(0.0, wait)):
+        try:
+            slots.get(timeout=max(0.0, wait))
+        except Empty:
             raise TransactionFailed(
                 f"none of {self.limit} connections became free within {wait:g} s",
                 hint="raise connection_limit in DATABASE_URL, or end transactions sooner",
-            )
+            ) from None
         try:
             session = self._take()
             try:
@@ -63,7 +68,7 @@ class Pool:
             finally:
                 self._give_back(session)
         finally:
-            slots.release()
+            slots.put(None)
 
     def _take(self) -> Session:
         while self._idle:
