@@ -186,14 +186,14 @@ class PrismaTransaction(PrismaReader):
 
     def asked(self, work: Callable[[Session], T], model: str = "", computed: Sequence[str] = ()) -> T:
         """What a function makes of the connection.  Raises as :meth:`_run`."""
-        with self._lock:
-            self._check()
-            try:
+        try:
+            with self._lock:
+                self._check()
                 return work(self.session)
-            except psycopg.Error as error:
-                raised = self._late() or self.schema.violations.error(error, model, computed)
-                # The cause would repeat values of rows.
-                raise raised from None
+        except psycopg.Error as error:
+            raised = self._late() or self.schema.violations.error(error, model, computed)
+            # The cause would repeat values of rows.
+            raise raised from None
 
     @property
     def has_ended(self) -> bool:
@@ -230,17 +230,15 @@ class PrismaTransaction(PrismaReader):
     def commit(self) -> None:
         """Keep everything.  Raises TransactionFailed, and keeps nothing, if it is too late for that or a
         statement had failed."""
-        with self._lock:
-            self._check()
-            self._ended = True
-            if self._alone:
-                return
-            try:
-                kept = self.session.commit()
-            except psycopg.Error as error:
-                raise self.schema.violations.error(error, "") from None
-            if not kept:
-                raise TransactionFailed("the transaction had failed; nothing of it is kept")
+        try:
+            with self._lock:
+                self._check()
+                self._ended = True
+                kept = self._alone or self.session.commit()
+        except psycopg.Error as error:
+            raise self.schema.violations.error(error, "") from None
+        if not kept:
+            raise TransactionFailed("the transaction had failed; nothing of it is kept")
 
     def rollback(self) -> None:
         """Keep nothing."""
