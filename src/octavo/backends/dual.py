@@ -62,7 +62,6 @@ from octavo.query.vocabulary import Vocabulary
 from octavo.store.changeset import ChangeSet, Name, RowChange, changed_rows
 from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, PayloadProblem
-from octavo.store.integrity import Writable
 from octavo.store.phase import Guard
 from octavo.store.store import Store, Transaction
 from octavo.store.system import SYSTEM, FileSystem
@@ -432,19 +431,24 @@ class DualBackend(SingleReads):
             return begun[0].decision()
 
         try:
-            with ExitStack() as afterwards, self._locked(max_wait, decision) as (files, view):
-                self._guard.check()
-                if not self._is_seeded:
-                    self._look_for_gap(view)
-                wait = None if end is None else max(end - time.monotonic(), 0)
-                session = afterwards.enter_context(self.primary.pool.session(wait))
-                primary = self.primary.on(session, timeout, asking=BEGINNING)
-                afterwards.callback(primary.rollback)
-                self._require_seeded(view, primary)
-                begun.append(DualTransaction(self, primary, view, files))
-                yield begun[0]
-                if files.intake is not None:
-                    files.intake.take(view)
+            with ExitStack() as afterwards:
+                while not begun:
+                    files, is_locked = self._current_files(), False
+                    try:
+                        # An exit stack must not be what leaves it: interrupted, that may forget to.
+                        with files.store.transaction(timeout=max_wait, prepare=decision) as view:
+                            is_locked = True
+                            wait = None if end is None else max(end - time.monotonic(), 0)
+                            primary = self._on_primary(view, afterwards, wait, timeout)
+                            begun.append(DualTransaction(self, primary, view, files))
+                            yield begun[0]
+                            if files.intake is not None:
+                                files.intake.take(view)
+                    except ReplacedError:
+                        if is_locked:
+                            raise
+                        # PostgreSQL was not asked for anything yet.
+                        self._reopen(files)
         except Lagging as error:
             # PostgreSQL has committed.
             self.divergences.count("lagging")
@@ -455,22 +459,19 @@ class DualBackend(SingleReads):
                 LOG.error("%s", error)
             raise
 
-    @contextmanager
-    def _locked(
-        self, max_wait: float | None, prepare: Callable[[], Decision | None]
-    ) -> Iterator[tuple[JsonBackend, Transaction]]:
-        """A transaction of the store; of the one that has taken its place, if it was replaced."""
-        with ExitStack() as stack:
-            while True:
-                files = self._current_files()
-                try:
-                    begun = files.store.transaction(timeout=max_wait, prepare=prepare)
-                    view = stack.enter_context(begun)
-                    break
-                except ReplacedError:
-                    # PostgreSQL was not asked for anything yet.
-                    self._reopen(files)
-            yield files, view
+    def _on_primary(
+        self, view: View, afterwards: ExitStack, wait: float | None, timeout: float | None
+    ) -> PrismaTransaction:
+        """A transaction of PostgreSQL, rolled back ``afterwards`` if it has not ended.  Under the lock."""
+        self._guard.check()
+        if not self._is_seeded:
+            self._look_for_gap(view)
+        primary = self.primary.on(
+            afterwards.enter_context(self.primary.pool.session(wait)), timeout, asking=BEGINNING
+        )
+        afterwards.callback(primary.rollback)
+        self._require_seeded(view, primary)
+        return primary
 
     def _look_for_gap(self, view: View) -> None:
         """Before the first dual write since an export, tell what was written to PostgreSQL alone."""
@@ -484,7 +485,7 @@ class DualBackend(SingleReads):
             LOG.warning("not looked for writes since the export: %s; octavo verify compares all", error)
         gap.spend(str(self._data_dir))
 
-    def _require_seeded(self, view: Writable, primary: PrismaTransaction) -> None:
+    def _require_seeded(self, view: View, primary: PrismaTransaction) -> None:
         """Raise UsageError if the files are empty and PostgreSQL is not: it was not exported yet."""
         if self._is_seeded:
             return
