@@ -11,8 +11,7 @@ from octavo.errors import ForeignKeyViolation, UniqueViolation, UsageError
 from octavo.fold.scaffold import scaffold
 from octavo.layout.record import Record
 from octavo.store.changeset import ChangeSet, Conflict, changed_rows
-from octavo.store.store import Store
-from octavo.store.transaction import Transaction
+from octavo.store.store import Store, Transaction
 from small_store import layout, row
 
 NOTE = '"note": "by hand"'
