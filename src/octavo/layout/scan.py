@@ -16,8 +16,9 @@ import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from io import BytesIO
-from itertools import chain, islice
+from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
@@ -42,8 +43,8 @@ from octavo.values.tokens import (
 
 _PIECE = 1 << 17
 """bytes of a log that are decoded in one go"""
-_AT_ONCE = 5_000
-"""records; a longer log is read twice rather than held in memory"""
+_AT_ONCE = 1 << 22
+"""bytes; a larger log is read twice rather than held in memory"""
 _BLOCK = 256
 """bytes: no disk writes fewer at once"""
 _NULS = re.compile(rb"\0+")
@@ -404,6 +405,19 @@ class Scanner:
             line = line_of(text, error.position)
             yield DamagedError(error.reason, file=path, line=line, model=codec.name, field=codec.place.array)
 
+    def hashes(self, path: str, content: BinaryIO) -> array[int]:
+        """Of each line of a log that can be read, the hash of its record's model and key.  Raises OSError."""
+        found = array("q")
+        for piece in _pieces(content):
+            if self._plain is not None:
+                with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+                    keys = map(self._plain.key_of, self._decoded(piece))
+                    found.extend(map(hash, zip(repeat(self._plain.name), keys, strict=False)))
+                    continue
+            entries = self._log(path, BytesIO(piece))
+            found.extend(hash(_identity(entry)) for entry in entries if type(entry) is Entry)
+        return found
+
     # Whole files, for the store
 
     def log(self, path: str, data: bytes, offset: int = 0) -> Log:
@@ -495,15 +509,29 @@ class Reader:
 
     def read(self, file: File) -> Iterator[Found]:
         """What stands in a file."""
-        family = file.family
-        if family.path not in self._scanners:
-            self._scanners[family.path] = Scanner(family, self._codecs)
         try:
-            with open(self.root / file.path, "rb", buffering=1 << 18) as content:
-                refuse_holes(content.fileno(), file.path)
-                yield from self._scanners[family.path].scan(file.path, content)
+            with self._open(file) as content:
+                yield from self._scanner(file).scan(file.path, content)
         except OSError as error:
             yield DamagedError(f"cannot be read: {error.strerror}", file=file.path)
+
+    def hashes(self, file: File) -> array[int]:
+        """Of each line of a log that can be read, the hash of its record's model and key."""
+        with suppress(OSError), self._open(file) as content:
+            return self._scanner(file).hashes(file.path, content)
+        return array("q")
+
+    @contextmanager
+    def _open(self, file: File) -> Iterator[BinaryIO]:
+        with open(self.root / file.path, "rb", buffering=1 << 18) as content:
+            refuse_holes(content.fileno(), file.path)
+            yield content
+
+    def _scanner(self, file: File) -> Scanner:
+        found = self._scanners.get(file.family.path)
+        if found is None:
+            found = self._scanners[file.family.path] = Scanner(file.family, self._codecs)
+        return found
 
 
 def live_records(
@@ -530,14 +558,12 @@ def live_records(
     items = reader.read(file)
     if not file.family.kind.is_log:
         return _entries(items, hear)
-    first = list(islice(items, _AT_ONCE))
-    if len(first) < _AT_ONCE:
-        return _last(first, hear)
+    if file.size < _AT_ONCE:
+        return _last(items, hear)
     # Of a long log only the hashes of the keys are held: a clean one then needs no memory at all.
-    hashes = array("q", (hash(_identity(e)) for e in _entries(chain(first, items), hear)))
-    del first
+    hashes = reader.hashes(file)
     repeated = {h for h, n in Counter(hashes).items() if n > 1} if _repeats(hashes) else set[int]()
-    return _long(reader, file, repeated)
+    return _long(reader, file, repeated, hear)
 
 
 def _entries(items: Iterable[Found], hear: Callable[[Found], None]) -> Iterator[Entry]:
@@ -570,15 +596,14 @@ def _last(items: Iterable[Found], hear: Callable[[Found], None]) -> Iterator[Ent
     return iter([entry for entry in found.values() if entry.found is not None])
 
 
-def _long(reader: Reader, file: File, repeated: set[int]) -> Iterator[Entry]:
+def _long(reader: Reader, file: File, repeated: set[int], hear: Callable[[Found], None]) -> Iterator[Entry]:
     """Records whose key stands once as they come; of the others the last line."""
     last: dict[tuple[str, Key], int] = {}
     if repeated:
         for item in reader.read(file):
             if type(item) is Entry and hash(identity := _identity(item)) in repeated:
                 last[identity] = item.line
-    for item in reader.read(file):
-        if type(item) is Entry and not item.deleted:
-            if repeated and last.get(_identity(item), item.line) != item.line:
-                continue
-            yield item
+    for item in _entries(reader.read(file), hear):
+        if item.deleted or (repeated and last.get(_identity(item), item.line) != item.line):
+            continue
+        yield item
