@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from octavo.backends.keys import in_query
 from octavo.errors import DifferenceError
-from octavo.layout.keys import Key
+from octavo.layout.keys import Key, as_tuple
 from octavo.layout.record import Record, model_of
 from octavo.query.paging import pages
 from octavo.query.plan import Query, one_of
@@ -96,7 +95,7 @@ class Copy:
         relation, row = conflict.relation, conflict.row
         if relation is not None and row is not None:
             values = self._view.rules.values_of(Spec(relation.child, relation.fields))(row)
-            parent = self._database.find(relation.parent, relation.references, in_query(values))
+            parent = self._database.find(relation.parent, relation.references, as_tuple(values))
             if parent is not None:
                 yield relation.parent, self._key(parent)
 
@@ -122,11 +121,11 @@ def _in_database(
     fields = vocabulary[model].key
     if not rules.loose(model).isdisjoint(fields):
         # What it finds may be spelled in another way than it was asked for.
-        one_by_one = ((key, database.find(model, fields, in_query(key))) for key in keys)
+        one_by_one = ((key, database.find(model, fields, as_tuple(key))) for key in keys)
         return {key: record for key, record in one_by_one if record is not None}
     key_of = rules.codecs[model].key_of
     found: dict[Key, Record] = {}
     for start in range(0, len(keys), _AT_ONCE):
-        where = one_of(fields, [in_query(key) for key in keys[start : start + _AT_ONCE]])
+        where = one_of(fields, [as_tuple(key) for key in keys[start : start + _AT_ONCE]])
         found |= {key_of(record): record for record in database.select(Query(model=model, where=where))}
     return found

@@ -29,10 +29,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from octavo.backends.json import JsonBackend
-from octavo.backends.keys import in_store
 from octavo.backends.reading import JsonReader
 from octavo.errors import OctavoError
-from octavo.layout.keys import Key, KeyForm
+from octavo.layout.keys import Key, KeyForm, one_or_tuple
 from octavo.layout.record import Record, model_of, stored_value
 from octavo.query.plan import Condition, Link, Query
 from octavo.query.protocol import Reader
@@ -391,7 +390,7 @@ class Comparison:
                 continue
             kind = "missing" if other is None else "extra" if one is None else "different"
             fields = different_fields(one, other) if one is not None and other is not None else ()
-            shown = keys.shown(call.model, in_store(key))
+            shown = keys.shown(call.model, one_or_tuple(key))
             self._divergences.add(kind, call.model, shown, fields=fields)
             told = True
         if not told:

@@ -38,7 +38,6 @@ from octavo.backends.divergence import (
 )
 from octavo.backends.gap import Touching
 from octavo.backends.json import JsonBackend, changed_record
-from octavo.backends.keys import in_query
 from octavo.backends.outcome import BEGINNING, Outcomes, Witness
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
 from octavo.backends.reading import JsonReader
@@ -52,7 +51,7 @@ from octavo.errors import (
     UniqueViolation,
     UsageError,
 )
-from octavo.layout.keys import Key
+from octavo.layout.keys import Key, as_tuple
 from octavo.layout.layout import Layout
 from octavo.layout.load import layout_for
 from octavo.layout.record import Record
@@ -283,7 +282,7 @@ class DualTransaction:
         if changed:
             there = next((name for name, change in changed.items() if change.after is not None), None)
             model, key = there or next(iter(changed))
-            witness = Witness(model, in_query(key), there is not None)
+            witness = Witness(model, as_tuple(key), there is not None)
             note = outcomes.note(self.primary.told, self.primary.place, witness)
 
         def decide() -> OctavoError | None:

@@ -28,11 +28,10 @@ import msgspec
 import psycopg
 
 from octavo.backends.divergence import Keys
-from octavo.backends.keys import in_store
 from octavo.backends.prisma import Schema
 from octavo.backends.sql.columns import ROW, Table
 from octavo.errors import BusyError, ConflictError, disk_errors
-from octavo.layout.keys import Key
+from octavo.layout.keys import Key, one_or_tuple
 from octavo.postgres.connection import HERE, Connection
 from octavo.postgres.session import Session
 from octavo.postgres.xids import window, written_since
@@ -155,7 +154,7 @@ class _Look:
             while rows := cursor.fetchmany(_PAGE):
                 for record in table.decode([row[0].encode() for row in rows]):
                     key = terms.key_of(record)
-                    if self._view.find(terms.name, terms.key, in_store(key)) != [record]:
+                    if self._view.find(terms.name, terms.key, one_or_tuple(key)) != [record]:
                         return True
                 if time.monotonic() > self._end:
                     raise Unlooked("it would take too long")

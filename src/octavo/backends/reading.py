@@ -12,7 +12,7 @@ from functools import cached_property
 from itertools import islice, product
 from typing import Any
 
-from octavo.backends.keys import in_store
+from octavo.layout.keys import one_or_tuple
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record
 from octavo.query.evaluate import Evaluator
@@ -277,10 +277,10 @@ class JsonReader:
 
     def _linked(self, link: Link, record: Record) -> Sequence[Record]:
         values = self.vocabulary[link.model].getter(link.fields)(record)
-        return self._candidates.linked(link, in_store(values))
+        return self._candidates.linked(link, one_or_tuple(values))
 
     def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
-        found = self.view.find(model, fields, in_store(values))
+        found = self.view.find(model, fields, one_or_tuple(values))
         return found[0] if found else None
 
     def select(self, query: Query) -> list[Record]:
@@ -318,8 +318,8 @@ class JsonReader:
     def _linked_to(self, link: Link, keys: Sequence[Key]) -> Iterator[Sequence[Record]]:
         """For each key the records that are linked to it, in the order of their file if they have a log."""
         if not link.join and link.references == self._candidates.indexes.logs.get(link.target):
-            return (self._filed(link.target, in_store(key)) for key in keys)
-        return (self._candidates.linked(link, in_store(key)) for key in keys)
+            return (self._filed(link.target, one_or_tuple(key)) for key in keys)
+        return (self._candidates.linked(link, one_or_tuple(key)) for key in keys)
 
 
 def _number(test: Callable[[Record], Any] | None, records: Sequence[Record] | Iterator[Record]) -> int:

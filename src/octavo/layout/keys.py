@@ -40,6 +40,11 @@ def one_or_tuple(values: Sequence[Any]) -> Any:
     return values[0] if len(values) == 1 else tuple(values)
 
 
+def as_tuple(values: Any) -> tuple[Any, ...]:
+    """The values that the store names so."""
+    return values if isinstance(values, tuple) else (values,)
+
+
 class KeyForm:
     """The forms of one model's keys."""
 
