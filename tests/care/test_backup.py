@@ -343,3 +343,10 @@ def test_the_commands_of_the_docs_put_a_backup_back(data: Path, tmp_path: Path) 
     assert done.returncode == 0, done.stderr
     assert "SOUND" in done.stdout
     assert tree(data) == before
+
+
+def test_backups_of_one_second_have_names_of_their_own(data: Path, tmp_path: Path) -> None:
+    made = [back_up(data, LAYOUT, None, schema_of(None)).target for _ in range(3)]
+    made += [back_up(data, LAYOUT, tmp_path, schema_of(None)).target for _ in range(2)]
+    assert len(set(made)) == 5
+    assert all(check(archive).damaged == [] for archive in made)

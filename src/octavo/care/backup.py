@@ -168,18 +168,19 @@ def _payloads_kept(store: Store, layout: Layout) -> Iterator[None]:
 
 def _target(data_dir: Path, wanted: Path | None) -> Path:
     """The archive to write.  Raises UsageError for one that cannot be."""
-    stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
-    name = f"{data_dir.resolve().name}.backup-{stamp}.tar.gz"
-    target = data_dir.resolve().with_name(name) if wanted is None else wanted
+    store = data_dir.resolve()
+    target = store.parent if wanted is None else wanted
     if target.is_dir():
-        target = target / name
+        stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
+        named = (f"{store.name}.backup-{stamp}{n}.tar.gz" for n in ("", *range(-2, -1000, -1)))
+        target = next(path for name in named if not os.path.lexists(path := target / name))
     if not any(target.name.endswith(ending) for ending in _ENDINGS):
         raise UsageError(f"{target}: an archive is called {', '.join(_ENDINGS)}")
     if os.path.lexists(target):
         raise UsageError(f"{target} is there already, and is never overwritten")
     if not target.parent.is_dir():
         raise UsageError(f"{target.parent} is no folder to put an archive in")
-    place, store = target.parent.resolve(), data_dir.resolve()
+    place = target.parent.resolve()
     if place == store or store in place.parents:
         raise UsageError(f"{target} lies in the store itself: put the archive somewhere else")
     return target
