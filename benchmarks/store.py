@@ -110,7 +110,7 @@ class Data:
                     "createdAt": TIME,
                     "updatedAt": TIME,
                 }
-                embedded: dict[str, Any] = {"tags": [], "avatarOverrides": []}
+                embedded: dict[str, Any] = {"avatarOverrides": [], "tags": []}
                 index.write(encode({"_model": "Chat", **record, **embedded}) + b"\n")
                 values = chat, "user", encode(record).decode()
                 self.connection.execute("insert into chats values (?, ?, ?)", values)

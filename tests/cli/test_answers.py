@@ -49,7 +49,7 @@ class Recorder:
     def __init__(self, root: Path, settings: dict[str, str]) -> None:
         self.root, self.settings = root, settings
         self.answers: dict[str, Any] = {}
-        self.varying = {"size"}
+        self.varying = {"size", "first"}
         """names of whole numbers that change from run to run"""
 
     def call(self, *arguments: object, name: str = "", **settings: str) -> None:

@@ -322,8 +322,8 @@ def _refuse_unkeepable(source: Source, layout: Layout) -> None:
 
 
 def _refuse_orphans(source: Source, layout: Layout) -> None:
-    """Refuse rows that live with a parent which is not there.  Foreign keys forbid them, unless somebody has
-    switched off their triggers."""
+    """Refuse rows that live with a parent which is not there.  Foreign keys forbid them, unless their
+    triggers were switched off."""
     found: list[str] = []
     for place in layout.places:
         relation = place.relation

@@ -181,8 +181,8 @@ def _unpublish(connection: Connection, url: DatabaseUrl, made: Plan) -> bool:
     """Remove the publication, and give the tables their identities back, while others write.
 
     A writer first lists the publications of its table, then looks each of them up, and fails if one has gone
-    in between.  So the tables leave the publication before it is dropped, and whoever may still have it on
-    his list is waited for.
+    in between.  So the tables leave the publication before it is dropped, and sessions that may still have it
+    listed are waited for.
     """
     with transaction(connection, url.schema):
         _be_brief(connection)

@@ -16,7 +16,7 @@ from octavo.schema.sql import quote, table_name
 from octavo.values.registry import value_type
 
 _HEADER = 19
-"""bytes in front of the first row: signature, flags, length of an extension that nobody uses"""
+"""bytes in front of the first row: signature, flags, length of an extension that is not used"""
 _COUNT = 2
 """bytes in front of a row's first column"""
 _NULL = b"\xff\xff\xff\xff"

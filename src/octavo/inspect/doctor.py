@@ -160,7 +160,7 @@ class _Look(Visitor):
                 stack.enter_context(write_lock(self.root, timeout))
             except OSError as error:
                 is_sure = False
-                # Where nothing can be written, nobody writes either.
+                # Where nothing can be written, no process writes either.
                 if error.errno != errno.EROFS:
                     self.unlocked = error.strerror or str(error)
             else:
@@ -194,7 +194,7 @@ class _Look(Visitor):
         try:
             data, _ = read_whole(str(path))
         except OSError:
-            # It is damage for whoever reads the records.
+            # It is damage for the pass that reads the records.
             return
         at = torn_at(data)
         result.lines = data.count(b"\n", 0, at) + (at == len(data) and not data.endswith(b"\n") and at > 0)
@@ -231,7 +231,7 @@ class _Conclusion:
         self.add = result.findings.add
         self.damage: list[DamagedError] = []
         self.lost: set[str] = set()
-        """models of which records are there, or may be, that nobody can tell"""
+        """models that may have records which cannot be read"""
 
     def draw(self) -> None:
         """Find everything."""
@@ -320,7 +320,7 @@ class _Conclusion:
         unowned = {finding.file for finding in self.result.findings.kept[Kind.UNOWNED_LOG]}
         for broken in gathered.violations(keys=True):
             if broken.file in unowned:
-                # Of a log that belongs to nobody that is said already.
+                # Of a log without an owner that is said already.
                 continue
             self.add(
                 _BROKEN[broken.rule],

@@ -114,7 +114,7 @@ MEANINGS: dict[Kind, Meaning] = {
     Kind.LEFT_OVER: Meaning(
         False, "left over from what a crash has interrupted", "--repair removes it, or the next recovery"
     ),
-    Kind.STALE: Meaning(False, "nobody uses this any more", "--repair removes it"),
+    Kind.STALE: Meaning(False, "no longer used", "--repair removes it"),
     Kind.OPEN_TO_OTHERS: Meaning(False, "others may read it", "--repair closes it to them"),
     Kind.STRAY: Meaning(
         False,

@@ -1,7 +1,7 @@
 """Mends what can be mended without losing anything, by a plan that can be looked at first.
 
 What is taken out of the store is kept, byte for byte, in a folder beside it, with a list of what it is.  That
-includes whole records and lines that cannot be read, if somebody has asked for it.
+includes whole records and lines that cannot be read, if the caller asks for it.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _alone(root: Path, timeout: float | None) -> Iterator[None]:
     """Keep writers out of the store, its journal replayed and empty; others read what changes again."""
     with at_rest(root, timeout=timeout), page(root) as state:
         if state is None or needs_recovery(state):
-            # Nobody reads anything before somebody has recovered the rest.
+            # No process reads anything before the rest is recovered.
             yield
             return
         state.begin()

@@ -117,7 +117,7 @@ class _Shared:
             self.pending.pop(done, None)
 
     def finish(self) -> Scan:
-        """Scan here what nobody has begun, and wait for the others."""
+        """Scan here what no worker has begun, and wait for the others."""
         scanner = Scanner(self.layout, self.root)
         for future, chunk in reversed(list(self.pending.items())):
             if future.cancel():

@@ -35,8 +35,8 @@ class Visitor:
 def visit_all(visitor: Visitor, alone: Callable[[], AbstractContextManager[bool]]) -> None:
     """Visit all files as they are at one moment.
 
-    ``alone`` gives a block inside which nobody writes, and whether that is sure; if it is not, the files are
-    visited until a whole pass finds no change.  Raises BusyError if there never is such a pass.
+    ``alone`` gives a block inside which no process writes, and whether that is sure; if it is not, the files
+    are visited until a whole pass finds no change.  Raises BusyError if there never is such a pass.
     """
     seen: dict[str, Signature] = {}
     _catch_up(visitor, seen)
@@ -45,7 +45,7 @@ def visit_all(visitor: Visitor, alone: Callable[[], AbstractContextManager[bool]
         for _ in range(_PASSES):
             if _catch_up(visitor, seen) == 0 or sure:
                 return
-    raise BusyError(0, "somebody who cannot be kept out")
+    raise BusyError(0, "a writer that cannot be kept out")
 
 
 def _catch_up(visitor: Visitor, seen: dict[str, Signature]) -> int:

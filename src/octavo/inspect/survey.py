@@ -20,7 +20,7 @@ from octavo.store.system import Signature
 _SHELF = re.compile(r"[0-9a-f]{2}")
 _SCRATCH = re.compile(r"cache/verify-[^/]+")
 _SCRATCH_AGE = 86_400.0
-"""seconds after which nobody uses a scratch folder any more"""
+"""seconds after which a scratch folder is no longer used"""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Survey:
     left_overs: list[str] = field(default_factory=list)
     """what was being written when a crash came"""
     stale: list[str] = field(default_factory=list)
-    """folders below ``cache/`` that nobody uses any more"""
+    """folders below ``cache/`` that are no longer used"""
     open_to_others: dict[str, bool] = field(default_factory=dict)
     """what of the store others may read or enter, and whether it is a folder"""
     unlisted: dict[str, str] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class _Surveyor:
             self._note_mode(path, found)
             if self._is_stale(path, found):
                 self.found.stale.append(path)
-            # What lies in a scratch folder comes and goes, and nobody else can enter it.
+            # What lies in a scratch folder comes and goes, and no other user can enter it.
             return kind == stat.S_IFDIR and not _SCRATCH.fullmatch(path)
         if (kind != stat.S_IFREG and layout.family(path)) or (
             kind != stat.S_IFDIR and path in layout.folders

@@ -202,7 +202,7 @@ class _Writer:
 
 
 def member(datamodel: Datamodel, field: ScalarField, alias: str, opening: str) -> list[str]:
-    """The SQL of a field's member in its record, behind ``opening`` (a separator and its key), in parts for
+    """The SQL of a field's member in its record, after ``opening`` (a separator and its key), in parts for
     :func:`concat`."""
     column = _column(alias, field)
     kind = value_type(field, datamodel)

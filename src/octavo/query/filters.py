@@ -170,7 +170,7 @@ class Filters:
                 at.fail(f"names none of {', '.join(quantifiers(link))}")
             return both(*(self._quantified(link, target, q, v, at / q) for q, v in found.items()))
         if value is None:
-            return self._nobody(link, at)
+            return self._none(link, at)
         given = at.mapping(value)
         if not given:
             at.fail("filters by nothing; a record that is there at all is {'is_not': None}")
@@ -194,9 +194,9 @@ class Filters:
         )
 
     def _one(self, link: Link, target: Terms, value: Any, at: At) -> Condition:
-        return self._nobody(link, at) if value is None else Related(link, self.where(target, value, at))
+        return self._none(link, at) if value is None else Related(link, self.where(target, value, at))
 
-    def _nobody(self, link: Link, at: At) -> Condition:
+    def _none(self, link: Link, at: At) -> Condition:
         if link.holds_key and link.required:
             at.fail(f"{link.name} is required: there is none without")
         return Not(Related(link, TRUE))

@@ -1,6 +1,6 @@
 """All records that fulfil a condition, in pages, so that no more than one page of them is held at once.
 
-Each page is asked for anew, behind the last record of the one before it.  So records may be changed between
+Each page is asked for anew, after the last record of the one before it.  So records may be changed between
 two pages, as long as the fields that the order is by stay as they are.
 """
 
@@ -24,18 +24,18 @@ def pages(
     at most ``size`` at a time, and never none."""
     fields = tuple(dict.fromkeys((*first, *terms.key)))
     order, values_of = tuple(Order(name) for name in fields), terms.getter(fields)
-    behind: Condition = TRUE
+    after: Condition = TRUE
     while True:
-        page = reader.select(Query(model=terms.name, where=And((where, behind)), order=order, take=size))
+        page = reader.select(Query(model=terms.name, where=And((where, after)), order=order, take=size))
         if page:
             yield page
         if len(page) < size:
             return
-        behind = _behind(fields, values_of(page[-1]))
+        after = _after(fields, values_of(page[-1]))
 
 
-def _behind(fields: tuple[str, ...], values: Key) -> Condition:
-    """The condition that records behind one with these values fulfil."""
+def _after(fields: tuple[str, ...], values: Key) -> Condition:
+    """The condition that records after one with these values fulfil."""
     return Or(
         tuple(
             And((equals(fields[:n], values[:n]), Compare(fields[n], Operator.GT, values[n])))

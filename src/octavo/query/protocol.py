@@ -19,7 +19,7 @@ shared between callers: they are never changed.
 ``DatabaseError``, ``DiskError``, ``DamagedError``   the place itself failed
 =============================  ==============================================================================
 
-After an error from a write, its transaction is lost: whoever holds it leaves the ``with`` by an exception.
+After an error from a write, its transaction is lost: the caller leaves the ``with`` by an exception.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class Transaction(Reader, Protocol):
         """Store new records and give them back as stored, in their order.
 
         A row has a value for every field but those that the place itself fills in: ``autoincrement()``
-        counts on behind the highest number so far (gaps are normal), ``dbgenerated(…)`` is evaluated by
+        counts on after the highest number so far (gaps are normal), ``dbgenerated(…)`` is evaluated by
         PostgreSQL (a backend that cannot raises UsageError).  With ``skip_duplicates``, a row that would
         raise UniqueViolation is left out, also for the sake of an earlier row; nothing stands for it in
         the answer.  ``known_new`` names fields whose values were just made to be unlike any other
-        (``uuid()``), so that nobody need look for them.  ``model`` may be a join table.
+        (``uuid()``), so that they need not be looked for.  ``model`` may be a join table.
         """
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:

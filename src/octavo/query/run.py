@@ -158,8 +158,8 @@ class Execution:
             return None
         query = find.query
         places = [self._place(record, term) for term in query.order]
-        behind = _behind(list(zip(query.order, places, strict=True)))
-        return replace(query, where=both(query.where, behind))
+        after = _from_here(list(zip(query.order, places, strict=True)))
+        return replace(query, where=both(query.where, after))
 
     def _place(self, record: Record, order: Order) -> tuple[Any, bool]:
         """The value that a record has for a term of an order, and whether it is NULL."""
@@ -183,8 +183,8 @@ class Execution:
         return model_of(record).name
 
 
-def _behind(places: list[tuple[Order, tuple[Any, bool]]]) -> Condition:
-    """At this place of an order, or behind it."""
+def _from_here(places: list[tuple[Order, tuple[Any, bool]]]) -> Condition:
+    """At this place of an order, or after it."""
     choices: list[Condition] = []
     equal: list[Condition] = []
     for order, (value, null) in places:
@@ -303,7 +303,7 @@ class Writing(Execution):
         return self.transaction.select(Query(model=model, where=where, order=order))
 
     def delete(self, record: Record, doing: str) -> None:
-        """Delete a record.  Raises RecordNotFound if somebody else was first."""
+        """Delete a record.  Raises RecordNotFound if another caller was first."""
         if not self.transaction.delete(model_of(record).name, self._exactly([record])):
             raise RecordNotFound(model_of(record).name, doing)
 
@@ -412,7 +412,7 @@ class Writing(Execution):
         return {f: columns[f].null for f in holder.fields if columns[f].field.nullable}
 
     def _displace(self, link: Link, target: Record, record: Record | None) -> None:
-        """In a one-to-one relation, whoever points at the target makes room."""
+        """In a one-to-one relation, the record that points at the target makes room."""
         back = self.vocabulary.opposite(link)
         if back.is_list:
             return

@@ -257,7 +257,7 @@ def _documentation(comments: Iterable[_Comment]) -> str | None:
 
 
 def _documented(parts: Iterable[Any]) -> Iterator[Member]:
-    """The members among a block's parts, each with the comments directly above it and behind it."""
+    """The members among a block's parts, each with the comments directly above it and after it."""
     above: list[_Comment] = []
     together = False
     for part in parts:

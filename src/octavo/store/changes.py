@@ -96,7 +96,7 @@ def append(
     try:
         found = Signature.of(os.fstat(descriptor))
         if found.size != change.at or (expected is not None and found != expected):
-            raise ConflictError(f"{change.file} was changed by somebody else")
+            raise ConflictError(f"{change.file} was changed by another program")
         undo.append(lambda: _truncate(system, path, change.at))
         write_all(system, descriptor, change.lines.encode(), change.at)
         if durable:
@@ -136,7 +136,7 @@ def write_beside(system: FileSystem, path: str, content: bytes, *, durable: bool
 
 
 def discard(system: FileSystem, path: str) -> None:
-    """Remove what nobody needs any more; if the system refuses, a later clean-up will find it."""
+    """Remove what is not needed any more; if the system refuses, a later clean-up will find it."""
     with suppress(OSError):
         system.remove(path)
 

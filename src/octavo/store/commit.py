@@ -109,7 +109,7 @@ class Committer:
         self._waiting: list[tuple[Group | None, int, threading.Lock]] = []
         """the threads that wait: the group of each, which thread it is, and what wakes it"""
         self.unreported: OctavoError | None = None
-        """why a batch was lost for which nobody waited"""
+        """why a batch was lost for which no caller waited"""
         # Weakly: what a lost engine has open is kept until nothing refers to that engine any more.
         found = ref(self)
         self.world.wait_for_own_commit = lambda: (own := found()) is not None and own._wait_in_transaction()
@@ -250,7 +250,7 @@ class Committer:
         self._rest()
 
     def _rest(self) -> None:
-        """Give the write lock back when nobody here needs it."""
+        """Give the write lock back when no thread here needs it."""
         if self._staged is None and self._writing is None and self._owner is None:
             self._let_go()
 
@@ -485,7 +485,7 @@ class Committer:
             self.world.place.check()
             self.writer.write(group.overlay, group.decision)
             self._check_kept(group)
-            # What has failed behind it, as compacting a log, is told to whoever writes next.
+            # What has failed after it, as compacting a log, is told to the next writer.
             return None
         except (OctavoError, OSError) as error:
             if not is_foreseen(error):

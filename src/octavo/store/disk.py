@@ -37,7 +37,7 @@ def make_folder(path: Path) -> None:
 
 
 def dated_names(base: Path, ending: str = "") -> Iterator[Path]:
-    """Names for something that is made now: whoever finds one taken tries the next."""
+    """Names for something that is made now: where one is taken, the caller tries the next."""
     stamp = time.strftime("%Y-%m-%dT%H%M%S")
     for suffix in ("", *(f"-{n}" for n in range(2, 1000))):
         yield base.with_name(f"{base.name}-{stamp}{suffix}{ending}")
@@ -168,7 +168,7 @@ def unlocked_folder(path: Path) -> Iterator[bool]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether somebody alive holds the lock of this folder."""
+    """Whether a living process holds the lock of this folder."""
     if not path.is_dir():
         return False
     with unlocked_folder(path) as free:

@@ -26,7 +26,7 @@ from octavo.layout.keys import Key
 from octavo.layout.layout import RESERVED_FOLDERS
 from octavo.layout.record import Record, Row
 from octavo.store.commit import Committer, Lost
-from octavo.store.freshness import Behind, Place, World
+from octavo.store.freshness import Place, Stale, World
 from octavo.store.index import Spec
 from octavo.store.journal import Journal
 from octavo.store.lock import NAME as _LOCK
@@ -170,7 +170,7 @@ class Engine:
                     result = work(self.view)
                     if world.epoch == epoch:
                         return result
-            except Behind:
+            except Stale:
                 pass
             except (RuntimeError, KeyError):
                 # A dict that changed while it was read; otherwise it is the function's own.
@@ -239,7 +239,7 @@ def reading() -> Iterator[None]:
     """Read files under the write lock."""
     try:
         yield
-    except Behind:
+    except Stale:
         raise unlocked() from None
 
 

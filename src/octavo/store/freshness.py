@@ -1,7 +1,7 @@
 """The disk as one process sees it: files read at one commit, and what has changed since.
 
-A :class:`World` knows the commit that everything in memory belongs to, and hears of files that somebody else
-has changed.  A file is only ever read while no commit is under way, so that what is in memory fits together.
+A :class:`World` knows the commit that everything in memory belongs to, and hears of files that others
+have changed.  A file is only ever read while no commit is under way, so that what is in memory fits together.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _TORN = 1 << 20
 """bytes of a torn line to keep"""
 
 
-class Behind(Exception):
-    """What is in memory does not fit what is on disk: to be caught up with, and tried again."""
+class Stale(Exception):
+    """The in-memory state is stale: refresh and retry."""
 
 
 def is_foreseen(error: BaseException) -> bool:
@@ -54,7 +54,7 @@ def is_foreseen(error: BaseException) -> bool:
     """
     if isinstance(error, OSError):
         return is_of_system(error)
-    return isinstance(error, (OctavoError, Behind)) and not is_of_handler(error)
+    return isinstance(error, (OctavoError, Stale)) and not is_of_handler(error)
 
 
 class Place:
@@ -195,7 +195,7 @@ class World:
     def read(self, file: str) -> tuple[bytes, Signature]:
         """A file's content as of the known commit.
 
-        Raises Behind, ReplacedError, FileNotFoundError, OSError.
+        Raises Stale, ReplacedError, FileNotFoundError, OSError.
         """
         found = None
         if self.commits == self.known:
@@ -207,26 +207,26 @@ class World:
                     raise
             self.place.check()
         if found is None or self.commits != self.known:
-            raise Behind
+            raise Stale
         return found
 
     def check(self) -> None:
-        """Raise Behind if somebody else may have changed what was just looked at, but not read."""
+        """Raise Stale if what was just looked at, but not read, may have been changed by another process."""
         if self.commits != self.known and not self.in_flight:
-            raise Behind
+            raise Stale
 
     def steadily(self, work: Callable[[], T]) -> T:
         """What some work gives that may read files, done under :attr:`mutex`.
 
         If a commit of this process has to end first, it is begun again then: not waited for under the mutex,
         which that commit needs to end.  Work within such work leaves beginning again to the outer one, which
-        holds the mutex still.  Raises what it raises; Behind if another process is writing.
+        holds the mutex still.  Raises what it raises; Stale if another process is writing.
         """
         while True:
             try:
                 with self.mutex, self.guard:
                     return work()
-            except Behind:
+            except Stale:
                 # It may also have ended just now.
                 if self._is_held() or (not self.wait_for_own_commit() and self.commits != self.known):
                     raise

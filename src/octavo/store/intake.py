@@ -1,7 +1,7 @@
 """Takes payloads from the files root into a store: the files that records point at by a path.
 
-The path is followed below the files root and nowhere else.  A record whose payload cannot be had is kept
-without one, and somebody is told.
+The path is followed below the files root and nowhere else.  A record whose payload cannot be read is kept
+without one, and reported.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def other_size(model: str, key: str, path: str, said: int, found: int) -> Payloa
 
 
 class Unreadable(Exception):
-    """A payload cannot be had; ``reason`` goes on behind its path."""
+    """A payload cannot be read; ``reason`` follows its path in a message."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -4,7 +4,7 @@ Uniques are checked row by row.  Foreign keys and referential actions are trigge
 in a queue until the rows of their statement are changed.  Each row puts its own there: first the actions on
 those that point at it, then the checks of what it points at, both in the order in which the foreign keys were
 made (by name, and theirs are numbered; *Overview of Trigger Behavior*).  What an action changes queues up
-behind all that is waiting.  So a delete that PostgreSQL refuses is refused here, for the same constraint, and
+after all that is waiting.  So a delete that PostgreSQL refuses is refused here, for the same constraint, and
 one that it lets through, because a later action removes what was in the way, goes through here too.
 """
 

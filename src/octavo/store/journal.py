@@ -9,7 +9,7 @@ replaying it from the beginning can never bring back something older.
 An entry may be *prepared*: its changes count if an entry that keeps it follows, and not if one that drops it
 does.  If neither does, only who wrote it can tell; its ``note`` says what to ask.
 
-Behind the entries lie zeros, the room for those to come: writing into a file whose size and blocks stay as
+After the entries lie zeros, the room for those to come: writing into a file whose size and blocks stay as
 they are is what a disk syncs quickest.  A torn entry at the end is one whose commit never returned, and is
 cut: a part of its line, with zeros for what is missing.  Anything else that cannot be read is damage, and no
 store opens over it.
@@ -76,7 +76,7 @@ def digest(data: bytes) -> str:
 
 
 def read_entries(data: bytes, before: int = 0) -> tuple[list[Entry], int]:
-    """The whole entries of a journal, behind ``before`` others, and how many bytes they take.
+    """The whole entries of a journal, after ``before`` others, and how many bytes they take.
 
     What follows them was torn by a crash.  Raises DamagedError if a crash cannot have left it.
     """
@@ -112,7 +112,7 @@ def _entry(line: bytes) -> Entry | None:
 
 
 def outcome(entries: list[Entry]) -> tuple[list[Change], list[Entry]]:
-    """The changes that count, in order, and the prepared entries whose fate nobody has written down."""
+    """The changes that count, in order, and the prepared entries whose outcome was not written down."""
     fates = {e.number: e.kept for e in entries if e.kept is not None}
     changes: list[Change] = []
     open_entries = []
@@ -140,9 +140,9 @@ class Journal:
         self._inode = 0
         self._descriptor = -1
         self._room = 0
-        """the size of the file, where there is nothing but zeros behind the entries"""
+        """the size of the file, where there is nothing but zeros after the entries"""
         self.torn = 0
-        """bytes of a torn entry that were found behind the whole ones"""
+        """bytes of a torn entry that were found after the whole ones"""
 
     def catch_up(self, end: int | None) -> None:
         """Read what other processes have added.  ``end`` is where whole entries end, None if that is unknown.
@@ -195,11 +195,11 @@ class Journal:
         line = encode_entry(entry)
         made = self._descriptor if self._descriptor >= 0 else self._opened()
         try:
-            # What a crash has left behind the whole entries goes, and never mixes with what follows.
+            # What a crash has left after the whole entries goes, and never mixes with what follows.
             if os.fstat(made).st_size > self._room:
                 self._cut(made)
             written, end = line, self.end + len(line)
-            # The first entry may be the only one; further ones get room behind them.
+            # The first entry may be the only one; further ones get room after them.
             if self.end and end > self._room:
                 written = line.ljust(-(-end // _ROOM) * _ROOM - self.end, b"\0")
             write_all(self.system, made, written, self.end)
@@ -207,7 +207,7 @@ class Journal:
             if durable:
                 sync(self.system, made)
             if self.end == 0:
-                # Whoever made the file may have died before its name was durable.
+                # The process that made the file may have died before its name was durable.
                 sync_folder(self.system, os.path.dirname(self.path))
         except OSError as error:
             if is_foreseen(error):
@@ -273,7 +273,7 @@ class Journal:
             sync_folder(self.system, os.path.join(self.root, folder))
 
     def begin_anew(self) -> None:
-        """Remove the journal, durably; nobody needs it when the files that it names are.  Raises OSError."""
+        """Remove the journal, durably; the files that it names are durable by now.  Raises OSError."""
         if self._inode:
             self.system.remove(self.path)
             sync_folder(self.system, os.path.join(self.root, FOLDER))
@@ -282,7 +282,7 @@ class Journal:
     def checkpoint(self) -> None:
         """Make durable what the journal names, and remove it.  Raises OSError.
 
-        The count of commits is odd, so that whoever comes after a death in between recovers the store.
+        The count of commits is odd, so that the store is recovered after a death in between.
         """
         self.sync_files()
         self.begin_anew()
@@ -291,12 +291,12 @@ class Journal:
         """Make the changes of all entries again, whatever of them has been made, and sync them.
 
         ``resolve`` tells whether a prepared entry's changes count, from its note.  Gives the files changed.
-        Raises DamagedError if a file is not as the journal can have left it, or if nobody can tell; OSError.
+        Raises DamagedError if a file is not as the journal can have left it, or if that is unknown; OSError.
         """
         changes, doubtful = outcome(self.entries)
         for entry in doubtful:
             if resolve is None:
-                raise DamagedError("a change is in doubt, and nobody here can tell its fate", file=NAME)
+                raise DamagedError("a change is in doubt, and its outcome cannot be told here", file=NAME)
             kept = resolve(entry.note or {})
             self.add(Entry(entry.number, kept=kept))
         if doubtful:
@@ -329,7 +329,7 @@ class Journal:
             os.close(descriptor)
 
     def _keep_edited(self, file: str, changes: list[Change]) -> None:
-        """Keep beside itself what somebody has made of a file since the journal has had changes for it."""
+        """Keep beside itself a file that was edited since the journal has had changes for it."""
         own = [change for change in changes if change.file == file]
         path = os.path.join(self.root, file)
         if all(isinstance(change, Append) for change in own) or signature(path) is None:
@@ -346,7 +346,7 @@ class Journal:
             raise DamagedError("is shorter than the journal found it", file=change.file)
         if not _may_be_left(os.pread(descriptor, len(data), change.at), data):
             raise DamagedError(
-                "was changed by somebody else while the journal had lines for it", file=change.file
+                "was changed by another program while the journal had lines for it", file=change.file
             )
         # Written even where they stand already: after an error of a sync only that makes them stay.
         write_all(self.system, descriptor, data, change.at)

@@ -27,7 +27,7 @@ from octavo.layout.record import Row, attribute, encode, member
 from octavo.layout.scan import Log, Scanner
 from octavo.store.changes import Append, Change, Remove
 from octavo.store.families.base import NOTHING, Changed, Found, read_file
-from octavo.store.freshness import Behind, World
+from octavo.store.freshness import Stale, World
 from octavo.store.indexfile import Environment, environment, failure, place_of
 from octavo.store.system import Signature, SyncError, open_signed, read_whole
 
@@ -97,7 +97,7 @@ class Locations:
         self._gone: set[str] = set()
         """the logs that went, as far as has been noticed"""
         self._unlisted = True
-        """whether logs may be missing of which nobody has noticed that they went"""
+        """whether logs may be missing whose removal was not noticed"""
         self._broken: set[str] = set()
         """the logs with a line that cannot be read"""
         self._descriptors: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
@@ -136,7 +136,7 @@ class Locations:
         self._doubtful, self._looked_at = None, set()
 
     def find(self, key: Key) -> Decoded | None:
-        """The record with this key.  Raises DamagedError, DiskError, Behind."""
+        """The record with this key.  Raises DamagedError, DiskError, Stale."""
         return self.world.steadily(partial(self._find, key))
 
     def _find(self, key: Key) -> Decoded | None:
@@ -173,7 +173,7 @@ class Locations:
         found = self._read(key) if self._catch_up() else None
         if found is None and self._doubtful != self._broken:
             # It may be in a log that cannot be looked at before it has been written.
-            raise Behind
+            raise Stale
         for file in sorted(self._broken) if found is None else ():
             # It may be what cannot be read.
             self._understand(file)
@@ -182,7 +182,7 @@ class Locations:
     def _make_ready(self) -> None:
         self._open()
         self._doubt_all()
-        # Whoever commits from now on follows; what is committed already is looked at.
+        # Commits from now on are followed; what is committed already is looked at.
         if self.world.state is not None:
             self.world.state.note_index()
 
@@ -235,10 +235,10 @@ class Locations:
         return None
 
     def _unread(self, file: str) -> None:
-        """There is not what the index says.  Raises DamagedError, Behind."""
+        """There is not what the index says.  Raises DamagedError, Stale."""
         if file in self.world.in_flight:
             # It is just being replaced, and the index follows when it has been.
-            raise Behind
+            raise Stale
         self.world.check()
         # The line is broken; or the log was changed just now; or an edit has left no line of the record.
         self._understand(file)
@@ -338,17 +338,17 @@ class Locations:
     ) -> Iterator[lmdb.Transaction]:
         """Change what the index has of logs, which were found in these states; ``None``: it is gone.
 
-        Raises Behind if that is over: what a newer state came to would be replaced by an older one.
+        Raises Stale if that is over: what a newer state came to would be replaced by an older one.
         ``own``: they are as this process's commit has just left them.
         """
         world = self.world
         with self._opened.writing(self._places, world.state, world.system) as transaction:
             if not own:
                 if world.commits != world.known:
-                    raise Behind
+                    raise Stale
                 for file, found in states:
                     if world.signature(file) != found:
-                        raise Behind
+                        raise Stale
             yield transaction
 
     def _forget(self, file: str, *, own: bool = False) -> None:
@@ -378,7 +378,7 @@ class Locations:
                         there[raw] = _PLACE.pack(number, at, length)
                     else:
                         gone.append((raw, number))
-                # Whoever else looks for a record in a broken log shall see for himself.
+                # Another process that looks for a record in a broken log reads it itself.
                 state = _UNREAD if log.file in self._broken else log.found
                 transaction.put(_log_key(log.file), _FILE.pack(number, *state), db=self._logs)
             transaction.cursor(self._places).putmulti(sorted(there.items()))

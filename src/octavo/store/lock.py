@@ -183,7 +183,7 @@ def _wait(file: LockFile, timeout: float | None) -> bool:
 
 
 def _lock_in_time(file: LockFile, timeout: float) -> bool:
-    """Wait in the kernel's queue, which is in order, in a thread that can be left behind."""
+    """Wait in the kernel's queue, which is in order, in a thread that may outlive the wait."""
     done, failed = threading.Lock(), list[OSError]()
     done.acquire()
     # A descriptor of its own: a lock that it gets too late ends with it, as its owner has closed the other.

@@ -76,7 +76,7 @@ def _empty_journal(root: Path, resolve: Resolve | None) -> None:
                 state.note_journal(0)
                 state.end()
             else:
-                # Whoever opens the store recovers what else there is; it is not told that this was done.
+                # The next process that opens the store recovers the rest; it is not told that this was done.
                 found.catch_up(None)
                 found.replay(resolve)
                 found.checkpoint()

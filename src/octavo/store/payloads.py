@@ -2,7 +2,7 @@
 
 A payload is stored before the record that names it is committed, and outside the write lock: it is written
 beside its place, synced, and renamed.  Until a record names it nothing depends on it.  It goes only when
-somebody asks for that, under the write lock, and a transaction takes no digest whose payload is not there; so
+a caller asks for that, under the write lock, and a transaction takes no digest whose payload is not there; so
 a record never names one that has been removed.
 """
 
@@ -107,7 +107,7 @@ class Payloads:
         finally:
             file.close()
         sync_folder(self.system, shelf)
-        # Somebody else may have made the shelf, and not have synced it yet.
+        # Another process may have made the shelf, and not have synced it yet.
         sync_folder(self.system, self.folder)
         return name
 
@@ -183,11 +183,11 @@ def is_incoming(name: str) -> bool:
 
 
 _JUST_MADE = 1.0
-"""seconds in which whoever makes a file has locked it"""
+"""seconds in which the maker of a file has locked it"""
 
 
 def is_abandoned(path: str) -> bool:
-    """Whether nobody alive is writing the payload on its way at ``path``."""
+    """Whether no living process is writing the payload on its way at ``path``."""
     try:
         with LockFile(lambda: open_to_read(path)) as file:
             found = os.fstat(file.descriptor)

@@ -1,8 +1,8 @@
 """The state of a move: its phase, the backend of record, and how it came to be so.
 
 It is one small file, ``cache/migration/state.json``, which any command may read and each step of the move
-adds to.  A data folder without one is no part of a move yet: whoever opens it is not asked where he comes
-from, and making folders or files in it begins none.
+adds to.  A data folder without one is no part of a move yet: any backend may use it, and making
+folders or files in it begins none.
 """
 
 from __future__ import annotations
@@ -204,7 +204,7 @@ class Migration(msgspec.Struct, rename="camel", kw_only=True):
         if self.backend is DataBackend.PRISMA and backend is not DataBackend.PRISMA:
             if self.following is not None:
                 return UsageError(
-                    "the files follow PostgreSQL: nobody else may write to them",
+                    "the files follow PostgreSQL: no other program may write to them",
                     hint="write to PostgreSQL until octavo cutover, or end it by octavo follow --stop",
                 )
             if self.rolled_back and backend is DataBackend.JSON:
@@ -347,7 +347,7 @@ def changing(data_dir: Path | str) -> Iterator[Migration]:
     The data folder is made if it is not there.  If the block raises, nothing is written.  Raises as
     :func:`read`, DiskError.
     """
-    # Whoever only opens the data need not load these.
+    # A process that only opens the data need not load these.
     import fcntl
 
     from octavo.store import disk

@@ -1,7 +1,7 @@
 """How far the store has come in changes that are brought from elsewhere: a word that is committed with them.
 
-It stands in a file of its own, which changes with the records of a transaction or not at all.  So whoever
-carries over changes from another database can go on after a crash exactly where he was: what the position
+It stands in a file of its own, which changes with the records of a transaction or not at all.  So a process
+that carries over changes from another database goes on after a crash exactly where it was: what the position
 says is here is here, and nothing else is.
 """
 
@@ -37,7 +37,7 @@ def read(root: Path | str) -> str | None:
 
 
 class PositionFile:
-    """The file, as a commit sees it.  It is replaced whatever stands there: nobody else has a say in it."""
+    """The file, as a commit sees it.  It is replaced whatever its content is."""
 
     def __init__(self, world: World) -> None:
         self._world = world

@@ -15,7 +15,7 @@ from octavo.errors import DamagedError, disk_errors
 from octavo.layout.layout import Layout
 from octavo.store import position
 from octavo.store.changes import is_left_over
-from octavo.store.freshness import Behind, World
+from octavo.store.freshness import Stale, World
 from octavo.store.indexfile import keep_if_whole
 from octavo.store.journal import Journal
 from octavo.store.overlay import Base
@@ -84,7 +84,7 @@ class Refresher:
     def enter(self, lock_opened: bool) -> None:
         """The write lock was taken; ``lock_opened``: for the first time, or on another file than before.
 
-        Raises Behind, ReplacedError, DamagedError, DiskError.
+        Raises Stale, ReplacedError, DamagedError, DiskError.
         """
         world = self.world
         state = world.state
@@ -138,12 +138,12 @@ class Refresher:
         return state
 
     def refresh(self) -> None:
-        """Take notice of what others have changed.  Raises Behind while another process is writing."""
+        """Take notice of what others have changed.  Raises Stale while another process is writing."""
         world = self.world
         with world.mutex, world.guard:
             commits = world.words[COUNT]
             if commits % 2 and commits - 1 != world.known:
-                raise Behind
+                raise Stale
             refused, world.untold = world.untold, True
             files = world.watch.take()
             if files is None:

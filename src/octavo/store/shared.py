@@ -2,7 +2,7 @@
 
 It counts commits.  The count is odd while a commit changes files, so that a reader can tell whether what it
 has read belongs together: it reads again if the count was odd or has moved.  A count that stays odd when
-nobody holds the write lock means that a writer died, and that the store has to be recovered.
+no process holds the write lock means that a writer died, and that the store has to be recovered.
 
 The page is not synced, so it tells nothing about a folder that has been brought back to an earlier state: by
 a power cut, from a snapshot, as a disk that was pulled and put back.  It counts while a process has had the
@@ -358,7 +358,7 @@ def holder_in(root: str) -> str:
 
 def commits_in(root: str) -> int | None:
     """How often a commit has begun or ended in the store of a folder, as far as this boot knows; None where
-    nobody has opened it."""
+    no process has opened it."""
     try:
         state = SharedState(root, create=False)
     except OSError:

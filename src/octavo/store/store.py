@@ -37,7 +37,7 @@ from octavo.layout.layout import Layout
 from octavo.layout.record import Record, digest_of
 from octavo.store.commit import Committer, Lost, Turn
 from octavo.store.engine import Engine, reading, unlocked
-from octavo.store.freshness import Behind
+from octavo.store.freshness import Stale
 from octavo.store.indexfile import settle
 from octavo.store.integrity import Writable
 from octavo.store.lock import TIMEOUT
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from octavo.store.payloads import Payloads, Removed, Source
 
 Prepare: TypeAlias = "Callable[[], Decision | None]"
-"""Tells, when a transaction's block has ended, who decides whether it happens; None: nobody else does."""
+"""Tells, when a transaction's block has ended, who decides whether it happens; None: the store does."""
 
 
 class Transaction(Writable):
@@ -71,7 +71,7 @@ class Transaction(Writable):
 
     def set_payload(self, model: str, key: Key, sha256: str | None) -> None:
         """Note the payload that a record has, by the digest that :meth:`Store.put_payload` gave; None: it
-        has none.  Raises UsageError if there is no such payload, which somebody may have removed again."""
+        has none.  Raises UsageError if there is no such payload; it may have been removed again."""
         if sha256 is not None and not self._has_payload(sha256):
             raise UsageError("the payload is not in the store: put it there first")
         super().set_payload(model, key, sha256)
@@ -85,7 +85,7 @@ class Transaction(Writable):
     def set_position(self, text: str) -> None:
         """Let the position's file hold this text if the transaction happens, and as it was if it does not.
 
-        That is for whoever brings changes from elsewhere, and has to know which of them are here.
+        That is for a caller that brings changes from elsewhere, and has to know which of them are here.
         """
         self.layer.position = text
 
@@ -229,7 +229,7 @@ class Store:
     def read(self, work: Callable[[View], T], *, timeout: float | None = None) -> T:
         """What a function makes of the store, as it is between two commits.
 
-        The function may be called again when somebody has written meanwhile; it must not do anything else.
+        The function is called again if the store was written to meanwhile; it must not do anything else.
         Raises what it raises, DamagedError, DiskError; ReplacedError if another folder is at the path by now;
         BusyError if writers leave no gap for ``timeout`` seconds (by default as long as for the write lock).
         """
@@ -254,7 +254,7 @@ class Store:
                     found = engine.view.get(model, key)
                     if world.epoch == epoch:
                         return found
-                except (Behind, RuntimeError):
+                except (Stale, RuntimeError):
                     pass
         return self.read(lambda view: view.get(model, key))
 
@@ -267,7 +267,7 @@ class Store:
         durable.
 
         ``prepare`` is called when the block has ended.  It may still change rows, and tells who decides
-        whether the transaction happens (see :class:`octavo.store.writer.Decision`; None: nobody else does);
+        whether the transaction happens (see :class:`octavo.store.writer.Decision`; None: the store does);
         then leaving raises what was decided, and Lagging if it happened but cannot be seen before the store
         is recovered.
         """
@@ -416,7 +416,7 @@ class Store:
                 engine = self.engine
                 engine.committer.flush()
                 if engine.journal.end:
-                    # Whoever has put another store in the place of this one has emptied its journal.
+                    # The process that has put another store in the place of this one has emptied its journal.
                     with suppress(BusyError, ReplacedError):
                         self.checkpoint()
                 if engine.openers.leave():
@@ -488,7 +488,7 @@ class Begun:
             # A child of fork has come out of its parent's block.
             return
         self._engine.committer.leave(self._turn, error)
-        if isinstance(error, Behind):
+        if isinstance(error, Stale):
             raise unlocked() from None
 
 

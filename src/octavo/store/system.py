@@ -59,7 +59,7 @@ class FileSystem:
         _sync(descriptor)
 
     def sync_all(self, path: str) -> None:
-        """Make everything below a folder durable, entries too, whoever has written it."""
+        """Make everything below a folder durable, entries too, whichever process has written it."""
         _sync_tree(path)
 
     def rename(self, source: str, target: str) -> None:
@@ -133,7 +133,7 @@ def sync(system: FileSystem, descriptor: int) -> None:
 
 
 def sync_all(system: FileSystem, path: str) -> None:
-    """Make everything below a folder durable, whoever has written it.  Raises SyncError."""
+    """Make everything below a folder durable, whichever process has written it.  Raises SyncError."""
     try:
         system.sync_all(path)
     except OSError as error:
@@ -147,7 +147,7 @@ SYSTEM = FileSystem()
 
 
 def open_privately(path: str, flags: int) -> int:
-    """The opener of a new file that nobody else may read."""
+    """The opener of a new file that only its owner may read."""
     return os.open(path, flags, FILE_MODE)
 
 

@@ -1,4 +1,4 @@
-"""Notices what somebody else changes below a folder: another process, or a person with an editor.
+"""Notices what others change below a folder: another process, or a person with an editor.
 
 On Linux the kernel tells (inotify): a change is in the queue before the call that made it has returned, so
 asking costs one system call whatever the size of the store, and nothing that is over can be missed.

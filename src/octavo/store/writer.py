@@ -53,12 +53,12 @@ class Lagging(DiskError):
 
 
 class Decision(NamedTuple):
-    """Somebody else decides whether a prepared commit happens: a database that commits with the store."""
+    """Another database, which commits with the store, decides whether a prepared commit happens."""
 
     note: dict[str, str]
     """what to ask about it after a crash"""
     decide: Callable[[], OctavoError | None]
-    """Commit there, or not: then why not.  Raises only if nobody can tell."""
+    """Commit there, or not: then why not.  Raises only if it cannot be told."""
 
 
 class Writer:
@@ -95,12 +95,12 @@ class Writer:
         elif decision is not None and (error := decision.decide()) is not None:
             raise error
         if self.journal.end > _LARGEST_JOURNAL:
-            # The commit has happened; if the disk fails now, whoever writes next is told.
+            # The commit has happened; if the disk fails now, the next writer is told.
             with suppress(DiskError):
                 self.checkpoint()
 
     def _check_unchanged(self, changes: Changes) -> None:
-        """Raise ConflictError for a record that somebody has edited since it was changed here."""
+        """Raise ConflictError for a record that was edited since it was changed here."""
         for model, changed in changes.items():
             encode = self.base.codecs[model].encode
             for key, (before, _) in changed.items():
@@ -108,7 +108,7 @@ class Writer:
                 if there is not before and (
                     there is None or before is None or encode(there) != encode(before)
                 ):
-                    raise ConflictError(f"{model}: a record was edited by somebody else just now; try again")
+                    raise ConflictError(f"{model}: a record was edited by another program; try again")
 
     def _store(
         self,
@@ -143,7 +143,7 @@ class Writer:
         """Raise ConflictError if a file is not in the state that its change was planned for."""
         if self.world.signature(file) != family.expected(file):
             family.suspect(file)
-            raise ConflictError(f"{file} was changed by somebody else just now; try again")
+            raise ConflictError(f"{file} was changed by another program; try again")
 
     def _goes_alone(self, change: Change) -> bool:
         """Whether a change is made without the journal: it is whole or not there by itself, and not one of
@@ -319,7 +319,7 @@ class Writer:
             self.world.state.begin()
 
     def _end(self) -> None:
-        # Whoever looks around just now must not take this for a commit of somebody else.
+        # A thread that refreshes just now must not take this for another process's commit.
         with self.world.mutex:
             if self.world.state is not None:
                 self.world.state.end()
@@ -333,14 +333,14 @@ class Writer:
         """Sync the files that the journal names, and remove it.  Under the write lock.  Raises DiskError."""
         try:
             self.journal.sync_files()
-            # A journal whose removal is not durable must not come back behind what follows.
+            # A journal whose removal is not durable must not come back after what follows.
             self._begin()
             self.journal.begin_anew()
         except OSError as error:
             if not is_foreseen(error):
                 raise
             self._break(error)
-            # The journal holds what the files may lack: whoever opens the store next replays it.
+            # The journal holds what the files may lack: the next process that opens the store replays it.
             self._begin()
             raise DiskError.of(error, "syncing the store") from error
         self._note_end()

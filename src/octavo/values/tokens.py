@@ -218,7 +218,7 @@ def _key(text: bytes, at: int) -> tuple[bytes, int]:
 
 
 def _end(pattern: re.Pattern[bytes], text: bytes, at: int) -> int:
-    """Behind what matches here; the pattern may match nothing."""
+    """Stale what matches here; the pattern may match nothing."""
     found = pattern.match(text, at)
     return found.end() if found else at
 

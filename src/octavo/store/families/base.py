@@ -46,7 +46,7 @@ class Tail(NamedTuple):
     size: int
     """bytes up to the end of the last whole line"""
     ended: bool
-    """whether the last line has its end: somebody may have left it without"""
+    """whether the last line has its end: an editor may have left it without"""
     signature: Signature
 
     def append(self, file: str, lines: list[bytes]) -> Append:
@@ -97,7 +97,7 @@ class LogFile:
 
 
 class Owner(Protocol):
-    """What a commit asks of whoever has planned the change of a file; see :class:`Family`."""
+    """What a commit asks of the planner of a change of a file; see :class:`Family`."""
 
     def suspect(self, file: str | None) -> None: ...
 
@@ -154,7 +154,7 @@ class Family:
         self._suspected = True
 
     def rows(self, model: str) -> dict[Key, Row]:
-        """All rows of a model, by key.  Not to be changed.  Raises DamagedError, DiskError, Behind."""
+        """All rows of a model, by key.  Not to be changed.  Raises DamagedError, DiskError, Stale."""
         if self._suspected or self._all is None:
             self.world.steadily(self._freshen)
         if self._all is None:
@@ -331,7 +331,7 @@ def read_file(world: World, file: str) -> tuple[bytes, Signature]:
 
 
 def list_files(world: World, family: FileFamily) -> Iterator[str]:
-    """The files of a family that there are.  Raises DiskError, ReplacedError, Behind."""
+    """The files of a family that there are.  Raises DiskError, ReplacedError, Stale."""
     folder = family.folder
     try:
         with os.scandir(world.path(folder)) as entries:

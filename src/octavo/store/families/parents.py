@@ -30,7 +30,7 @@ from octavo.store.families.base import (
     read_file,
 )
 from octavo.store.families.log import lines_of
-from octavo.store.freshness import Behind, World
+from octavo.store.freshness import Stale, World
 from octavo.store.index import Spec
 from octavo.store.locations import Locations
 from octavo.store.system import Signature, open_signed
@@ -112,7 +112,7 @@ class ParentLogs(Family):
             self._doubtful.add(file)
 
     def log(self, file: str) -> LogFile | None:
-        """A log, if the file is there.  Raises DamagedError, DiskError, Behind."""
+        """A log, if the file is there.  Raises DamagedError, DiskError, Stale."""
         return self.world.steadily(lambda: self._log(file))
 
     def _log(self, file: str) -> LogFile | None:
@@ -131,7 +131,7 @@ class ParentLogs(Family):
                 self.forget(file)
         if self.world.signature(file) is None:
             if file in self.world.in_flight:
-                raise Behind
+                raise Stale
             self.world.check()
             return None
         data, found = read_file(self.world, file)
@@ -261,7 +261,7 @@ class ParentLogs(Family):
         there = set(list_files(self.world, self.family))
         if lost := owned - there:
             if lost & self.world.in_flight:
-                raise Behind
+                raise Stale
             raise missing(min(lost))
         return there
 
