@@ -32,7 +32,7 @@ from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres import fence
 from octavo.postgres.connection import connect as connect_to
 from octavo.query.vocabulary import Vocabulary
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.phase import Phase
 from octavo.store.store import Store
 from octavo.url import DatabaseUrl
@@ -64,8 +64,8 @@ class Move:
             return cursor.fetchall() if cursor.description else []
 
     @property
-    def state(self) -> migration.Migration:
-        return migration.read(self.data)
+    def state(self) -> phase.Migration:
+        return phase.read(self.data)
 
     @property
     def mark(self) -> fence.Mark | None:
@@ -424,11 +424,11 @@ def _announce_windows(reached: Callable[[str], object]) -> None:
             yield state
         reached("state written")
 
-    change = migration.changing
+    change = phase.changing
     for module, name, words in (
         (fence, "put_up", "fence up"),
         (fence, "turn", "fence turned"),
         (fence, "take_down", "fence down"),
     ):
         setattr(module, name, after(words, getattr(module, name)))
-    migration.changing = changing
+    phase.changing = changing

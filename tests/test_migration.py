@@ -14,7 +14,7 @@ from octavo.backend import DataBackend
 from octavo.errors import DamagedError, UsageError
 from octavo.fold.export import ExportOptions, export
 from octavo.layout.load import frozen_layout
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.phase import Phase
 from octavo.url import DatabaseUrl
 
@@ -28,17 +28,17 @@ def exported_empty(tmp_path: Path, schema_database: str) -> Path:
 
 
 def test_a_folder_that_is_not_there_is_in_no_phase(tmp_path: Path) -> None:
-    state = migration.read(tmp_path / "nowhere")
+    state = phase.read(tmp_path / "nowhere")
     assert state.phase is None
     assert state.backend is DataBackend.PRISMA
     assert not state.has_reached(Phase.INVENTORY)
 
 
 def test_each_step_is_recorded_with_time_who_and_why(tmp_path: Path) -> None:
-    with migration.changing(tmp_path) as state:
+    with phase.changing(tmp_path) as state:
         state.go(Phase.DUAL_WRITE, "octavo export")
         state.go(Phase.CUTOVER, "octavo cutover", backend=DataBackend.JSON)
-    found = migration.read(tmp_path)
+    found = phase.read(tmp_path)
     assert [(t.phase, t.backend, t.why) for t in found.transitions] == [
         (Phase.DUAL_WRITE, DataBackend.PRISMA, "octavo export"),
         (Phase.CUTOVER, DataBackend.JSON, "octavo cutover"),
@@ -49,16 +49,16 @@ def test_each_step_is_recorded_with_time_who_and_why(tmp_path: Path) -> None:
 
 def test_a_step_that_changes_nothing_is_not_recorded(tmp_path: Path) -> None:
     for _ in range(3):
-        with migration.changing(tmp_path) as state:
+        with phase.changing(tmp_path) as state:
             state.reach(Phase.SCAFFOLD, "octavo scaffold")
             state.reach(Phase.INVENTORY, "octavo inventory")
-    assert len(migration.read(tmp_path).transitions) == 1
+    assert len(phase.read(tmp_path).transitions) == 1
 
 
 @pytest.mark.parametrize("start", Phase)
 @pytest.mark.parametrize("end", Phase)
 def test_the_only_steps_back_are_a_difference_and_a_rollback(start: Phase, end: Phase) -> None:
-    state = migration.Migration()
+    state = phase.Migration()
     state.go(start, "")
     back = {(Phase.VERIFICATION, Phase.DUAL_WRITE), (Phase.CUTOVER, Phase.DUAL_WRITE)}
     if list(Phase).index(end) >= list(Phase).index(start) or (start, end) in back:
@@ -71,35 +71,35 @@ def test_the_only_steps_back_are_a_difference_and_a_rollback(start: Phase, end: 
 
 def test_what_raises_changes_nothing(tmp_path: Path) -> None:
     def fails() -> None:
-        with migration.changing(tmp_path) as state:
+        with phase.changing(tmp_path) as state:
             state.go(Phase.INVENTORY, "")
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fails()
-    assert migration.read(tmp_path).phase is None
+    assert phase.read(tmp_path).phase is None
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"phase": "lunch"}', '{"_version": 2}', "[]"])
 def test_a_file_that_cannot_be_understood_is_an_error_that_names_it(tmp_path: Path, text: str) -> None:
-    file = tmp_path / migration.NAME
+    file = tmp_path / phase.NAME
     file.parent.mkdir(parents=True)
     file.write_text(text)
-    with pytest.raises(DamagedError, match=migration.NAME):
-        migration.read(tmp_path)
+    with pytest.raises(DamagedError, match=phase.NAME):
+        phase.read(tmp_path)
 
 
 def test_the_file_is_plain_to_read(tmp_path: Path) -> None:
-    with migration.changing(tmp_path) as state:
+    with phase.changing(tmp_path) as state:
         state.go(Phase.INVENTORY, "octavo inventory")
-    found = json.loads((tmp_path / migration.NAME).read_text())
+    found = json.loads((tmp_path / phase.NAME).read_text())
     assert list(found)[:3] == ["_version", "phase", "backend"]
     assert found["phase"] == "inventory"
 
 
 def test_commands_that_change_it_at_once_lose_no_step(tmp_path: Path) -> None:
     def turn(number: int) -> None:
-        with migration.changing(tmp_path) as state:
+        with phase.changing(tmp_path) as state:
             state.go(Phase.VERIFICATION, str(number))
             state.go(Phase.DUAL_WRITE, str(number))
 
@@ -108,14 +108,14 @@ def test_commands_that_change_it_at_once_lose_no_step(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(migration.read(tmp_path).transitions) == 16
+    assert len(phase.read(tmp_path).transitions) == 16
 
 
 # Who may write
 
 
 def _state(data: Path, **facts: object) -> None:
-    with migration.changing(data) as state:
+    with phase.changing(data) as state:
         for name, value in facts.items():
             setattr(state, name, value)
 
@@ -129,8 +129,8 @@ def _may_write(db: Any) -> bool:
     return True
 
 
-CLOSED = migration.Closed(token="t", command="cutover", who="ada@there", since=migration.now())
-FOLLOWING = migration.Following(slot="s", publication="p", since=migration.now())
+CLOSED = phase.Closed(token="t", command="cutover", who="ada@there", since=phase.now())
+FOLLOWING = phase.Following(slot="s", publication="p", since=phase.now())
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_who_may_write(
     assert {kind.value for kind, db in clients.items() if _may_write(db)} == allowed
     assert all(db.user.count() == 0 for db in clients.values())
     # And all of them again, as soon as nothing speaks against it.
-    (exported_empty / migration.NAME).unlink(missing_ok=True)
+    (exported_empty / phase.NAME).unlink(missing_ok=True)
     assert all(_may_write(db) for db in clients.values())
     for db in clients.values():
         db.close()
@@ -175,7 +175,7 @@ def test_who_opens_what_is_not_of_record_is_told_at_once(
 
 
 def test_a_state_that_cannot_be_understood_lets_nobody_write(exported_empty: Path) -> None:
-    file = exported_empty / migration.NAME
+    file = exported_empty / phase.NAME
     file.parent.mkdir()
     file.write_text("{")
     with connect(backend="json", data_dir=exported_empty) as db, pytest.raises(DamagedError):

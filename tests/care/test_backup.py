@@ -32,7 +32,7 @@ from octavo.inspect.doctor import examine
 from octavo.inspect.findings import Kind
 from octavo.inspect.progress import Progress
 from octavo.layout.load import frozen_layout
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.changes import Replace
 from octavo.store.journal import Entry, encode_entry
 from octavo.store.store import Store
@@ -252,7 +252,7 @@ def test_what_a_store_lacks_is_told(data: Path, tmp_path: Path) -> None:
         path.unlink()
     report = archived(data, tmp_path / "there.tar")
     assert report.damaged == sorted(f"{path.relative_to(data)}: is missing" for path in gone)
-    assert migration.read(data).backup is None
+    assert phase.read(data).backup is None
 
 
 def test_an_empty_store_too(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from command import Done, octavo
 from folders import tree
 from octavo.backend import DataBackend
 from octavo.postgres.connection import connect
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.phase import Following
 from vaults import NEW, OLD, VOCABULARY, Vault, new_vault
 
@@ -186,8 +186,8 @@ def test_files_that_follow_are_rotated_by_postgresql(
     tmp_path: Path, exported: Path, sample: tuple[str, Path], new_database: Any
 ) -> None:
     vault = new_vault(DataBackend.PRISMA, tmp_path, exported, lambda: new_database(sample[0]), both=True)
-    with migration.changing(vault.settings.data_dir) as state:
-        state.following = Following(slot="s", publication="p", since=migration.now())
+    with phase.changing(vault.settings.data_dir) as state:
+        state.following = Following(slot="s", publication="p", since=phase.now())
     refused = call(Vault(DataBackend.DUAL, vault.settings), "rotate", new=NEW)
     assert refused.code == 2
     assert "the files follow PostgreSQL" in refused.err

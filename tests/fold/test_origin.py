@@ -12,7 +12,7 @@ import octavo as package
 from command import octavo
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.postgres.connection import connect
-from octavo.store import phase as migration
+from octavo.store import phase
 
 
 class World:
@@ -38,8 +38,8 @@ class World:
             connection.execute(statement.encode())
 
     @property
-    def state(self) -> migration.Migration:
-        return migration.read(self.data)
+    def state(self) -> phase.Migration:
+        return phase.read(self.data)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_restored_copy_says_nothing_about_the_move(world: World, new_database:
     assert world.state == before
     world.call("verify")
     verified = world.state
-    assert verified.phase is migration.Phase.VERIFICATION
+    assert verified.phase is phase.Phase.VERIFICATION
     world.sql("UPDATE users SET name = 'another'", copy)
     for _ in range(2):
         world.call("verify", url=copy, code=1)
@@ -82,7 +82,7 @@ def test_a_database_that_the_files_are_made_from_anew_is_the_one_of_the_move(
     world.call("restore", url=copy)
     world.call("export", "--replace", url=copy)
     world.call("verify", url=copy)
-    assert world.state.phase is migration.Phase.VERIFICATION
+    assert world.state.phase is phase.Phase.VERIFICATION
     before = world.state
     world.call("verify")
     assert world.state == before

@@ -20,7 +20,7 @@ from octavo.move.rollback import RollbackOptions, rollback
 from octavo.move.sides import Sides
 from octavo.postgres.connection import connect as connect_to
 from octavo.query.vocabulary import Vocabulary
-from octavo.store import phase as migration
+from octavo.store import phase
 from writer import Writer
 
 WAIVED = ("secrets", "backup")
@@ -56,7 +56,7 @@ def test_cut_over_while_somebody_writes_and_back_again(followed: Followed) -> No
         writing.join()
     # The application was told; what it had committed before is in the files.
     assert [error.sqlstate for error in refused] == ["25006"]
-    assert migration.read(followed.data_dir).backend is DataBackend.JSON
+    assert phase.read(followed.data_dir).backend is DataBackend.JSON
     assert followed.sql("SELECT 1 FROM pg_replication_slots WHERE database = current_database()") == []
     assert not life.stop(followed.url, followed.data_dir)
     with client(followed) as db:

@@ -22,8 +22,7 @@ from octavo.postgres.connection import connect
 from octavo.postgres.embedded import LOGICAL
 from octavo.schema.ddl import ddl
 from octavo.schema.frozen import frozen_schema
-from octavo.store import phase as migration
-from octavo.store import position
+from octavo.store import phase, position
 from octavo.store.phase import Phase
 from octavo.store.store import Store
 from restartable import Restartable, open_folder
@@ -43,7 +42,7 @@ def test_the_state_of_the_move_tells_what_follows(followed: Followed) -> None:
         followed.layout,
         FollowOptions(followed.files_root, until_caught_up=True),
     ).seeded
-    state = migration.read(followed.data_dir)
+    state = phase.read(followed.data_dir)
     assert state.phase is Phase.DUAL_WRITE
     assert state.backend is DataBackend.PRISMA
     assert state.following is not None
@@ -57,7 +56,7 @@ def test_stopping_leaves_the_database_as_it_was_and_the_files_as_they_are(follow
     assert followed.stop()
     assert followed.sql(SLOTS) == followed.sql(PUBLICATIONS) == []
     assert followed.sql(IDENTITY) == [("d",)]
-    assert migration.read(followed.data_dir).following is None
+    assert phase.read(followed.data_dir).following is None
     assert position.read(followed.data_dir) is None
     assert followed.differences() == []
     assert not followed.stop()

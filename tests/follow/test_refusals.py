@@ -19,8 +19,7 @@ from octavo.follow import life
 from octavo.follow.state import read_plan, write_plan
 from octavo.layout.load import frozen_layout
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.store import phase as migration
-from octavo.store import position
+from octavo.store import phase, position
 from octavo.store.phase import Phase
 from octavo.store.store import Store
 from octavo.url import DatabaseUrl
@@ -109,7 +108,7 @@ def test_a_store_that_follows_nothing(followed: Followed) -> None:
 
 def test_files_that_are_the_backend_of_record(followed: Followed) -> None:
     followed.seed()
-    with migration.changing(followed.data_dir) as state:
+    with phase.changing(followed.data_dir) as state:
         state.go(Phase.CUTOVER, "for a test", backend=DataBackend.JSON)
     with pytest.raises(UsageError, match="backend of record"):
         followed.catch_up()

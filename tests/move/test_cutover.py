@@ -25,7 +25,7 @@ from octavo.move.sides import MoveReport, Sides
 from octavo.postgres import fence
 from octavo.postgres.connection import connect as connect_to
 from octavo.query.vocabulary import Vocabulary
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.phase import Phase
 
 LAYOUT = frozen_layout()
@@ -310,9 +310,7 @@ def test_a_payload_that_was_added_is_put_back(over: Move) -> None:
 
 
 def test_without_a_cutover_there_is_nothing_to_carry_back_and_a_fence_is_taken_down(move: Move) -> None:
-    mark = fence.Mark(
-        token="", command="cutover", who="ada", data_dir=move.sides.place, since=migration.now()
-    )
+    mark = fence.Mark(token="", command="cutover", who="ada", data_dir=move.sides.place, since=phase.now())
     fence.put_up(move.database, DATAMODEL, mark)
     report = move.rollback()
     assert report.done

@@ -30,8 +30,7 @@ from octavo.postgres.connection import connect as connect_to
 from octavo.postgres.fence import Stage
 from octavo.report.page import write_page_of_move
 from octavo.schema.ddl import ddl
-from octavo.store import disk
-from octavo.store import phase as migration
+from octavo.store import disk, phase
 from restartable import Restartable, open_folder
 
 WAIVED = ("secrets", "backup")
@@ -202,7 +201,7 @@ def test_a_reader_does_not_keep_postgresql_closed(ready: Move) -> None:
 
 
 def test_a_report_that_cannot_be_written_does_not_undo_the_move(ready: Move) -> None:
-    (ready.data / "cache" / f"report-{migration.now()[:10]}.html").mkdir()
+    (ready.data / "cache" / f"report-{phase.now()[:10]}.html").mkdir()
     for command in (ready.cutover, ready.rollback):
         report = command()
         write_page_of_move(report, ready.sides, DEMO_PEPPER, SILENT, untold)

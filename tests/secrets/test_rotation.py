@@ -25,7 +25,7 @@ from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.secrets.pepper import NewPepper
 from octavo.secrets.rotate import Rotation, State, rotate
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.phase import Following, Phase
 from octavo.url import DatabaseUrl
 from vaults import NEW, OLD, VOCABULARY, Vault, new_vault
@@ -244,7 +244,7 @@ def test_a_record_that_one_side_lacks_stops_everything(dual: Vault) -> None:
 
 
 @pytest.mark.parametrize(
-    ("phase", "follows", "needed"),
+    ("reached", "follows", "needed"),
     [
         (None, False, DataBackend),
         (Phase.SCAFFOLD, False, DataBackend),
@@ -255,15 +255,15 @@ def test_a_record_that_one_side_lacks_stops_everything(dual: Vault) -> None:
     ],
 )
 def test_in_a_move_only_all_of_it_is_rotated(
-    new: Callable[..., Vault], phase: Phase | None, follows: bool, needed: list[DataBackend]
+    new: Callable[..., Vault], reached: Phase | None, follows: bool, needed: list[DataBackend]
 ) -> None:
     vault = new(DataBackend.DUAL)
-    with migration.changing(vault.settings.data_dir) as state:
-        if phase is not None:
-            record = DataBackend.JSON if phase is Phase.CUTOVER else DataBackend.PRISMA
-            state.go(phase, "a test", backend=record)
+    with phase.changing(vault.settings.data_dir) as state:
+        if reached is not None:
+            record = DataBackend.JSON if reached is Phase.CUTOVER else DataBackend.PRISMA
+            state.go(reached, "a test", backend=record)
         if follows:
-            state.following = Following(slot="s", publication="p", since=migration.now())
+            state.following = Following(slot="s", publication="p", since=phase.now())
     for kind in needed:
         assert rotated(Vault(kind, vault.settings), dry_run=True).follows == follows
     for kind in set(DataBackend) - set(needed):
@@ -272,7 +272,7 @@ def test_in_a_move_only_all_of_it_is_rotated(
 
 
 def test_after_a_rollback_the_files_may_be_an_old_copy(dual: Vault) -> None:
-    with migration.changing(dual.settings.data_dir) as state:
+    with phase.changing(dual.settings.data_dir) as state:
         state.seeded("a test")
         state.go(Phase.CUTOVER, "a test", backend=DataBackend.JSON)
         state.go(Phase.DUAL_WRITE, "a test", backend=DataBackend.PRISMA)

@@ -19,8 +19,7 @@ import pytest
 from octavo.backends.divergence import _locked
 from octavo.backends.gap import Touched
 from octavo.errors import BusyError, UsageError
-from octavo.store import disk
-from octavo.store import phase as migration
+from octavo.store import disk, phase
 from octavo.store.lock import NAME as LOCK
 from octavo.store.lock import LockFile, ProcessLock
 from octavo.store.payloads import Payloads, is_abandoned
@@ -125,7 +124,7 @@ def _open_store(root: Path) -> Store:
 HELD: dict[str, Callable[[Path], AbstractContextManager[object]]] = {
     "the write lock": _write_lock,
     "a folder": _folder_lock,
-    "the state of the move": migration.changing,
+    "the state of the move": phase.changing,
     "what an export wants to know": lambda root: Touched.of(str(root), Rules(layout())),
     "the counters of differences": lambda root: _locked(str(root / "cache" / "counters")),
     "every payload": lambda root: Payloads(str(root), layout(), SYSTEM).kept(),

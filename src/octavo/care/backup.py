@@ -39,8 +39,7 @@ from octavo.layout.layout import RESERVED_FOLDERS, VERSION, Layout
 from octavo.layout.listing import File, payload_path
 from octavo.layout.scan import Reader, live_records
 from octavo.schema.texts import schema_text
-from octavo.store import disk
-from octavo.store import phase as migration
+from octavo.store import disk, phase
 from octavo.store.store import Store
 from octavo.store.system import (
     FILE_MODE,
@@ -142,8 +141,8 @@ def back_up(
         report = _Archiving(copying, archive, schema).write(progress)
         # A damaged archive is kept, but does not count as a backup of the move.
         if not (store.read_only or report.damaged):
-            with migration.changing(data_dir) as state:
-                state.backup = migration.Backup(time=report.manifest.made_at, archive=str(archive.resolve()))
+            with phase.changing(data_dir) as state:
+                state.backup = phase.Backup(time=report.manifest.made_at, archive=str(archive.resolve()))
     report.seconds = time.monotonic() - started
     return report
 

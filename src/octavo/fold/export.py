@@ -32,7 +32,7 @@ from octavo.postgres import fence
 from octavo.postgres.connection import Connection, Queued
 from octavo.postgres.failures import database_errors
 from octavo.schema.sql import quote, table_name
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.intake import PayloadProblem
 from octavo.store.lock import TIMEOUT
 from octavo.url import DatabaseUrl
@@ -115,7 +115,7 @@ def export(
     with ExitStack() as stack:
         if options.replace and not options.dry_run:
             # No cutover may make the files of record that are about to be replaced.
-            stack.enter_context(migration.alone(data_dir, "export", options.lock_timeout))
+            stack.enter_context(phase.alone(data_dir, "export", options.lock_timeout))
         _refuse_by_state(data_dir)
         seeding = None
         is_followed = options.snapshot is not None
@@ -168,7 +168,7 @@ def _of_record(data_dir: Path, since: str = "") -> UsageError:
 
 
 def _refuse_by_state(data_dir: Path) -> None:
-    state = migration.read(data_dir)
+    state = phase.read(data_dir)
     if state.backend is DataBackend.JSON:
         raise _of_record(data_dir, f" since {state.since}")
     if state.following is not None:
@@ -193,8 +193,8 @@ def _finish(
             leave(built, replace(left, counts=report.counts))
         report.caught_up = seeding.copied
         report.payload_problems += seeding.problems
-    if migration.has_begun(built):
-        with migration.changing(built) as kept:
+    if phase.has_begun(built):
+        with phase.changing(built) as kept:
             kept.seeded(f"export: {sum(report.counts.values())} rows")
     if finish is not None:
         finish(built)

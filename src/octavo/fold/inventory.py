@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from octavo.errors import DamagedError, DriftError, UsageError, disk_errors
 from octavo.fold.inventory_report import report
 from octavo.fold.structure import Facts, describe
-from octavo.store import disk
-from octavo.store import phase as migration
+from octavo.store import disk, phase
 from octavo.store.phase import Phase
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def save_inventory(metadata: Facts, data_dir: Path | str | None = None) -> Saved
         disk.make_folder(home)
     disk.write_file(page, report(metadata, since, changes).encode())
     disk.write_file(target, text.encode())
-    with migration.changing(home) as state:
+    with phase.changing(home) as state:
         state.reach(Phase.INVENTORY, f"inventory: {metadata['totalRecords']} records")
     return SavedInventory(metadata, target, page, baseline, changes)
 

@@ -10,8 +10,7 @@ from pathlib import Path
 from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import empty_file
-from octavo.store import disk
-from octavo.store import phase as migration
+from octavo.store import disk, phase
 from octavo.store.phase import Phase
 from octavo.store.system import FOLDER_MODE, SYSTEM, sync_folder
 
@@ -61,8 +60,8 @@ def scaffold(data_dir: Path, layout: Layout) -> ScaffoldReport:
         for path, content in missing.items():
             disk.make_file(data_dir / path, content)
             report.files_made.append(path)
-    if migration.has_begun(data_dir):
-        with migration.changing(data_dir) as state:
+    if phase.has_begun(data_dir):
+        with phase.changing(data_dir) as state:
             state.reach(Phase.SCAFFOLD, "scaffold")
     return report
 

@@ -30,8 +30,7 @@ from octavo.fold import origin
 from octavo.fold.foreign import Carried, foreign
 from octavo.layout.layout import FileFamily, Layout
 from octavo.layout.listing import empty_file
-from octavo.store import disk
-from octavo.store import phase as migration
+from octavo.store import disk, phase
 from octavo.store.journal import FOLDER as JOURNAL_FOLDER
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import OWN, at_rest
@@ -39,7 +38,7 @@ from octavo.store.refresh import Resolve
 from octavo.store.system import FOLDER_MODE, SYSTEM, sync_all, sync_folder
 
 _CACHE = "cache"
-_OWN = OWN | {divergence.NAME, gap.SEED, gap.TOUCHED, origin.NAME, migration.LOCK}
+_OWN = OWN | {divergence.NAME, gap.SEED, gap.TOUCHED, origin.NAME, phase.LOCK}
 """what of ``cache/`` a store does not get from the one that it replaces"""
 Held: TypeAlias = "Callable[[], AbstractContextManager[None]]"
 """Holds the store that is to be replaced at rest"""

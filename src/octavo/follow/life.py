@@ -39,8 +39,7 @@ from octavo.follow.tables import Tables, place_of, read_marks, require_published
 from octavo.layout.layout import Layout
 from octavo.postgres.connection import Rewritten, connect, join_snapshot
 from octavo.postgres.failures import database_errors
-from octavo.store import disk, position
-from octavo.store import phase as migration
+from octavo.store import disk, phase, position
 from octavo.store.lock import ProcessLock
 from octavo.store.phase import Following
 from octavo.store.store import Store
@@ -165,7 +164,7 @@ def stop(url: DatabaseUrl, data_dir: Path) -> bool:
 
 def _plan(data_dir: Path) -> Plan | None:
     """The plan; if it was lost with the cache, what the state of the move remembers of it."""
-    plan, following = read_plan(data_dir), migration.read(data_dir).following
+    plan, following = read_plan(data_dir), phase.read(data_dir).following
     if plan is None and following is not None:
         return Plan(
             slot=following.slot, publication=following.publication, system="", timeline=0, database=""
@@ -296,9 +295,9 @@ def _finisher(url: DatabaseUrl, layout: Layout, plan: Plan, made: Slot) -> Calla
         start = Position(slot=plan.slot, position=position_text(made.position))
         disk.write_file(built / position.NAME, start.encode().encode())
         write_plan(built, replace(plan, seeded=True, marks=marks))
-        with migration.changing(built) as state:
+        with phase.changing(built) as state:
             state.seeded("the files were made, and follow PostgreSQL")
-            state.following = Following(slot=plan.slot, publication=plan.publication, since=migration.now())
+            state.following = Following(slot=plan.slot, publication=plan.publication, since=phase.now())
 
     return finish
 
@@ -326,14 +325,14 @@ def _take_back(url: DatabaseUrl, data_dir: Path, plan: Plan, stream: Stream) -> 
 
 def forget_following(data_dir: Path) -> None:
     """Let a folder follow nothing.  Raises DiskError, DamagedError."""
-    if migration.read(data_dir).following is not None:
-        with migration.changing(data_dir) as state:
+    if phase.read(data_dir).following is not None:
+        with phase.changing(data_dir) as state:
             state.following = None
     forget_plan(data_dir)
 
 
 def refuse_of_record(data_dir: Path) -> None:
-    state = migration.read(data_dir)
+    state = phase.read(data_dir)
     if state.backend is DataBackend.JSON:
         raise UsageError(
             f"the files in {data_dir} are the backend of record: they are not made anew from PostgreSQL",

@@ -7,7 +7,7 @@ compared with the database, and the keys and references that have to fit togethe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -78,12 +78,11 @@ class Inspector:
     def observe(self, file: File, *observers: Observer) -> Observed:
         """Read a file once.  What cannot be read is in what is given."""
         seen = Observed()
-        unknown: list[Unknown] = []
         records = live_records(
             self.reader,
             file,
             seen.damage.append,
-            lambda found: unknown.append(Unknown(found.file, "", found.key)),
+            lambda found: seen.unknown.append(Unknown(found.file, "", found.key)),
         )
         for record in records:
             if (found := record.found) is None:
@@ -94,27 +93,26 @@ class Inspector:
                 for name, rows in embedded.items():
                     seen.counts[name] += len(rows)
             if embedded or type(row) is Noted:
-                unknown += [Unknown(file.path, place.model.name, key) for place, key in record.unknown]
+                seen.unknown += [Unknown(file.path, place.model.name, key) for place, key in record.unknown]
             if owned := self._owned[codec.name]:
                 texts = [(value or b"").decode() for value in record.key]
                 seen.logs.update(place.file_for(texts) for place in owned)
-            if codec.place.payload:
-                seen.named.extend(_named(file.path, record))
+            if codec.place.payload and (named := _named(file.path, record)) is not None:
+                seen.named.append(named)
             for observer in observers:
                 observer(record)
             seen.counts[codec.name] += 1
-        seen.unknown = unknown
         return seen
 
 
-def _named(file: str, record: Entry) -> Iterator[Named]:
+def _named(file: str, record: Entry) -> Named | None:
     place = record.place
     values = dict(zip((f.name for f in place.model.scalars), record.values, strict=True))
     path = values[place.payload]
     if record.sha256 is None and path is None:
-        return
+        return None
     size = values.get(place.payload_size) if place.payload_size else None
-    yield Named(
+    return Named(
         place,
         shown_key(place.model, values),
         file,

@@ -46,27 +46,31 @@ class Scanner:
     def __init__(self, layout: Layout, root: Path) -> None:
         self.layout, self._inspector = layout, Inspector(layout, root)
         self._tallies: dict[str, Tally] = {}
-        self._adders: dict[str, Callable[[Values], None]] = {}
+        self._counters: dict[str, tuple[Callable[[Values], bytes], Callable[[bytes], None]]] = {}
+        """by model: what frames a row, and what counts it in"""
 
     def scan(self, files: Sequence[File]) -> Scan:
         """Read these files.  What cannot be read is among the findings."""
-        self._tallies, self._adders = {}, {}
+        self._tallies, self._counters = {}, {}
         observed = Observed()
         for file in files:
             observed += self._inspector.observe(file, self._add)
         return Scan(self._tallies, observed)
 
     def _add(self, record: Entry) -> None:
-        (self._adders.get(record.codec.name) or self._adder(record.codec.place))(record.values)
+        self._count(record.codec.place, record.values)
         if record.found is not None and record.found.embedded:
             for place, values in record.embedded:
-                (self._adders.get(place.model.name) or self._adder(place))(values)
+                self._count(place, values)
 
-    def _adder(self, place: Place) -> Callable[[Values], None]:
-        tally = self._tallies[place.model.name] = Tally()
-        adder = tally.adder(CopyBinary(self.layout.datamodel, place.model))
-        self._adders[place.model.name] = adder
-        return adder
+    def _count(self, place: Place, values: Values) -> None:
+        name = place.model.name
+        if name not in self._counters:
+            framed = CopyBinary(self.layout.datamodel, place.model)
+            tally = self._tallies[name] = Tally()
+            self._counters[name] = framed.frame, tally.adder(framed)
+        frame, add = self._counters[name]
+        add(frame(values))
 
 
 @contextmanager

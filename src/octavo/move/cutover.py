@@ -22,7 +22,7 @@ from octavo.move.status import Looking, status
 from octavo.postgres import fence
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.fence import Stage
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.offline import at_rest
 from octavo.store.phase import Phase
 
@@ -79,7 +79,7 @@ class _Cutover(Move):
     def begin(self, show: Callable[[Sequence[Gate]], object]) -> bool:
         """Look at the state and the gates; whether there is a cutover to be done."""
         sides, report = self.sides, self.report
-        if migration.read(sides.data_dir).phase is Phase.CLEANUP:
+        if phase.read(sides.data_dir).phase is Phase.CLEANUP:
             raise UsageError("the move is over: the files are the backend of record for good")
         mark = self.read_mark()
         fence.require_own(mark, sides.token, sides.place)
@@ -97,7 +97,7 @@ class _Cutover(Move):
         return not (self.options.dry_run or report.closed)
 
     def run(self) -> None:
-        following = migration.read(self.sides.data_dir).following is not None
+        following = phase.read(self.sides.data_dir).following is not None
         with ExitStack() as held:
             if not following:
                 held.enter_context(self._writers_kept_out())
@@ -117,7 +117,7 @@ class _Cutover(Move):
 
     def _open_again(self, error: BaseException) -> None:
         """PostgreSQL is still of record, so that it has to take writes; why it does not is noted."""
-        if not migration.read(self.sides.data_dir).is_frozen:
+        if not phase.read(self.sides.data_dir).is_frozen:
             return
         try:
             self.open()
@@ -142,7 +142,7 @@ class _Cutover(Move):
 
     def _freeze(self) -> None:
         with self.step("freeze") as told:
-            with migration.changing(self.sides.data_dir) as state:
+            with phase.changing(self.sides.data_dir) as state:
                 state.close("cutover")
             mark = self.mark("cutover", Stage.FROZEN)
             fence.put_up(self.url, self.layout.datamodel, mark, patience=self.options.patience)
@@ -161,7 +161,7 @@ class _Cutover(Move):
             # A command that finds the fence without the state must not take PostgreSQL for what is of record.
             fence.turn(self.url, self.mark("cutover", Stage.TURNING))
             waived = ", ".join(gate.name for gate in self.report.gates if gate.waived)
-            with migration.changing(self.sides.data_dir) as state:
+            with phase.changing(self.sides.data_dir) as state:
                 why = "cutover" + (f" (waived: {waived})" if waived else "")
                 state.go(Phase.CUTOVER, why, backend=DataBackend.JSON)
             told("the files are the backend of record: DATA_BACKEND=json")
@@ -174,7 +174,7 @@ def cleanup(sides: Sides, *, tell: Tell = untold) -> MoveReport:
     """
     report = MoveReport(sides.data_dir)
     with moving(sides, "cleanup", fence.PATIENCE):
-        state = migration.read(sides.data_dir)
+        state = phase.read(sides.data_dir)
         if not state.has_reached(Phase.CUTOVER):
             raise UsageError(
                 "the files are not the backend of record yet: there is nothing to clean up",
@@ -182,7 +182,7 @@ def cleanup(sides: Sides, *, tell: Tell = untold) -> MoveReport:
             )
         # Before PostgreSQL takes writes: rollback must not bring rows to a database that others change.
         with report.step("state", tell) as told:
-            with migration.changing(sides.data_dir) as state:
+            with phase.changing(sides.data_dir) as state:
                 state.go(Phase.CLEANUP, "cleanup")
             told("the files are the backend of record for good")
         with report.step("database", tell) as told:

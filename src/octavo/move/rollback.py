@@ -24,7 +24,7 @@ from octavo.move.write_back import carrying
 from octavo.postgres import fence
 from octavo.postgres.connection import connect
 from octavo.postgres.fence import Stage
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.offline import at_rest, require_store
 from octavo.store.phase import Phase
 
@@ -75,7 +75,7 @@ class _Rollback(Move):
     def begin(self) -> bool:
         """Look at the state and at PostgreSQL; whether there is anything to carry back."""
         sides, report = self.sides, self.report
-        if migration.read(sides.data_dir).phase is Phase.CLEANUP:
+        if phase.read(sides.data_dir).phase is Phase.CLEANUP:
             raise UsageError(
                 "the way back was given up: PostgreSQL is no longer part of the move",
                 hint="octavo restore puts the files into an empty database",
@@ -162,7 +162,7 @@ class _Rollback(Move):
     def switch(self) -> None:
         with self.step("switch") as told:
             fence.turn(self.url, self.mark("rollback", Stage.TURNING))
-            with migration.changing(self.sides.data_dir) as state:
+            with phase.changing(self.sides.data_dir) as state:
                 state.rolled_back = True
                 state.go(Phase.DUAL_WRITE, "rollback", backend=DataBackend.PRISMA)
             with closing(connect(self.url)) as connection:

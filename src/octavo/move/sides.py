@@ -19,8 +19,7 @@ from octavo.move.verify import VerifyOptions, VerifyReport, verify
 from octavo.postgres import fence
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.fence import Mark, Stage
-from octavo.store import disk
-from octavo.store import phase as migration
+from octavo.store import disk, phase
 from octavo.store.phase import Migration, Phase
 from octavo.text import some
 from octavo.url import DatabaseUrl
@@ -119,7 +118,7 @@ class Sides:
     def token(self) -> str | None:
         """What tells the fence of this move; None where that is not known, as before the first and where
         ``cache/`` was deleted.  Raises as :func:`octavo.store.phase.read`."""
-        closed = migration.read(self.data_dir).closed
+        closed = phase.read(self.data_dir).closed
         return None if closed is None else closed.token
 
 
@@ -129,18 +128,18 @@ def moving(sides: Sides, command: str, timeout: float | None) -> Iterator[None]:
 
     Whatever ends it early is told how things stand then, by a note.  Raises BusyError.
     """
-    with migration.alone(sides.data_dir, command, timeout):
+    with phase.alone(sides.data_dir, command, timeout):
         try:
             yield
         except BaseException as error:
             with suppress(OctavoError):
-                error.add_note(migration.read(sides.data_dir).standing)
+                error.add_note(phase.read(sides.data_dir).standing)
             raise
 
 
 def end_following(sides: Sides, report: MoveReport, tell: Tell) -> None:
     """Nothing follows PostgreSQL any more: remove what that needed there."""
-    if migration.read(sides.data_dir).following is None:
+    if phase.read(sides.data_dir).following is None:
         return
     from octavo.follow.life import stop
 
@@ -179,7 +178,7 @@ class Move:
     def state(self, mark: Mark | None) -> Migration:
         """The state of the move; where ``cache/`` was deleted since the cutover, it is made again from what
         the fence says."""
-        state = migration.read(self.sides.data_dir)
+        state = phase.read(self.sides.data_dir)
         if mark is None or not mark.may_be_moved or not state.knows_no_cutover:
             return state
         why = f"the cutover of {mark.since}, as PostgreSQL knows of it"
@@ -187,14 +186,14 @@ class Move:
         if self.options.dry_run:
             state.go(Phase.CUTOVER, why, backend=DataBackend.JSON)
             return state
-        with migration.changing(self.sides.data_dir) as state:
+        with phase.changing(self.sides.data_dir) as state:
             state.close(mark.command, token)
             state.go(Phase.CUTOVER, why, backend=DataBackend.JSON)
         return state
 
     def mark(self, command: str, stage: Stage) -> Mark:
         """What the fence is to say, as the state of the move has it."""
-        with migration.changing(self.sides.data_dir) as state:
+        with phase.changing(self.sides.data_dir) as state:
             closed = state.closed or state.close(command)
         return Mark(
             token=closed.token,
@@ -215,7 +214,7 @@ class Move:
             self.sides.place,
             patience=self.options.patience,
         )
-        with migration.changing(self.sides.data_dir) as state:
+        with phase.changing(self.sides.data_dir) as state:
             state.closed = None
         if found.left:
             self.report.notes.append(
@@ -245,7 +244,7 @@ class Move:
         """
         report = self.report
         report.done = True
-        stamp = migration.now().replace(":", "")
+        stamp = phase.now().replace(":", "")
         path = self.sides.data_dir / "cache" / "migration" / f"{kind}-{stamp}.json"
         text = msgspec.json.format(msgspec.json.encode(report.to_dict()), indent=2)
         try:

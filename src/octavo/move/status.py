@@ -29,7 +29,7 @@ from octavo.postgres import fence
 from octavo.postgres.connection import Connection, connect, transaction
 from octavo.postgres.failures import database_errors
 from octavo.schema.sql import table_name
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.journal import Journal, outcome
 from octavo.store.lock import NAME as LOCK
 from octavo.store.lock import ProcessLock
@@ -214,7 +214,7 @@ def status(
     looking = looking or Looking()
     layout = layout_for(vocabulary.datamodel, settings.layout)
     standing = _standing(settings.data_dir, layout)
-    found = Status(kind, settings.data_dir, migration.read(settings.data_dir), standing)
+    found = Status(kind, settings.data_dir, phase.read(settings.data_dir), standing)
     found.set_aside = [str(path) for path in set_aside(settings.data_dir)]
     if looking.heal:
         found.healed = _heal(kind, vocabulary, settings)

@@ -35,8 +35,7 @@ from octavo.move.row_diff import CloseLook, Unread
 from octavo.move.since import first_unseen
 from octavo.postgres.failures import database_errors
 from octavo.schema.datamodel import Secret
-from octavo.store import disk
-from octavo.store import phase as migration
+from octavo.store import disk, phase
 from octavo.store.intake import read_payload
 from octavo.store.offline import at_rest, require_store
 from octavo.store.phase import Database, Verified
@@ -138,15 +137,15 @@ def verify(
     """
     require_store(data_dir)
     sweep(data_dir / "cache")
-    started, moment, before = time.monotonic(), migration.now(), commits_in(os.fspath(data_dir))
+    started, moment, before = time.monotonic(), phase.now(), commits_in(os.fspath(data_dir))
     report = _verify(url, data_dir, layout, options, progress)
     if not report.equal and commits_in(os.fspath(data_dir)) != before:
         with at_rest(data_dir):
-            moment = migration.now()
+            moment = phase.now()
             report = _verify(url, data_dir, layout, options, progress)
     report.seconds = time.monotonic() - started
     if report.report is not None and not report.elsewhere:
-        with migration.changing(data_dir) as state:
+        with phase.changing(data_dir) as state:
             state.verify(_verified(report, moment))
     return report
 
@@ -164,7 +163,7 @@ def _verify(
             report = verification.run(progress)
             report.notes = tuple(str(note) for note in source.drift.notes)
             report.database = origin.database_of(source.snapshot.connection, url)
-            if origin.known(data_dir).is_about_another(report.database, migration.read(data_dir)):
+            if origin.known(data_dir).is_about_another(report.database, phase.read(data_dir)):
                 report.elsewhere = str(report.database)
             report.first = first_unseen(source)
             report.report = found.path
@@ -239,14 +238,14 @@ class _Verification:
     def _tally(self, name: str, progress: Progress) -> Tally:
         framed = CopyBinary(self.layout.datamodel, self.layout.datamodel.model(name))
         tally, count = Tally(), 0
-        add, key = tally.add, framed.key
+        add = tally.adder(framed)
         with (
             database_errors(self.source.snapshot.url, f"reading {name}"),
             self.connection.cursor() as cursor,
             cursor.copy(framed.copy_out()) as copy,
         ):
             for row in frames(copy):
-                add(key(row), row)
+                add(row)
                 count += 1
                 if count % 1000 == 0:
                     progress.advance(1000)

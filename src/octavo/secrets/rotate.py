@@ -27,7 +27,7 @@ from octavo.query.plan import Change, ChangeKind, equals
 from octavo.query.protocol import Backend, Reader, Transaction
 from octavo.secrets.check import Holder, Unopened, Unopeneds, holders, in_step, key_text, opened, sides_of
 from octavo.secrets.pepper import NewPepper
-from octavo.store import phase as migration
+from octavo.store import phase
 from octavo.store.phase import Phase
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _check_move(kind: DataBackend, data_dir: Path) -> bool:
     Raises UsageError if the state of the move forbids to write so, or if one of two sides that are kept in
     step would be left out.
     """
-    state = migration.read(data_dir)
+    state = phase.read(data_dir)
     if refusal := state.refusal(kind):
         raise refusal
     if state.following is not None:
