@@ -19,7 +19,7 @@ from folders import edit_json, edit_line, parse, records, spell, tree
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DriftError, UsageError
 from octavo.fold.export import ExportOptions, export
-from octavo.inspect import scan as scan_module
+from octavo.inspect import observers
 from octavo.layout.layout import Kind, Place
 from octavo.layout.listing import contents
 from octavo.layout.load import frozen_layout
@@ -856,8 +856,8 @@ def test_several_processes_find_the_same(check: Check, monkeypatch: pytest.Monke
     edit_json(check.data / "tags/tags.json", lambda d: d["tags"][0].update(name="x"))
     edit_line(check.data / "chats/index.jsonl", 0, lambda d: d.pop("title"))
     alone = sorted(check.found())
-    monkeypatch.setattr(scan_module, "_WORTH_PROCESSES", 0)
-    monkeypatch.setattr(scan_module, "_CHUNK", 1)
+    monkeypatch.setattr(observers, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(observers, "_CHUNK", 1)
     assert (
         sorted(check.found())
         == alone

@@ -12,7 +12,7 @@ from octavo.cli.runner import Answer, Job, command
 from octavo.text import some
 
 if TYPE_CHECKING:
-    from octavo.inspect.differences import Difference
+    from octavo.inspect.findings import Difference
     from octavo.move.verify import VerifyReport
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import psycopg
 
 from octavo.errors import DamagedError, DifferenceError, disk_errors
-from octavo.inspect.differences import shown_key
+from octavo.inspect.findings import shown_key
 from octavo.inspect.integrity import Integrity
 from octavo.inspect.progress import Progress
 from octavo.layout.codec import Values

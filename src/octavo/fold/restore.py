@@ -18,7 +18,7 @@ import psycopg
 from octavo.errors import DamagedError, DifferenceError, DiskError, UsageError, disk_errors
 from octavo.fold import origin
 from octavo.fold.loading import Loading, advance_counters, whole_contents
-from octavo.inspect.differences import listed
+from octavo.inspect.findings import listed
 from octavo.inspect.payloads import CONFLICT, file_digest, payload_conflict, put_back
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.layout import Layout, Place

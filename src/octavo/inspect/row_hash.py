@@ -5,18 +5,101 @@ digests do not depend on the order, and two heaps that differ anywhere have diff
 is AdHash: Bellare and Micciancio, "A New Paradigm for Collision-Free Hashing", 1997).  A bucket whose sums
 differ says where to look closely.
 
-A row is hashed as a binary COPY frames it, key first (:mod:`octavo.inspect.copybinary`).
+A row is hashed as PostgreSQL's COPY in binary format sends it: the number of its columns, then each one's
+length and bytes, a NULL having the length -1 (PostgreSQL's documentation of COPY, section Binary Format).
+Every column is asked for as text, the key first, so nothing in a value needs escaping.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from operator import itemgetter
 from zlib import crc32
 
-from octavo.inspect.copybinary import CopyBinary
+from octavo.layout.codec import Values
+from octavo.schema.datamodel import Datamodel, Model
+from octavo.schema.sql import quote, table_name
+from octavo.values.registry import value_type
+
+_HEADER = 19
+"""bytes in front of the first row: signature, flags, length of an extension that is not used"""
+_COUNT = 2
+"""bytes in front of a row's first column"""
+_NULL = b"\xff\xff\xff\xff"
+_SHORT = 4096
+_LENGTHS = [n.to_bytes(4) for n in range(_SHORT)]
+
+
+class CopyBinary:
+    """The rows of one model as frames: key first, then the other columns in the schema's order."""
+
+    def __init__(self, datamodel: Datamodel, model: Model) -> None:
+        self.model = model
+        names = [f.name for f in model.scalars]
+        key = [names.index(n) for n in model.key.field_names]
+        order = [*key, *(n for n in range(len(names)) if n not in key)]
+        self.names = [names[n] for n in order]
+        self._key_length = len(key)
+        self._arrange = itemgetter(*order) if len(order) > 1 else tuple
+        self._in_order = order == sorted(order)
+        self._count = len(order).to_bytes(_COUNT)
+        columns = (model.scalars[n] for n in order)
+        self._columns = [value_type(f, datamodel).text_sql(f"t.{quote(f.column)}") for f in columns]
+
+    def copy_out(self) -> bytes:
+        """The statement that sends every row of the table, in no order."""
+        rows = f"SELECT {', '.join(self._columns)} FROM {table_name(self.model)} AS t"
+        return f"COPY ({rows}) TO STDOUT (FORMAT binary)".encode()
+
+    def frame(self, values: Values) -> bytes:
+        """A row from a file, framed as the database sends it."""
+        parts = [self._count]
+        for value in values if self._in_order else self._arrange(values):
+            if value is None:
+                parts.append(_NULL)
+            else:
+                size = len(value)
+                parts.append(_LENGTHS[size] if size < _SHORT else size.to_bytes(4))
+                parts.append(value)
+        return b"".join(parts)
+
+    def key(self, frame: bytes) -> bytes:
+        """The part of a frame that is the row's key."""
+        at = _COUNT
+        for _ in range(self._key_length):
+            at += 4 + int.from_bytes(frame[at : at + 4])
+        return frame[_COUNT:at]
+
+    def split(self, frame: bytes) -> dict[str, bytes | None]:
+        """A frame's values by field."""
+        return dict(zip(self.names, _values(frame, _COUNT), strict=True))
+
+    def split_key(self, key: bytes) -> dict[str, bytes | None]:
+        """A key's values by field."""
+        return dict(zip(self.model.key.field_names, _values(key, 0), strict=True))
+
+
+def frames(pieces: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:
+    """The rows of a binary COPY, as psycopg hands it over, without its header and trailer."""
+    rows = iter(pieces)
+    first = bytes(next(rows))[_HEADER:]
+    if len(first) > _COUNT:
+        yield first
+    for row in map(bytes, rows):
+        if len(row) > _COUNT:
+            yield row
+
+
+def _values(framed: bytes, at: int) -> Iterator[bytes | None]:
+    while at < len(framed):
+        size = int.from_bytes(framed[at : at + 4], signed=True)
+        at += 4
+        yield None if size < 0 else framed[at : at + size]
+        at += max(size, 0)
+
 
 BUCKETS = 1024
 

@@ -2,16 +2,19 @@
 
 The files are visited without a lock first, each with its signature noted, and again as far as they have
 changed meanwhile.  Then, under the write lock, only what has changed since is visited once more: that is all
-that writers wait for.
+that writers wait for.  What a crash has left in the journal is replayed on copies, so that no file is changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from octavo.errors import BusyError
-from octavo.store.system import Signature
+from octavo.errors import BusyError, DamagedError
+from octavo.store.journal import NAME, Journal, outcome
+from octavo.store.system import FileSystem, Signature, read_whole
 
 _PASSES = 20
 
@@ -61,3 +64,61 @@ def _catch_up(visitor: Visitor, seen: dict[str, Signature]) -> int:
             visitor.visit(file)
             seen[file] = there[file]
     return len(gone) + len(changed)
+
+
+class _Unsynced(FileSystem):
+    """A file system of which nothing has to last."""
+
+    def sync(self, descriptor: int) -> None:
+        pass
+
+
+@dataclass
+class Recovered:
+    """What the journal says that the files may lack."""
+
+    root: Path
+    """a folder with those of the files that there would be"""
+    entries: int = 0
+    in_doubt: int = 0
+    torn: int = 0
+    """bytes at the journal's end of a commit that never returned"""
+    files: set[str] = field(default_factory=set)
+    """those that the journal names, whether they would be there or not"""
+    damage: DamagedError | None = None
+    """why it cannot be replayed"""
+
+
+def recovered(root: Path, scratch: Path) -> Recovered:
+    """Replay the journal of the store at ``root`` on copies below ``scratch``.
+
+    Damage is in what is given.  Raises OSError if the copies cannot be written.
+    """
+    found = Recovered(scratch)
+    journal = Journal(str(root), FileSystem())
+    try:
+        try:
+            journal.catch_up(None)
+        except OSError as error:
+            raise DamagedError(f"cannot be read: {error.strerror}", file=NAME) from error
+        found.entries, found.files = len(journal.entries), journal.pending
+        found.torn = journal.torn
+        _, doubtful = outcome(journal.entries)
+        found.in_doubt = len(doubtful)
+        if found.files:
+            _replay(root, scratch, journal)
+    except DamagedError as error:
+        found.damage = error
+    return found
+
+
+def _replay(root: Path, scratch: Path, journal: Journal) -> None:
+    for file in (*journal.pending, NAME):
+        target = scratch / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            data, _ = read_whole(str(root / file))
+            target.write_bytes(data)
+    again = Journal(str(scratch), _Unsynced())
+    again.catch_up(None)
+    again.replay(lambda note: False)

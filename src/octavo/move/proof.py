@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from octavo.errors import DatabaseError, UsageError
-from octavo.inspect.differences import shown_key
+from octavo.inspect.findings import shown_key
 from octavo.postgres.connection import tls_identity
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.sql import quote

@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from octavo.errors import DamagedError
-from octavo.inspect.copybinary import CopyBinary, frames
-from octavo.inspect.differences import (
+from octavo.inspect.findings import (
     Difference,
     DifferenceKind,
     Differences,
     shown_key,
     shown_value,
 )
-from octavo.inspect.row_hash import bucket_of
-from octavo.inspect.scratch import scratch
+from octavo.inspect.integrity import scratch
+from octavo.inspect.row_hash import CopyBinary, bucket_of, frames
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File
 from octavo.layout.scan import Entry, Reader, live_records

@@ -19,15 +19,12 @@ from urllib.parse import unquote_to_bytes
 from octavo.errors import DamagedError, disk_errors
 from octavo.fold import origin
 from octavo.fold.source import Source, open_source
-from octavo.inspect.copybinary import CopyBinary, frames
-from octavo.inspect.differences import Difference, DifferenceKind, Differences, shown_key
-from octavo.inspect.integrity import Integrity, Violation
-from octavo.inspect.observers import Named, Observed, log_places, unowned
+from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
+from octavo.inspect.integrity import Integrity, Violation, sweep
+from octavo.inspect.observers import Named, Observed, log_places, scanning, unowned
 from octavo.inspect.payloads import digest_of, file_digest
 from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.row_hash import Tally
-from octavo.inspect.scan import scanning
-from octavo.inspect.scratch import sweep
+from octavo.inspect.row_hash import CopyBinary, Tally, frames
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, contents, payload_files, payload_path
 from octavo.layout.scan import Reader, live_records
@@ -63,7 +60,7 @@ class VerifyReport:
     data_dir: Path
     counts: dict[str, dict[str, int]]
     differences: list[Difference] = field(default_factory=list)
-    """the first :data:`octavo.inspect.differences.SHOWN` of ``total``"""
+    """the first :data:`octavo.inspect.findings.SHOWN` of ``total``"""
     total: int = 0
     by_model: dict[str, dict[str, int]] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from octavo.backend import DataBackend
 from octavo.crypto import troubles
-from octavo.inspect.differences import shown_key
+from octavo.inspect.findings import shown_key
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.record import Record
 from octavo.opening import open_backend
