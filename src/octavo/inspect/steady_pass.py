@@ -2,7 +2,7 @@
 
 The files are visited without a lock first, each with its signature noted, and again as far as they have
 changed meanwhile.  Then, under the write lock, only what has changed since is visited once more: that is all
-that writers wait for.  What a crash has left in the journal is replayed on copies, so that no file is changed.
+that writers wait for.  What a crash has left in the journal is replayed on copies: no file is changed.
 """
 
 from __future__ import annotations
