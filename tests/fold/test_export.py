@@ -506,7 +506,7 @@ class TestRefusals:
     def test_a_backend_that_is_terminated_leaves_nothing(
         self, sample_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from octavo.fold.writers import Writer
+        from octavo.fold.export import Writer
 
         write = Writer.write
 

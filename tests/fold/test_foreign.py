@@ -17,8 +17,8 @@ from folders import beside, tree
 from foreign import LINKS, found, plant
 from octavo.errors import UsageError
 from octavo.fold.export import ExportOptions, export
-from octavo.fold.foreign import Carried
 from octavo.fold.scaffold import scaffold
+from octavo.fold.target import Carried
 from octavo.inspect.doctor import examine
 from octavo.inspect.progress import Progress
 from octavo.layout.listing import contents

@@ -18,8 +18,14 @@ from octavo.cli.fold import inventory
 from octavo.demo.sample import SampleSummary, load_sample
 from octavo.errors import DamagedError, DatabaseError, DiskError, DriftError, UsageError
 from octavo.fold import generate_prisma_metadata, save_prisma_metadata
-from octavo.fold.inventory import SavedInventory, compare_metadata, newest_baseline, save_inventory
-from octavo.fold.structure import deleted_with, describe
+from octavo.fold.inventory import (
+    SavedInventory,
+    compare_metadata,
+    deleted_with,
+    describe,
+    newest_baseline,
+    save_inventory,
+)
 from octavo.layout.layout import Kind
 from octavo.layout.load import default_layout, frozen_layout
 from octavo.postgres.connection import connect

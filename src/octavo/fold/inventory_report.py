@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-
-from octavo.fold.structure import Facts, requirement
+from typing import Any, TypeAlias
 
 _SPECIAL = re.compile(r"[\\`*<>\[\]~&]|(?<!\w)_|_(?!\w)|^[#+=-]|^\d+(?=[.)])")
 _BACKTICKS = re.compile(r"`+")
+
+Facts: TypeAlias = dict[str, Any]
+"""An inventory, or a part of it, as plain JSON values."""
 
 
 def report(metadata: Facts, baseline: str | None, changes: Sequence[str]) -> str:
@@ -110,7 +112,7 @@ def _mapping(metadata: Facts) -> Iterator[str]:
                     "yes" if f["nullable"] else "",
                     f"{_text(f['default'])} (by the {f['defaultBy']})" if f["default"] is not None else "",
                     "yes" if f["json"] else "",
-                    requirement(f) or "none",
+                    _requirement(f) or "none",
                 )
                 for f in model["fields"]
             ],
@@ -147,7 +149,7 @@ def _secrets(metadata: Facts) -> Iterator[str]:
     yield "## Secrets"
     yield ""
     rows = [
-        (f"{model['name']}.{f['name']}", requirement(f))
+        (f"{model['name']}.{f['name']}", _requirement(f))
         for model in metadata["models"]
         for f in model["fields"]
         if f["secret"]
@@ -156,6 +158,25 @@ def _secrets(metadata: Facts) -> Iterator[str]:
         yield "The schema marks no field as secret."
         return
     yield from _table(("field", "requirement"), rows)
+
+
+def _requirement(f: Facts) -> str:
+    """What a described field's secrecy asks for, in a sentence; empty for a field that is no secret."""
+    secret = f["secret"]
+    if secret is None:
+        return ""
+    if secret.get("part"):
+        return "part of an encrypted value: kept as it is"
+    match secret["scheme"]:
+        case "bcrypt":
+            return "bcrypt hash: kept as it is, never shown"
+        case "token":
+            return "secret in plain text: kept as it is, never shown"
+        case scheme:
+            return (
+                f"{scheme.upper()} ciphertext with {secret['iv']} and {secret['tag']},"
+                f" key from {secret['owner']}: kept as it is, never shown"
+            )
 
 
 def _relations(metadata: Facts) -> Iterator[str]:

@@ -1,18 +1,29 @@
-"""The database side of a move: one snapshot of it, known to be what the schema says."""
+"""The database side of a move: one snapshot of it, known to be what the schema says, and its origin.
+
+``cache/origin.json`` says which databases the files belong to.  Files can be compared with any database that
+has their schema, such as one that they were restored into.  What is found there says nothing about the move:
+that is about the database that the files were made from.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
+import msgspec
+
+from octavo.errors import disk_errors
 from octavo.layout.layout import Layout
 from octavo.postgres.catalog import introspect
-from octavo.postgres.connection import Snapshot, read_snapshot
+from octavo.postgres.connection import HERE, Connection, Snapshot, read_snapshot
 from octavo.postgres.drift import Drift, compare
 from octavo.postgres.failures import database_errors
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.sql import table_name
+from octavo.store import disk
+from octavo.store.phase import Database, Migration
 from octavo.url import DatabaseUrl
 
 
@@ -55,3 +66,51 @@ def open_source(
         with database_errors(url, "reading the catalog"):
             catalog = introspect(opened.connection, schemas)
         yield Source(opened, compare(layout.datamodel, catalog))
+
+
+ORIGIN = "cache/origin.json"
+
+
+class Origin(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What is known of the files' databases."""
+
+    database: Database | None = None
+    """the one that they were made from, or carried back to"""
+    copies: tuple[Database, ...] = ()
+    """those that they were restored into"""
+
+    def is_about_another(self, here: Database, state: Migration) -> bool:
+        """Whether the move is about another database than this one: this is a copy, or the last verification
+        that counts was of another.  The one that the files were made from is always right."""
+        if here == self.database:
+            return False
+        verified = state.verified.database if state.verified is not None else None
+        return here in self.copies or verified not in (None, here)
+
+
+def database_of(connection: Connection, url: DatabaseUrl) -> Database:
+    """The database that a connection leads to.  Raises DatabaseError."""
+    with database_errors(url, "asking for the database's name"):
+        row = connection.execute(f"SELECT {HERE}".encode()).fetchone() or ("", "")
+    return Database(system=row[0], name=row[1], schema=url.schema)
+
+
+def leave_origin(root: Path, origin: Origin) -> None:
+    """Write down in a data folder what is known.  Raises DiskError."""
+    disk.make_folder(root / "cache")
+    disk.write_file(root / ORIGIN, msgspec.json.encode(origin) + b"\n")
+
+
+def known_origin(root: Path) -> Origin:
+    """What is known in a data folder.  Raises DiskError."""
+    nothing = (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError)
+    with disk_errors("looking for the files' origin"), suppress(*nothing):
+        return msgspec.json.decode((root / ORIGIN).read_bytes(), type=Origin)
+    return Origin()
+
+
+def add_copy(root: Path, here: Database) -> None:
+    """The files were restored into this database.  Raises DiskError."""
+    origin = known_origin(root)
+    if here not in origin.copies:
+        leave_origin(root, Origin(database=origin.database, copies=(*origin.copies, here)))

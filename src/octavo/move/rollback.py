@@ -13,10 +13,8 @@ from dataclasses import dataclass
 
 from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, UsageError, disk_errors
-from octavo.fold import origin
-from octavo.fold.loading import Loading, whole_contents
-from octavo.fold.restore import PutBack
-from octavo.fold.source import open_source
+from octavo.fold.restore import Loading, PutBack, whole_contents
+from octavo.fold.source import Origin, database_of, leave_origin, open_source
 from octavo.inspect.progress import SILENT, Progress, Tell, untold
 from octavo.layout.scan import Reader
 from octavo.move.sides import Move, MoveOptions, MoveReport, Sides, end_following, moving
@@ -166,8 +164,8 @@ class _Rollback(Move):
                 state.rolled_back = True
                 state.go(Phase.DUAL_WRITE, "rollback", backend=DataBackend.PRISMA)
             with closing(connect(self.url)) as connection:
-                here = origin.database_of(connection, self.url)
-            origin.leave(self.sides.data_dir, origin.Origin(database=here))
+                here = database_of(connection, self.url)
+            leave_origin(self.sides.data_dir, Origin(database=here))
             told("PostgreSQL is the backend of record: DATA_BACKEND=dual or prisma")
 
     def let_in(self) -> None:

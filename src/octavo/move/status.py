@@ -16,8 +16,7 @@ import msgspec
 from octavo.backend import DataBackend
 from octavo.errors import BusyError, DifferenceError, DiskError, OctavoError, UsageError, disk_errors
 from octavo.fold.inventory import newest_baseline, read_baseline
-from octavo.fold.origin import database_of
-from octavo.fold.source import Source, open_source
+from octavo.fold.source import Source, database_of, open_source
 from octavo.fold.target import State, set_aside, state_of
 from octavo.inspect.doctor import Diagnosis, examine
 from octavo.inspect.progress import SILENT, Progress

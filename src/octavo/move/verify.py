@@ -17,8 +17,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from octavo.errors import DamagedError, disk_errors
-from octavo.fold import origin
-from octavo.fold.source import Source, open_source
+from octavo.fold.source import Source, database_of, known_origin, open_source
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
 from octavo.inspect.integrity import Integrity, Violation, sweep
 from octavo.inspect.observers import Named, Observed, log_places, scanning, unowned
@@ -159,8 +158,8 @@ def _verify(
             verification = _Verification(source, layout, data_dir, options, there, found)
             report = verification.run(progress)
             report.notes = tuple(str(note) for note in source.drift.notes)
-            report.database = origin.database_of(source.snapshot.connection, url)
-            if origin.known(data_dir).is_about_another(report.database, phase.read(data_dir)):
+            report.database = database_of(source.snapshot.connection, url)
+            if known_origin(data_dir).is_about_another(report.database, phase.read(data_dir)):
                 report.elsewhere = str(report.database)
             report.first = first_unseen(source)
             report.report = found.path

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from octavo.fold.loading import Loading, advance_counters
+from octavo.fold.restore import Loading, advance_counters
 from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.postgres.fence import PATIENCE, locked
