@@ -11,8 +11,7 @@ from octavo.cli import console, failures
 from octavo.cli.runner import Answer, Job, command
 
 if TYPE_CHECKING:
-    from octavo.move.gates import Gate
-    from octavo.move.sides import MoveReport, Sides
+    from octavo.move.sides import Gate, MoveReport, Sides
 
 _Patience: TypeAlias = Annotated[
     float, typer.Option("--patience", min=0, help="Seconds to wait for those who are writing.")

@@ -1,23 +1,28 @@
 """The files become the backend of record.
 
-First everything is looked at (:mod:`octavo.move.gates`), while the application goes on.  Then the store's
-write lock is taken, or what follows PostgreSQL is let catch up; PostgreSQL is closed to writers by a fence;
-every field of every record is compared once more, while nothing can write; and the state of the move says
-that the files are of record.  Each step can be interrupted anywhere and simply done again: until that last
-one PostgreSQL is of record, from it on the files are.
+First every gate is looked at, each when it is asked for and with a reason for its answer, while the
+application goes on.  Then the store's write lock is taken, or what follows PostgreSQL is let catch up;
+PostgreSQL is closed to writers by a fence; every field of every record is compared once more, while nothing
+can write; and the state of the move says that the files are of record.  Each step can be interrupted anywhere
+and simply done again: until that last one PostgreSQL is of record, from it on the files are.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from octavo.backend import DataBackend
 from octavo.errors import OctavoError, UsageError
+from octavo.fold.target import State
 from octavo.inspect.progress import SILENT, Progress, Tell, untold
-from octavo.move.gates import Gate, gates
-from octavo.move.sides import Move, MoveOptions, MoveReport, Sides, end_following, moving
+from octavo.move.checklist import SECRETS_TITLE, Verdict
+from octavo.move.sides import Gate, Move, MoveOptions, MoveReport, Sides, end_following, moving
 from octavo.move.status import Looking, status
 from octavo.postgres import fence
 from octavo.postgres.connection import connect, transaction
@@ -25,6 +30,14 @@ from octavo.postgres.fence import Stage
 from octavo.store import phase
 from octavo.store.offline import at_rest
 from octavo.store.phase import Phase
+from octavo.text import some
+
+if TYPE_CHECKING:
+    from octavo.move.status import Status
+
+
+WAIVABLE: Final = ("secrets", "backup")
+"""the gates that a user may pass closed: what they guard is his to judge"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +113,13 @@ class _Cutover(Move):
         following = phase.read(self.sides.data_dir).following is not None
         with ExitStack() as held:
             if not following:
-                held.enter_context(self._writers_kept_out())
+                self._keep_writers_out(held)
             try:
                 self._freeze()
                 if following:
                     # What follows needs the lock itself.
                     self._catch_up()
-                    held.enter_context(self._writers_kept_out())
+                    self._keep_writers_out(held)
                 self.verify("nothing was switched")
                 self._switch()
             except BaseException as error:
@@ -132,13 +145,10 @@ class _Cutover(Move):
             self.report.notes.append(f"PostgreSQL could not be told where the data are: {error}")
         end_following(self.sides, self.report, self.tell)
 
-    @contextmanager
-    def _writers_kept_out(self) -> Iterator[None]:
-        with ExitStack() as held:
-            with self.step("lock") as told:
-                held.enter_context(at_rest(self.sides.data_dir, timeout=self.options.patience))
-                told("the store is at rest: its writers wait")
-            yield
+    def _keep_writers_out(self, held: ExitStack) -> None:
+        with self.step("lock") as told:
+            held.enter_context(at_rest(self.sides.data_dir, timeout=self.options.patience))
+            told("the store is at rest: its writers wait")
 
     def _freeze(self) -> None:
         with self.step("freeze") as told:
@@ -207,3 +217,109 @@ def _opened(found: fence.Opened) -> str:
         if found.was_closed
         else "nothing of ours is in it"
     )
+
+
+def gates(found: Status, unowned: Collection[str], waive: Collection[str] = ()) -> list[Gate]:
+    """Every gate, as things stand.  ``unowned``: tables that could not be closed to writers; ``waive``: the
+    gates to pass closed.  Raises UsageError for one that cannot be."""
+    if unknown := sorted(set(waive) - set(WAIVABLE)):
+        raise UsageError(f"the gate {unknown[0]} cannot be waived; these can: {', '.join(WAIVABLE)}")
+    return [
+        gate if gate.open or gate.name not in waive else replace(gate, waived=True)
+        for gate in _gates(found, unowned)
+    ]
+
+
+def _gates(found: Status, unowned: Collection[str]) -> Iterator[Gate]:
+    yield _sides(found)
+    yield _verification(found)
+    yield Gate(
+        name="divergence",
+        open=not found.divergences,
+        reason=f"{len(found.divergences):,} known" if found.divergences else "none known",
+        hint="octavo status --heal",
+    )
+    waiting = (found.in_doubt or found.lagging) and not found.writing
+    yield Gate(
+        name="doubt",
+        open=not waiting,
+        reason=f"{found.in_doubt:,} of {found.entries:,} journal entries wait to be told their fate"
+        if waiting
+        else "no change waits to be told whether it happened",
+        hint="octavo status --heal",
+    )
+    yield from _following(found)
+    yield from _checked(found)
+    yield _backup(found)
+    yield Gate(
+        name="freeze",
+        open=not unowned,
+        reason=f"this user owns not {', '.join(sorted(unowned)[:3])}, and so cannot close them to writers"
+        if unowned
+        else "PostgreSQL can be closed to writers",
+        hint="use the role in DATABASE_URL that owns the tables",
+    )
+
+
+def _sides(found: Status) -> Gate:
+    reason = found.database or found.store or ""
+    if not reason and found.standing is not State.STORE:
+        reason = "the files have not been made yet"
+    hint = "octavo export" if found.standing is not State.STORE and not found.database else ""
+    return Gate(
+        name="sides", open=not reason, reason=reason or "PostgreSQL and the files are there", hint=hint
+    )
+
+
+def _verification(found: Status) -> Gate:
+    """A full verification has passed since the files were made.  The one that speaks of the last write is
+    repeated at the freeze."""
+    verified, hint = found.migration.verified, "octavo verify"
+    if found.migration.following is not None:
+        reason = "while the files follow, both sides are never at one moment: it is made at the freeze"
+        return Gate(name="verification", open=True, reason=reason)
+    if verified is None:
+        return Gate(name="verification", open=False, reason="none since the files were made", hint=hint)
+    if not verified.equal:
+        reason = f"that of {verified.time} found {some(verified.differences, 'difference')}"
+        return Gate(name="verification", open=False, reason=reason, hint=hint)
+    reason = f"that of {verified.time}: {verified.records:,} records, equal; repeated at the freeze"
+    return Gate(name="verification", open=True, reason=reason)
+
+
+def _following(found: Status) -> Iterator[Gate]:
+    """Following can go on, and no other process follows: the cutover catches up by itself."""
+    if found.migration.following is None:
+        return
+    from octavo.follow.life import is_running
+
+    behind = "" if found.lag is None else f", {found.lag:,} bytes of log behind"
+    reason, hint = found.following, "octavo follow --replace"
+    if not reason and is_running(found.data_dir):
+        reason, hint = "octavo follow runs: the cutover catches up by itself", "end octavo follow"
+    yield Gate(
+        name="following", open=not reason, reason=reason or f"the files can catch up{behind}", hint=hint
+    )
+
+
+def _checked(found: Status) -> Iterator[Gate]:
+    for item in found.checklist:
+        if item.title == SECRETS_TITLE:
+            hint = "set ENCRYPTION_MASTER_PEPPER; or --waive secrets, if there is no pepper any more"
+            yield Gate(name="secrets", open=item.verdict is Verdict.GOOD, reason=item.reason, hint=hint)
+    bad = [i for i in found.checklist if i.verdict is Verdict.BAD and i.of_data and i.title != SECRETS_TITLE]
+    yield Gate(
+        name="checklist",
+        open=not bad,
+        reason="; ".join(f"{item.title}: {item.reason}" for item in bad) or "nothing speaks against it",
+        hint="octavo status, octavo doctor",
+    )
+
+
+def _backup(found: Status) -> Gate:
+    backup, hint = found.migration.backup, "octavo backup; or --waive backup"
+    if backup is None:
+        return Gate(name="backup", open=False, reason="none since the files were made", hint=hint)
+    if not os.path.isfile(backup.archive):
+        return Gate(name="backup", open=False, reason=f"{backup.archive} is not there any more", hint=hint)
+    return Gate(name="backup", open=True, reason=f"{backup.archive}, of {backup.time}")

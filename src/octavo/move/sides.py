@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec import Struct
 
 from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, OctavoError, UsageError
@@ -26,7 +27,6 @@ from octavo.url import DatabaseUrl
 
 if TYPE_CHECKING:
     from octavo.backend import Settings
-    from octavo.move.gates import Gate
     from octavo.query.vocabulary import Vocabulary
 
 
@@ -40,6 +40,22 @@ class MoveOptions:
     jobs: int = 2
     dry_run: bool = False
     patience: float = 30.0
+
+
+class Gate(Struct, frozen=True, kw_only=True, rename={"name": "gate"}):
+    """One gate: whether it is open, and why; what to do if it is not."""
+
+    name: str
+    open: bool
+    reason: str
+    hint: str = ""
+    waived: bool = False
+    """it is closed, and the user wants to pass nevertheless"""
+
+    @property
+    def passed(self) -> bool:
+        """Whether it does not stand in the way."""
+        return self.open or self.waived
 
 
 @dataclass
