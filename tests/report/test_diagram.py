@@ -12,11 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octavo.errors import SchemaError
-from octavo.report.boxes import HEAD, MOST, ROW, boxes, cut
-from octavo.report.diagram import Diagram, diagram, drawn, highlighting, legend
-from octavo.report.layers import Bundle, Link
-from octavo.report.markup import document
-from octavo.report.routes import Geometry, Placed, Point, arrange, crossings
+from octavo.report.diagram import HEAD, ROW, Diagram, boxes, diagram, drawn, highlighting, legend
+from octavo.report.geometry import Bundle, Geometry, Link, Placed, Point, arrange, crossings
+from octavo.report.markup import MOST, cut, document
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import load_schema, parse_schema

@@ -18,9 +18,8 @@ import pytest
 from octavo.backend import DataBackend
 from octavo.layout.load import default_layout, frozen_layout
 from octavo.move.status import Status
-from octavo.report.charts import squarified
 from octavo.report.facts import Facts
-from octavo.report.markup import clean, document, el
+from octavo.report.markup import clean, document, el, squarified
 from octavo.report.page import render
 from octavo.schema.parser import parse_schema
 from report_world import HOSTILE, NOW, checklist, facts, hostile_facts

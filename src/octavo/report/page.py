@@ -11,13 +11,14 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
+from xml.etree.ElementTree import Element
 
 from octavo.backend import DataBackend
 from octavo.errors import OctavoError
-from octavo.report import move, schema, store
+from octavo.report import sections
 from octavo.report.diagram import diagram, fitting, highlighting
 from octavo.report.facts import Facts, gather
-from octavo.report.markup import Element, data, document, el, moment
+from octavo.report.markup import data, document, el, moment
 from octavo.store import disk, phase
 
 if TYPE_CHECKING:
@@ -37,13 +38,13 @@ def render(facts: Facts, checklist: Sequence[Item] = ()) -> str:
     made = diagram(facts.layout.datamodel)
     sheet = files("octavo.report").joinpath("style.css").read_text("utf-8")
     style = f"{sheet}{fitting(made)}{highlighting(made)}"
-    sections = {
-        "verification": ("Verification", move.verification(facts)),
-        "checklist": ("Checklist", move.checklist(checklist)),
-        "schema": ("Schema", schema.section(facts, made)),
-        "files": ("Files", store.section(facts)),
-        "growth": ("Growth", store.growth(facts)),
-        "timeline": ("Timeline", move.timeline(facts)),
+    shown = {
+        "verification": ("Verification", sections.verification(facts)),
+        "checklist": ("Checklist", sections.checklist(checklist)),
+        "schema": ("Schema", sections.schema(facts, made)),
+        "files": ("Files", sections.files(facts)),
+        "growth": ("Growth", sections.growth(facts)),
+        "timeline": ("Timeline", sections.timeline(facts)),
     }
     page = el(
         "html",
@@ -58,10 +59,10 @@ def render(facts: Facts, checklist: Sequence[Item] = ()) -> str:
             el(
                 "main",
                 *_problems(facts),
-                *move.overview(facts),
+                *sections.overview(facts),
                 el(
                     "nav",
-                    el("ul", *(el("li", el("a", t, href=f"#{name}")) for name, (t, _) in sections.items())),
+                    el("ul", *(el("li", el("a", t, href=f"#{name}")) for name, (t, _) in shown.items())),
                     aria_label="Contents",
                 ),
                 *(
@@ -72,7 +73,7 @@ def render(facts: Facts, checklist: Sequence[Item] = ()) -> str:
                         id=name,
                         aria_labelledby=f"{name}-title",
                     )
-                    for name, (title, parts) in sections.items()
+                    for name, (title, parts) in shown.items()
                 ),
             ),
             _foot(facts),
