@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from threading import get_ident
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -25,9 +26,10 @@ from octavo.query.reads import Reads
 from octavo.query.result import record_of
 from octavo.query.run import Execution, Shown, Writing
 from octavo.query.vocabulary import Terms, Vocabulary
-from octavo.query.writes import Writes
 
 if TYPE_CHECKING:
+    from octavo.query.writes import Writes
+
     pass
 
 T = TypeVar("T")
@@ -69,9 +71,15 @@ class Schema:
     def __init__(self, vocabulary: Vocabulary) -> None:
         self.vocabulary = vocabulary
         filters = Filters(vocabulary)
-        self.filters, self.reads, self.writes = filters, Reads(filters), Writes(filters)
+        self.filters, self.reads = filters, Reads(filters)
         self.defaults = _ByModel(lambda model: Defaults(vocabulary[model]))
         self.accessors = accessors(m.name for m in vocabulary.datamodel.models if not m.ignored)
+
+    @cached_property
+    def writes(self) -> Writes:
+        from octavo.query.writes import Writes
+
+        return Writes(self.filters)
 
 
 class _Session(Protocol):

@@ -1,8 +1,10 @@
-"""Numbers, sizes and ages for people."""
+"""Numbers, sizes and ages for people; regular expressions."""
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
+from typing import Any, AnyStr, cast
 
 _UNITS = (("day", 86_400), ("hour", 3_600), ("minute", 60))
 
@@ -28,3 +30,20 @@ def age(span: timedelta) -> str:
         if seconds >= length:
             return f"{some(int(seconds // length), unit)} earlier"
     return "less than a minute earlier" if seconds >= 0 else "later than this report"
+
+
+class _Pattern:
+    """Compiles itself when the first of its methods is asked for, and keeps the compiled pattern's."""
+
+    def __init__(self, *given: Any) -> None:
+        self._given = given
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(re.compile(*self._given), name)
+        setattr(self, name, found)
+        return found
+
+
+def pattern(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
+    """A regular expression, compiled when it is first used: a process that starts needs few of them."""
+    return cast("re.Pattern[AnyStr]", _Pattern(text, flags))

@@ -94,7 +94,7 @@ class Inspector:
             if (found := record.found) is None:
                 continue
             seen.live += 1
-            codec, (row, embedded) = record.codec, found
+            codec, row, embedded = record.codec, found.row, found.embedded
             if embedded:
                 for name, rows in embedded.items():
                     seen.counts[name] += len(rows)

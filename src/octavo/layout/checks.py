@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -13,9 +12,10 @@ from msgspec import UNSET
 from octavo.errors import DamagedError
 from octavo.layout.record import attribute
 from octavo.schema.datamodel import Model, ScalarField
+from octavo.text import pattern
 from octavo.values.base import ValueType
 
-_ESCAPED = re.compile(rb"\\u").search
+_ESCAPED = pattern(rb"\\u")
 
 _MARKS = ((4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "."))
 """what stands where in a time, but for its end"""
@@ -61,7 +61,7 @@ class Checks:
             # The decoder passes over Json.
             raw = [value for r in records for name in self._json if (value := getattr(r, name)) is not UNSET]
             b"\n".join(raw).decode()
-        if b"\\" in text and _ESCAPED(text):
+        if b"\\" in text and _ESCAPED.search(text):
             # An escaped character may be one that PostgreSQL cannot hold.
             self._values(records, self._all)
         else:

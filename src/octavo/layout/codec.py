@@ -12,9 +12,9 @@ schema does not know) or names the field and the reason.  Nothing of the export'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, cast
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -60,7 +60,7 @@ _SHA256, _TEXT = "_0sha256", "_0text"
 _OWN = {"_version": "_0version", "_sha256": _SHA256, "_text": _TEXT}
 
 
-class Decoded(NamedTuple):
+class Decoded(msgspec.Struct, frozen=True, gc=False):
     """What the text of a record stands for."""
 
     row: Row
@@ -96,15 +96,22 @@ class Codec:
         self.type = self.record_type if self.is_plain else self._struct()
         """what msgspec decodes a record as"""
         self._decode = msgspec.json.Decoder(self.type).decode
-        columns = [(f, value_type(f, datamodel)) for f in place.model.scalars]
-        self.checks = Checks(place.model, columns)
-        self.texts = _texts_maker(columns)
-        """from a row (without a note) to its values as PostgreSQL's texts"""
+        self._all = [(f, value_type(f, datamodel)) for f in place.model.scalars]
+        self.checks = Checks(place.model, self._all)
         self.key_at = [place.model.scalars.index(f) for f in place.model.key_fields]
         """where in them those of the key stand"""
         self._make = _maker(self.record_type, place.fields)
         self._json_texts = [f for f in place.fields if is_exact(f)]
+        self._notes = bool(self._json_texts or place.payload)
+        """whether a row may be more than its values as they are decoded"""
         self._inherits = self._inherited()
+        self._arrays = [(child, child.array) for child in self.children]
+        self._nothing: Embedded = {child.name: () for child in self.children} or NONE
+
+    @cached_property
+    def texts(self) -> Callable[[Any], Values]:
+        """From a row (without a note) to its values as PostgreSQL's texts."""
+        return _texts_maker(self._all)
 
     def _struct(self) -> type[msgspec.Struct]:
         datamodel = self.layout.datamodel
@@ -171,24 +178,27 @@ class Codec:
         if not self._is_as_written(decoded, text):
             raise ValueError("is not as written")
         found = self.split(decoded)
-        self.checks.run((plain(found.row),), text)
-        for child in self.children:
-            if rows := found.embedded[child.name]:
-                child.checks.run(list(map(plain, rows)), text)
+        self.check((found,), text)
         return found
+
+    def check(self, records: Collection[Decoded], text: bytes) -> None:
+        """Check records that stand in ``text`` as Octavo writes it, many at once.  Raises as ``quickly``."""
+        self.checks.run([plain(record.row) for record in records], text)
+        hosts = [record for record in records if record.embedded is not self._nothing]
+        for child in self.children if hosts else ():
+            if rows := [plain(row) for record in hosts for row in record.embedded[child.name]]:
+                child.checks.run(rows, text)
 
     def split(self, decoded: Any) -> Decoded:
         """The rows of a record as msgspec has decoded it.  Raises ValueError for a value that is none."""
         if self.is_plain:
             return Decoded(decoded)
-        row = self._row(decoded, {})
-        if not self.children:
-            return Decoded(row)
-        embedded: dict[str, Sequence[Row]] = {}
-        for child in self.children:
-            items = getattr(decoded, child.array)
-            inherited = child.inherited(row) if items else {}
-            embedded[child.name] = [child._row(item, inherited) for item in items]
+        row = self._row(decoded, {}) if self._notes else self._make(decoded)
+        embedded = self._nothing
+        for child, array in self._arrays:
+            if items := getattr(decoded, array):
+                inherited = child.inherited(row)
+                embedded = {**embedded, child.name: [child._row(item, inherited) for item in items]}
         return Decoded(row, embedded)
 
     def _row(self, decoded: Any, inherited: Mapping[str, Any]) -> Row:
@@ -263,7 +273,9 @@ class Codec:
         if "_version" in self._own:
             self._member(found, "_version", version)
         own = self._columns_of(found, {})
-        embedded: dict[str, Sequence[Row]] = {c.name: c._array(self.name, found, own) for c in self.children}
+        embedded: dict[str, Sequence[Row]] = {
+            c.name: c._array(self.name, found, own) or () for c in self.children
+        }
         row = self._with_own(own, found)
         if self.place.kind.is_log:
             found.take_span("_model")
@@ -353,7 +365,7 @@ class Codec:
         stands twice."""
         embedded: dict[str, dict[Key, Row]] = {child.name: {} for child in self.children}
         for record in records:
-            for child in self.children:
+            for child in self.children if record.embedded is not self._nothing else ():
                 rows = embedded[child.name]
                 for row in record.embedded[child.name]:
                     key = child.key_of(row)

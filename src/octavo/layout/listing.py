@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+
+import msgspec
 
 from octavo.layout.layout import RESERVED_FOLDERS, VERSION, FileFamily, Kind, Layout, Place
+from octavo.text import pattern
 
-_PAYLOAD = re.compile(r"([0-9a-f]{2})/\1[0-9a-f]{62}")
+_PAYLOAD = pattern(r"([0-9a-f]{2})/\1[0-9a-f]{62}")
 
 
-class File(NamedTuple):
+class File(msgspec.Struct, frozen=True):
     """A file of the store: its path relative to the data folder, what it holds, its size in bytes."""
 
     path: str
@@ -21,7 +22,7 @@ class File(NamedTuple):
     size: int
 
 
-class Contents(NamedTuple):
+class Contents(msgspec.Struct, frozen=True):
     """What lies in a data folder: the layout's files, the fixed ones that are missing, and strays.
 
     A stray stands where a record is kept, and is none that can be read.  What else is in the folder is the

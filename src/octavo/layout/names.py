@@ -8,8 +8,9 @@ id in hexadecimal.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+
+from octavo.text import pattern
 
 LONGEST = 200
 """bytes in a name, without its ending"""
@@ -20,7 +21,7 @@ DEVICES = frozenset(["con", "prn", "aux", "nul"] + [f"{p}{n}" for p in ("com", "
 TAKEN = DEVICES | {"index"}
 """names that stand for something else: our own index files too"""
 
-_OTHER = re.compile(rb"[^a-z0-9_-]")
+_OTHER = pattern(rb"[^a-z0-9_-]")
 
 
 def file_stem(key: Sequence[str]) -> str:

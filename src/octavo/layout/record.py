@@ -74,7 +74,7 @@ Row: TypeAlias = Record | Noted
 
 def plain(row: Row) -> Record:
     """A row without what the schema does not know of it."""
-    return row.row if type(row) is Noted else cast(Record, row)
+    return row.row if type(row) is Noted else row  # type: ignore[return-value]
 
 
 def noted(row: Record, sha256: str | None, unknown: tuple[tuple[str, bytes], ...] = ()) -> Row:

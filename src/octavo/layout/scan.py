@@ -12,7 +12,6 @@ What that refuses goes line by line, and the refused lines through the careful d
 
 from __future__ import annotations
 
-import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +19,7 @@ from contextlib import contextmanager, suppress
 from io import BytesIO
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import msgspec
 
@@ -30,7 +29,8 @@ from octavo.layout.holes import refuse_holes
 from octavo.layout.keys import DELETED, Key, is_tombstone
 from octavo.layout.layout import FileFamily, Kind, Layout, Place
 from octavo.layout.listing import File
-from octavo.layout.record import Record, Row, digest_of, plain
+from octavo.layout.record import Row, digest_of, plain
+from octavo.text import pattern
 from octavo.values.tokens import (
     Members,
     NotJson,
@@ -47,11 +47,11 @@ _AT_ONCE = 1 << 22
 """bytes; a larger log is read twice rather than held in memory"""
 _BLOCK = 256
 """bytes: no disk writes fewer at once"""
-_NULS = re.compile(rb"\0+")
+_NULS = pattern(rb"\0+")
 _encode_lines = msgspec.json.Encoder().encode_lines
 
 
-class UnknownKey(NamedTuple):
+class UnknownKey(msgspec.Struct, frozen=True):
     """A key of a document that the schema does not know: kept, reported, no damage."""
 
     file: str
@@ -121,7 +121,7 @@ class Entry:
 Found: TypeAlias = "Entry | DamagedError | UnknownKey"
 
 
-class _Removed(NamedTuple):
+class _Removed(msgspec.Struct, frozen=True):
     """A line that removes the record with this key."""
 
     codec: Codec
@@ -196,7 +196,8 @@ class Scanner:
         first = next(iter(self.codecs.values()))
         self.namer = Namer(first)
         """names the file of a record, where there is one for each or for each parent"""
-        self._plain = first if len(self.codecs) == 1 and first.is_plain else None
+        self._only = first if len(self.codecs) == 1 else None
+        self._plain = self._only if first.is_plain else None
         self._by_type = {codec.type: codec for codec in self.codecs.values()}
         union: Any = None
         for kind in self._by_type:
@@ -230,14 +231,18 @@ class Scanner:
             at += len(piece)
 
     def _entry(self, item: Any, line: int, span: tuple[int, int]) -> Entry:
+        return Entry(*self._told(item), line, span)
+
+    def _told(self, item: Any) -> tuple[Codec, Decoded | None, Key]:
+        """What a line says: the record of this key, or None if it removes it."""
         kind = type(item)
         if kind is _Removed:
-            return Entry(item.codec, None, item.key, line, span)
+            return item.codec, None, item.key
         if kind is Decoded:
-            codec = self.codecs[type(plain(item.row)).__name__]
+            codec = self._only or self.codecs[type(plain(item.row)).__name__]
         else:
             codec, item = self._by_type[kind], Decoded(item)
-        return Entry(codec, item, codec.key_of(item.row), line, span)
+        return codec, item, codec.key_of(item.row)
 
     def _quickly(self, path: str, piece: bytes) -> list[Any] | None:
         """What stands in whole lines, if each is as Octavo writes it: rows, where that is all that a record
@@ -270,28 +275,26 @@ class Scanner:
 
     def _checked(self, path: str, items: list[Any], piece: bytes) -> list[Any]:
         """Rows that are sound, split from what is embedded in them.  Raises DamagedError or ValueError."""
-        rows: dict[str, list[Record]] = {}
-        by_name: dict[str, Codec] = {}
         if self._plain is not None and type(items) is list:
-            by_name, rows = self.codecs, {self._plain.name: items}
+            rows: Iterable[Row] = items
+            self._plain.checks.run(items, piece)
         else:
             items = _Mixed(items)
+            found: dict[Codec, list[Decoded]] = {codec: [] for codec in self.codecs.values()}
             for n, item in enumerate(items):
                 if type(item) is _Removed:
                     continue
                 codec = self._by_type[type(item)]
-                found = codec.split(item)
+                record = codec.split(item)
                 if not codec.is_plain:
-                    items[n] = found
-                for one in (codec, *codec.children):
-                    by_name[one.name] = one
-                    own = (found.row,) if one is codec else found.embedded[one.name]
-                    rows.setdefault(one.name, []).extend(map(plain, own))
-        for name, own in rows.items():
-            by_name[name].checks.run(own, piece)
+                    items[n] = record
+                found[codec].append(record)
+            for codec, records in found.items():
+                if records:
+                    codec.check(records, piece)
+            rows = (record.row for records in found.values() for record in records)
         if self.family.kind is Kind.LOG_PER_PARENT:
-            (name,) = self.codecs
-            parents = set(map(self.namer.values_of, rows.get(name, ())))
+            parents = set(map(self.namer.values_of, rows))
             if any(self.namer.file(values) != path for values in parents):
                 raise ValueError("belongs in another file")
         return items
@@ -431,26 +434,26 @@ class Scanner:
                 for entry in self._line_by_line(path, piece, line, 0):
                     if isinstance(entry, DamagedError):
                         raise entry
-                    self._count(found, entry)
+                    self._count(found, entry.codec, entry.found, entry.stored_key)
                 line += piece.count(b"\n") + (not piece.endswith(b"\n"))
                 continue
             line += len(items)
             if self._plain is not None and type(items) is list:
                 found[self._plain.name].update(zip(map(self._plain.key_of, items), items, strict=True))
             else:
-                for item in items:
-                    self._count(found, self._entry(item, 0, (0, 0)))
+                for codec, record, key in map(self._told, items):
+                    self._count(found, codec, record, key)
         ended = not body or body.endswith(b"\n")
         live, embedded = self._split(path, found)
         return Log(live, embedded, line - 1, len(body), data[len(body) :], ended)
 
     @staticmethod
-    def _count(found: dict[str, dict[Key, Any]], entry: Entry) -> None:
+    def _count(found: dict[str, dict[Key, Any]], codec: Codec, record: Decoded | None, key: Key) -> None:
         """Let a line count: it takes the place of an earlier one with its key."""
-        live = found[entry.codec.name]
-        live.pop(entry.stored_key, None)
-        if entry.found is not None:
-            live[entry.stored_key] = entry.found if entry.codec.children else entry.found.row
+        live = found[codec.name]
+        live.pop(key, None)
+        if record is not None:
+            live[key] = record if codec.children else record.row
 
     def _split(self, path: str, found: dict[str, dict[Key, Any]]) -> tuple[Rows, Rows]:
         """The rows of what has been found, and those that are embedded in them.  Raises DamagedError."""
@@ -478,7 +481,7 @@ class Scanner:
             name = item.codec.name
             if item.stored_key in found[name]:
                 raise DamagedError("its key stands twice", file=path, line=item.line, model=name)
-            self._count(found, item)
+            self._count(found, item.codec, item.found, item.stored_key)
             texts[name][item.stored_key] = data[slice(*item.span)]
         live, embedded = self._split(path, found)
         return Document(live | embedded, texts, unknown)

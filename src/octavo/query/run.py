@@ -7,8 +7,9 @@ give its key; over all others they come after it.  Whatever is written carries t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from octavo.errors import RecordNotFound, RequiredRelationViolation
@@ -228,7 +229,7 @@ _Own = TypeVar("_Own", Record, None)
 """The record that a writing is about; None: it is not made yet."""
 
 
-class _Changed(NamedTuple):
+class _Changed(msgspec.Struct, frozen=True):
     """A record that a nested write has changed."""
 
     before: Record

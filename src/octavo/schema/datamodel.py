@@ -9,8 +9,6 @@ Its parts are msgspec's structs: a process that starts up reads the frozen schem
 hundredth of the time that the text takes to parse.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from msgspec import Struct
 
 from octavo.schema.datamodel import NativeType, ScalarField
+from octavo.text import pattern
 
 SCALARS = ("Int", "BigInt", "Float", "Boolean", "String", "DateTime", "Json", "Bytes", "Decimal")
 """Prisma's own types."""
@@ -109,7 +108,7 @@ def read_native(name: str, args: list[str]) -> tuple[NativeType | None, str]:
     return NativeType(name, numbers), ""
 
 
-_UNSUPPORTED = re.compile(r"([^(]+)(?:\((.*?)\))?(.+)?")
+_UNSUPPORTED = pattern(r"([^(]+)(?:\((.*?)\))?(.+)?")
 
 
 def parse_native(text: str) -> NativeType | None:

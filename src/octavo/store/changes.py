@@ -27,8 +27,9 @@ from octavo.store.system import (
     sync_folder,
     write_all,
 )
+from octavo.text import pattern
 
-_LEFT_OVER = re.compile(r"\..+\.[0-9a-f]{8}\.new", re.DOTALL)
+_LEFT_OVER = pattern(r"\..+\.[0-9a-f]{8}\.new", re.DOTALL)
 
 Undo: TypeAlias = Callable[[], None]
 

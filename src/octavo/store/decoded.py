@@ -6,8 +6,6 @@ first line is a checksum of the rest, its second Octavo's version and the texts:
 made from anything else is ignored and made anew.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from contextlib import suppress

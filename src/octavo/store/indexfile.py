@@ -152,8 +152,6 @@ def keep_if_whole(root: str, state: SharedState) -> bool:
 
     The write lock is held, and no process has the store open.  Raises OSError.
     """
-    import shutil
-
     data, lock = (signature(os.path.join(place_of(root), name)) for name in (_DATA, _LOCK))
     # LMDB writes the other file anew when it opens the first, but does not make room for it.
     if data is not None and state.is_whole(data) and lock is not None and lock.size >= _LOCK_SIZE:
@@ -164,6 +162,8 @@ def keep_if_whole(root: str, state: SharedState) -> bool:
     with suppress(FileNotFoundError):
         # The folder itself may be where a file system is mounted.
         for entry in list(os.scandir(folder)):
+            import shutil
+
             shutil.rmtree(entry) if entry.is_dir(follow_symlinks=False) else os.unlink(entry)
     return False
 

@@ -15,10 +15,6 @@ from octavo.layout.keys import Key
 from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.record import Record, Row
 from octavo.store.families.base import Changed, Changes, Family
-from octavo.store.families.document import DocumentFamily
-from octavo.store.families.log import LogFamily
-from octavo.store.families.parents import ParentLogs
-from octavo.store.families.record import RecordFamily
 from octavo.store.freshness import World
 from octavo.store.index import Index, Spec, extractor
 
@@ -88,13 +84,22 @@ class Base:
         return list(found)
 
     def _of_kind(self, family: FileFamily) -> Family:
+        # A process seldom uses each way to live.
         match family.kind:
             case Kind.DOCUMENT:
+                from octavo.store.families.document import DocumentFamily
+
                 return DocumentFamily(self.world, family, self.codecs)
             case Kind.FILE:
+                from octavo.store.families.record import RecordFamily
+
                 return RecordFamily(self.world, family, self.codecs)
             case Kind.LOG:
+                from octavo.store.families.log import LogFamily
+
                 return LogFamily(self.world, family, self.codecs)
+        from octavo.store.families.parents import ParentLogs
+
         return ParentLogs(self.world, family, self.codecs, self, self._budget)
 
     def suspect(self, files: set[str] | None) -> None:

@@ -14,8 +14,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from octavo.errors import ConflictError, DamagedError, DiskError, OctavoError
@@ -52,7 +52,7 @@ class Lagging(DiskError):
     """A commit has happened, but the files do not show it yet: they will when the store is recovered."""
 
 
-class Decision(NamedTuple):
+class Decision(msgspec.Struct, frozen=True):
     """Another database, which commits with the store, decides whether a prepared commit happens."""
 
     note: dict[str, str]

@@ -21,12 +21,13 @@ from msgspec.json import encode
 from msgspec.json import format as format_json
 from msgspec.structs import replace
 
+from octavo.text import pattern
 from octavo.values.base import TYPES, ValueType, as_it_is, cast_text
 from octavo.values.number import MOST_DIGITS, MOST_FRACTION
 from octavo.values.tokens import NotJson, elements, members, tree
 
-_NUMBER = re.compile(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
-_STRING_OR_NUMBER = re.compile(r'"(?:[^"\\]++|\\.)*+"|-?[0-9][0-9.]*')
+_NUMBER = pattern(r"(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+_STRING_OR_NUMBER = pattern(r'"(?:[^"\\]++|\\.)*+"|-?[0-9][0-9.]*')
 _HALF = "contains half a surrogate pair, which PostgreSQL's text cannot"
 _OUT_OF_RANGE = "contains a number out of PostgreSQL's range"
 
@@ -274,7 +275,7 @@ def _scalar_key(printed: str) -> tuple[Any, ...]:
     return (_NUMERIC, Decimal(printed))
 
 
-_INDEX = re.compile(r"[ \t\n\r\v\f]*[+-]?[0-9]+")
+_INDEX = pattern(r"[ \t\n\r\v\f]*[+-]?[0-9]+")
 _KINDS = {"{": "object", "[": "array", '"': "string", "t": "boolean", "f": "boolean", "n": "null"}
 
 
@@ -391,7 +392,7 @@ def _json(value: msgspec.Raw) -> bytes:
     return text
 
 
-_ESCAPE = re.compile(rb"\\u(?:[dD][89abAB]..\\u[dD][c-fC-F]..|(0000|[dD][89a-fA-F]..))|\\.")
+_ESCAPE = pattern(rb"\\u(?:[dD][89abAB]..\\u[dD][c-fC-F]..|(0000|[dD][89a-fA-F]..))|\\.")
 
 
 def _jsonb(value: msgspec.Raw) -> bytes:

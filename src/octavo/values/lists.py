@@ -3,13 +3,13 @@ element can be NULL (``fold.unkeepable`` refuses such a list)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
+from octavo.text import pattern
 from octavo.values.base import ValueType, or_null, wrong
 
-_PLAIN_ELEMENT = {d: re.compile(rb'[^"\\{}\s\v' + d + rb"]+") for d in (b",", b";")}
+_PLAIN_ELEMENT = {d: pattern(rb'[^"\\{}\s\v' + d + rb"]+") for d in (b",", b";")}
 
 
 def array_text(elements: list[bytes | None], delimiter: bytes = b",") -> bytes:

@@ -26,6 +26,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec.structs import replace
 
+from octavo.text import pattern
 from octavo.values.base import TYPES, ValueType, cast_text, matching, quoted, wrong
 
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -78,11 +79,11 @@ def _whole_number(lowest: int, highest: int) -> ValueType:
 
 
 _BIGINT = "0|-?[1-9][0-9]{0,18}"
-_is_bigint = re.compile(_BIGINT).fullmatch
+_IS_BIGINT = pattern(_BIGINT)
 
 
 def _bigint_text(value: str) -> bytes:
-    if not _is_bigint(value) or not -(2**63) <= int(value) < 2**63:
+    if not _IS_BIGINT.fullmatch(value) or not -(2**63) <= int(value) < 2**63:
         raise ValueError("is not a 64-bit whole number in a string")
     return value.encode()
 
@@ -109,10 +110,10 @@ def _bigint() -> ValueType:
 # Decimals.
 
 _DECIMAL = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?|NaN|-?Infinity"
-_is_decimal = re.compile(_DECIMAL).fullmatch
-_is_spelled = re.compile(
+_IS_DECIMAL = pattern(_DECIMAL)
+_IS_SPELLED = pattern(
     r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?|NaN|-?Infinity", re.ASCII
-).fullmatch
+)
 _ROUNDING = Context(prec=200_000, rounding=ROUND_HALF_UP, Emax=400_000, Emin=-400_000)
 _EXACT = Context(prec=400_000, rounding=ROUND_HALF_UP, Emax=999_999, Emin=-999_999)
 MOST_DIGITS, MOST_FRACTION = 131_072, 16_383
@@ -121,7 +122,7 @@ _MONEY = (Decimal("-92233720368547758.08"), Decimal("92233720368547758.07"))
 
 
 def _decimal_text(value: str) -> bytes:
-    if not _is_decimal(value):
+    if not _IS_DECIMAL.fullmatch(value):
         raise ValueError("is not a decimal number in a string")
     return value.encode()
 
@@ -132,7 +133,7 @@ def _decimal_key(text: str) -> tuple[bool, Decimal]:
 
 def _given(value: Any) -> Decimal:
     if isinstance(value, str):
-        if not _is_spelled(value):
+        if not _IS_SPELLED.fullmatch(value):
             raise ValueError("is not a decimal number")
         return Decimal(value)
     if isinstance(value, float):
@@ -261,16 +262,14 @@ def _scale(number: Decimal) -> int:
 
 # Floats.
 
-_is_float = re.compile(
-    rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\"(NaN|-?Infinity)\""
-).fullmatch
+_IS_FLOAT = pattern(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|\"(NaN|-?Infinity)\"")
 _NULL = msgspec.Raw(b"null")
 _WIDE = Context(prec=2000)
 """for sums of floats, exactly"""
 
 
 def _float_text(value: msgspec.Raw) -> bytes:
-    found = _is_float(bytes(value))
+    found = _IS_FLOAT.fullmatch(bytes(value))
     if not found:
         raise ValueError('is neither a number nor "NaN", "Infinity" or "-Infinity"')
     if not found[1] and math.isinf(float(found[0])):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+from binascii import a2b_base64
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -125,5 +125,5 @@ def literal_value(value: SingleDefault, field: ScalarField, write: Write) -> Any
         case str() if field.type == "Json":
             return write(msgspec.Raw(value.encode()))
         case str() if field.type == "Bytes":
-            return base64.b64decode(value)
+            return a2b_base64(value)
     return write(value)

@@ -5,7 +5,6 @@ PostgreSQL compares text by its collation; Octavo asks for the order of UTF-8 by
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from enum import Enum
 from functools import lru_cache
@@ -14,6 +13,7 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from octavo.text import pattern
 from octavo.values.base import TYPES, Schema, ValueType, as_it_is, matching, wrong
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -160,7 +160,7 @@ def _varbit(args: tuple[int, ...]) -> ValueType:
     )
 
 
-_HEX_GROUPS = re.compile(r"[0-9a-fA-F]{4}(?:-?[0-9a-fA-F]{4}){7}")
+_HEX_GROUPS = pattern(r"[0-9a-fA-F]{4}(?:-?[0-9a-fA-F]{4}){7}")
 
 
 def _uuid(value: Any) -> str:

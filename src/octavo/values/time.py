@@ -18,11 +18,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 
+from octavo.text import pattern
 from octavo.values.base import TYPES, Text, ValueType, Write, matching, quoted, wrong
 from octavo.values.text import string
 
 _FRACTIONS = {0: "", 3: ".MS", 6: ".US"}
-_DAY = re.compile(r"(\d{4}|[+-]\d{6,7})-(\d\d)-(\d\d)", re.ASCII).fullmatch
+_DAY = pattern(r"(\d{4}|[+-]\d{6,7})-(\d\d)-(\d\d)", re.ASCII)
 _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d"
 _ZONE = r"[+-](?:0\d|1[0-5])(?::[0-5]\d(?::[0-5]\d)?)?"
 _LAST_YEARS = {"timestamp": 294_276, "date": 5_874_897}
@@ -91,7 +92,7 @@ def _is_day(year: str, month: str, day: str) -> bool:
 
 def _day(value: str, last_year: int) -> tuple[bytes, bytes]:
     """The day as PostgreSQL prints it, and its era: nothing, or `` BC``."""
-    found = _DAY(value)
+    found = _DAY.fullmatch(value)
     if not found:
         raise ValueError("is not a day like 2025-11-22")
     year, month, day = found.groups()

@@ -17,21 +17,18 @@ from typing import Any
 import msgspec
 
 from octavo.errors import DamagedError
+from octavo.text import pattern
 
 _WS = r"[ \t\n\r]*+"
 _STR = r'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
 _SIMPLE_VALUE = rf"(?:{_STR}|true|false|null|-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)"
 
 
-def _pattern(text: str) -> re.Pattern[bytes]:
-    return re.compile(text.encode())
-
-
-_SPACE = _pattern(_WS)
-_KEY = _pattern(_STR)
-_SIMPLE = _pattern(_SIMPLE_VALUE)
-_SIMPLE_MEMBERS = _pattern(rf"(?:{_STR}{_WS}:{_WS}{_SIMPLE_VALUE}{_WS},{_WS})*+")
-_SIMPLE_ELEMENTS = _pattern(rf"(?:{_SIMPLE_VALUE}{_WS},{_WS})*+")
+_SPACE = pattern(_WS.encode())
+_KEY = pattern(_STR.encode())
+_SIMPLE = pattern(_SIMPLE_VALUE.encode())
+_SIMPLE_MEMBERS = pattern(rf"(?:{_STR}{_WS}:{_WS}{_SIMPLE_VALUE}{_WS},{_WS})*+".encode())
+_SIMPLE_ELEMENTS = pattern(rf"(?:{_SIMPLE_VALUE}{_WS},{_WS})*+".encode())
 _NO_COLON, _NO_COMMA, _AFTER_END = "a colon is missing", "a comma is missing", "unexpected text after the end"
 _OBJECT, _ARRAY = ord("{"), ord("[")
 _CLOSING = {_OBJECT: b"}", _ARRAY: b"]"}
@@ -80,12 +77,12 @@ def line_of(text: bytes, position: int) -> int:
     return text.count(b"\n", 0, position) + 1
 
 
-_PARTIAL = _pattern(
-    r'(?:"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{0,4})?)*'
-    r"|t|tr|tru|f|fa|fal|fals|n|nu|nul|-|-?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?)?"
+_PARTIAL = pattern(
+    rb'(?:"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{0,4})?)*'
+    rb"|t|tr|tru|f|fa|fal|fals|n|nu|nul|-|-?(?:0|[1-9][0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]*)?)?"
 )
 
-_FRACTION = _pattern(r"\.|[eE][+-]?")
+_FRACTION = pattern(rb"\.|[eE][+-]?")
 
 
 def is_beginning(text: bytes) -> bool:

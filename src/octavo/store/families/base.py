@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+import msgspec
+
 from octavo.errors import DamagedError, DiskError, ForeignKeyViolation
 from octavo.layout.codec import NONE, Codec, Embedded
 from octavo.layout.holes import Hollow
@@ -40,7 +42,7 @@ GARBAGE = 64
 """superseded lines that a log may have, beside as many as it has records"""
 
 
-class Tail(NamedTuple):
+class Tail(msgspec.Struct, frozen=True):
     """The end of a log: all that a line to be appended has to know of it."""
 
     size: int
@@ -106,7 +108,7 @@ class Owner(Protocol):
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None: ...
 
 
-class Child(NamedTuple):
+class Child(msgspec.Struct, frozen=True):
     """A model whose rows are embedded in records of a family."""
 
     codec: Codec
