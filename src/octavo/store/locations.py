@@ -94,10 +94,8 @@ class Locations:
         """the logs that may not be as the index has them; None: any but those in ``_looked_at``"""
         self._looked_at: set[str] = set()
         """the logs that are as the index has them, where any other may not be"""
-        self._gone: set[str] = set()
-        """the logs that went, as far as has been noticed"""
-        self._unlisted = True
-        """whether logs may be missing whose removal was not noticed"""
+        self.may_lack_logs = True
+        """whether what was not found may be in a log that is missing"""
         self._broken: set[str] = set()
         """the logs with a line that cannot be read"""
         self._descriptors: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
@@ -122,16 +120,6 @@ class Locations:
             elif self.logs.family.pattern.fullmatch(file):
                 self._doubtful.add(file)
 
-    @property
-    def may_lack_logs(self) -> bool:
-        """Whether what was not found may be in a log that is missing."""
-        return self._unlisted or bool(self._gone)
-
-    def all_are_there(self) -> None:
-        """No log is missing."""
-        self._unlisted = False
-        self._gone.clear()
-
     def _doubt_all(self) -> None:
         self._doubtful, self._looked_at = None, set()
 
@@ -142,11 +130,12 @@ class Locations:
     def _find(self, key: Key) -> Decoded | None:
         for _ in range(2):
             try:
-                if self._environment is None:
-                    self._make_ready()
-                found = self._read(key)
-                if found is None:
-                    found = self._find_in_doubtful(key)
+                environment = self._environment or self._make_ready()
+                found = self._read(environment, key)
+                if found is None and self._catch_up():
+                    found = self._read(environment, key)
+                if found is None and self._doubtful:
+                    self._check_doubtful()
                 # Others change the index and the logs that it leads to.
                 self.world.check()
                 return found
@@ -168,34 +157,32 @@ class Locations:
         self._environment = None
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def _find_in_doubtful(self, key: Key) -> Decoded | None:
-        """The record, once the logs are indexed that are not as the index has them."""
-        found = self._read(key) if self._catch_up() else None
-        if found is None and self._doubtful != self._broken:
-            # It may be in a log that cannot be looked at before it has been written.
+    def _check_doubtful(self) -> None:
+        """Raise an error where a record that was not found may be in a log that could not be read."""
+        if self._doubtful != self._broken:
+            # A log that cannot be looked at before it has been written.
             raise Stale
-        for file in sorted(self._broken) if found is None else ():
-            # It may be what cannot be read.
+        for file in sorted(self._broken):
             self._understand(file)
-        return found
 
-    def _make_ready(self) -> None:
-        self._open()
+    def _make_ready(self) -> Environment:
+        found = self._open()
         self._doubt_all()
         # Commits from now on are followed; what is committed already is looked at.
         if self.world.state is not None:
             self.world.state.note_index()
+        return found
 
-    def _open(self) -> None:
-        self._environment = environment(self.path)
+    def _open(self) -> Environment:
+        found = self._environment = environment(self.path)
         model = self.logs.model
         self._places, self._logs = (
-            self._environment.table(f"{model} {what}", self.world.state, self.world.system)
-            for what in ("places", "logs")
+            found.table(f"{model} {what}", self.world.state, self.world.system) for what in ("places", "logs")
         )
         self._close_files()
         self._files = {}
         self._followed = {}
+        return found
 
     @property
     def _opened(self) -> Environment:
@@ -203,11 +190,10 @@ class Locations:
             raise AssertionError("the index is not open")
         return self._environment
 
-    def _read(self, key: Key) -> Decoded | None:
+    def _read(self, environment: Environment, key: Key) -> Decoded | None:
         """What stands where the index says, if it is that record and the log is as the index has it."""
-        raw = _raw_key(key)
-        with self._opened.lmdb.begin(db=self._places) as transaction:
-            place = transaction.get(raw)
+        with environment.lmdb.begin(db=self._places) as transaction:
+            place = transaction.get(_raw_key(key))
             if place is None:
                 return None
             number, at, length = _PLACE.unpack(place)
@@ -301,12 +287,13 @@ class Locations:
         files, in_flight = self._doubtful, self.world.in_flight
         if files is None:
             files = set(self.logs.files())
-            self._unlisted = True
+            self.may_lack_logs = True
         changed, lines = False, 0
         read: list[_Read] = []
         for file in sorted(files - in_flight) if in_flight else sorted(files):
             found = self.world.signature(file)
-            (self._gone.add if found is None else self._gone.discard)(file)
+            if found is None:
+                self.may_lack_logs = True
             if (found is not None and found == self._followed.get(file)) or found == self._state_of(file):
                 continue
             changed = True
@@ -320,7 +307,8 @@ class Locations:
             if lines > _BATCH:
                 self._write(read)
                 read, lines = [], 0
-        self._write(read)
+        if read:
+            self._write(read)
         self._doubtful = set(self._broken)
         if in_flight:
             self._doubtful |= {f for f in files & in_flight if self._state_of(f) != self.logs.expected(f)}
@@ -366,8 +354,6 @@ class Locations:
 
     def _write(self, read: list[_Read], *, own: bool = False) -> None:
         """Index logs anew, in the order in which they were read."""
-        if not read:
-            return
         with self._changing([(log.file, log.found) for log in read], own) as transaction:
             there: dict[bytes, bytes] = {}
             gone: list[tuple[bytes, int]] = []
@@ -453,11 +439,10 @@ class Locations:
             import lmdb
 
             try:
-                if self._environment is None:
-                    self._open()
+                environment = self._environment or self._open()
                 for file, change in files.items():
                     if isinstance(change, Append):
-                        self._appended(file, change, by_file.get(file, NOTHING), found.get(file))
+                        self._append(environment, change, by_file.get(file, NOTHING), found.get(file))
                     elif isinstance(change, Remove):
                         self._forget(file, own=True)
                     else:
@@ -467,31 +452,35 @@ class Locations:
                 # The commit has happened, and an index is no part of it.
                 self._give_up()
 
-    def _appended(
-        self, file: str, change: Append, changed: Mapping[Key, Changed], found: Signature | None
+    def _append(
+        self,
+        environment: Environment,
+        change: Append,
+        changed: Mapping[Key, Changed],
+        found: Signature | None,
     ) -> None:
-        lines, log_key = change.lines.encode(), _log_key(file)
-        start = 0
-        with self._opened.changing, self._opened.lmdb.begin(write=True, db=self._places) as transaction:
+        """Follow lines that a commit has appended to a log, if the log was as the index has it."""
+        file, lines, at = change.file, change.lines.encode(), 0
+        log_key, state = _log_key(file), self.world.state
+        with environment.changing, environment.lmdb.begin(write=True, db=self._places) as transaction:
             noted, expected = transaction.get(log_key, db=self._logs), self.logs.expected(file)
             number = 0 if noted is None else int.from_bytes(noted[:4], "little")
             if not number or found is None or expected is None or noted != _FILE.pack(number, *expected):
                 self.suspect(file)
                 return
-            if self.world.state is not None:
-                self.world.state.change_index(self.world.system)
-            for key, change_of in changed.items():
-                if change_of.after is None and change_of.before is None:
+            if state is not None:
+                state.change_index(self.world.system)
+            for key, (before, after) in changed.items():
+                if after is None and before is None:
                     continue
-                while lines[start] == _NEWLINE:
-                    start += 1
-                end = lines.index(b"\n", start)
-                if change_of.after is None:
+                while lines[at] == _NEWLINE:
+                    at += 1
+                end = lines.index(b"\n", at)
+                if after is None:
                     self._drop(transaction, _raw_key(key), number)
                 else:
-                    place = _PLACE.pack(number, change.at + start, end - start)
-                    transaction.put(_raw_key(key), place)
-                start = end + 1
+                    transaction.put(_raw_key(key), _PLACE.pack(number, change.at + at, end - at))
+                at = end + 1
             transaction.put(log_key, _FILE.pack(number, *found), db=self._logs)
         if len(self._followed) > _REMEMBERED:
             self._followed.clear()

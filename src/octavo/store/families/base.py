@@ -52,7 +52,7 @@ class Tail(msgspec.Struct, frozen=True):
     signature: Signature
 
     def append(self, file: str, lines: list[bytes]) -> Append:
-        text = b"".join(([] if self.ended else [b"\n"]) + [line + b"\n" for line in lines])
+        text = b"\n".join([*lines, b""] if self.ended else [b"", *lines, b""])
         return Append(file, self.size, text.decode(), len(lines))
 
 

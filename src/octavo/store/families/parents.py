@@ -48,7 +48,7 @@ class _Planned(NamedTuple):
     """Changes of records and of their parents, by the logs that they concern."""
 
     changes: Changes
-    by_file: dict[str, dict[Key, Changed]]
+    by_file: Mapping[str, Mapping[Key, Changed]]
     came: set[str]
     """the logs that come with new parents"""
     went: set[str]
@@ -217,7 +217,7 @@ class ParentLogs(Family):
         if found is None and self._locations.may_lack_logs:
             # It may be in a log that is missing.
             self.world.steadily(self._files)
-            self._locations.all_are_there()
+            self._locations.may_lack_logs = False
         return None if found is None else found.row
 
     def find(self, spec: Spec, values: Any) -> list[Row]:
@@ -280,13 +280,6 @@ class ParentLogs(Family):
 
     def by_file(self, changes: Mapping[Key, Changed]) -> dict[str, dict[Key, Changed]]:
         """The changes in each log: a record that gets another parent leaves one and enters another."""
-        if len(changes) == 1:
-            [(key, (before, after))] = changes.items()
-            if before is None and after is not None:
-                return {self._file_of(after): {key: Changed(None, after)}}
-        return self._by_file(changes)
-
-    def _by_file(self, changes: Mapping[Key, Changed]) -> dict[str, dict[Key, Changed]]:
         found: dict[str, dict[Key, Changed]] = {}
         for key, change in changes.items():
             before = None if change.before is None else self._file_of(change.before)
@@ -306,8 +299,6 @@ class ParentLogs(Family):
         return self.namer.file(self.parent_of(row))
 
     def _by_logs(self, changes: Changes) -> _Planned:
-        if changes is self._planned.changes:
-            return self._planned
         came, went = set(), set()
         for key, change in changes.get(self.relation.parent, NOTHING).items():
             if change.before is None and change.after is not None:
@@ -316,12 +307,19 @@ class ParentLogs(Family):
                 went.add(self.namer.file(key))
         records, whole = self.whole(changes)
         by_file = self.by_file(records.get(self.model, NOTHING))
-        self._planned = _Planned(changes, by_file, came, went, whole)
-        return self._planned
+        return _Planned(changes, by_file, came, went, whole)
 
     def plan(self, changes: Changes) -> list[Change]:
-        _, by_file, came, went, whole = self._by_logs(changes)
         self._expected.clear()
+        changed = changes.get(self.model, NOTHING)
+        if len(changed) == 1 and self.relation.parent not in changes and not self.children:
+            [(before, after)] = changed.values()
+            if before is None and after is not None:
+                # Mostly it is one row that comes.
+                file = self.namer.file(self.parent_of(after))
+                self._planned = _Planned(changes, {file: changed}, set(), set(), {})
+                return [self.tail(file).append(file, [self.codec.encode(after)])]
+        _, by_file, came, went, whole = self._planned = self._by_logs(changes)
         for file in went:
             if (found := self.world.signature(file)) is None:
                 raise missing(file)
@@ -341,19 +339,16 @@ class ParentLogs(Family):
 
         Raises DamagedError, DiskError, OSError.
         """
-        known = self._logs.get(file)
-        if known is not None and not known.log.torn and self.world.signature(file) == known.signature:
-            self._expected[file] = known.signature
-            return known.tail
-        self.forget(file)
+        log = self._logs.get(file)
         tail = self._tails.pop(file, None)
-        if tail is not None and self.world.signature(file) == tail.signature:
-            self._expected[file] = tail.signature
-            return tail
-        try:
-            tail = self._read_tail(file)
-        except FileNotFoundError as error:
-            raise missing(file) from error
+        if log is not None and not log.log.torn:
+            tail = log.tail
+        if tail is None or tail.signature != self.world.signature(file):
+            self.forget(file)
+            try:
+                tail = self._read_tail(file)
+            except FileNotFoundError as error:
+                raise missing(file) from error
         self._expected[file] = tail.signature
         return tail
 
@@ -379,28 +374,48 @@ class ParentLogs(Family):
         return Tail(size, log.ended, found)
 
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
-        _, by_file, came, *_ = self._by_logs(changes)
+        planned = self._planned if changes is self._planned.changes else self._by_logs(changes)
         for file, change in files.items():
+            changed = planned.by_file.get(file, NOTHING)
             log = self._logs.get(file)
-            if log is None and isinstance(change, Append) and file in found:
-                self._remember(Tail(change.at + change.size, True, found[file]), file)
-            if log is None or isinstance(change, Remove) or file in came or self.children:
-                old = sum(changed.before is not None for changed in by_file.get(file, NOTHING).values())
-                self._superseded[file] = self._superseded.get(file, 0) + old
+            if log is not None and (self.children or file in planned.came or isinstance(change, Remove)):
                 self.forget(file)
-                continue
-            before = log.log.size
-            live, changed = log.log.live[self.model], by_file.get(file, NOTHING)
-            if log.ordered is not None and not self._goes_on(log, log.ordered, changed):
-                log.since += list(changed.values())[: _FEW + 1 - len(log.since)]
-            for key, change_of in changed.items():
-                live.pop(key, None)
-                if change_of.after is not None:
-                    live[key] = change_of.after
-            log.written(change, found.get(file))
-            self._used += log.log.size - before
-        self._locations.done(by_file, files, found)
+                log = None
+            if log is None:
+                self._unread(file, change, changed, found.get(file))
+            else:
+                self._follow(log, change, changed, found.get(file))
+        self._locations.done(planned.by_file, files, found)
         self._planned = _NOTHING_PLANNED
+
+    def _unread(
+        self, file: str, change: Change, changed: Mapping[Key, Changed], found: Signature | None
+    ) -> None:
+        """A log that is not in memory was changed."""
+        if not isinstance(change, Append):
+            self._superseded.pop(file, None)
+            return
+        if found is not None:
+            if len(self._tails) >= _TAILS:
+                self._tails.clear()
+            self._tails[file] = Tail(change.at + change.size, True, found)
+        for before, _ in changed.values():
+            if before is not None:
+                self._superseded[file] = self._superseded.get(file, 0) + 1
+
+    def _follow(
+        self, log: LogFile, change: Change, changed: Mapping[Key, Changed], found: Signature | None
+    ) -> None:
+        """A log in memory was changed."""
+        before, live = log.log.size, log.log.live[self.model]
+        if log.ordered is not None and not self._goes_on(log, log.ordered, changed):
+            log.since += list(changed.values())[: _FEW + 1 - len(log.since)]
+        for key, change_of in changed.items():
+            live.pop(key, None)
+            if change_of.after is not None:
+                live[key] = change_of.after
+        log.written(change, found)
+        self._used += log.log.size - before
 
     def _goes_on(self, log: LogFile, ordered: list[Row], changed: Mapping[Key, Changed]) -> bool:
         """Put new records at the end of those in order, if that is where they belong; whether it is.
@@ -420,11 +435,6 @@ class ParentLogs(Family):
             log.rows.extend(map(plain, records))
         ordered.extend(records)
         return True
-
-    def _remember(self, tail: Tail, file: str) -> None:
-        if len(self._tails) >= _TAILS:
-            self._tails.clear()
-        self._tails[file] = tail
 
     def wasteful_log(self, file: str) -> LogFile | None:
         if self._superseded.get(file, 0) > GARBAGE and file not in self._logs:
