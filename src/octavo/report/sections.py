@@ -1,4 +1,4 @@
-"""The sections of the page: the move, the verification, the checklist, the schema, the files and how they grew."""
+"""The sections of the page: the move, the verification, the checklist, the schema, the files, their growth."""
 
 from __future__ import annotations
 
