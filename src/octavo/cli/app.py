@@ -7,12 +7,8 @@ from typing import Annotated
 
 import typer
 
-from octavo.cli import care, console, failures, fold, move, status
+from octavo.cli import care, console, failures, fold, move, schema
 from octavo.cli.demo import demo
-from octavo.cli.follow import follow
-from octavo.cli.schema import app as schema
-from octavo.cli.secrets import app as secrets
-from octavo.cli.verify import verify
 from octavo.version import __version__
 
 app = typer.Typer(
@@ -53,11 +49,11 @@ def octavo(
 
 
 app.command()(demo)
-app.add_typer(schema, name="schema")
-app.add_typer(secrets, name="secrets")
+app.add_typer(schema.app, name="schema")
+app.add_typer(care.secrets, name="secrets")
 for command in (
-    *(fold.inventory, fold.scaffold, fold.export, follow, verify, fold.restore),
-    *(status.status, status.report, move.cutover, move.rollback, move.cleanup),
+    *(fold.inventory, fold.scaffold, fold.export, fold.follow, fold.verify, fold.restore),
+    *(move.status, move.report, move.cutover, move.rollback, move.cleanup),
     *(care.doctor, care.compact, care.backup),
 ):
     app.command()(command)

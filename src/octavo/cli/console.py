@@ -10,14 +10,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from octavo.inspect.progress import Progress, Step
+    from octavo.inspect.progress import Step
 
 
 SHOWN = 20
@@ -119,20 +118,6 @@ def section(title: str, lines: Sequence[str]) -> None:
     if lines:
         typer.echo(title)
         listed(lines)
-
-
-@contextmanager
-def progress(*, quiet: bool) -> Iterator[Progress]:
-    """A bar with rows per second and the time left, if stderr is a terminal; else silence."""
-    if quiet or not sys.stderr.isatty():
-        from octavo.inspect.progress import SILENT
-
-        yield SILENT
-        return
-    from octavo.cli.bar import bar
-
-    with bar() as shown:
-        yield shown
 
 
 def told(*, quiet: bool) -> Callable[[Step], None]:

@@ -1,14 +1,16 @@
-"""``octavo inventory``, ``scaffold``, ``export`` and ``restore``: from PostgreSQL to files and back."""
+"""The commands between PostgreSQL and the files: inventory, scaffold, export, follow, verify, restore."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from octavo.cli import console
+from octavo.cli import console, failures
 from octavo.cli.runner import Answer, Job, command
+from octavo.errors import UsageError
 from octavo.text import size, some
 
 if TYPE_CHECKING:
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from octavo.fold.inventory import SavedInventory
     from octavo.fold.restore import RestoreReport
     from octavo.fold.scaffold import ScaffoldReport
+    from octavo.follow.state import FollowReport
+    from octavo.inspect.findings import Difference
     from octavo.layout.layout import Layout
+    from octavo.move.verify import VerifyReport
     from octavo.store.intake import PayloadProblem
 
 _PROBLEMS_ANSWERED = 1000
@@ -136,11 +141,11 @@ def _show_export(report: ExportReport, layout: Layout) -> None:
     for settled in report.settled:
         typer.echo(f"the store that an interrupted export replaced: {console.plain(str(settled))}")
     console.warnings(_export_warnings(report))
-    console.section("payloads to look at:", [payload_line(p) for p in report.payload_problems])
+    console.section("payloads to look at:", [_payload_line(p) for p in report.payload_problems])
     console.section("beside the schema, the database has:", report.notes)
 
 
-def payload_line(problem: PayloadProblem) -> str:
+def _payload_line(problem: PayloadProblem) -> str:
     """What there is to say about a record's payload."""
     key, path = console.short(problem.key), console.short(problem.path, 120)
     return f"{problem.model} {key}: {path!r} {problem.reason}"
@@ -221,3 +226,165 @@ def _show_restore(report: RestoreReport, job: Job) -> None:
     root = console.plain(str(job.files_root))
     typer.echo(f"payloads: of {some(report.payloads, 'record')}, below {root}")
     console.section("payloads to look at:", report.payload_notes)
+
+
+@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")
+def verify(job: Job) -> Answer:
+    """Compare every field of every record, both ways.
+
+    With ENCRYPTION_MASTER_PEPPER set, each secret is decrypted too. Ends with 1 on any difference.
+    """
+    from octavo.crypto import pepper_from_env
+    from octavo.move.verify import VerifyOptions
+    from octavo.move.verify import verify as run
+
+    options = VerifyOptions(job.files_root, pepper_from_env(), job.jobs)
+    with job.progress() as progress:
+        report = run(job.url, job.data_dir, job.layout, options, progress)
+    return Answer(
+        report.to_dict(),
+        lambda: _show_verification(report),
+        good=report.equal,
+        brief=lambda: console.warnings(_verify_warnings(report)),
+        shows_if_quiet=True,
+    )
+
+
+def _show_verification(report: VerifyReport) -> None:
+    """Print what a verification found."""
+    rows = []
+    for name, count in report.counts.items():
+        kinds = report.by_model.get(name, {})
+        verdict = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items()) or "equal"
+        rows.append([name, f"{count['database']:,}", f"{count['files']:,}", verdict])
+    console.table(["model", "database", "files", ""], rows)
+    typer.echo()
+    total = some(sum(c["database"] for c in report.counts.values()), "record")
+    if report.equal:
+        text = f"{total}, every field, both ways, in {report.seconds:.1f} s"
+    else:
+        found = some(report.total, "difference")
+        broken = some(len(report.violations), "broken rule")
+        text = f"{found}, {broken}, in {report.seconds:.1f} s"
+    console.verdict(report.equal, "EQUAL" if report.equal else "NOT EQUAL", text)
+    if report.elsewhere:
+        typer.echo(f"the move is about another database than {console.plain(report.elsewhere)}:")
+        console.listed(["its state stays as it is; octavo export --replace begins anew with this one"])
+    for difference in report.differences[: console.SHOWN]:
+        _show_difference(difference)
+    if (more := report.total - console.SHOWN) > 0:
+        typer.echo(f"  … and {more:,} more")
+    console.section(
+        "records that break a rule of the schema, among the files:",
+        [f"{v.model} {_key(v.key)}: {v.reason} ({v.file})" for v in report.violations],
+    )
+    console.section(
+        "keys that the schema does not know (they are kept):",
+        [f"{key}, in {where}" for where, key in report.unknown_keys],
+    )
+    console.section("files that belong to nothing:", report.strays)
+    typer.echo(
+        f"payloads: {report.payloads:,} held against their digests, "
+        f"{report.payloads_compared:,} against the files root"
+    )
+    console.listed(report.payload_notes)
+    if report.secrets is not None:
+        typer.echo(f"secrets: {report.secrets:,} checked")
+    if report.left_out:
+        console.section("left out:", report.left_out)
+    else:
+        typer.echo("left out: nothing")
+    console.section("beside the schema, the database has:", report.notes)
+    if report.report:
+        typer.echo(f"report: {console.plain(str(report.report))}")
+
+
+def _verify_warnings(report: VerifyReport) -> list[str]:
+    """What is no difference but should be looked into, a sentence each."""
+    named = (
+        (len(report.unknown_keys), "key", "that the schema does not know"),
+        (len(report.strays), "file", "that nothing points at"),
+        (len(report.payload_notes), "payload", "that could not be compared"),
+    )
+    return [f"{some(count, thing)} {what}" for count, thing, what in named if count] + [
+        f"left out: {text}" for text in report.left_out
+    ]
+
+
+def _key(key: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={console.short(str(value), 100)}" for name, value in key.items())
+
+
+def _show_difference(difference: Difference) -> None:
+    where = f"{difference.file}{f':{difference.line}' if difference.line else ''}"
+    parts = (difference.kind.value, difference.model, _key(difference.key), f"({where})" if where else "")
+    typer.echo("  " + console.plain(" ".join(part for part in parts if part)))
+    if difference.reason:
+        typer.echo("    " + console.plain(difference.reason))
+    values = difference.values or {}
+    for name in difference.fields:
+        if name not in values:
+            typer.echo(f"    {console.plain(name)}")
+            continue
+        for side, text in zip(("database", "files"), values[name], strict=True):
+            typer.echo(f"    {console.plain(name)}  {side + ':':<9} {_value(text)}")
+
+
+def _value(text: str | None) -> str:
+    return "NULL" if text is None else console.plain(repr(text))
+
+
+@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")
+def follow(
+    job: Job,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Make the files anew; a store that is there is kept aside.")
+    ] = False,
+    until_caught_up: Annotated[
+        bool,
+        typer.Option("--until-caught-up", help="End when all that was committed before now is there."),
+    ] = False,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="Follow no more: remove what was made in the database for it.")
+    ] = False,
+) -> Answer:
+    """Keep files in step with a PostgreSQL that others use.
+
+    The first time, the files are made as by an export. Ctrl-C ends it in order; run again, it goes on where
+    it was.
+    """
+    from octavo.cli.live import watching
+    from octavo.follow import life
+
+    url = job.url
+    if stop:
+        if replace or until_caught_up:
+            raise UsageError("--stop goes with neither --replace nor --until-caught-up")
+        removed = life.stop(url, job.data_dir)
+        said = "the files follow no more" if removed else "nothing was followed"
+        return Answer({"dataDir": job.data_dir, "removed": removed}, lambda: typer.echo(said))
+    options = life.FollowOptions(job.files_root, job.jobs, replace, until_caught_up)
+    with failures.telling_what_is_left(), watching(quiet=job.quiet, as_json=job.as_json) as watcher:
+        report = life.follow(url, job.data_dir, job.layout, options, watcher)
+    left = [f"{some(len(report.lacking), 'payload')} could not be read"] * bool(report.lacking)
+
+    def show_all() -> None:
+        _show_following(report)
+        console.warnings(left)
+
+    return Answer(report.to_dict(), show_all, brief=lambda: console.warnings(left))
+
+
+def _show_following(report: FollowReport) -> None:
+    """Print what following has done, and how it stands."""
+    if report.seeded:
+        typer.echo(f"the files were made in {console.plain(str(report.data_dir))}")
+    if report.replaced:
+        typer.echo(f"the store that was there: {console.plain(str(report.replaced))}")
+    transactions, rows = some(report.transactions, "transaction"), some(report.rows, "row")
+    typer.echo(f"{transactions} carried over, {rows} changed, in {report.seconds:.1f} s")
+    if report.committed:
+        typer.echo(f"the last of them was committed at {report.committed}")
+    if report.caught_up:
+        typer.echo("all that was committed before the start is in the files")
+    console.listed([_payload_line(problem) for problem in report.lacking])

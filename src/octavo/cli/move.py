@@ -1,17 +1,241 @@
-"""``octavo cutover``, ``octavo rollback`` and ``octavo cleanup``: where the move turns."""
+"""``octavo status``, ``report``, ``cutover``, ``rollback``, ``cleanup``: how the move stands; its turns."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from octavo.cli import console, failures
 from octavo.cli.runner import Answer, Job, command
+from octavo.errors import UsageError, disk_errors
+from octavo.text import size, some
 
 if TYPE_CHECKING:
+    from octavo.move.checklist import Item
     from octavo.move.sides import Gate, MoveReport, Sides
+    from octavo.move.status import Status
+    from octavo.report.facts import Facts
+
+_MARKS = {"good": "[x]", "bad": "[!]", "unknown": "[?]"}
+
+
+@command("database_url", "data_dir", "files_root_if_there", "schema", "layout_file")
+def status(
+    job: Job,
+    heal: Annotated[
+        bool,
+        typer.Option("--heal", help="Recover the files, and copy what differs to them from PostgreSQL."),
+    ] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Read no records: no counts, no checklist.")] = False,
+) -> Answer:
+    """Show how the move stands, and its checklist.
+
+    The phase, where the data lives, what both sides have, and what is known to differ.
+
+    Every item of the checklist is checked now. Changes nothing unless told to heal. Ends with 1 if
+    something is left to do or damaged, with 3 if one side cannot be reached.
+    """
+    from octavo import backend
+    from octavo.crypto import pepper_from_env
+    from octavo.move.status import Looking
+    from octavo.move.status import status as look
+
+    settings = job.settings(job.files_root_if_there or backend.files_root())
+    looking = Looking(heal, quick, pepper_from_env())
+    left = "some records may be healed, each of them whole; the next run does the others" if heal else ""
+    with failures.telling_what_is_left(left), job.progress() as progress:
+        found = look(backend.get_data_backend(), job.vocabulary, settings, looking, progress)
+
+    def not_healed() -> None:
+        for healed in found.healed:
+            if healed.error:
+                console.problem("not healed", f"{healed.divergence.model}: {healed.error}")
+
+    code = found.exit_code
+    return Answer(found.to_dict(), lambda: _show_status(found), good=not code, code=code, always=not_healed)
+
+
+def _show_status(found: Status) -> None:
+    """Print how things stand."""
+    _show_move(found)
+    for name, reason in (("PostgreSQL", found.database), ("files", found.store)):
+        if reason is not None:
+            fenced = ", takes no writes" if name == "PostgreSQL" and found.fenced else ""
+            typer.echo(f"{name:<13}{console.plain(reason) or 'there'}{fenced}")
+    if found.store == "":
+        doubt = f", {found.in_doubt:,} in doubt" if found.in_doubt else ""
+        lag = ", to be recovered" if found.lagging else ""
+        busy = ", being written to" if found.writing else ""
+        typer.echo(f"journal      {some(found.entries, 'entry', 'entries')}{doubt}{lag}{busy}")
+        compared, different, failed = (found.counters.get(n, 0) for n in ("compared", "different", "failed"))
+        noticed = found.counters.get("noticed", 0)
+        beside = f"; {some(noticed, 'difference')} noticed by writes" if noticed else ""
+        reads = f"{some(compared, 'read')}, {different:,} different, {failed:,} failed"
+        typer.echo(f"compared     {reads}{beside}")
+    for path in found.set_aside:
+        typer.echo(f"set aside    {console.plain(path)}: a store that an interrupted export replaced")
+    _show_divergences(found)
+    if any(count != (None, None, None) for count in found.counts.values()):
+        typer.echo()
+        rows = [
+            [name, *("–" if n is None else f"{n:,}" for n in count)] for name, count in found.counts.items()
+        ]
+        console.table(["model", "baseline", "database", "files"], rows)
+    if found.checklist:
+        typer.echo("\nchecklist")
+        _show_checklist(found.checklist)
+    if not found.good and not found.healed and (found.divergences or found.lagging or found.in_doubt):
+        console.detail("octavo status --heal makes the files what PostgreSQL is")
+
+
+def _show_move(found: Status) -> None:
+    from octavo.move.status import age
+
+    move = found.migration
+    typer.echo(
+        f"phase        {move.phase.value if move.phase else 'not begun: octavo inventory is the first step'}"
+    )
+    typer.echo(f"backend      {found.backend.value}")
+    since = f", since {move.since}" if move.since else ""
+    typer.echo(f"of record    {move.backend.value}{since}")
+    if refusal := move.refusal(found.backend):
+        typer.echo(f"             {refusal.message}")
+        if move.is_frozen:
+            typer.echo(f"             {refusal.hint}")
+    if move.transitions:
+        last = move.transitions[-1]
+        typer.echo(f"last step    {last.time}, {console.plain(last.who)}: {console.plain(last.why)}")
+    if move.verified:
+        verdict = "equal" if move.verified.equal else some(move.verified.differences, "difference")
+        names = {"database": "PostgreSQL", "files": "the files"}
+        written = " and ".join(names[side] for side, is_written in found.written.items() if is_written)
+        since = (
+            f"; {written} {'was' if written == 'PostgreSQL' else 'were'} written to since" if written else ""
+        )
+        said = f"{verdict}, {move.verified.records:,} records{since}"
+        typer.echo(f"verified     {_ago(age(move.verified.time))} ago: {said}")
+    if move.following:
+        behind = "" if found.lag is None else f"{size(found.lag)} of log behind"
+        lag = console.plain(found.following) or behind or "its lag is not known"
+        typer.echo(f"following    since {move.following.since}, {lag}")
+
+
+def _show_divergences(found: Status) -> None:
+    if found.healed:
+        good = [h for h in found.healed if not h.error]
+        copied = some(sum(h.copied for h in good), "record")
+        typer.echo(f"healed       {len(good):,} of {len(found.healed):,}, {copied} copied")
+    ages = found.ages
+    if ages is not None:
+        oldest, newest = map(_ago, ages)
+        typer.echo(f"divergences  {len(found.divergences):,}, the oldest {oldest} old, the newest {newest}")
+        console.listed(
+            [
+                " ".join(filter(None, (d.kind, *d.about, ", ".join(d.fields), d.reason)))
+                for d in found.divergences
+            ]
+        )
+
+
+def _show_checklist(items: list[Item]) -> None:
+    """Print the checklist, an item a line."""
+    for item in items:
+        typer.echo(f"  {_MARKS[item.verdict.value]} {item.title}: {console.plain(item.reason)}")
+
+
+def _ago(seconds: float) -> str:
+    """A length of time, in the unit that fits it."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:,.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"
+
+
+@command("database_url", "data_dir", "schema", "layout_file")
+def report(
+    job: Job,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", show_default=False, help="The file to write [<DATA_DIR>/cache/report-<date>.html]."
+        ),
+    ] = None,
+) -> Answer:
+    """Write a page to look at, as one HTML file.
+
+    The schema as a diagram, the files, the last verification, the checklist, growth, and the steps of the
+    move. It needs no network, and looks at all that octavo status looks at. Ends with 1 only if an earlier
+    inventory or verification cannot be read, which the page tells.
+    """
+    from octavo.backend import get_data_backend
+    from octavo.crypto import pepper_from_env
+    from octavo.move.status import Looking
+    from octavo.move.status import status as look
+    from octavo.report.page import write_page
+
+    layout, text = job.layout, job.schema_text
+    target = out or job.data_dir / "cache" / f"report-{datetime.now(UTC):%Y-%m-%d}.html"
+    _require_ours(target)
+    with job.progress() as progress:
+        looking = Looking(pepper=pepper_from_env())
+        found = look(get_data_backend(), job.vocabulary, job.settings(), looking, progress)
+    facts = write_page(found, layout, target, text)
+    return Answer(
+        {"path": target, "bytes": os.path.getsize(target), **_held(facts)},
+        lambda: typer.echo(f"The report is {target}"),
+        good=not facts.damaged,
+        always=lambda: console.warnings(facts.problems),
+    )
+
+
+def _require_ours(target: Path) -> None:
+    """Refuse to overwrite a file that is not a report."""
+    from octavo.report.page import GENERATOR
+
+    with disk_errors("looking at the report's place"):
+        if target.is_dir():
+            raise UsageError(f"{target} is a folder", hint="name a file with --out")
+        if not target.exists():
+            return
+        with open(target, "rb") as file:
+            head = file.read(4096)
+    if f'name="generator" content="{GENERATOR}"'.encode() not in head:
+        raise UsageError(f"{target} exists already and is not a report", hint="name another file with --out")
+
+
+def _held(facts: Facts) -> dict[str, Any]:
+    """What the page shows, for a machine."""
+    found, store = facts.verification, facts.files
+    records = {side: facts.counted(side) for side in ("database", "files")}
+    return {
+        "made": facts.made.isoformat(),
+        "models": len(facts.layout.places),
+        "foreignKeys": len(facts.layout.datamodel.foreign_keys),
+        "files": None if store is None else {"files": store.files, "bytes": store.size},
+        "records": {side: None if n is None else sum(n.values()) for side, n in records.items()},
+        "verification": None
+        if found is None
+        else {
+            "time": found.time.isoformat(),
+            "equal": found.holds,
+            "equalThen": found.equal,
+            "writtenSince": found.written,
+            "differences": found.total,
+        },
+        "counts": len(facts.snapshots),
+        "checklist": dict(Counter(item.verdict.value for item in facts.status.checklist)),
+        "phase": facts.status.phase,
+        "backend": facts.state.backend,
+        "transitions": len(facts.state.transitions),
+        "problems": list(facts.problems),
+    }
+
 
 _Patience: TypeAlias = Annotated[
     float, typer.Option("--patience", min=0, help="Seconds to wait for those who are writing.")

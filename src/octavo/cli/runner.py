@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -150,8 +151,14 @@ class Job:
         )
 
     def progress(self) -> AbstractContextManager[Progress]:
-        """A bar on a terminal, unless the command is silent."""
-        return console.progress(quiet=self.silent)
+        """A bar, if stderr is a terminal and the command is not silent."""
+        if self.silent or not sys.stderr.isatty():
+            from octavo.inspect.progress import SILENT
+
+            return nullcontext(SILENT)
+        from octavo.cli.live import bar
+
+        return bar()
 
     @property
     def tell(self) -> Tell:

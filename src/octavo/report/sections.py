@@ -1,4 +1,4 @@
-"""The sections of the page: the move, the verification, the checklist, the schema, the files, their growth."""
+"""The sections of the page: the move, verification, checklist, schema, the files and their growth."""
 
 from __future__ import annotations
 
