@@ -25,7 +25,7 @@ from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from octavo.url import DatabaseUrl
 
 

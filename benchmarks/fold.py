@@ -29,8 +29,8 @@ from octavo.demo.sample import load_sample
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import frozen_schema
-from octavo.schema.sql import quote
+from octavo.schema.native import quote
+from octavo.schema.texts import frozen_schema
 
 
 @dataclass

@@ -38,7 +38,7 @@ from octavo.client import Client
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import frozen_layout
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from octavo.store.store import Store
 from octavo.store.system import FileSystem
 

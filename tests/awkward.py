@@ -14,7 +14,7 @@ from octavo.crypto import encrypt, hash_password
 from octavo.demo.sample import copy_records, filling_order
 from octavo.postgres.connection import Connection, transaction
 from octavo.schema.datamodel import Arity, Datamodel, Model, ScalarField, ScalarKind
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 
 IDS: tuple[str, ...] = (
     "plain-id",

@@ -17,7 +17,7 @@ from octavo.layout.layout import Layout
 from octavo.layout.load import layout_for
 from octavo.postgres.connection import connect
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.sql import table_name
+from octavo.schema.native import table_name
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
 

@@ -123,7 +123,7 @@ def schema_template(server: EmbeddedServer) -> str:
     """The name of a database that holds schema 0.7's tables, to be copied."""
     from octavo.postgres.connection import connect
     from octavo.schema.ddl import ddl
-    from octavo.schema.frozen import frozen_schema
+    from octavo.schema.texts import frozen_schema
 
     url = server.create_database("schema_07")
     with connect(url) as connection:

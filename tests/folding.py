@@ -15,7 +15,7 @@ from octavo.layout.scan import Entry, Reader
 from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.ddl import sql_type
-from octavo.schema.sql import quote, table_name
+from octavo.schema.native import quote, table_name
 from octavo.values.registry import value_type
 
 Row: TypeAlias = tuple[bytes | None, ...]

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from octavo.schema import frozen
+from octavo.schema.texts import VERSION, frozen_text
 from prisma_oracle import Oracle, find_package
 from schema_cases import cases
 from schema_gen import generate, mutate, part_of_larger
@@ -48,7 +48,7 @@ def main() -> int:
             write(
                 schema.with_suffix(".dmmf.json.gz"), oracle.ask(schema.read_text(encoding="utf-8")).datamodel
             )
-        write(DATA / f"octavo-{frozen.VERSION}.dmmf.json.gz", oracle.ask(frozen.frozen_text()).datamodel)
+        write(DATA / f"octavo-{VERSION}.dmmf.json.gz", oracle.ask(frozen_text()).datamodel)
     print(f"{len(known)} verdicts, {sum(1 for v in known if v[1])} accepted")
     return 0
 

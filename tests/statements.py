@@ -15,7 +15,7 @@ from octavo.layout.record import Record, attribute
 from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model, ScalarField
 from octavo.schema.ddl import sql_type
-from octavo.schema.sql import literal, quote, table_name
+from octavo.schema.native import literal, quote, table_name
 from octavo.store.store import Store
 from octavo.values.registry import value_type
 from stores import Unsynced

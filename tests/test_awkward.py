@@ -9,7 +9,7 @@ from psycopg import sql
 from awkward import CONTROLS, HUGE, IDS, JSONS, TEXTS, TIMES, load_awkward
 from octavo.crypto import check_record
 from octavo.postgres.connection import connect
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 
 
 def test_every_table_is_filled_and_keeps_what_was_given(schema_database: str) -> None:

@@ -11,7 +11,7 @@ from octavo.backend import DataBackend, Settings
 from octavo.crypto import SecretError, decrypt, sealed_in
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from octavo.secrets.check import holders, opened, sides_of
 
 VOCABULARY = Vocabulary(frozen_schema())

@@ -15,7 +15,7 @@ import psycopg
 
 from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model, ScalarField, ScalarKind
-from octavo.schema.sql import literal, quote, table_name
+from octavo.schema.native import literal, quote, table_name
 
 _TEXTS = ("", "é😀", "a\\b\"c'd", "line\nbreak\ttab", "{}", "NULL", "  x  ")
 _TIMES = ("infinity", "-infinity", "0044-03-15 12:00:00.5 BC", "2025-11-22 12:34:56.789", "12025-01-01")

@@ -13,7 +13,7 @@ from octavo import client
 from octavo.backend import DataBackend
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from octavo.typed import Client
 from places import is_there, new_place
 

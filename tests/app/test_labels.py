@@ -8,7 +8,7 @@ import pytest
 
 from octavo.app import set_default, tag, tags_of, untag
 from octavo.errors import RecordNotFound, UsageError
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from octavo.typed import Client
 
 TAGGED = {

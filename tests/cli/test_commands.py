@@ -15,8 +15,8 @@ from command import Done, octavo
 from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.schema.frozen import frozen_schema
-from octavo.schema.sql import quote, table_name
+from octavo.schema.native import quote, table_name
+from octavo.schema.texts import frozen_schema
 
 MODELS = [model.name for model in frozen_schema().tables]
 

@@ -12,10 +12,9 @@ from command import octavo
 from octavo.cli.schema import app
 from octavo.errors import DatabaseError, SchemaError, UsageError
 from octavo.postgres.connection import connect
-from octavo.schema import frozen
+from octavo.schema import texts
 from octavo.schema.dmmf import dmmf
-from octavo.schema.frozen import FINGERPRINT, VERSION, frozen_schema
-from octavo.schema.texts import fingerprint
+from octavo.schema.texts import FINGERPRINT, VERSION, fingerprint, frozen_schema
 
 SMALL = (
     'datasource db {\n  provider = "postgresql"\n  url = env("DATABASE_URL")\n}\n'
@@ -57,7 +56,7 @@ def test_show_another_schema(tmp_path: Path) -> None:
 
 
 def test_a_schema_folder_is_what_its_files_are(tmp_path: Path, schema_database: str) -> None:
-    lines = frozen.frozen_text().splitlines(keepends=True)
+    lines = texts.frozen_text().splitlines(keepends=True)
     folder = tmp_path / "prisma"
     folder.mkdir()
     cut = next(n for n in range(len(lines) - 1, 0, -1) if lines[n].startswith("model "))
@@ -80,7 +79,7 @@ def test_a_schema_folder_is_what_its_files_are(tmp_path: Path, schema_database: 
 
 def test_show_ends_with_1_if_the_frozen_file_was_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     frozen_schema()
-    monkeypatch.setattr(frozen, "frozen_text", lambda: SMALL)
+    monkeypatch.setattr(texts, "frozen_text", lambda: SMALL)
     shown = run("show")
     assert shown.exit_code == 1
     assert "was changed" in shown.stderr

@@ -13,7 +13,7 @@ from octavo.client import Client
 from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from octavo.store.system import SYSTEM, FileSystem
 from octavo.url import DatabaseUrl
 

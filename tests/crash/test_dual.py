@@ -24,7 +24,7 @@ from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.postgres.session import Session
-from octavo.schema.sql import literal
+from octavo.schema.native import literal
 from octavo.store.store import Store
 
 NewSides = Callable[[], Sides]

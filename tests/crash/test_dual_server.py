@@ -16,7 +16,7 @@ from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.session import Session
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from restartable import Restartable, open_folder
 
 

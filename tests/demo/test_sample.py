@@ -19,7 +19,7 @@ from octavo.demo.sample import DEMO_PEPPER, SampleSummary, copy_records, filling
 from octavo.errors import DatabaseError, DiskError, UsageError
 from octavo.postgres.connection import Connection, connect
 from octavo.schema.datamodel import Datamodel, Model
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 
 MESSAGES = 3_000
 

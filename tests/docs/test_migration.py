@@ -13,7 +13,7 @@ from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = ROOT / "docs" / "migration.md"

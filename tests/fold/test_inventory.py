@@ -30,8 +30,8 @@ from octavo.layout.layout import Kind
 from octavo.layout.load import default_layout, frozen_layout
 from octavo.postgres.connection import connect
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import FINGERPRINT, VERSION, frozen_schema
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import FINGERPRINT, VERSION, frozen_schema
 
 Facts = dict[str, Any]
 

@@ -17,7 +17,7 @@ from octavo.layout.load import layout_for
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.ddl import ddl
-from octavo.schema.parser import load_schema
+from octavo.store.decoded import load_datamodel
 
 SOURCE = Path(package.__file__).parent
 
@@ -127,7 +127,7 @@ def test_names_of_ours_may_be_names_of_the_application(
     schema, layout = named
     url, empty = new_database(), new_database()
     with connect(url) as connection:
-        connection.execute(ddl(load_schema(schema)).script().encode())
+        connection.execute(ddl(load_datamodel(None, schema)).script().encode())
     places: dict[str, Any] = {"schema": schema, "layout": layout, "data_dir": tmp_path / "data"}
 
     def run(*command: str, at: str = url) -> None:
@@ -175,8 +175,8 @@ def test_names_of_ours_may_be_followed(
     schema, layout = named
     url = logical_server.url(logical_server.create_database("names") and "names", schema="public")
     with connect(url) as connection:
-        connection.execute(ddl(load_schema(schema)).script().encode())
-    followed = Followed(url, tmp_path, layout_for(load_schema(schema), layout))
+        connection.execute(ddl(load_datamodel(None, schema)).script().encode())
+    followed = Followed(url, tmp_path, layout_for(load_datamodel(None, schema), layout))
     with package.connect("prisma", database_url=url, schema=schema) as db:
         fill(db, 1)
         followed.seed()

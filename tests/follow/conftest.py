@@ -16,7 +16,7 @@ from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 
 _numbers = itertools.count(1)
 Follow = Callable[..., Followed]

@@ -21,7 +21,7 @@ from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import LOGICAL
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from octavo.store import phase, position
 from octavo.store.phase import Phase
 from octavo.store.store import Store

@@ -16,8 +16,8 @@ from octavo.layout.load import default_layout, frozen_layout, parse_layout
 from octavo.layout.scan import Entry
 from octavo.postgres.connection import Connection, connect
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import frozen_schema
 
 HEAD = 'datasource db {\n provider = "postgresql"\n url = ""\n}\n'
 SCHEMA = f"""{HEAD}

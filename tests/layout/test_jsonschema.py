@@ -21,8 +21,8 @@ from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.load import default_layout, frozen_layout
 from octavo.postgres.connection import Connection, connect
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import VERSION, frozen_schema
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import VERSION, frozen_schema
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from awkward import IDS
-from octavo.layout.names import LONGEST, TAKEN, file_stem, stem_pattern
+from octavo.layout.layout import LONGEST, TAKEN, file_stem, stem_pattern
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 KEYS = st.lists(TEXT, min_size=1, max_size=3)

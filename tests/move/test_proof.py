@@ -12,7 +12,7 @@ from octavo.errors import DatabaseError, UsageError
 from octavo.move.proof import SHOWN, Proof, prove
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from octavo.url import DatabaseUrl
 
 

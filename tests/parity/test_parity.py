@@ -16,7 +16,7 @@ from conftest import COVERAGE
 from octavo.layout.load import default_layout, frozen_layout
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from parity import actions
 from parity.alike import Alike, Place, place_of
 from parity.coverage import Coverage

@@ -22,7 +22,7 @@ from octavo.query.plan import Change, ChangeKind, Query, equals
 from octavo.query.protocol import Backend, Transaction
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from parity.worlds import Questions, World, values
 from query.blog import VOCABULARY
 

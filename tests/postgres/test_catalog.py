@@ -14,8 +14,8 @@ from octavo.postgres.connection import connect, transaction
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import Action, Arity, Function, IndexKind, NativeType, RelationKind, ScalarKind
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import frozen_schema
 
 EVERY = Path(__file__).parents[1] / "schema" / "schemas" / "every.prisma"
 

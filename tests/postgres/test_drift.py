@@ -14,8 +14,8 @@ from octavo.postgres.drift import Drift, check
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.ddl import ddl
-from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import frozen_schema
 from schema_gen import generate
 
 EVERY = Path(__file__).parents[1] / "schema" / "schemas" / "every.prisma"

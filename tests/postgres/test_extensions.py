@@ -9,9 +9,9 @@ import pytest
 
 from command import octavo
 from octavo.postgres.connection import connect
-from octavo.postgres.extensions import remedy
+from octavo.postgres.failures import remedy
 from octavo.schema.ddl import ddl
-from octavo.schema.parser import load_schema
+from octavo.store.decoded import load_datamodel
 
 MISSING = [
     ('type "citext" does not exist', "run CREATE EXTENSION citext in"),
@@ -92,7 +92,7 @@ def test_a_restore_goes_through_once_the_extension_is_there(
         if not connection.execute(query).rowcount:
             pytest.skip("this server has no extension to try it with")
         connection.execute(b"CREATE EXTENSION vector")
-        connection.execute(ddl(load_schema(tmp_path / "schema.prisma")).script().encode())
+        connection.execute(ddl(load_datamodel(None, tmp_path / "schema.prisma")).script().encode())
         connection.execute(b"""INSERT INTO "A" VALUES (1, '[1,2,3]')""")
     assert octavo("export", *place, DATABASE_URL=source).code == 0
     refused = octavo("restore", *place, DATABASE_URL=target)

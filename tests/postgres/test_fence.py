@@ -16,8 +16,8 @@ from octavo.errors import DatabaseError, UsageError
 from octavo.postgres import fence
 from octavo.postgres.connection import connect
 from octavo.postgres.fence import Mark, Opened, Stage
-from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import frozen_schema
 from octavo.url import DatabaseUrl
 
 DATAMODEL = frozen_schema()

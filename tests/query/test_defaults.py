@@ -10,8 +10,8 @@ import pytest
 
 from octavo.query.defaults import Defaults, generator, moment
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import frozen_schema
 
 SCHEMA = """
 datasource db {

@@ -36,8 +36,8 @@ from octavo.query.evaluate import Evaluator
 from octavo.query.filters import Filters
 from octavo.query.plan import Order, Query
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import frozen_schema
 from query.blog import SCHEMA, VOCABULARY
 
 SCHEMA_07 = Vocabulary(frozen_schema())

@@ -13,9 +13,9 @@ import pytest
 from command import Done, octavo
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.postgres.connection import connect
-from octavo.schema.frozen import frozen_schema
-from octavo.schema.parser import load_schema
-from octavo.schema.sql import quote, table_name
+from octavo.schema.native import quote, table_name
+from octavo.schema.texts import frozen_schema
+from octavo.store.decoded import load_datamodel
 
 EVERY = Path(__file__).parents[1] / "schema" / "schemas" / "every.prisma"
 
@@ -223,9 +223,9 @@ def test_any_schema_has_a_report(tmp_path: Path) -> None:
     out = tmp_path / "page.html"
     done = octavo("report", "--json", "--schema", EVERY, "--out", out, DATA_DIR=str(tmp_path / "data"))
     assert done.code == 0
-    assert done.answer["models"] == len(load_schema(EVERY).tables)
+    assert done.answer["models"] == len(load_datamodel(None, EVERY).tables)
     text = out.read_text("utf-8")
-    assert all(f">{model.name}</text>" in text for model in load_schema(EVERY).tables)
+    assert all(f">{model.name}</text>" in text for model in load_datamodel(None, EVERY).tables)
 
 
 def test_a_database_that_is_not_there_is_told(world: World) -> None:

@@ -16,8 +16,9 @@ from octavo.report.diagram import HEAD, ROW, Diagram, boxes, diagram, drawn, hig
 from octavo.report.geometry import Bundle, Geometry, Link, Placed, Point, arrange, crossings
 from octavo.report.markup import MOST, cut, document
 from octavo.schema.datamodel import Datamodel
-from octavo.schema.frozen import frozen_schema
-from octavo.schema.parser import load_schema, parse_schema
+from octavo.schema.parser import parse_schema
+from octavo.schema.texts import frozen_schema
+from octavo.store.decoded import load_datamodel
 from schema_gen import generate
 
 HERE = Path(__file__).parents[1] / "schema"
@@ -122,7 +123,7 @@ def checked(datamodel: Datamodel) -> Diagram:
 
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.stem)
 def test_any_schema_is_laid_out_without_anything_upon_anything_else(path: Path) -> None:
-    datamodel = load_schema(path)
+    datamodel = load_datamodel(None, path)
     made = checked(datamodel)
     assert [box.name for box in made.boxes] == [model.name for model in datamodel.tables]
     assert len(made.keys) == len(datamodel.foreign_keys)

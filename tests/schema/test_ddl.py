@@ -12,9 +12,9 @@ from octavo.postgres.connection import connect, transaction
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.ddl import ddl, operator_class
-from octavo.schema.frozen import frozen_schema
 from octavo.schema.native import OPERATOR_CLASSES
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import frozen_schema
 from octavo.url import DatabaseUrl
 
 EVERY = Path(__file__).parent / "schemas" / "every.prisma"

@@ -10,7 +10,8 @@ import pytest
 
 from octavo.errors import SchemaError
 from octavo.schema.datamodel import Action, Datamodel, Number, RelationKind
-from octavo.schema.parser import load_schema, parse_schema
+from octavo.schema.parser import parse_schema
+from octavo.store.decoded import load_datamodel
 
 DATASOURCE = 'datasource db {\n  provider = "postgresql"\n  url = env("DATABASE_URL")\n}\n'
 
@@ -168,7 +169,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_is_one_schema(folder: Path) -> None:
-    schema: Datamodel = load_schema(folder)
+    schema: Datamodel = load_datamodel(None, folder)
     assert [m.name for m in schema.models] == ["User", "Pet"]
 
 
@@ -183,9 +184,9 @@ def test_symbolic_links_in_a_folder_are_followed(
     (folder / "zoo").symlink_to(elsewhere / "zoo.prisma")
     (folder / "more.prisma").symlink_to(folder / "notes.txt")
     (folder / "named.prisma").mkdir()
-    assert sorted(m.name for m in load_schema(folder).models) == ["Pet", "User"]
+    assert sorted(m.name for m in load_datamodel(None, folder).models) == ["Pet", "User"]
     (elsewhere / "linked").symlink_to(folder)
-    assert [m.name for m in load_schema(elsewhere / "linked").models] == ["User", "Pet"]
+    assert [m.name for m in load_datamodel(None, elsewhere / "linked").models] == ["User", "Pet"]
 
 
 def link_twice(folder: Path) -> None:
@@ -226,7 +227,7 @@ def test_what_cannot_be_read_of_a_folder_is_an_error(
     spoil(folder)
     try:
         with pytest.raises(SchemaError, match=reason) as caught:
-            load_schema(folder)
+            load_datamodel(None, folder)
     finally:
         (folder / "sub").chmod(0o700)
     assert caught.value.file.endswith(file)
@@ -235,19 +236,19 @@ def test_what_cannot_be_read_of_a_folder_is_an_error(
 def test_an_error_in_a_folder_names_its_file(folder: Path) -> None:
     (folder / "zoo.prisma").write_text("\nmodel Pet {\n  id Int @id\n  what Nope\n}\n")
     with pytest.raises(SchemaError) as caught:
-        load_schema(folder)
+        load_datamodel(None, folder)
     assert caught.value.file.endswith("zoo.prisma")
     assert caught.value.line == 4
 
 
 def test_what_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SchemaError, match="No such file"):
-        load_schema(tmp_path / "none.prisma")
+        load_datamodel(None, tmp_path / "none.prisma")
     with pytest.raises(SchemaError, match=r"no \.prisma file"):
-        load_schema(tmp_path)
+        load_datamodel(None, tmp_path)
     (tmp_path / "latin.prisma").write_bytes(b"// \xff")
     with pytest.raises(SchemaError, match="not UTF-8"):
-        load_schema(tmp_path / "latin.prisma")
+        load_datamodel(None, tmp_path / "latin.prisma")
 
 
 def secret(line: str) -> Datamodel:

@@ -13,9 +13,8 @@ import pytest
 from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import Layout
 from octavo.layout.load import default_layout, frozen_layout, layout_for
-from octavo.schema import frozen
+from octavo.schema import texts
 from octavo.schema.datamodel import Datamodel
-from octavo.schema.parser import load_schema
 from octavo.store import decoded
 from octavo.store.decoded import NAME, load_datamodel
 
@@ -75,14 +74,14 @@ def small(tmp_path: Path) -> tuple[Path, Path, Path]:
     schema, layout = tmp_path / "small.prisma", tmp_path / "small.toml"
     schema.write_text(SMALL, "utf-8")
     layout.write_text(PLACES, "utf-8")
-    scaffold(tmp_path / "small", layout_for(load_schema(schema), layout))
+    scaffold(tmp_path / "small", layout_for(load_datamodel(None, schema), layout))
     return tmp_path / "small", schema, layout
 
 
 @pytest.fixture
 def unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     """The frozen schema as a process finds it that has not parsed it yet."""
-    monkeypatch.setattr(frozen, "_datamodels", {})
+    monkeypatch.setattr(texts, "_datamodels", {})
 
 
 def test_the_second_process_parses_nothing(data: Path) -> None:
@@ -125,7 +124,7 @@ def test_what_is_decoded_is_what_was_parsed(small: tuple[Path, Path, Path]) -> N
 @pytest.mark.usefixtures("unknown")
 def test_the_frozen_schema_is_one_object_in_a_process(data: Path) -> None:
     datamodel, layout = decode(data)
-    assert frozen.frozen_schema() is datamodel
+    assert texts.frozen_schema() is datamodel
     assert frozen_layout() is layout
     assert load_datamodel(data) is datamodel
 
@@ -144,7 +143,7 @@ def test_a_damaged_file_is_ignored_and_made_anew(
         "empty": b"",
     }[at]
     (data / NAME).write_bytes(damaged)
-    monkeypatch.setattr(frozen, "_datamodels", {})
+    monkeypatch.setattr(texts, "_datamodels", {})
     assert decode(data) == parsed
     assert (data / NAME).read_bytes() == whole
 
@@ -153,11 +152,11 @@ def test_a_damaged_file_is_ignored_and_made_anew(
 def test_every_flipped_bit_is_noticed(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     load_datamodel(data)
     whole = (data / NAME).read_bytes()
-    parsed = frozen.frozen_schema()
+    parsed = texts.frozen_schema()
     monkeypatch.setattr(decoded, "_parsed", lambda *_: parsed)
     for at in range(0, len(whole), len(whole) // 200):
         (data / NAME).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        monkeypatch.setattr(frozen, "_datamodels", {})
+        monkeypatch.setattr(texts, "_datamodels", {})
         assert load_datamodel(data) is parsed
         (data / NAME).write_bytes(whole)
 

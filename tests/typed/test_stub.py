@@ -11,8 +11,8 @@ import pytest
 
 import octavo.typed
 from octavo.layout.record import record_type
-from octavo.schema.frozen import frozen_schema
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import frozen_schema
 from octavo.typed.stub import FILE, stub
 from query.blog import SCHEMA
 

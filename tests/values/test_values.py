@@ -22,8 +22,8 @@ from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.ddl import ddl
+from octavo.schema.native import table_name
 from octavo.schema.parser import parse_schema
-from octavo.schema.sql import table_name
 
 TEXTS = [
     "",

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from octavo.app.together import together
-from octavo.typed import Models
+from octavo.typed import Client, Models
 
 if TYPE_CHECKING:
     from octavo.typed import Message, MessageCreate
+
+
+@contextmanager
+def together(db: Models) -> Iterator[Models]:
+    """The transaction that ``db`` is; of a client, a new one."""
+    if isinstance(db, Client):
+        with db.tx() as tx:
+            yield tx
+    else:
+        yield db
+
+
+def hold_user(tx: Models, user_id: str) -> None:
+    """Wait until no other transaction holds this user, and hold it to the end of this one.
+
+    PostgreSQL locks a row that is written, so the user is written as it is.  Raises RecordNotFound.
+    """
+    while True:
+        user = tx.user.find_unique_or_raise(where={"id": user_id})
+        if tx.user.update_many(
+            where={"id": user_id, "updatedAt": user.updatedAt}, data={"updatedAt": user.updatedAt}
+        ):
+            return
+
 
 _TICK = timedelta(milliseconds=1)
 """what a time in the database can tell apart"""

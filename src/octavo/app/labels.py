@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from octavo.app.together import hold_user, together
+from octavo.app.chats import hold_user, together
 from octavo.errors import UsageError
 from octavo.schema.datamodel import Model
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from octavo.typed import Models
 
 _TAG = "Tag"

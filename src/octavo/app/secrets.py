@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from octavo import crypto
 from octavo.crypto import PEPPER_VARIABLE, Sealed, SecretError, pepper_from_env
 from octavo.errors import RecordNotFound, UsageError
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 from octavo.typed import Models
 
 if TYPE_CHECKING:

@@ -33,8 +33,7 @@ from octavo.backends.sql.columns import ROW, Table
 from octavo.errors import BusyError, ConflictError, disk_errors
 from octavo.layout.keys import Key, one_or_tuple
 from octavo.postgres.connection import HERE, Connection
-from octavo.postgres.session import Session
-from octavo.postgres.xids import window, written_since
+from octavo.postgres.session import Session, window, written_since
 from octavo.store import disk
 from octavo.store.changeset import Name
 from octavo.store.lock import LockFile

@@ -21,8 +21,7 @@ from octavo.backends.sql.columns import ROW
 from octavo.backends.sql.statements import Ready
 from octavo.errors import DatabaseError
 from octavo.postgres.failures import database_error
-from octavo.postgres.session import Session
-from octavo.postgres.xids import is_since
+from octavo.postgres.session import Session, is_since
 from octavo.query.protocol import Key
 from octavo.url import DatabaseUrl
 

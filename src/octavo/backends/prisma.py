@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import psycopg
 
 from octavo.backend import DataBackend, Settings
-from octavo.backends.sql.columns import Tables
-from octavo.backends.sql.lowering import Lowering
+from octavo.backends.sql.columns import Lowering, Tables
 from octavo.backends.sql.statements import Ready, Statements
 from octavo.errors import (
     ConflictError,
@@ -32,8 +31,7 @@ from octavo.errors import (
 )
 from octavo.layout.record import Record
 from octavo.postgres.failures import database_error
-from octavo.postgres.pool import Pool
-from octavo.postgres.session import Session
+from octavo.postgres.session import Pool, Session
 from octavo.query.plan import Change, ChangeKind, Condition, Link, Query, one_of
 from octavo.query.protocol import Key
 from octavo.query.vocabulary import Vocabulary

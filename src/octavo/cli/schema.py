@@ -29,8 +29,7 @@ def show(
 
     Ends with 1 if the frozen schema is not the one that this version was made with.
     """
-    from octavo.schema.frozen import FILE, FINGERPRINT, VERSION, frozen_text, is_intact
-    from octavo.schema.texts import fingerprint
+    from octavo.schema.texts import FILE, FINGERPRINT, VERSION, fingerprint, frozen_text, is_intact
 
     datamodel = job.datamodel
     if dmmf:

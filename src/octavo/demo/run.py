@@ -24,7 +24,7 @@ from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.embedded import embedded_server
 from octavo.schema.ddl import ddl
-from octavo.schema.sql import literal, quote, table_name
+from octavo.schema.native import literal, quote, table_name
 from octavo.store.disk import make_folder
 from octavo.text import some
 from octavo.url import DatabaseUrl

@@ -60,7 +60,7 @@ def load_sample(
     payload cannot be written, which leaves no rows.
     """
     from octavo.postgres.connection import transaction
-    from octavo.schema.frozen import frozen_schema
+    from octavo.schema.texts import frozen_schema
 
     if messages < 1:
         raise UsageError(f"sample data has at least one message, not {messages}")

@@ -37,7 +37,7 @@ from octavo.layout.layout import VERSION, FileFamily, Kind, Layout, Place
 from octavo.postgres import fence
 from octavo.postgres.connection import Connection, Queued
 from octavo.postgres.failures import database_errors
-from octavo.schema.sql import quote, table_name
+from octavo.schema.native import quote, table_name
 from octavo.store import disk, phase
 from octavo.store.intake import PayloadProblem
 from octavo.store.lock import TIMEOUT

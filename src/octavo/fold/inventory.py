@@ -248,11 +248,11 @@ def _shown(value: Any) -> str:
 
 def schema_facts(text: str | None) -> Facts:
     """Version and fingerprint of a schema's text; None: of the frozen one."""
-    from octavo.schema import frozen
+    from octavo.schema import texts
     from octavo.schema.texts import fingerprint
 
-    if text is None or text == frozen.frozen_text():
-        return {"version": frozen.VERSION, "fingerprint": frozen.FINGERPRINT}
+    if text is None or text == texts.frozen_text():
+        return {"version": texts.VERSION, "fingerprint": texts.FINGERPRINT}
     return {"version": None, "fingerprint": fingerprint(text)}
 
 

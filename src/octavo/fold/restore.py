@@ -36,7 +36,7 @@ from octavo.postgres.drift import compare
 from octavo.postgres.failures import database_errors
 from octavo.schema.datamodel import Datamodel, Model, Relation
 from octavo.schema.ddl import Ddl, ddl, is_serial
-from octavo.schema.sql import literal, quote, table_name
+from octavo.schema.native import literal, quote, table_name
 from octavo.store.offline import require_store
 from octavo.url import DatabaseUrl
 

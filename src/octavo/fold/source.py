@@ -21,7 +21,7 @@ from octavo.postgres.connection import HERE, Connection, Snapshot, read_snapshot
 from octavo.postgres.drift import Drift, compare
 from octavo.postgres.failures import database_errors
 from octavo.schema.datamodel import Datamodel
-from octavo.schema.sql import table_name
+from octavo.schema.native import table_name
 from octavo.store import disk
 from octavo.store.phase import Database, Migration
 from octavo.url import DatabaseUrl

@@ -29,7 +29,7 @@ from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import ScalarField
-from octavo.schema.sql import literal
+from octavo.schema.native import literal
 from octavo.store.changeset import ChangeSet, Name
 from octavo.store.intake import FilesRoot, PayloadProblem, Unreadable, other_size
 from octavo.store.store import Store, Transaction

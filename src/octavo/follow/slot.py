@@ -26,7 +26,7 @@ from octavo.layout.layout import Layout
 from octavo.postgres.connection import LOCK_WAIT, Connection, connect, transaction
 from octavo.postgres.failures import database_errors
 from octavo.postgres.fence import PATIENCE, locked
-from octavo.schema.sql import literal, qualified, quote, table_name
+from octavo.schema.native import literal, qualified, quote, table_name
 from octavo.url import DatabaseUrl
 
 _PREFIX = "octavo_"

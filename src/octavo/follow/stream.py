@@ -22,7 +22,7 @@ from octavo.follow import protocol
 from octavo.follow.protocol import Keepalive, Message
 from octavo.postgres.connection import connect
 from octavo.postgres.failures import database_errors
-from octavo.schema.sql import literal, quote
+from octavo.schema.native import literal, quote
 from octavo.url import DatabaseUrl
 
 _CANCEL = 5.0

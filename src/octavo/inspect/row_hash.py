@@ -21,7 +21,7 @@ from zlib import crc32
 
 from octavo.layout.codec import Values
 from octavo.schema.datamodel import Datamodel, Model
-from octavo.schema.sql import quote, table_name
+from octavo.schema.native import quote, table_name
 from octavo.values.registry import value_type
 
 _HEADER = 19

@@ -21,11 +21,11 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from octavo.errors import DamagedError
-from octavo.layout.checks import Checks
 from octavo.layout.keys import Key, KeyForm, key_getter
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.order import file_order
 from octavo.layout.record import (
+    Checks,
     Noted,
     Record,
     Row,

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.schema.datamodel import Datamodel, Model, ScalarField
-from octavo.schema.sql import literal, quote, table_name
+from octavo.schema.native import literal, quote, table_name
 from octavo.values.registry import is_exact, value_type
 
 CUT, BREAK = b"\x02", b"\x03"

@@ -64,9 +64,9 @@ def write_schemas(datamodel: Datamodel, layout: Layout, out: Path, *, version: s
 
 
 def _version_of(datamodel: Datamodel) -> str:
-    from octavo.schema import frozen
+    from octavo.schema import texts
 
-    return frozen.VERSION if datamodel == frozen.frozen_schema() else ""
+    return texts.VERSION if datamodel == texts.frozen_schema() else ""
 
 
 class _File:

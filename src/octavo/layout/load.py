@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from octavo.errors import LayoutError
 from octavo.layout.layout import (
+    DEVICES,
     NO_KEY,
     RESERVED_FOLDERS,
     VERSION,
@@ -23,11 +24,11 @@ from octavo.layout.layout import (
     Kind,
     Layout,
     Place,
+    file_stem,
     folders_above,
 )
-from octavo.layout.names import DEVICES, file_stem
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarKind
-from octavo.schema.frozen import frozen_schema, is_frozen
+from octavo.schema.texts import frozen_schema, is_frozen
 
 SHIPPED = "layout-0.7.toml"
 """the frozen schema's layout, beside this module"""

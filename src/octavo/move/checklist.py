@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from octavo.inspect.findings import Kind as Found
 from octavo.layout.layout import Layout
 from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 
 if TYPE_CHECKING:
     from octavo.inspect.doctor import Diagnosis

@@ -26,7 +26,7 @@ from octavo.errors import DatabaseError, UsageError
 from octavo.inspect.findings import shown_key
 from octavo.postgres.connection import tls_identity
 from octavo.schema.datamodel import Datamodel, Model
-from octavo.schema.sql import quote
+from octavo.schema.native import quote
 from octavo.url import DatabaseUrl
 
 SHOWN = 20

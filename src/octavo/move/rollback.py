@@ -31,7 +31,7 @@ from octavo.postgres.connection import Connection, connect
 from octavo.postgres.failures import database_errors
 from octavo.postgres.fence import PATIENCE, Stage, locked
 from octavo.schema.datamodel import Datamodel, Model
-from octavo.schema.sql import quote, table_name
+from octavo.schema.native import quote, table_name
 from octavo.store import phase
 from octavo.store.offline import at_rest, require_store
 from octavo.store.phase import Phase

@@ -27,7 +27,7 @@ from octavo.move.verify import are_files_written, is_database_written
 from octavo.postgres import fence
 from octavo.postgres.connection import Connection, connect, transaction
 from octavo.postgres.failures import database_errors
-from octavo.schema.sql import table_name
+from octavo.schema.native import table_name
 from octavo.store import phase
 from octavo.store.journal import Journal, outcome
 from octavo.store.lock import NAME as LOCK

@@ -34,9 +34,9 @@ from octavo.layout.listing import Contents, contents, payload_files, payload_pat
 from octavo.layout.scan import Reader, live_records
 from octavo.move.row_diff import CloseLook, Unread
 from octavo.postgres.failures import database_errors
-from octavo.postgres.xids import Window, window, written_since
+from octavo.postgres.session import Window, window, written_since
 from octavo.schema.datamodel import Datamodel, Secret
-from octavo.schema.sql import table_name
+from octavo.schema.native import table_name
 from octavo.store import disk, phase
 from octavo.store.intake import read_payload
 from octavo.store.offline import at_rest, require_store

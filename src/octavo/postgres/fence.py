@@ -24,7 +24,7 @@ from octavo.errors import DatabaseError, UsageError
 from octavo.postgres.connection import LOCK_WAIT, Connection, connect, transaction
 from octavo.postgres.failures import FENCE, FENCED, FENCED_HINT, FENCED_STATE, database_errors
 from octavo.schema.datamodel import Datamodel, Model
-from octavo.schema.sql import literal, quote, table_name
+from octavo.schema.native import literal, quote, table_name
 from octavo.url import DatabaseUrl
 
 NAME = FENCE

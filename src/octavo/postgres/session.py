@@ -1,15 +1,22 @@
-"""One connection, on which statements run with as few round trips as there can be.
+"""Connections on which statements run with as few round trips as possible, and their pool.
 
 A transaction's BEGIN is sent together with its first statement, and a statement is prepared together with its
 execution (libpq's pipeline mode).  Statements and values are text; so are the answers.
+
+A thread that needs a connection and finds none idle opens it itself: what the server says to that (a wrong
+password, nothing listening) is what the caller hears, at once.  The pool has no threads, and a process that
+was forked begins with an empty one.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from queue import Empty, SimpleQueue
+from typing import NamedTuple
 
 import psycopg
 from psycopg import pq
@@ -18,9 +25,10 @@ from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 from psycopg.waiting import Ready, Wait
 
-from octavo.postgres.connection import HERE, SETTINGS, connect, settings_for
+from octavo.errors import TransactionFailed, UsageError
+from octavo.postgres.connection import HERE, SETTINGS, Connection, connect, settings_for
 from octavo.postgres.failures import database_errors
-from octavo.schema.sql import literal
+from octavo.schema.native import literal
 from octavo.url import DatabaseUrl
 
 _PREPARE_AFTER = 2
@@ -207,3 +215,113 @@ class Session:
 
     def close(self) -> None:
         self.connection.close()
+
+
+_WAIT = 10.0
+"""seconds that a caller waits for a connection unless it says otherwise: Prisma's ``pool_timeout``"""
+
+
+class Pool:
+    """The connections to one database."""
+
+    def __init__(self, url: DatabaseUrl) -> None:
+        self.url = url
+        # Prisma's own default.
+        self.limit = url.connection_limit or 2 * (os.cpu_count() or 1) + 1
+        self._closed = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
+        # A semaphore of ``threading`` is Python code: an interruption could leave its lock taken for good.
+        self._slots: SimpleQueue[None] = SimpleQueue()
+        for _ in range(self.limit):
+            self._slots.put(None)
+        self._idle: list[Session] = []
+
+    @contextlib.contextmanager
+    def session(self, wait: float | None = None) -> Iterator[Session]:
+        """A connection for the length of the block, outside a transaction.
+
+        Raises TransactionFailed if none becomes free within ``wait`` seconds, DatabaseError if it cannot be
+        opened, UsageError after :meth:`close`.
+        """
+        if self._process != os.getpid():
+            # The parent's connections are kept and never touched, so that nothing ends them.
+            self._inherited = self._idle
+            self._begin()
+        if self._closed:
+            raise UsageError("the client is closed")
+        slots, wait = self._slots, _WAIT if wait is None else wait
+        try:
+            slots.get(timeout=max(0.0, wait))
+        except Empty:
+            raise TransactionFailed(
+                f"none of {self.limit} connections became free within {wait:g} s",
+                hint="raise connection_limit in DATABASE_URL, or end transactions sooner",
+            ) from None
+        try:
+            session = self._take()
+            try:
+                yield session
+            finally:
+                self._give_back(session)
+        finally:
+            slots.put(None)
+
+    def _take(self) -> Session:
+        while self._idle:
+            try:
+                # The one that was used last is the likeliest to be warm.
+                session = self._idle.pop()
+            except IndexError:
+                break
+            if session.is_alive:
+                return session
+            session.close()
+        return Session(self.url)
+
+    def _give_back(self, session: Session) -> None:
+        idle = session.connection.info.transaction_status == pq.TransactionStatus.IDLE
+        if idle and not self._closed and not session.connection.closed:
+            self._idle.append(session)
+        else:
+            session.close()
+
+    def close(self) -> None:
+        """Close what is idle; what is in use, when it is given back."""
+        self._closed = True
+        if self._process == os.getpid():
+            while self._idle:
+                self._idle.pop().close()
+
+
+_SINCE = 130000
+"""the first server's version that tells these numbers in full"""
+
+
+class Window(NamedTuple):
+    """What a snapshot sees: all transactions before ``first``, and none from ``next`` on."""
+
+    first: int
+    next: int
+
+
+def window(connection: Connection) -> Window | None:
+    """That of the connection's snapshot; None if the server does not tell."""
+    if connection.info.server_version < _SINCE:
+        return None
+    row = connection.execute(
+        "SELECT pg_snapshot_xmin(s)::text, pg_snapshot_xmax(s)::text FROM pg_current_snapshot() AS s"
+    ).fetchone()
+    return Window(*map(int, row)) if row else None
+
+
+def written_since(alias: str, first: int) -> str:
+    """The condition that a row was written by this transaction or a later one, as far as 32 bits tell."""
+    return f"({alias}.xmin::text::bigint - {first}) & 4294967295 < 2147483648"
+
+
+def is_since(xmin: int, first: int) -> bool:
+    """The same of a row's ``xmin`` that was read."""
+    return (xmin - first) % 2**32 < 2**31

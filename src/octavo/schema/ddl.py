@@ -35,8 +35,7 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
 )
-from octavo.schema.native import NATIVE_TYPES, native_type
-from octavo.schema.sql import literal, qualified, quote, table_name
+from octavo.schema.native import NATIVE_TYPES, literal, native_type, qualified, quote, table_name
 
 _ACTIONS = {
     Action.CASCADE: "CASCADE",

@@ -1,11 +1,33 @@
-"""PostgreSQL's types as Prisma names them after ``@db.``, and which index takes which on what."""
+"""PostgreSQL's side of a schema: names and literals in SQL; its types as Prisma names them after ``@db.``,
+and which index takes which on what."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from octavo.schema.datamodel import NativeType, ScalarField
+from octavo.schema.datamodel import Model, NativeType, ScalarField
 from octavo.text import pattern
+
+
+def quote(name: str) -> str:
+    """An identifier in PostgreSQL's quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """A string in PostgreSQL's quotes (``standard_conforming_strings`` on, as it is by default)."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def qualified(schema: str | None, name: str) -> str:
+    """A name in SQL, qualified by its schema if it has one."""
+    return f"{quote(schema)}.{quote(name)}" if schema else quote(name)
+
+
+def table_name(model: Model) -> str:
+    """The table's name in SQL, with its schema if the Prisma schema names one."""
+    return qualified(model.schema, model.table)
+
 
 SCALARS = ("Int", "BigInt", "Float", "Boolean", "String", "DateTime", "Json", "Bytes", "Decimal")
 """Prisma's own types."""

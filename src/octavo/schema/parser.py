@@ -7,7 +7,6 @@ It accepts any schema that Prisma 6.19 accepts for PostgreSQL, and refuses what 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 
@@ -49,7 +48,6 @@ from octavo.schema.draft import (
     read_names,
 )
 from octavo.schema.syntax import Block, Call, Expression, Sources, StringLiteral, read_blocks
-from octavo.schema.texts import schema_texts
 
 
 def parse_schema(text: str, file: str = "schema.prisma") -> Datamodel:
@@ -67,14 +65,6 @@ def parse_files(files: Sequence[tuple[str, str]]) -> Datamodel:
     pair_relations(draft)
     validate(draft)
     return build(draft)
-
-
-def load_schema(path: str | os.PathLike[str]) -> Datamodel:
-    """The Datamodel of a file, or of all ``.prisma`` files in a folder and those below it, by name.
-
-    Raises SchemaError, also where something cannot be read.
-    """
-    return parse_files(schema_texts(path))
 
 
 _PROVIDERS = ("postgresql", "postgres")

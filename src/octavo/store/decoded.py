@@ -19,9 +19,8 @@ from msgspec.structs import asdict
 from octavo.errors import LayoutError
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.load import known_layout, layout_for, layout_text
-from octavo.schema import frozen
 from octavo.schema.datamodel import Datamodel
-from octavo.schema.texts import schema_texts
+from octavo.schema.texts import FILE, frozen_schema, frozen_text, is_known, known_frozen, schema_texts
 from octavo.version import __version__
 
 NAME = "cache/schema.json"
@@ -55,9 +54,9 @@ def load_datamodel(
     to :func:`octavo.layout.load.layout_for`.  If a store of this layout is there, what was parsed is kept.
     Raises SchemaError.
     """
-    if schema is None and frozen.is_known():
-        return frozen.frozen_schema()
-    texts = [(frozen.FILE, frozen.frozen_text())] if schema is None else schema_texts(schema)
+    if schema is None and is_known():
+        return frozen_schema()
+    texts = [(FILE, frozen_text())] if schema is None else schema_texts(schema)
     if data_dir is None:
         return _parsed(schema, texts)
     try:
@@ -69,10 +68,10 @@ def load_datamodel(
     place = data_dir / NAME
     if (found := _read(place, mark)) is not None:
         datamodel = found.datamodel
-        if schema is not None or frozen.known_frozen(datamodel) is datamodel:
+        if schema is not None or known_frozen(datamodel) is datamodel:
             known_layout(layout, text, found)
             return datamodel
-        return frozen.frozen_schema()
+        return frozen_schema()
     datamodel = _parsed(schema, texts)
     with suppress(LayoutError):
         made = layout_for(datamodel, layout)
@@ -83,7 +82,7 @@ def load_datamodel(
 
 def _parsed(schema: Path | None, texts: Sequence[tuple[str, str]]) -> Datamodel:
     if schema is None:
-        return frozen.frozen_schema()
+        return frozen_schema()
     from octavo.schema.parser import parse_files
 
     return parse_files(texts)

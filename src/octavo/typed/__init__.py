@@ -11,7 +11,7 @@ from typing import Any
 
 from octavo.client import Client, Models
 from octavo.layout.record import record_type
-from octavo.schema.frozen import frozen_schema
+from octavo.schema.texts import frozen_schema
 
 __all__ = ["Client", "Models"]
 

@@ -340,6 +340,6 @@ def _each(items: Iterable[str]) -> str:
 
 
 if __name__ == "__main__":
-    from octavo.schema.frozen import frozen_schema
+    from octavo.schema.texts import frozen_schema
 
     FILE.write_text(stub(frozen_schema()), "utf-8", newline="\n")

@@ -6,7 +6,7 @@ from enum import Enum as PythonEnum
 from typing import Any, Literal
 
 from octavo.schema.datamodel import Enum
-from octavo.schema.sql import literal, qualified
+from octavo.schema.native import literal, qualified
 from octavo.values.base import TYPES, ValueType, cast_text, wrong
 
 
