@@ -19,7 +19,6 @@ import secrets
 import shutil
 import tarfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -31,13 +30,12 @@ import msgspec
 from octavo.care.archive import DATA, MANIFEST, read, spelled
 from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.fold.inventory import schema_facts
+from octavo.inspect.observers import Inspector, Observed
 from octavo.inspect.progress import SILENT, Progress
 from octavo.inspect.steady_pass import Visitor, visit_all
 from octavo.inspect.survey import Survey, survey
-from octavo.layout.fold import logs_of
 from octavo.layout.layout import RESERVED_FOLDERS, VERSION, Layout
 from octavo.layout.listing import File, payload_path
-from octavo.layout.scan import Reader, live_records
 from octavo.schema.texts import schema_text
 from octavo.store import disk, phase
 from octavo.store.store import Store
@@ -279,23 +277,15 @@ class _Archiving:
 
     def _counts(self) -> dict[str, int]:
         """How many records there are of each model, among those that can be read; what they lack is noted."""
-        reader, counts = Reader(self.layout, self.copying.staging), Counter[str]()
-        needed = {family.path for family in self.layout.families if not family.varies}
-        owned = {place.model.name: logs_of(self.layout, place.model) for place in self.layout.places}
+        inspector, seen = Inspector(self.layout, self.copying.staging), Observed()
         for file, (family, state) in self.survey.files.items():
-            damage: list[DamagedError] = []
-            for record in live_records(reader, File(file, family, state.size), damage.append):
-                counts[record.place.model.name] += 1
-                counts.update(place.model.name for place, _ in record.embedded)
-                if logs := owned[record.place.model.name]:
-                    key = [(value or b"").decode() for value in record.key]
-                    needed.update(log.file_for(key) for log in logs)
-                if record.sha256 is not None:
-                    needed.add(payload_path(self.layout, record.sha256))
-            self.damaged += [str(error) for error in damage]
+            inspector.observe(File(file, family, state.size), lambda name, rows: None, seen)
+        self.damaged += [str(error) for error in seen.damage]
+        needed = {family.path for family in self.layout.families if not family.varies} | seen.logs
+        needed |= {payload_path(self.layout, named.sha256) for named in seen.named if named.sha256}
         missing = needed - self.survey.files.keys() - self.survey.payloads.keys()
         self.damaged += [f"{path}: is missing" for path in sorted(missing)]
-        return {model.name: counts[model.name] for model in self.layout.datamodel.tables}
+        return {model.name: seen.counts[model.name] for model in self.layout.datamodel.tables}
 
     def _add_all(self, tar: tarfile.TarFile, progress: Progress) -> None:
         files = {file: self.copying.staging / file for file in self.copying.copied}

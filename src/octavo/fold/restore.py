@@ -155,7 +155,7 @@ class Loading:
 
         PostgreSQL's detail holds values, and so is not repeated: the records are looked for here.
         """
-        check = Integrity(self.reader).check(
+        check = Integrity(self.reader.layout, self.reader.root).check(
             self.there.files, self.reader.root / "cache", lambda _: None, keys=True
         )
         found = [str(violation) for violation in islice(check, _VIOLATIONS_SHOWN)]

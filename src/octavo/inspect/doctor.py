@@ -29,7 +29,7 @@ from octavo.inspect.survey import Survey, survey
 from octavo.layout.layout import FileFamily, Layout, Place
 from octavo.layout.layout import Kind as Way
 from octavo.layout.listing import File, payload_path
-from octavo.layout.scan import Reader, torn_at
+from octavo.layout.scan import torn_at
 from octavo.store.families.base import GARBAGE
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
@@ -95,7 +95,7 @@ def examine(
     """
     require_store(data_dir)
     started = time.monotonic()
-    integrity = Integrity(Reader(layout, data_dir))
+    integrity = Integrity(layout, data_dir)
     with ExitStack() as stack, disk_errors("looking the store over"):
         gathered = stack.enter_context(integrity.gathering(data_dir / "cache"))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="octavo-doctor-")))
@@ -184,10 +184,8 @@ class _Look(Visitor):
         result = self.read[file] = _Read()
         if family.kind.is_log:
             self._look_at_lines((self.scratch if is_remade else self.root) / file, result)
-        number = self.gathered.visit(file)
         found = File(file, family, state.size)
-        put = self.gathered.put
-        result.seen = self.inspectors[is_remade].observe(found, lambda record: put(number, record))
+        result.seen = self.inspectors[is_remade].observe(found, self.gathered.visit(file))
 
     def _look_at_lines(self, path: Path, result: _Read) -> None:
         try:

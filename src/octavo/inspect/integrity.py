@@ -14,15 +14,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from octavo.errors import DiskError
 from octavo.inspect.findings import shown_key
+from octavo.inspect.observers import Inspector, Observer, Rows
 from octavo.inspect.row_hash import CopyBinary
 from octavo.layout.codec import Values
+from octavo.layout.layout import Layout
 from octavo.layout.listing import File
-from octavo.layout.scan import Entry, Reader, live_records
 from octavo.schema.datamodel import Model, Relation
 from octavo.store import disk
 
@@ -118,8 +120,8 @@ class Violation:
 class Integrity:
     """Checks the records of a data folder against uniques and foreign keys."""
 
-    def __init__(self, reader: Reader) -> None:
-        self.reader, self.layout = reader, reader.layout
+    def __init__(self, layout: Layout, root: Path) -> None:
+        self.layout, self.root = layout, root
         datamodel = self.layout.datamodel
         self.frames = {m.name: CopyBinary(datamodel, m) for m in datamodel.tables}
         self.relations = datamodel.foreign_keys
@@ -147,11 +149,15 @@ class Integrity:
     ) -> Iterator[Violation]:
         """Every violation among the records that count.  With ``keys``, also of two records with one key."""
         with self.gathering(cache) as gathered:
+            inspector = Inspector(self.layout, self.root)
             for file in files:
-                visit = gathered.visit(file.path)
-                for record in live_records(self.reader, file, lambda _: None):
-                    advance(1)
-                    gathered.put(visit, record)
+                put = gathered.visit(file.path)
+
+                def observe(name: str, rows: Rows, put: Observer = put) -> None:
+                    put(name, rows)
+                    advance(len(rows))
+
+                inspector.observe(file, observe)
             yield from gathered.violations(keys=keys)
 
     @contextmanager
@@ -184,23 +190,15 @@ class Gathered:
         database.execute("CREATE TABLE visits (number INTEGER PRIMARY KEY)")
         database.execute("BEGIN")
 
-    def visit(self, file: str) -> int:
-        """Begin to read a file; the number by which its records are put in."""
+    def visit(self, file: str) -> Observer:
+        """Begin to read a file; what takes in its rows is given."""
         self._visits[file] = len(self._files)
         self._files.append(file)
-        return self._visits[file]
+        return partial(self._put, self._visits[file])
 
     def forget(self, file: str) -> None:
         """A file is gone, with all its records."""
         self._visits.pop(file, None)
-
-    def put(self, visit: int, record: Entry) -> None:
-        """Take in a record, and what is embedded in it."""
-        self._put(record.place.model, record.values, visit, record.line)
-        for place, values in record.embedded:
-            self._put(place.model, values, visit, record.line)
-        if len(self._records) > _AT_ONCE:
-            self._flush()
 
     def unread(self, model: str, key: Sequence[bytes] | None) -> None:
         """A record that is there cannot be read: what points at it is sound.  ``key``: None if it is unknown,
@@ -231,17 +229,19 @@ class Gathered:
             if relation.parent not in self._unread:
                 yield from self._orphans(number, relation)
 
-    def _put(self, model: Model, values: Values, visit: int, line: int) -> None:
-        name = model.name
+    def _put(self, visit: int, name: str, rows: Rows) -> None:
         own, uniques, held = self.rules[name]
-        key = _joined(values, own)
-        self._records.append((name, key, visit, line))
-        for rule, positions in uniques:
-            if (value := _joined(values, positions)) is not None:
-                self._held.append((name, rule, value, key, visit, line))
-        for number, positions in held:
-            if (value := _joined(values, positions)) is not None:
-                self._refs.append((number, value, key, visit, line))
+        for values, line in rows:
+            key = _joined(values, own)
+            self._records.append((name, key, visit, line))
+            for rule, positions in uniques:
+                if (value := _joined(values, positions)) is not None:
+                    self._held.append((name, rule, value, key, visit, line))
+            for number, positions in held:
+                if (value := _joined(values, positions)) is not None:
+                    self._refs.append((number, value, key, visit, line))
+        if len(self._records) > _AT_ONCE:
+            self._flush()
 
     def _flush(self) -> None:
         for table, rows in (("records", self._records), ("held", self._held), ("refs", self._refs)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
@@ -23,11 +23,16 @@ from octavo.layout.codec import Values
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import File
-from octavo.layout.record import Noted
-from octavo.layout.scan import Entry, Reader, live_records
+from octavo.layout.record import Noted, plain
+from octavo.layout.scan import Entry, Reader, UnknownKey, live_records
 
-Observer: TypeAlias = Callable[[Entry], object]
-"""Takes each record that counts: of a log the last line of its key, unless that is a tombstone."""
+Rows: TypeAlias = Sequence[tuple[Values, int]]
+"""Rows of one model, each with its line in the file."""
+Observer: TypeAlias = Callable[[str, Rows], object]
+"""Takes a model and rows of it that count, many at once; of a log those of the last line of each key."""
+
+_AT_ONCE = 1000
+"""records whose rows are handed over together"""
 
 
 class Named(NamedTuple):
@@ -73,6 +78,10 @@ class Observed:
         self.live += other.live
         return self
 
+    def hear(self, unknown: UnknownKey) -> None:
+        """Note a key of a document."""
+        self.unknown.append(Unknown(unknown.file, "", unknown.key))
+
 
 class Inspector:
     """Reads the files below ``root`` for observers."""
@@ -81,39 +90,46 @@ class Inspector:
         self.layout, self.reader = layout, Reader(layout, root)
         self._owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
 
-    def observe(self, file: File, *observers: Observer) -> Observed:
-        """Read a file once.  What cannot be read is in what is given."""
-        seen = Observed()
-        records = live_records(
-            self.reader,
-            file,
-            seen.damage.append,
-            lambda found: seen.unknown.append(Unknown(found.file, "", found.key)),
-        )
-        for record in records:
-            if (found := record.found) is None:
+    def observe(self, file: File, observer: Observer, seen: Observed | None = None) -> Observed:
+        """Read a file once, and note it in ``seen``, damage too."""
+        seen = Observed() if seen is None else seen
+        waiting: dict[str, list[tuple[Values, int]]] = {}
+        number = 0
+
+        def hand_over() -> None:
+            for name, rows in waiting.items():
+                seen.counts[name] += len(rows)
+                observer(name, rows)
+            waiting.clear()
+
+        for record in live_records(self.reader, file, seen.damage.append, seen.hear):
+            codec, found = record.codec, record.found
+            if found is None:
                 continue
-            seen.live += 1
-            codec, row, embedded = record.codec, found.row, found.embedded
-            if embedded:
-                for name, rows in embedded.items():
-                    seen.counts[name] += len(rows)
-            if embedded or type(row) is Noted:
+            row = found.row
+            values = codec.texts(row.row if type(row) is Noted else row)
+            waiting.setdefault(codec.name, []).append((values, record.line))
+            for child in codec.children:
+                rows = [(child.texts(plain(inner)), record.line) for inner in found.embedded[child.name]]
+                waiting.setdefault(child.name, []).extend(rows)
+            if type(row) is Noted or found.embedded:
                 seen.unknown += [Unknown(file.path, place.model.name, key) for place, key in record.unknown]
             if owned := self._owned[codec.name]:
-                texts = [(value or b"").decode() for value in record.key]
-                seen.logs.update(place.file_for(texts) for place in owned)
-            if codec.place.payload and (named := _named(file.path, record)) is not None:
+                key = [(values[at] or b"").decode() for at in codec.key_at]
+                seen.logs.update(place.file_for(key) for place in owned)
+            if codec.place.payload and (named := _named(file.path, record, values)) is not None:
                 seen.named.append(named)
-            for observer in observers:
-                observer(record)
-            seen.counts[codec.name] += 1
+            number += 1
+            if number % _AT_ONCE == 0:
+                hand_over()
+        hand_over()
+        seen.live += number
         return seen
 
 
-def _named(file: str, record: Entry) -> Named | None:
+def _named(file: str, record: Entry, row: Values) -> Named | None:
     place = record.place
-    values = dict(zip((f.name for f in place.model.scalars), record.values, strict=True))
+    values = dict(zip((f.name for f in place.model.scalars), row, strict=True))
     path = values[place.payload]
     if record.sha256 is None and path is None:
         return None
@@ -160,50 +176,29 @@ _CHUNK = 12 << 20
 class Scan:
     """What reading some files gave: the sums of their rows by model, and what was noted beside."""
 
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    tallies: defaultdict[str, Tally] = field(default_factory=lambda: defaultdict(Tally))
     observed: Observed = field(default_factory=Observed)
 
     def __iadd__(self, other: Scan) -> Scan:
         for name, tally in other.tallies.items():
-            if name in self.tallies:
-                self.tallies[name] += tally
-            else:
-                self.tallies[name] = tally
+            self.tallies[name] += tally
         self.observed += other.observed
         return self
 
 
-class Scanner:
-    """Scans files one after the other."""
+def scan(layout: Layout, root: Path, files: Iterable[File]) -> Scan:
+    """Read these files.  What cannot be read is among what was noted."""
+    inspector, made = Inspector(layout, root), Scan()
+    framed: dict[str, CopyBinary] = {}
 
-    def __init__(self, layout: Layout, root: Path) -> None:
-        self.layout, self._inspector = layout, Inspector(layout, root)
-        self._tallies: dict[str, Tally] = {}
-        self._counters: dict[str, tuple[Callable[[Values], bytes], Callable[[bytes], None]]] = {}
-        """by model: what frames a row, and what counts it in"""
+    def count(name: str, rows: Rows) -> None:
+        if name not in framed:
+            framed[name] = CopyBinary(layout.datamodel, layout.datamodel.model(name))
+        made.tallies[name].add(framed[name], map(framed[name].frame, [values for values, _ in rows]))
 
-    def scan(self, files: Sequence[File]) -> Scan:
-        """Read these files.  What cannot be read is among the findings."""
-        self._tallies, self._counters = {}, {}
-        observed = Observed()
-        for file in files:
-            observed += self._inspector.observe(file, self._add)
-        return Scan(self._tallies, observed)
-
-    def _add(self, record: Entry) -> None:
-        self._count(record.codec.place, record.values)
-        if record.found is not None and record.found.embedded:
-            for place, values in record.embedded:
-                self._count(place, values)
-
-    def _count(self, place: Place, values: Values) -> None:
-        name = place.model.name
-        if name not in self._counters:
-            framed = CopyBinary(self.layout.datamodel, place.model)
-            tally = self._tallies[name] = Tally()
-            self._counters[name] = framed.frame, tally.adder(framed)
-        frame, add = self._counters[name]
-        add(frame(values))
+    for file in files:
+        inspector.observe(file, count, made.observed)
+    return made
 
 
 @contextmanager
@@ -214,7 +209,7 @@ def scanning(layout: Layout, root: Path, files: Sequence[File], jobs: int) -> It
     until the function is called, and then takes its share of what is left.
     """
     if jobs < 2 or sum(f.size for f in files) < _WORTH_PROCESSES:
-        yield lambda: Scanner(layout, root).scan(files)
+        yield lambda: scan(layout, root, files)
         return
     with ProcessPoolExecutor(jobs - 1, mp_context=multiprocessing.get_context("spawn")) as pool:
         shared = _Shared(layout, root, pool)
@@ -238,7 +233,7 @@ class _Shared:
 
     def submit(self, chunk: list[File]) -> None:
         """Hand a chunk to the pool."""
-        future = self.pool.submit(_scan, self.layout, self.root, chunk)
+        future = self.pool.submit(scan, self.layout, self.root, chunk)
         self.pending[future] = chunk
         future.add_done_callback(self._take)
 
@@ -255,10 +250,9 @@ class _Shared:
 
     def finish(self) -> Scan:
         """Scan here what no worker has begun, and wait for the others."""
-        scanner = Scanner(self.layout, self.root)
         for future, chunk in reversed(list(self.pending.items())):
             if future.cancel():
-                part = scanner.scan(chunk)
+                part = scan(self.layout, self.root, chunk)
                 with self.lock:
                     self.result += part
                     self.pending.pop(future)
@@ -267,10 +261,6 @@ class _Shared:
         if self.failed is not None:
             raise self.failed
         return self.result
-
-
-def _scan(layout: Layout, root: Path, files: Sequence[File]) -> Scan:
-    return Scanner(layout, root).scan(files)
 
 
 def _chunks(files: Sequence[File]) -> Iterator[list[File]]:

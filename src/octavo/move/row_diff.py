@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,10 @@ from octavo.inspect.findings import (
     shown_value,
 )
 from octavo.inspect.integrity import scratch
+from octavo.inspect.observers import Inspector, Rows
 from octavo.inspect.row_hash import CopyBinary, bucket_of, frames
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File
-from octavo.layout.scan import Entry, Reader, live_records
 from octavo.schema.datamodel import Datamodel, ScalarField
 from octavo.schema.ddl import sql_type
 from octavo.values.registry import value_type
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from octavo.postgres.connection import Connection
 
 _BATCH = 200
-"""the types of which PostgreSQL takes several spellings for one value, and rounds or cuts nothing"""
+"""pairs of rows that PostgreSQL is asked about together"""
 _TABLES = (
     "CREATE TABLE d (model, key, row, PRIMARY KEY (model, key)) WITHOUT ROWID",
     "CREATE TABLE f (model, key, row, file, line)",
@@ -93,14 +94,13 @@ class CloseLook:
     def __init__(
         self,
         connection: Connection,
-        reader: Reader,
+        root: Path,
         differing: Mapping[str, frozenset[int]],
         unread: Unread,
         advance: Callable[[int], None],
     ) -> None:
-        self.connection, self.reader, self.advance = connection, reader, advance
-        self.unread = unread
-        self.layout: Layout = reader.layout
+        self.connection, self.root, self.advance = connection, root, advance
+        self.unread, self.layout = unread, unread.layout
         self.differing = differing
         datamodel = self.layout.datamodel
         self.frames = {name: CopyBinary(datamodel, datamodel.model(name)) for name in differing}
@@ -136,23 +136,22 @@ class CloseLook:
 
     def _load_files(self, database: sqlite3.Connection, files: Iterable[File]) -> None:
         concerned = {self.layout.host(name).path for name in self.frames}
+        inspector = Inspector(self.layout, self.root)
         for file in files:
             if file.family.path in concerned:
                 # What is damaged has been reported by now.
-                for record in live_records(self.reader, file, lambda _: None):
-                    self.advance(1)
-                    rows = self._rows(file, record)
-                    database.executemany("INSERT INTO f VALUES (?, ?, ?, ?, ?)", rows)
+                inspector.observe(file, partial(self._load_rows, database, file.path))
 
-    def _rows(self, file: File, record: Entry) -> Iterator[tuple[str, bytes, bytes, str, int]]:
-        """What of a record is to be looked at."""
-        for place, values in ((record.place, record.values), *record.embedded):
-            framed = self.frames.get(place.model.name)
-            if framed is not None:
-                row = framed.frame(values)
-                key = framed.key(row)
-                if bucket_of(key) in self.differing[place.model.name]:
-                    yield place.model.name, key, row, file.path, record.line
+    def _load_rows(self, database: sqlite3.Connection, path: str, name: str, rows: Rows) -> None:
+        self.advance(len(rows))
+        if (framed := self.frames.get(name)) is None:
+            return
+        buckets = self.differing[name]
+        keyed = ((framed.key(row), row, line) for row, line in ((framed.frame(v), n) for v, n in rows))
+        database.executemany(
+            "INSERT INTO f VALUES (?, ?, ?, ?, ?)",
+            ((name, key, row, path, line) for key, row, line in keyed if bucket_of(key) in buckets),
+        )
 
     def _report(self, database: sqlite3.Connection, framed: CopyBinary, found: Differences) -> None:
         name = framed.model.name

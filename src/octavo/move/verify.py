@@ -17,6 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -25,17 +27,16 @@ from octavo.errors import DamagedError, disk_errors
 from octavo.fold.source import Source, database_of, known_origin, open_source
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
 from octavo.inspect.integrity import Integrity, Violation, sweep
-from octavo.inspect.observers import Named, Observed, log_places, scanning, unowned
+from octavo.inspect.observers import Inspector, Named, Observed, Rows, log_places, scanning, unowned
 from octavo.inspect.payloads import digest_of, file_digest
 from octavo.inspect.progress import SILENT, Progress
 from octavo.inspect.row_hash import CopyBinary, Tally, frames
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, contents, payload_files, payload_path
-from octavo.layout.scan import Reader, live_records
 from octavo.move.row_diff import CloseLook, Unread
 from octavo.postgres.failures import database_errors
 from octavo.postgres.session import Window, window, written_since
-from octavo.schema.datamodel import Datamodel, Secret
+from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.native import table_name
 from octavo.store import disk, phase
 from octavo.store.intake import read_payload
@@ -46,6 +47,8 @@ from octavo.store.shared import commits_in
 from octavo.url import DatabaseUrl
 
 _VIOLATIONS_SHOWN = 1000
+_AT_ONCE = 1000
+"""rows that are counted together"""
 _PRECISION = timedelta(milliseconds=1)
 """of the time of a verification"""
 
@@ -205,7 +208,6 @@ class _Verification:
         self.source, self.layout, self.root, self.options = source, layout, root, options
         self.there, self.found = there, found
         self.connection = source.snapshot.connection
-        self.reader = Reader(layout, root)
 
     def run(self, progress: Progress) -> VerifyReport:
         counts = self.source.counts(self.layout.datamodel)
@@ -214,7 +216,7 @@ class _Verification:
         with scanning(self.layout, self.root, self.there.files, self.options.jobs) as result:
             database = {m.name: self._tally(m.name, progress) for m in self.layout.datamodel.tables}
             scan = result()
-        files = {name: scan.tallies.get(name, Tally()) for name in database}
+        files = {name: scan.tallies[name] for name in database}
         seen = scan.observed
         self._report_damage(seen)
         differing = {n: b for n, t in database.items() if (b := t.differing(files[n]))}
@@ -223,7 +225,7 @@ class _Verification:
             progress.begin("looking closer", sum(counts[n] for n in differing))
             with database_errors(self.source.snapshot.url, "reading rows"):
                 unread = Unread(self.layout, seen.damage)
-                look = CloseLook(self.connection, self.reader, differing, unread, progress.advance)
+                look = CloseLook(self.connection, self.root, differing, unread, progress.advance)
                 live = look.compare(self.there.files, self.found, self.root / "cache")
         for name, tally in database.items():
             alike = sum(n for bucket, n in files[name].rows.items() if bucket not in differing.get(name, ()))
@@ -231,8 +233,10 @@ class _Verification:
         self._check_payloads(report, seen.named)
         self._check_secrets(report)
         if self.found.total:
-            progress.begin("integrity", seen.live)
-            check = Integrity(self.reader).check(self.there.files, self.root / "cache", progress.advance)
+            progress.begin("integrity", seen.counts.total())
+            check = Integrity(self.layout, self.root).check(
+                self.there.files, self.root / "cache", progress.advance
+            )
             for violation in check:
                 if len(report.violations) < _VIOLATIONS_SHOWN:
                     report.violations.append(violation)
@@ -241,19 +245,16 @@ class _Verification:
 
     def _tally(self, name: str, progress: Progress) -> Tally:
         framed = CopyBinary(self.layout.datamodel, self.layout.datamodel.model(name))
-        tally, count = Tally(), 0
-        add = tally.adder(framed)
+        tally = Tally()
         with (
             database_errors(self.source.snapshot.url, f"reading {name}"),
             self.connection.cursor() as cursor,
             cursor.copy(framed.copy_out()) as copy,
         ):
-            for row in frames(copy):
-                add(row)
-                count += 1
-                if count % 1000 == 0:
-                    progress.advance(1000)
-        progress.advance(count % 1000)
+            rows = frames(copy)
+            while some := list(islice(rows, _AT_ONCE)):
+                tally.add(framed, some)
+                progress.advance(len(some))
         return tally
 
     def _report_damage(self, seen: Observed) -> None:
@@ -358,35 +359,44 @@ class _Verification:
         )
 
     def _check_secrets(self, report: VerifyReport) -> None:
-        holders = [p for p in self.layout.places if any(_checkable(f.secret) for f in p.model.scalars)]
-        if not holders:
+        tables = {m.name: m for m in self.layout.datamodel.tables if any(_checkable(m))}
+        pepper = self.options.pepper
+        if not tables:
             return
-        if self.options.pepper is None:
+        if pepper is None:
             report.left_out.append("secrets: ENCRYPTION_MASTER_PEPPER is not set")
             return
         from octavo.crypto import check_record
 
-        report.secrets = 0
-        hosts = {self.layout.host(p.model.name).path for p in holders}
-        files = [file for file in self.there.files if file.family.path in hosts]
-        # What is damaged has been reported by now.
-        for file, record in ((f, r) for f in files for r in live_records(self.reader, f, lambda _: None)):
-            model = record.place.model
-            texts = [None if v is None else v.decode() for v in record.values]
-            values = dict(zip((f.name for f in model.scalars), texts, strict=True))
-            report.secrets += sum(_checkable(f.secret) and values[f.name] is not None for f in model.scalars)
-            if broken := check_record(model, values, self.options.pepper):
-                raw = dict(zip(values, record.values, strict=True))
-                self.found.add(
-                    Difference(
-                        model=model.name,
+        opened = 0
+
+        def look(file: str, name: str, rows: Rows) -> None:
+            nonlocal opened
+            if (model := tables.get(name)) is None:
+                return
+            for row, _ in rows:
+                raw = dict(zip((f.name for f in model.scalars), row, strict=True))
+                values = {n: None if v is None else v.decode() for n, v in raw.items()}
+                opened += sum(values[n] is not None for n in _checkable(model))
+                if broken := check_record(model, values, pepper):
+                    reason = "does not decrypt with this pepper, or is not well-formed"
+                    found = Difference(
+                        model=name,
                         kind=DifferenceKind.DAMAGED,
                         key=shown_key(model, raw),
                         fields=tuple(broken),
-                        reason="does not decrypt with this pepper, or is not well-formed",
-                        file=file.path,
+                        reason=reason,
+                        file=file,
                     )
-                )
+                    self.found.add(found)
+
+        hosts = {self.layout.host(name).path for name in tables}
+        inspector = Inspector(self.layout, self.root)
+        for file in self.there.files:
+            if file.family.path in hosts:
+                # What is damaged has been reported by now.
+                inspector.observe(file, partial(look, file.path))
+        report.secrets = opened
 
     def _conclude(self, report: VerifyReport, seen: Observed) -> None:
         report.differences = self.found.first
@@ -401,8 +411,9 @@ class _Verification:
         report.strays += self.there.strays
 
 
-def _checkable(secret: Secret | None) -> bool:
-    return secret is not None and secret.is_checkable
+def _checkable(model: Model) -> list[str]:
+    """The fields of a model whose secrets can be opened or looked at."""
+    return [f.name for f in model.scalars if f.secret is not None and f.secret.is_checkable]
 
 
 def _key_of(place: Place, error: DamagedError) -> Mapping[str, bytes | None]:
