@@ -15,7 +15,7 @@ import pytest
 
 from following import Followed
 from octavo.errors import DatabaseError, DriftError, UsageError
-from octavo.follow.coalesce import Net
+from octavo.follow.apply import Net
 from octavo.follow.protocol import UNCHANGED
 from octavo.follow.state import read_plan, write_plan
 from octavo.follow.tables import Table

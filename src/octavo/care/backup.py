@@ -32,8 +32,7 @@ from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.fold.inventory import schema_facts
 from octavo.inspect.observers import Inspector, Observed
 from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.steady_pass import Visitor, visit_all
-from octavo.inspect.survey import Survey, survey
+from octavo.inspect.survey import Survey, Visitor, survey, visit_all
 from octavo.layout.layout import RESERVED_FOLDERS, VERSION, Layout
 from octavo.layout.listing import File, payload_path
 from octavo.schema.texts import schema_text

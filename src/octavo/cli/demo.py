@@ -62,8 +62,7 @@ def demo(
 
 
 def _live(job: Job, folder: Path, messages: int, *, follow: bool) -> Answer:
-    from octavo.demo.live import run_live
-    from octavo.demo.run import new_folder
+    from octavo.demo.run import new_folder, run_live
 
     with new_folder(folder) as made, job.progress() as progress:
         report = run_live(made, messages, progress, job.tell, following=follow)

@@ -1,7 +1,9 @@
-"""The messages of the sample data: a stream in the order in which a real database holds them.
+"""What is said in the sample data, in several languages, and its messages in the order of a real database.
 
-Many chats are under way at once, so their messages lie mixed in the table.  Only the chats under way are in
-memory, whatever the number of messages.
+People and what they say come from ``texts.json``.  ``{you}`` stands for the user's name in a chat, ``{me}``
+for the character's.  Quotes, backslashes, tabs, emoji and right-to-left text are there on purpose: real
+messages are full of them.  Many chats are under way at once, so their messages lie mixed in the table.  Only
+the chats under way are in memory, whatever the number of messages.
 """
 
 from __future__ import annotations
@@ -11,9 +13,76 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
-from octavo.demo.texts import TEXTS
+import msgspec
+from msgspec import Struct
+
+
+class Cast(Struct, frozen=True):
+    """A character as its author wrote it, and the language it speaks (a key of :attr:`Texts.speech`)."""
+
+    name: str
+    title: str
+    language: str
+    description: str
+    personality: str
+    scenario: str
+    greeting: str
+    examples: str
+
+
+class Speech(Struct, frozen=True):
+    """What is said in one language: short answers, sentences, and gestures between asterisks."""
+
+    short: tuple[str, ...]
+    sentences: tuple[str, ...]
+    gestures: tuple[str, ...]
+
+
+class Person(Struct, frozen=True):
+    """A user of the application."""
+
+    email: str
+    name: str | None
+    password: str | None
+    totp: bool | None
+    """True: in use; False: begun, not confirmed; None: no secret"""
+    share: int
+    """how much of the world is theirs"""
+
+
+class Persona(Struct, frozen=True, array_like=True):
+    """Who a user can be in a chat."""
+
+    name: str
+    title: str | None
+    description: str
+    traits: str | None
+
+
+class Texts(Struct, frozen=True, rename="camel"):
+    """All of it."""
+
+    cast: tuple[Cast, ...]
+    speech: dict[str, Speech]
+    with_markup: tuple[str, ...]
+    system_notes: tuple[str, ...]
+    chat_titles: tuple[str, ...]
+    tags: tuple[str, ...]
+    image_prompts: tuple[str, ...]
+    personas: tuple[Persona, ...]
+    people: tuple[Person, ...]
+    keys: dict[str, tuple[str | None, str, str | None]]
+    """by provider: how its keys begin (None: it takes none), a model, a base URL"""
+    parameters: tuple[str, ...]
+    image_parameters: tuple[str, ...]
+    metadata: tuple[str | None, ...]
+
+
+TEXTS: Final = msgspec.json.decode(Path(__file__).with_name("texts.json").read_bytes(), type=Texts)
+
 
 _UNDER_WAY: Final = 16
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

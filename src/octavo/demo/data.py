@@ -16,8 +16,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from octavo.crypto import Sealed, encrypt, hash_password
-from octavo.demo.conversation import Plan, new_id, stamp
-from octavo.demo.texts import TEXTS, Cast, Person
+from octavo.demo.conversation import TEXTS, Cast, Person, Plan, new_id, stamp
 
 Row = Mapping[str, object]
 Item = TypeVar("Item")

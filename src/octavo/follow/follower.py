@@ -19,8 +19,7 @@ import psycopg
 
 from octavo.errors import BusyError, DatabaseError, DivergedError, DriftError
 from octavo.follow import slot
-from octavo.follow.apply import Applier, Decoder
-from octavo.follow.coalesce import Net
+from octavo.follow.apply import Applier, Decoder, Net
 from octavo.follow.protocol import (
     Begin,
     Commit,

@@ -24,8 +24,7 @@ from octavo.inspect.integrity import Gathered, Integrity, Rule
 from octavo.inspect.observers import Inspector, Named, Observed, log_places, unowned
 from octavo.inspect.payloads import file_digest
 from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.steady_pass import Recovered, Visitor, recovered, visit_all
-from octavo.inspect.survey import Survey, survey
+from octavo.inspect.survey import Recovered, Survey, Visitor, recovered, survey, visit_all
 from octavo.layout.layout import FileFamily, Layout, Place
 from octavo.layout.layout import Kind as Way
 from octavo.layout.listing import File, payload_path
