@@ -21,12 +21,12 @@ from octavo.schema.datamodel import (
     SingleDefault,
 )
 from octavo.schema.native import NATIVE_TYPES, native_type
-from octavo.values import binary, json, number, text, time
+from octavo.values import json, number, text, time
 from octavo.values.base import TYPES, Key, Read, ValueType, Write, null_is_none
 from octavo.values.enum import enum_type
 from octavo.values.lists import list_of
 
-_FAMILIES = (binary, json, number, text, time)
+_FAMILIES = (json, number, text, time)
 """the modules that put their types into :data:`octavo.values.base.TYPES` when they are imported"""
 
 

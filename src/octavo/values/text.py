@@ -233,3 +233,26 @@ def unsupported(name: str) -> ValueType:
     return replace(
         _PRINTED, sql=name, write=write, is_ordered=False, equal_spellings=True, delimiter=delimiter
     )
+
+
+# Bytes: in JSON a string, base64.
+
+_BASE64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+
+
+def _write_bytes(value: Any) -> bytes:
+    if type(value) is bytes:
+        return value
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise wrong(value, "bytes")
+    return bytes(value)
+
+
+TYPES["ByteA"] = ValueType(
+    json_sql=lambda c: f"""concat('"', translate(encode({c}, 'base64'), E'\\n', ''), '"')""",
+    decoded=bytes,
+    text=lambda value: b"\\x" + value.hex().encode(),
+    write=_write_bytes,
+    default_key=lambda base64: base64.rstrip("="),
+    schema={**matching(_BASE64), "contentEncoding": "base64"},
+)
