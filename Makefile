@@ -33,7 +33,7 @@ bench: .venv/ready
 
 # The typed client of schema 0.7; a test holds it against the schema.
 stub: .venv/ready
-	$(BIN)/python -m octavo.typed.stub
+	$(BIN)/python tools/stub.py
 
 .venv/ready: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -24,31 +24,14 @@ DEFAULT_CONNECT_TIMEOUT = 10
 
 EXPECTED = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE?schema=public"
 
-_PASSED_ON = frozenset(
-    (
-        *("application_name", "channel_binding", "fallback_application_name", "gssdelegation", "gssencmode"),
-        *("gsslib", "hostaddr", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval"),
-        *(
-            "krbsrvname",
-            "load_balance_hosts",
-            "options",
-            "passfile",
-            "require_auth",
-            "requirepeer",
-            "service",
-        ),
-        *("ssl_max_protocol_version", "ssl_min_protocol_version", "sslcertmode", "sslcompression", "sslcrl"),
-        *(
-            "service",
-            "sslcrldir",
-            "sslkey",
-            "sslnegotiation",
-            "sslsni",
-            "target_session_attrs",
-            "tcp_user_timeout",
-        ),
-    )
-)
+_LIBPQ = """
+    application_name channel_binding fallback_application_name gssdelegation gssencmode gsslib hostaddr
+    keepalives keepalives_count keepalives_idle keepalives_interval krbsrvname load_balance_hosts options
+    passfile require_auth requirepeer service ssl_max_protocol_version ssl_min_protocol_version sslcertmode
+    sslcompression sslcrl sslcrldir sslkey sslnegotiation sslsni target_session_attrs tcp_user_timeout
+"""
+_PASSED_ON = frozenset(_LIBPQ.split())
+"""the parameters that libpq is given as they are"""
 _SSL_MODES = frozenset(("disable", "allow", "prefer", "require", "verify-ca", "verify-full"))
 _OTHER_SCHEMES = {
     "prisma": "the address of Prisma Accelerate",

@@ -25,13 +25,13 @@ from octavo.postgres.connection import (
     Queued,
     Rewritten,
     connect,
-    database_errors,
     join_snapshot,
     read_snapshot,
     tls_identity,
     transaction,
 )
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
+from octavo.postgres.failures import database_errors
 from octavo.url import DatabaseUrl
 
 AWKWARD_SETTINGS = {

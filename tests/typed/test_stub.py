@@ -13,8 +13,8 @@ import octavo.typed
 from octavo.layout.record import record_type
 from octavo.schema.parser import parse_schema
 from octavo.schema.texts import frozen_schema
-from octavo.typed.stub import FILE, stub
 from query.blog import SCHEMA
+from stub import FILE, stub
 
 RIGHT = """
 from datetime import UTC, datetime

@@ -19,29 +19,12 @@ import psycopg
 from psycopg import sql
 
 from octavo.errors import DatabaseError, UsageError
-from octavo.postgres.failures import database_error, database_errors
+from octavo.postgres.failures import database_errors
+from octavo.schema.native import quote
 from octavo.url import DatabaseUrl
 
 if TYPE_CHECKING:
     from psycopg.rows import TupleRow
-
-__all__ = [
-    "HERE",
-    "LOCK_WAIT",
-    "SETTINGS",
-    "Connection",
-    "Queued",
-    "Rewritten",
-    "Snapshot",
-    "connect",
-    "database_error",
-    "database_errors",
-    "join_snapshot",
-    "read_snapshot",
-    "settings_for",
-    "tls_identity",
-    "transaction",
-]
 
 Connection: TypeAlias = "psycopg.Connection[TupleRow]"
 
@@ -91,7 +74,7 @@ def settings_for(connection: Connection, schema: str) -> dict[str, str]:
     version = connection.info.server_version
     newer = {name: value for name, (since, value) in _SINCE.items() if version >= since}
     # pg_temp is searched first unless it is named: another's temporary table must not stand for a real one.
-    path = f"{_quoted(schema)}, pg_temp"
+    path = f"{quote(schema)}, pg_temp"
     return {**SETTINGS, **newer, "search_path": path}
 
 
@@ -413,7 +396,3 @@ def tls_identity(url: DatabaseUrl) -> Iterator[dict[str, str]]:
         with open(os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(pem)
         yield {"sslcert": str(chain), "sslkey": str(secret)}
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

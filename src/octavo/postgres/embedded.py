@@ -96,7 +96,8 @@ class EmbeddedServer:
 
     def execute(self, statement: object, database: str = "postgres") -> None:
         """Run one statement as the superuser, outside a transaction."""
-        from octavo.postgres.connection import connect, database_errors
+        from octavo.postgres.connection import connect
+        from octavo.postgres.failures import database_errors
 
         with connect(self.url(database)) as connection, database_errors():
             connection.execute(statement)  # type: ignore[call-overload]

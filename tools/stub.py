@@ -31,8 +31,8 @@ from octavo.query.plan import Link
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.datamodel import Arity, Datamodel, Enum, ScalarKind
 
-FILE = Path(__file__).with_name("__init__.pyi")
-SHAPES = Path(__file__).with_name("shapes.pyi")
+TYPED = Path(__file__).parents[1] / "src/octavo/typed"
+FILE, SHAPES = TYPED / "__init__.pyi", TYPED / "shapes.pyi"
 WIDTH = 110
 
 _HEAD = '''"""The types of the client's records and arguments, made from the frozen schema by ``make stub``.
