@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from octavo.backend import DataBackend
@@ -27,9 +28,9 @@ from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function
 from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, Intake, PayloadProblem
-from octavo.store.integrity import Writable
 from octavo.store.phase import Guard
-from octavo.store.store import Begun, Store
+from octavo.store.store import Store
+from octavo.store.store import Transaction as Changing
 from octavo.store.view import View
 
 if TYPE_CHECKING:
@@ -53,10 +54,10 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> JsonBackend:
 class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
     """Reads and writes within one transaction of the store, for the length of a ``with`` block."""
 
-    view: Writable
+    view: Changing
 
-    def __init__(self, backend: JsonBackend, begun: Begun, timeout: float | None) -> None:
-        self._backend, self._begun = backend, begun
+    def __init__(self, backend: JsonBackend, view: Changing, timeout: float | None) -> None:
+        self._backend, self.view = backend, view
         self.vocabulary = backend.indexes.vocabulary
         self._indexes = backend.indexes
         self._timeout = timeout
@@ -64,15 +65,14 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
         self._failed = False
 
     def __enter__(self) -> Self:
-        view = self._begun.__enter__()
+        self.view.__enter__()
         try:
             self._backend.check_phase()
-            self.view = view
             if self._timeout is not None:
                 self._end = time.monotonic() + self._timeout
             return self
         except BaseException as error:
-            self._begun.__exit__(type(error), error, None)
+            self.view.__exit__(type(error), error, None)
             raise
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -82,9 +82,9 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
                 if self._backend.intake is not None:
                     self._backend.intake.take(self.view)
             except BaseException as failed:
-                self._begun.__exit__(type(failed), failed, None)
+                self.view.__exit__(type(failed), failed, None)
                 raise
-        self._begun.__exit__(kind, error, trace)
+        self.view.__exit__(kind, error, trace)
 
     def check(self) -> None:
         """Raise TransactionFailed if nothing more can be done, nor anything be kept."""
@@ -109,11 +109,8 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
             made = [terms.record(row) for row in rows]
             if skip_duplicates:
                 made = self._without_duplicates(model, made)
-            try:
-                self.view.insert(made, known_new=known_new)
-            except UsageError:
-                self._check_nulls(model, made)
-                raise
+            self._check_nulls(model, made)
+            self.view.insert(made, known_new=known_new, checked=True)
             return made
         except BaseException:
             self._failed = True
@@ -142,12 +139,8 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
         try:
             before = self._meant(model, where)
             after = [changed_record(self.vocabulary, model, record, changes) for record in before]
-            pairs = list(zip(before, after, strict=True))
-            try:
-                self.view.update(pairs)
-            except UsageError:
-                self._check_nulls(model, after)
-                raise
+            self._check_nulls(model, after)
+            self.view.update(list(zip(before, after, strict=True)), checked=True)
             for change in changes:
                 self._backend.counters.forget(model, change.field)
             # A referential action may have come back to the same record.
@@ -176,10 +169,12 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
             raise
 
     def _check_nulls(self, model: str, records: Sequence[Record]) -> None:
-        """Raise NullViolation if a required field of one of these, which were refused, is NULL."""
-        for name, column in self.vocabulary[model].columns.items():
-            if not column.field.nullable and any(column.is_null(column.stored(r)) for r in records):
-                raise NullViolation(model, [name]) from None
+        """Raise NullViolation if a required field of one of these is NULL."""
+        terms = self.vocabulary[model]
+        for record in records:
+            if None in (values := terms.required_of(record)) or UNSET in values:
+                nulls = (c.name for c in terms.required if c.is_null(c.stored(record)))
+                raise NullViolation(model, [next(nulls)])
 
 
 def changed_record(vocabulary: Vocabulary, model: str, record: Record, changes: Sequence[Change]) -> Record:

@@ -73,6 +73,7 @@ class Terms:
             for f in (() if model.is_join else model.relations)
             if not f.ignored
         }
+        self._getters: dict[tuple[str, ...], Callable[[Record], tuple[Any, ...]]] = {}
         self.usable: Mapping[str, Column] = {
             name: c
             for name, c in self.columns.items()
@@ -88,9 +89,12 @@ class Terms:
         """what tells one record, by the name that a ``where`` has for it"""
         self.filled_by_place = tuple(c for c in self.columns.values() if c.filled_by_place)
         """those for which the backend gives a value, where the caller gives none"""
+        self.required = tuple(c for c in self.columns.values() if not c.field.nullable)
+        """those that are never NULL"""
+        self.required_of = self.getter(tuple(c.name for c in self.required))
+        """from a record to their values"""
         self._record_attributes = tuple((c.attribute, name) for name, c in self.columns.items())
         self.key: tuple[str, ...] = model.key.field_names if model.has_key else ()
-        self._getters: dict[tuple[str, ...], Callable[[Record], tuple[Any, ...]]] = {}
         self.key_of: Callable[[Record], tuple[Any, ...]] = self._key_getter(datamodel)
         """from a record to the stored values of its key, which have a hash"""
 

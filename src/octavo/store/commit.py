@@ -479,30 +479,24 @@ class Committer:
 
     def _written_or_not(self, group: Group) -> OctavoError | None:
         """Make a group durable, and part of what is in memory; or the reason why it is not."""
+        happened = False
         try:
             if self.writer.broken is not None:
                 return self.writer.broken.with_traceback(None)
             self.world.place.check()
             self.writer.write(group.overlay, group.decision)
-            self._check_kept(group)
+            happened = True
+            # What was written may not be in the folder at the path.
+            self.world.place.check()
             # What has failed after it, as compacting a log, is told to the next writer.
             return None
         except (OctavoError, OSError) as error:
             if not is_foreseen(error):
                 raise
+            if happened and group.decision is not None:
+                # Another database has committed it.
+                return Lagging(f"the files do not show what was committed: {error}")
             return error if isinstance(error, OctavoError) else DiskError.of(error, "writing to the store")
-
-    def _check_kept(self, group: Group) -> None:
-        """Raise ReplacedError if what was written is not in the folder at the path.
-
-        Raises Lagging instead if another database has committed it.
-        """
-        try:
-            self.world.place.check()
-        except OctavoError as error:
-            if group.decision is None:
-                raise
-            raise Lagging(f"the files do not show what was committed: {error}") from error
 
     def _wait_in_transaction(self) -> bool:
         """Let a transaction that has to read a file wait until the group before it is written."""

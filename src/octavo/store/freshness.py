@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn, TypeVar, cast
 
@@ -40,6 +40,8 @@ TORN = "cache/torn"
 """where what a crash has left of lines is kept"""
 _TORN = 1 << 20
 """bytes of a torn line to keep"""
+_REMEMBERED = 1_000
+"""files of which it is known how commits have left them"""
 
 
 class Stale(Exception):
@@ -163,6 +165,8 @@ class World:
         """whether an exception came out of the midst of a change: what is in memory counts for nothing"""
         self.replaced = 0
         """how often what was in memory had to be read again"""
+        self.followed: dict[str, Signature] = {}
+        """the state in which a commit of this process has left a file, and in which memory has it"""
         self.in_flight: frozenset[str] = frozenset()
         """the files that this process's own commit is changing; in memory they are as before"""
         self.wait_for_own_commit: Callable[[], bool] = lambda: False
@@ -184,6 +188,17 @@ class World:
         state, self.state, self.words = self.state, None, _Closed()
         if state is not None:
             state.close()
+
+    def follow(self, found: Mapping[str, Signature]) -> None:
+        """A commit of this process has left files in these states."""
+        if len(self.followed) > _REMEMBERED:
+            self.followed.clear()
+        self.followed.update(found)
+
+    def of_others(self, files: set[str]) -> set[str]:
+        """Of files that were changed, those that another than this process has changed since."""
+        known = self.followed
+        return {f for f in files if f not in known or known[f] != self.signature(f)}
 
     def path(self, file: str) -> str:
         return f"{self.root}/{file}"

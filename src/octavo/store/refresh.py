@@ -148,7 +148,10 @@ class Refresher:
             files = world.watch.take()
             if files is None:
                 check_folders(world.root, self.base.layout)
-            self.base.suspect(None if refused else files)
+            if refused or files is None:
+                self.base.suspect(None)
+            elif others := world.of_others(files):
+                self.base.suspect(others)
             world.untold = False
             if commits != world.known and commits % 2 == 0:
                 self.changes_of_others += 1

@@ -28,21 +28,20 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
 from octavo.backend import Durability, require_durability
 from octavo.errors import BusyError, DiskError, OctavoError, ReplacedError, UsageError
 from octavo.layout.keys import Key
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, digest_of
-from octavo.store.commit import Committer, Lost, Turn
+from octavo.store.commit import Lost, Turn
 from octavo.store.engine import Engine, reading, unlocked
 from octavo.store.freshness import Stale
 from octavo.store.indexfile import settle
 from octavo.store.integrity import Writable
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import require_store
-from octavo.store.overlay import Overlay
 from octavo.store.refresh import Resolve, check_folders
 from octavo.store.rules import Rules
 from octavo.store.shared import COUNT
@@ -61,25 +60,66 @@ Prepare: TypeAlias = "Callable[[], Decision | None]"
 
 
 class Transaction(Writable):
-    """Rows that can be read and changed; see :meth:`Store.transaction`."""
+    """Rows to read and change, for the length of a ``with`` block; see :meth:`Store.transaction`."""
 
-    def __init__(
-        self, rules: Rules, layer: Overlay, committer: Committer, has_payload: Callable[[str], bool]
-    ) -> None:
-        super().__init__(rules, layer)
-        self._committer, self._has_payload = committer, has_payload
+    def __init__(self, store: Store, timeout: float | None, prepare: Prepare | None) -> None:
+        self._store, self._timeout, self._prepare = store, timeout, prepare
+        self.rules = store.rules
+
+    def __enter__(self) -> Self:
+        while True:
+            engine = self._engine = self._store.engine
+            committer = engine.committer
+            turn = self._turn = Turn(committer, self._timeout)
+            try:
+                self.layer = committer.begin(turn)
+                return self
+            except BaseException as error:
+                committer.leave(turn, error)
+                if not isinstance(error, Lost):
+                    raise
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if self._engine.is_inherited:
+                if error is None:
+                    raise UsageError("the transaction is that of another process")
+            elif error is None:
+                decision = None if self._prepare is None else self._prepare()
+                del self.layer
+                self._engine.committer.commit(self._turn, decision)
+                self._store.committed(self._engine)
+                return
+        except BaseException as failed:
+            self._leave(failed)
+            raise
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        vars(self).pop("layer", None)
+        if self._engine.is_inherited:
+            # A child of fork has come out of its parent's block.
+            return
+        self._engine.committer.leave(self._turn, error)
+        if isinstance(error, Stale):
+            raise unlocked() from None
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "layer":
+            raise UsageError("the transaction has ended")
+        raise AttributeError(name)
 
     def set_payload(self, model: str, key: Key, sha256: str | None) -> None:
         """Note the payload that a record has, by the digest that :meth:`Store.put_payload` gave; None: it
         has none.  Raises UsageError if there is no such payload; it may have been removed again."""
-        if sha256 is not None and not self._has_payload(sha256):
+        if sha256 is not None and not self._store.has_payload(sha256):
             raise UsageError("the payload is not in the store: put it there first")
         super().set_payload(model, key, sha256)
 
     def wait_for_earlier(self) -> None:
         """Wait until all that this transaction was built on is stored.  Raises ConflictError if it could not
         be: then this one cannot be kept either."""
-        self._committer.settle()
+        self._engine.committer.settle()
         self.layer.check()
 
     def set_position(self, text: str) -> None:
@@ -88,15 +128,6 @@ class Transaction(Writable):
         That is for a caller that brings changes from elsewhere, and has to know which of them are here.
         """
         self.layer.position = text
-
-    def end(self) -> None:
-        """Nothing more is read or changed."""
-        vars(self).pop("layer", None)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "layer":
-            raise UsageError("the transaction has ended")
-        raise AttributeError(name)
 
 
 T = TypeVar("T")
@@ -258,7 +289,7 @@ class Store:
                     pass
         return self.read(lambda view: view.get(model, key))
 
-    def transaction(self, *, timeout: float | None = None, prepare: Prepare | None = None) -> Begun:
+    def transaction(self, *, timeout: float | None = None, prepare: Prepare | None = None) -> Transaction:
         """Rows to read and change, for the length of a ``with`` block; committed when it ends.
 
         If the block raises, nothing has changed.  ``timeout``: seconds to wait for the write lock, by default
@@ -275,7 +306,7 @@ class Store:
             raise UsageError("the store is closed")
         if self._engine.read_only:
             raise DiskError("the store cannot be written to here")
-        return Begun(self, self.lock_timeout if timeout is None else timeout, prepare)
+        return Transaction(self, self.lock_timeout if timeout is None else timeout, prepare)
 
     def committed(self, engine: Engine) -> None:
         """A transaction has been committed: see to it that what is left to do is done in time."""
@@ -441,55 +472,6 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-class Begun:
-    """A transaction's ``with`` block."""
-
-    __slots__ = ("_engine", "_prepare", "_store", "_timeout", "_transaction", "_turn")
-
-    def __init__(self, store: Store, timeout: float | None, prepare: Prepare | None) -> None:
-        self._store, self._timeout, self._prepare = store, timeout, prepare
-
-    def __enter__(self) -> Transaction:
-        while True:
-            self._engine = self._store.engine
-            committer = self._engine.committer
-            turn = self._turn = Turn(committer, self._timeout)
-            try:
-                layer = committer.begin(turn)
-                store = self._store
-                self._transaction = Transaction(store.rules, layer, committer, store.has_payload)
-                return self._transaction
-            except BaseException as error:
-                committer.leave(turn, error)
-                if not isinstance(error, Lost):
-                    raise
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        try:
-            if self._engine.is_inherited:
-                if error is None:
-                    raise UsageError("the transaction is that of another process")
-            elif error is None:
-                decision = None if self._prepare is None else self._prepare()
-                self._transaction.end()
-                self._engine.committer.commit(self._turn, decision)
-                self._store.committed(self._engine)
-                return
-        except BaseException as failed:
-            self._leave(failed)
-            raise
-        self._leave(error)
-
-    def _leave(self, error: BaseException | None) -> None:
-        self._transaction.end()
-        if self._engine.is_inherited:
-            # A child of fork has come out of its parent's block.
-            return
-        self._engine.committer.leave(self._turn, error)
-        if isinstance(error, Stale):
-            raise unlocked() from None
 
 
 def _keep_up(work: weakref.WeakMethod[Callable[[], bool]], interval: float) -> None:

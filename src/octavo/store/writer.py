@@ -12,8 +12,9 @@ docs/store.md argues why it is safe:
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -48,6 +49,10 @@ _LARGEST_JOURNAL = 4 << 20
 """bytes after which the files are synced and the journal begins anew"""
 
 
+Planned: TypeAlias = tuple[Change, Owner]
+"""A change of a file, and what plans for that file."""
+
+
 class Lagging(DiskError):
     """A commit has happened, but the files do not show it yet: they will when the store is recovered."""
 
@@ -76,22 +81,16 @@ class Writer:
     def write(self, overlay: Overlay, decision: Decision | None = None) -> None:
         """Make what an overlay has changed durable.  The write lock is held.  Raises OctavoError, OSError."""
         changes = overlay.net
-        owners: dict[str, Family] = {}
-        planned: list[Change] = []
-        for family in self.base.concerned(changes):
-            for change in family.plan(changes):
-                owners[change.file] = family
-                planned.append(change)
+        own = [(change, family) for family in self.base.concerned(changes) for change in family.plan(changes)]
         if self.world.replaced != overlay.since:
             self._check_unchanged(changes)
-        files: dict[str, Owner] = {**owners}
+        planned: list[Planned] = [*own]
         if overlay.position is not None:
-            planned.append(Replace(POSITION, overlay.position))
-            files[POSITION] = PositionFile(self.world)
+            planned.append((Replace(POSITION, overlay.position), PositionFile(self.world)))
         if planned:
-            self._store(planned, files, changes, decision)
-            for file, family in owners.items():
-                self._compact_if_wasteful(family, file)
+            self._store(planned, changes, decision)
+            for change, family in own:
+                self._compact_if_wasteful(family, change.file)
         elif decision is not None and (error := decision.decide()) is not None:
             raise error
         if self.journal.end > _LARGEST_JOURNAL:
@@ -110,39 +109,35 @@ class Writer:
                 ):
                     raise ConflictError(f"{model}: a record was edited by another program; try again")
 
-    def _store(
-        self,
-        planned: list[Change],
-        owners: Mapping[str, Owner],
-        changes: Changes,
-        decision: Decision | None = None,
-    ) -> None:
+    def _store(self, planned: list[Planned], changes: Changes, decision: Decision | None = None) -> None:
         """Make changes of files by the cheapest way that is atomic, and follow them in memory."""
-        if self.world.torn:
+        world = self.world
+        if world.torn:
             # The plan was made from what is in memory.
             raise interrupted()
-        self.world.in_flight = frozenset(owners)
+        world.in_flight = frozenset([change.file for change, _ in planned])
         try:
-            if decision is None and len(planned) == 1 and self._goes_alone(planned[0]):
-                found = self._directly(planned[0], owners[planned[0].file])
+            if decision is None and len(planned) == 1 and self._goes_alone(planned[0][0]):
+                found = self._directly(*planned[0])
             else:
-                found = self._by_journal(planned, owners, decision)
-            with self.world.mutex, self.world.change:
-                if not self.world.torn:
+                found = self._by_journal(planned, decision)
+            with world.mutex, world.change:
+                if not world.torn:
                     by_owner: dict[Owner, dict[str, Change]] = {}
-                    for change in planned:
-                        by_owner.setdefault(owners[change.file], {})[change.file] = change
+                    for change, owner in planned:
+                        by_owner.setdefault(owner, {})[change.file] = change
                     for owner, own in by_owner.items():
                         owner.done(changes, own, found)
-                self.world.in_flight = frozenset()
+                    world.follow(found)
+                world.in_flight = frozenset()
                 self._end()
         finally:
-            self.world.in_flight = frozenset()
+            world.in_flight = frozenset()
 
-    def _check_expected(self, file: str, family: Owner) -> None:
+    def _check_expected(self, file: str, owner: Owner) -> None:
         """Raise ConflictError if a file is not in the state that its change was planned for."""
-        if self.world.signature(file) != family.expected(file):
-            family.suspect(file)
+        if self.world.signature(file) != owner.expected(file):
+            owner.suspect(file)
             raise ConflictError(f"{file} was changed by another program; try again")
 
     def _goes_alone(self, change: Change) -> bool:
@@ -159,19 +154,19 @@ class Writer:
         self._appended[change.file] = now
         return now - before < self.burst and len(change.lines) < _SHORT
 
-    def _directly(self, change: Change, family: Owner) -> dict[str, Signature]:
+    def _directly(self, change: Change, owner: Owner) -> dict[str, Signature]:
         """Make a change that is atomic by itself durable; the state of its file then."""
         path, system = self.world.path(change.file), self.world.system
         made = ""
         if not isinstance(change, Append):
-            self._check_expected(change.file, family)
+            self._check_expected(change.file, owner)
         if isinstance(change, Replace):
             made = write_beside(system, path, change.content.encode(), durable=True)
         self._begin()
         undo: list[Undo] = []
         try:
             if isinstance(change, Append):
-                expected = family.expected(change.file)
+                expected = owner.expected(change.file)
                 return {change.file: append(system, path, change, expected, undo, durable=True)}
             if isinstance(change, Replace):
                 put_in_place(system, made, path, undo)
@@ -191,17 +186,14 @@ class Writer:
         found = self.world.signature(change.file)
         return {} if found is None else {change.file: found}
 
-    def _by_journal(
-        self, planned: list[Change], owners: Mapping[str, Owner], decision: Decision | None
-    ) -> dict[str, Signature]:
+    def _by_journal(self, planned: list[Planned], decision: Decision | None) -> dict[str, Signature]:
         """Make changes durable together; the states of their files then."""
-        for change in planned:
+        for change, owner in planned:
             if not isinstance(change, Append):
-                self._check_expected(change.file, owners[change.file])
+                self._check_expected(change.file, owner)
         number = self.journal.next_number
-        note = None if decision is None else decision.note
-        changes = [c if isinstance(c, Append) else self._with_before(c) for c in planned]
-        entry = Entry(number, tuple(changes), note)
+        made = tuple([c if isinstance(c, Append) else self._with_before(c) for c, _ in planned])
+        entry = Entry(number, made, None if decision is None else decision.note)
         # From here on a death calls for recovery, which looks for the entry and makes its changes.
         self._begin()
         try:
@@ -216,8 +208,8 @@ class Writer:
         gone: list[str] = []
         found: dict[str, Signature] = {}
         try:
-            for change in planned:
-                found |= self._make(change, owners[change.file].expected(change.file), undo, gone)
+            for change, owner in planned:
+                found |= self._make(change, owner.expected(change.file), undo, gone)
         except BaseException as error:
             if decision is not None and is_foreseen(error):
                 # It has been decided: what is left is done when the store is recovered.
@@ -366,7 +358,7 @@ class Writer:
         superseded = log.log.lines - lines.count(b"\n")
         change = Replace(log.file, lines.decode())
         family.expect(log)
-        self._store([change], {log.file: family}, {})
+        self._store([(change, family)], {})
         return superseded
 
 
