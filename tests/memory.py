@@ -15,11 +15,9 @@ from typing import Any, TypeAlias, TypeVar
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError, ValueOutOfRange
 from octavo.layout.record import Record
-from octavo.query.defaults import Defaults, moment
 from octavo.query.evaluate import Evaluator
-from octavo.query.plan import Change, Condition, Link, Query
-from octavo.query.protocol import Key
-from octavo.query.vocabulary import Vocabulary
+from octavo.query.plan import Change, Condition, Key, Link, Query
+from octavo.query.vocabulary import Defaults, Vocabulary, moment
 from octavo.schema.datamodel import Action, Function, Relation
 
 T = TypeVar("T")

@@ -18,19 +18,15 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation, UsageError, ValidationError
 from octavo.query.arguments import At
-from octavo.query.defaults import Defaults
 from octavo.query.filters import Filters
-from octavo.query.plan import TRUE, Condition, Find, Projection, Unique
-from octavo.query.protocol import Backend, Reader, Transaction
+from octavo.query.plan import TRUE, Backend, Condition, Find, Projection, Reader, Transaction, Unique
 from octavo.query.reads import Reads
 from octavo.query.result import record_of
 from octavo.query.run import Execution, Shown, Writing
-from octavo.query.vocabulary import Terms, Vocabulary
+from octavo.query.vocabulary import Defaults, Terms, Vocabulary
 
 if TYPE_CHECKING:
     from octavo.query.writes import Writes
-
-    pass
 
 T = TypeVar("T")
 

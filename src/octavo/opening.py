@@ -11,7 +11,7 @@ from octavo.backend import DataBackend, Durability, Settings, get_data_backend, 
 from octavo.backend import data_dir as named_data_dir
 from octavo.backend import files_root as named_files_root
 from octavo.client import Client
-from octavo.query.protocol import Backend
+from octavo.query.plan import Backend
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.decoded import load_datamodel
 from octavo.store.phase import Guard

@@ -23,7 +23,7 @@ from octavo.backend import DataBackend, Settings
 from octavo.backends.json import JsonBackend
 from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
-from octavo.query.protocol import Backend
+from octavo.query.plan import Backend
 from octavo.secrets.pepper import NewPepper
 from octavo.secrets.rotate import Peppers, State, carry_out, look, rotate
 from octavo.store.store import Store

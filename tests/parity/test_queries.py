@@ -18,8 +18,7 @@ from octavo.client import Client
 from octavo.errors import ConstraintError
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.query.plan import Change, ChangeKind, Query, equals
-from octavo.query.protocol import Backend, Transaction
+from octavo.query.plan import Backend, Change, ChangeKind, Query, Transaction, equals
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.ddl import ddl
 from octavo.schema.texts import frozen_schema

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from memory import MemoryBackend
 from octavo import AnyNull, DbNull, JsonNull
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation
-from octavo.query.defaults import Defaults, moment
 from octavo.query.plan import Link
-from octavo.query.vocabulary import Column, Terms, Vocabulary
+from octavo.query.vocabulary import Column, Defaults, Terms, Vocabulary, moment
 from octavo.schema.datamodel import Model, ScalarKind
 from octavo.schema.native import native_type
 

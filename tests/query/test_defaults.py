@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from octavo.query.defaults import Defaults, generator, moment
-from octavo.query.vocabulary import Vocabulary
+from octavo.query.vocabulary import Defaults, Vocabulary, generator, moment
 from octavo.schema.parser import parse_schema
 from octavo.schema.texts import frozen_schema
 

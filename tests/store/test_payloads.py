@@ -16,7 +16,7 @@ from folders import write_long_ago
 from octavo.errors import BusyError, DamagedError, DiskError, UsageError
 from octavo.inspect.payloads import file_digest
 from octavo.layout.load import frozen_layout
-from octavo.store.refresh import left_overs
+from octavo.store.engine import left_overs
 from octavo.store.store import Store
 from octavo.store.system import FileSystem
 

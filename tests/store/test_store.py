@@ -282,7 +282,7 @@ import hashlib, os, shutil, sys
 import lmdb
 from small_store import *
 from octavo.errors import *
-from octavo.store import integrity, locations, store
+from octavo.store import locations, store, view
 Store = store.Store
 layout()
 os.setgid(65534); os.setuid(65534)

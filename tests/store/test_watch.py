@@ -6,7 +6,7 @@ import json
 import threading
 from pathlib import Path
 
-from octavo.store.watch import watch
+from octavo.store.freshness import watch
 
 
 def test_what_changed_is_told_once(tmp_path: Path) -> None:

@@ -12,14 +12,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from octavo.errors import DifferenceError
 from octavo.layout.keys import Key, as_tuple
 from octavo.layout.record import Record, model_of
-from octavo.query.paging import pages
-from octavo.query.plan import Query, one_of
-from octavo.query.protocol import Reader
+from octavo.query.plan import Query, Reader, one_of
+from octavo.query.run import pages
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.changeset import ChangeSet, Conflict, Name
 from octavo.store.index import Spec
-from octavo.store.integrity import Writable
 from octavo.store.rules import Rules
+from octavo.store.view import Writable
 
 _AT_ONCE = 500
 """records that PostgreSQL is asked for in one statement"""

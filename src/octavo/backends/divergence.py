@@ -33,8 +33,7 @@ from octavo.backends.reading import JsonReader
 from octavo.errors import OctavoError
 from octavo.layout.keys import Key, KeyForm, one_or_tuple
 from octavo.layout.record import Record, model_of, stored_value
-from octavo.query.plan import Condition, Link, Query
-from octavo.query.protocol import Reader
+from octavo.query.plan import Condition, Link, Query, Reader
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.lock import LockFile
 from octavo.store.rules import Rules

@@ -55,8 +55,7 @@ from octavo.layout.keys import Key, as_tuple
 from octavo.layout.layout import Layout
 from octavo.layout.load import layout_for
 from octavo.layout.record import Record
-from octavo.query.plan import Change, Condition, Query
-from octavo.query.protocol import Reader, SingleReads
+from octavo.query.plan import Change, Condition, Query, Reader, SingleReads
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.changeset import ChangeSet, Name, RowChange, changed_rows
 from octavo.store.index import Spec

@@ -22,8 +22,7 @@ from octavo.backends.reading import Indexes, JsonReader
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.load import layout_for
 from octavo.layout.record import Record, model_of
-from octavo.query.plan import And, Change, Compare, Condition, Operator, Query
-from octavo.query.protocol import Key, SingleReads
+from octavo.query.plan import And, Change, Compare, Condition, Key, Operator, Query, SingleReads
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function
 from octavo.store.index import Spec

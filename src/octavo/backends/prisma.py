@@ -32,8 +32,7 @@ from octavo.errors import (
 from octavo.layout.record import Record
 from octavo.postgres.failures import database_error
 from octavo.postgres.session import Pool, Session
-from octavo.query.plan import Change, ChangeKind, Condition, Link, Query, one_of
-from octavo.query.protocol import Key
+from octavo.query.plan import Change, ChangeKind, Condition, Key, Link, Query, one_of
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action, Datamodel, Model
 from octavo.store.phase import Guard

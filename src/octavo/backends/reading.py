@@ -16,8 +16,7 @@ from octavo.layout.keys import one_or_tuple
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record
 from octavo.query.evaluate import Evaluator
-from octavo.query.plan import TRUE, And, Compare, Condition, Link, OneOf, Operator, Or, Query, Related
-from octavo.query.protocol import Key
+from octavo.query.plan import TRUE, And, Compare, Condition, Key, Link, OneOf, Operator, Or, Query, Related
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.index import Spec
 from octavo.store.rules import Rules

@@ -36,12 +36,12 @@ from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.listing import empty_file
 from octavo.store import disk, phase
 from octavo.store.changes import is_left_over
+from octavo.store.engine import Resolve
 from octavo.store.journal import FOLDER as JOURNAL_FOLDER
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import OWN, at_rest
 from octavo.store.payloads import is_incoming
-from octavo.store.refresh import Resolve
 from octavo.store.system import FOLDER_MODE, SYSTEM, Signature, signature, sync_all, sync_folder
 
 _CACHE = "cache"

@@ -29,12 +29,12 @@ from octavo.postgres.connection import Connection, connect, transaction
 from octavo.postgres.failures import database_errors
 from octavo.schema.native import table_name
 from octavo.store import phase
+from octavo.store.engine import check_folders
 from octavo.store.journal import Journal, outcome
 from octavo.store.lock import NAME as LOCK
 from octavo.store.lock import ProcessLock
 from octavo.store.offline import require_store
 from octavo.store.phase import Migration, Phase
-from octavo.store.refresh import check_folders
 from octavo.store.shared import READ_ONLY, SharedState
 from octavo.store.system import SYSTEM
 from octavo.url import DatabaseUrl

@@ -3,5 +3,5 @@
 :mod:`~octavo.query.vocabulary` says what can be asked of a model, :mod:`~octavo.query.filters`,
 :mod:`~octavo.query.reads` and :mod:`~octavo.query.writes` check what was asked and give the plan's classes
 (:mod:`~octavo.query.plan`), and :mod:`~octavo.query.run` and :mod:`~octavo.query.run` run the plan
-on a backend's few methods (:mod:`~octavo.query.protocol`).
+on a backend's few methods (:mod:`~octavo.query.plan`).
 """

@@ -6,7 +6,7 @@ give its key; over all others they come after it.  Whatever is written carries t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
 import msgspec
@@ -14,11 +14,11 @@ from msgspec.structs import replace
 
 from octavo.errors import RecordNotFound, RequiredRelationViolation
 from octavo.layout.record import Record, model_of
-from octavo.query.defaults import Defaults, moment
 from octavo.query.filters import both
 from octavo.query.plan import (
     FALSE,
     TRUE,
+    And,
     Change,
     ChangeKind,
     Compare,
@@ -35,6 +35,7 @@ from octavo.query.plan import (
     Find,
     Inclusion,
     IsNull,
+    Key,
     Link,
     Nested,
     NewRecord,
@@ -45,9 +46,11 @@ from octavo.query.plan import (
     Order,
     Projection,
     Query,
+    Reader,
     Related,
     SetLinks,
     Step,
+    Transaction,
     Unique,
     Update,
     UpdateMany,
@@ -55,9 +58,8 @@ from octavo.query.plan import (
     equals,
     one_of,
 )
-from octavo.query.protocol import Key, Reader, Transaction
 from octavo.query.result import Counts, Result
-from octavo.query.vocabulary import Terms, Vocabulary
+from octavo.query.vocabulary import Defaults, Terms, Vocabulary, moment
 
 Shown: TypeAlias = Any
 """A :class:`Record`, or where relations or a part of it were asked for a :class:`Result`; its attributes
@@ -537,3 +539,34 @@ class Writing(Execution):
         """The condition that these records fulfil, and no others."""
         terms: Terms = self.vocabulary[model_of(records[0]).name]
         return one_of(terms.key, [terms.key_of(r) for r in records])
+
+
+PAGE = 1000
+"""records of a page"""
+
+
+def pages(
+    reader: Reader, terms: Terms, where: Condition = TRUE, *, first: tuple[str, ...] = (), size: int = PAGE
+) -> Iterator[list[Record]]:
+    """The records of a model by key, or by the fields ``first`` (none of which may be NULL) and then by key;
+    at most ``size`` at a time, and never none."""
+    fields = tuple(dict.fromkeys((*first, *terms.key)))
+    order, values_of = tuple(Order(name) for name in fields), terms.getter(fields)
+    after: Condition = TRUE
+    while True:
+        page = reader.select(Query(model=terms.name, where=And((where, after)), order=order, take=size))
+        if page:
+            yield page
+        if len(page) < size:
+            return
+        after = _beyond(fields, values_of(page[-1]))
+
+
+def _beyond(fields: tuple[str, ...], values: Key) -> Condition:
+    """The condition that records after one with these values fulfil."""
+    return Or(
+        tuple(
+            And((equals(fields[:n], values[:n]), Compare(fields[n], Operator.GT, values[n])))
+            for n in range(len(fields))
+        )
+    )

@@ -23,8 +23,7 @@ from octavo.crypto import Sealed, SecretError, decrypt, encrypt, sealed_in
 from octavo.errors import ConflictError, DivergedError, OctavoError, UsageError
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.record import Record
-from octavo.query.plan import Change, ChangeKind, equals
-from octavo.query.protocol import Backend, Reader, Transaction
+from octavo.query.plan import Backend, Change, ChangeKind, Reader, Transaction, equals
 from octavo.secrets.check import Holder, Unopened, Unopeneds, holders, in_step, key_text, opened, sides_of
 from octavo.secrets.pepper import NewPepper
 from octavo.store import phase

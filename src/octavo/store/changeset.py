@@ -16,7 +16,7 @@ from octavo.layout.keys import Key
 from octavo.layout.record import Record, Row, keeping, model_of, plain
 from octavo.schema.datamodel import Relation
 from octavo.store.index import Spec
-from octavo.store.integrity import Writable
+from octavo.store.view import Writable
 
 Name: TypeAlias = tuple[str, Key]
 """What identifies a row: its model and key"""

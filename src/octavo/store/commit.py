@@ -17,6 +17,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from threading import get_ident
 from typing import Any, cast
@@ -26,7 +27,6 @@ from octavo.errors import BusyError, ConflictError, DiskError, OctavoError, Usag
 from octavo.store.freshness import is_foreseen
 from octavo.store.lock import ProcessLock
 from octavo.store.overlay import Layer, Overlay
-from octavo.store.refresh import Refresher
 from octavo.store.system import in_background
 from octavo.store.writer import Decision, Lagging, Writer, interrupted
 
@@ -91,12 +91,15 @@ class Turn(AbstractContextManager[Overlay]):
 class Committer:
     """Lets transactions run in turn, and writes what they change."""
 
-    def __init__(self, writer: Writer, lock: ProcessLock, refresher: Refresher, *, batched: bool) -> None:
-        """``batched``: commits do not wait to be written; :meth:`flush` has to be called now and then."""
+    def __init__(
+        self, writer: Writer, lock: ProcessLock, enter: Callable[[bool], None], *, batched: bool
+    ) -> None:
+        """``enter`` catches up with others when the lock was taken; it is told whether for the first time.
+        ``batched``: commits do not wait to be written; :meth:`flush` has to be called now and then."""
         self.writer, self.base, self.world, self.lock = writer, writer.base, writer.world, lock
         self.batched = batched
         self.is_lost = False
-        self._refresher = refresher
+        self._enter = enter
         self._mutex = threading.RLock()
         """held for moments only, and never while anything waits"""
         self._owner: ref[Turn] | None = None
@@ -207,7 +210,7 @@ class Committer:
             raise DiskError.of(error, "taking the write lock") from error
         self._held_since = now
         try:
-            self._refresher.enter(opened)
+            self._enter(opened)
         except BaseException:
             self._let_go()
             raise

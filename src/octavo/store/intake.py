@@ -18,8 +18,8 @@ from octavo.layout.record import Record, model_of, plain, stored_value
 from octavo.store.safe_path import Outside, open_beneath
 
 if TYPE_CHECKING:
-    from octavo.store.integrity import Writable
     from octavo.store.store import Store
+    from octavo.store.view import Writable
 
 _PIECE = 1 << 20
 

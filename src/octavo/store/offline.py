@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from octavo.errors import DamagedError, DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.store import freshness as world
 from octavo.store import indexfile, journal, lock, position, shared
-from octavo.store.refresh import Resolve
+from octavo.store.engine import Resolve
 from octavo.store.system import FOLDER_MODE, SYSTEM
 
 if TYPE_CHECKING:

@@ -36,17 +36,15 @@ from octavo.layout.keys import Key
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, digest_of
 from octavo.store.commit import Lost, Turn
-from octavo.store.engine import Engine, reading, unlocked
+from octavo.store.engine import Engine, Resolve, check_folders, reading, unlocked
 from octavo.store.freshness import Stale
 from octavo.store.indexfile import settle
-from octavo.store.integrity import Writable
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import require_store
-from octavo.store.refresh import Resolve, check_folders
 from octavo.store.rules import Rules
 from octavo.store.shared import COUNT
 from octavo.store.system import SYSTEM, FileSystem, in_background
-from octavo.store.view import View
+from octavo.store.view import View, Writable
 from octavo.store.writer import Decision
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from octavo.query.plan import (
     IsNull,
     JsonOperator,
     JsonTest,
+    Key,
     Link,
     ListOperator,
     ListTest,
@@ -32,7 +33,6 @@ from octavo.query.plan import (
     Query,
     Related,
 )
-from octavo.query.protocol import Key
 from octavo.values.json import kind_of, string_of
 from octavo.values.text import lower
 
