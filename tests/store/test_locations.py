@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from octavo.layout.record import attribute
 from octavo.store.indexfile import FOLDER, environment
 from octavo.store.store import Store
 from small_store import build, chat, erase, layout, message, revise, row
+from small_store import chat as make_chat
 from stores import Held, Unsynced
 
 ALL = ["m0", "m1", "m10", "m11", "m2"]
@@ -197,6 +199,93 @@ def test_a_log_that_another_store_compacts_is_read_anew(store: Store, data: Path
                 *ALL,
                 *(f"m{50 + n}" for n in range(turn + 1)),
             ]
+
+
+class TestAhead:
+    """A store that no other process has open lets the index note many commits at once."""
+
+    @staticmethod
+    def changes(data: Path) -> int:
+        """How often the index was changed."""
+        return int(environment(str(index(data))).lmdb.info()["last_txnid"])
+
+    def test_the_index_is_changed_once_for_many_commits(self, store: Store, data: Path) -> None:
+        assert found(store) == ALL
+        before, index_file = self.changes(data), environment(str(index(data)))
+        for number in range(40, 60):
+            with store.transaction() as tx:
+                tx.insert([message(number)])
+        names = [f"m{number}" for number in range(40, 60)]
+        assert found(store, *names) == [*ALL, *names]
+        assert self.changes(data) == before
+        store.close()
+        assert index_file.lmdb.info()["last_txnid"] == before + 1
+
+    def test_at_once_where_another_store_may_ask_it(self, store: Store, data: Path) -> None:
+        assert found(store) == ALL
+        with opened(data):
+            before = self.changes(data)
+            for number in range(40, 60):
+                with store.transaction() as tx:
+                    tx.insert([message(number)])
+            assert self.changes(data) == before + 20
+
+    @pytest.mark.parametrize("seed", range(12))
+    def test_any_order_of_changes_and_stores(
+        self, data: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+    ) -> None:
+        """What is found is what was committed: here, in a store that is opened meanwhile, and afterwards."""
+        rng = random.Random(seed)
+        monkeypatch.setattr("octavo.store.locations._FEW_PLACES", rng.choice([1, 4, 500]))
+        expected = {key: "chat-2" if key in ("m10", "m11") else "chat-1" for key in ALL}
+
+        def check(store: Store) -> None:
+            for key in rng.choices([*expected, "nowhere", "m0"], k=4):
+                there = store.get("Message", key)
+                assert (there and there.chatId) == expected.get(key), key
+
+        def change(store: Store) -> None:
+            with store.transaction() as tx:
+                for _ in range(rng.randint(1, 3)):
+                    chat, key = f"chat-{rng.randint(1, 3)}", rng.choice([*expected, "new"])
+                    if key in rng.choices(["", key], [9, 1]):
+                        # With all its messages.
+                        erase(tx, "Chat", chat)
+                        tx.insert([make_chat(chat)])
+                        for name in [name for name, at in expected.items() if at == chat]:
+                            del expected[name]
+                    elif key == "new":
+                        number = rng.randrange(100, 10_000)
+                        key = f"m{number}"
+                        if key not in expected:
+                            tx.insert([message(number, chat)])
+                            expected[key] = chat
+                    elif rng.random() < 0.3 and len(expected) > 3:
+                        erase(tx, "Message", key)
+                        del expected[key]
+                    else:
+                        revise(tx, "Message", key, chatId=chat)
+                        expected[key] = chat
+
+        stores = [opened(data)]
+        for _ in range(60):
+            acted = rng.random()
+            if acted < 0.1 and len(stores) < 3:
+                stores.append(opened(data))
+            elif acted < 0.2 and len(stores) > 1:
+                stores.pop(rng.randrange(len(stores))).close()
+            elif acted < 0.25:
+                rng.choice(stores).compact()
+            else:
+                change(rng.choice(stores))
+            check(rng.choice(stores))
+        for store in stores:
+            store.close()
+        with opened(data) as store:
+            for key, chat in expected.items():
+                there = store.get("Message", key)
+                assert (there and there.chatId) == chat, key
+            assert sum(1 for _ in store.read(lambda view: list(view.rows("Message")))) == len(expected)
 
 
 class TestEdits:

@@ -35,7 +35,7 @@ from octavo.store.changes import is_left_over
 from octavo.store.commit import Committer, Lost
 from octavo.store.freshness import Eventually, Place, Stale, Watch, World
 from octavo.store.index import Spec
-from octavo.store.indexfile import keep_if_whole
+from octavo.store.indexfile import keep_if_whole, settle
 from octavo.store.journal import Journal
 from octavo.store.lock import NAME as _LOCK
 from octavo.store.lock import ProcessLock
@@ -244,6 +244,7 @@ class Engine:
         self.openers = openers
         self.open.callback(openers.close)
         self.world = World(place, system, state, watching)
+        self.world.is_alone = openers.is_alone
         self.open.callback(self.world.close)
         self.open.callback(lock.close)
         self.base = Base(self.world, self.layout, rules.codecs, log_budget)
@@ -372,6 +373,11 @@ class Engine:
             self.committer.flush()
             self.writer.checkpoint()
             yield
+
+    def settle(self, *, in_use: bool) -> None:
+        """Make the index durable.  ``in_use``: threads of this process may be about to commit."""
+        self.base.note()
+        settle(self.world.state, in_use=in_use)
 
     def close(self) -> None:
         """Let go of everything; nothing is written."""

@@ -338,6 +338,8 @@ class World:
         """the state in which a commit of this process has left a file, and in which memory has it"""
         self.in_flight: frozenset[str] = frozenset()
         """the files that this process's own commit is changing; in memory they are as before"""
+        self.is_alone: Callable[[], bool] = lambda: False
+        """whether no other process has the store open; False where that cannot be told"""
         self.wait_for_own_commit: Callable[[], bool] = lambda: False
         """waits, in a thread that may write, for the commit before its own; whether there was one"""
 

@@ -45,8 +45,8 @@ _INODE = slice(4, 12)
 _UNREAD = Signature(0, 0, 0, 0)
 _NEWLINE = ord("\n")
 _FEWEST_OPEN, _MOST_OPEN = 32, 4096
-_REMEMBERED = 1_000
-"""logs of which it is known how commits have left them"""
+_FEW_PLACES = 500
+"""records after which the index is to note what commits have appended"""
 _BATCH = 2_000
 """lines after which the logs that were read are written to the index"""
 
@@ -59,6 +59,18 @@ class _Read(NamedTuple):
     """the state in which it was read"""
     places: dict[bytes, tuple[int, int]]
     """position and length of each record's line; the length of a tombstone's is 0"""
+
+
+class _Ahead(NamedTuple):
+    """A log that this process's commits have appended to, and the index has not noted it yet."""
+
+    number: int
+    before: bytes
+    """what the index notes of it"""
+    found: bytes
+    """what it is to note"""
+    places: set[bytes]
+    """the keys of the records that were appended or removed"""
 
 
 class Logs(Protocol):
@@ -102,8 +114,9 @@ class Locations:
         """of logs that were read from, with the inode that each leads to, as it is noted; least recently used
         first"""
         self._most_open = max(_FEWEST_OPEN, min(_MOST_OPEN, os.sysconf("SC_OPEN_MAX") // 4))
-        self._followed: dict[str, Signature] = {}
-        """the state in which a commit of this process has left a log, and the index has noted it"""
+        self._ahead: dict[str, _Ahead] = {}
+        self._places_ahead: dict[bytes, dict[int, bytes | None]] = {}
+        """of the records in those logs, the place by the log's number; None: it is no longer in that log"""
         self._files: dict[int, tuple[str, bytes]] = {}
         """by number, the logs that the index names, and under which key it has what it notes of each"""
         self._mutex = logs.world.mutex
@@ -155,6 +168,7 @@ class Locations:
         import shutil
 
         self._environment = None
+        self._ahead, self._places_ahead = {}, {}
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _check_doubtful(self) -> None:
@@ -181,7 +195,7 @@ class Locations:
         )
         self._close_files()
         self._files = {}
-        self._followed = {}
+        self._ahead, self._places_ahead = {}, {}
         return found
 
     @property
@@ -192,13 +206,18 @@ class Locations:
 
     def _read(self, environment: Environment, key: Key) -> Decoded | None:
         """What stands where the index says, if it is that record and the log is as the index has it."""
+        raw = _raw_key(key)
         with environment.lmdb.begin(db=self._places) as transaction:
-            place = transaction.get(_raw_key(key))
+            place = transaction.get(raw)
+            if (ahead := self._places_ahead.get(raw)) is not None:
+                if place is not None and _PLACE.unpack(place)[0] in ahead:
+                    place = None
+                place = next(filter(None, ahead.values()), place)
             if place is None:
                 return None
             number, at, length = _PLACE.unpack(place)
             log = self._files.get(number) or self._file(transaction, number)
-            noted = None if log is None else transaction.get(log[1], db=self._logs)
+            noted = None if log is None else self._noted(transaction, log[0], log[1])
         if log is None or noted is None or noted[:4] != place[:4] or not self._is_current(log[0], noted):
             return None
         file = log[0]
@@ -256,10 +275,17 @@ class Locations:
         log = self._files[number] = file, _log_key(file)
         return log
 
+    def _noted(self, transaction: lmdb.Transaction, file: str, log_key: bytes) -> bytes | None:
+        """What is noted of a log, or is about to be."""
+        if (ahead := self._ahead.get(file)) is not None:
+            return ahead.found
+        noted = transaction.get(log_key, db=self._logs)
+        return None if noted is None else bytes(noted)
+
     def _state_of(self, file: str) -> Signature | None:
         """The state in which a log was indexed; None: it was not."""
         with self._opened.lmdb.begin(db=self._logs) as transaction:
-            noted = transaction.get(_log_key(file))
+            noted = self._noted(transaction, file, _log_key(file))
         return None if noted is None else Signature(*_STATE.unpack_from(noted, 4))
 
     def _hold(self, file: str) -> tuple[int, bytes] | None:
@@ -294,7 +320,7 @@ class Locations:
             found = self.world.signature(file)
             if found is None:
                 self.may_lack_logs = True
-            if (found is not None and found == self._followed.get(file)) or found == self._state_of(file):
+            if found == self._state_of(file):
                 continue
             changed = True
             if found is None:
@@ -343,6 +369,7 @@ class Locations:
         """A log is gone, and with it every place in it; ``own``: this process's commit has removed it."""
         self._close_file(file)
         self._broken.discard(file)
+        self._drop_ahead(file)
         with self._changing([(file, None)], own) as transaction:
             transaction.delete(_log_key(file), db=self._logs)
 
@@ -358,6 +385,7 @@ class Locations:
             there: dict[bytes, bytes] = {}
             gone: list[tuple[bytes, int]] = []
             for log in read:
+                self._drop_ahead(log.file)
                 number = self._number(transaction, log.file)
                 for raw, (at, length) in log.places.items():
                     if length:
@@ -459,32 +487,81 @@ class Locations:
         changed: Mapping[Key, Changed],
         found: Signature | None,
     ) -> None:
-        """Follow lines that a commit has appended to a log, if the log was as the index has it."""
+        """Follow lines that a commit has appended to a log, if the log was as the index has it.
+
+        The index is changed for many commits at once, which takes a fraction of the time: LMDB writes some
+        nine pages for each.  Another process that finds a log in another state than the index has noted would
+        read all of it, so that it is changed at once where another one has the store open.
+        """
         file, lines, at = change.file, change.lines.encode(), 0
-        log_key, state = _log_key(file), self.world.state
-        with environment.changing, environment.lmdb.begin(write=True, db=self._places) as transaction:
-            noted, expected = transaction.get(log_key, db=self._logs), self.logs.expected(file)
+        ahead, expected = self._ahead.get(file), self.logs.expected(file)
+        if ahead is None:
+            with environment.lmdb.begin(db=self._logs) as transaction:
+                noted = transaction.get(_log_key(file))
             number = 0 if noted is None else int.from_bytes(noted[:4], "little")
-            if not number or found is None or expected is None or noted != _FILE.pack(number, *expected):
-                self.suspect(file)
+            before, places = noted or b"", set[bytes]()
+        else:
+            number, before, noted, places = ahead
+        if not number or found is None or expected is None or noted != _FILE.pack(number, *expected):
+            self._drop_ahead(file)
+            self.suspect(file)
+            return
+        for key, change_of in changed.items():
+            if change_of.after is None and change_of.before is None:
+                continue
+            while lines[at] == _NEWLINE:
+                at += 1
+            end = lines.index(b"\n", at)
+            raw = _raw_key(key)
+            places.add(raw)
+            place = None if change_of.after is None else _PLACE.pack(number, change.at + at, end - at)
+            self._places_ahead.setdefault(raw, {})[number] = place
+            at = end + 1
+        self._ahead[file] = _Ahead(number, before, _FILE.pack(number, *found), places)
+        if len(self._places_ahead) >= _FEW_PLACES or not self.world.is_alone():
+            self._note(environment)
+
+    def _drop_ahead(self, file: str) -> None:
+        """What commits have appended to a log is not to be noted any more."""
+        if (ahead := self._ahead.pop(file, None)) is not None:
+            for raw in ahead.places:
+                del self._places_ahead[raw][ahead.number]
+
+    def note(self) -> None:
+        """Let the index note what this process's commits have appended to logs."""
+        with self._mutex:
+            if self._environment is None or not self._ahead:
                 return
-            if state is not None:
-                state.change_index(self.world.system)
-            for key, (before, after) in changed.items():
-                if after is None and before is None:
-                    continue
-                while lines[at] == _NEWLINE:
-                    at += 1
-                end = lines.index(b"\n", at)
-                if after is None:
-                    self._drop(transaction, _raw_key(key), number)
+            import lmdb
+
+            try:
+                self._note(self._environment)
+            except (lmdb.Error, OSError):
+                self._give_up()
+
+    def _note(self, environment: Environment) -> None:
+        ahead, places = self._ahead, self._places_ahead
+        with environment.writing(self._places, self.world.state, self.world.system) as transaction:
+            current = set()
+            for file, log in ahead.items():
+                log_key = _log_key(file)
+                state = Signature(*_STATE.unpack_from(log.found, 4))
+                if (
+                    transaction.get(log_key, db=self._logs) == log.before
+                    and self.world.signature(file) == state
+                ):
+                    transaction.put(log_key, log.found, db=self._logs)
+                    current.add(log.number)
                 else:
-                    transaction.put(_raw_key(key), _PLACE.pack(number, change.at + at, end - at))
-                at = end + 1
-            transaction.put(log_key, _FILE.pack(number, *found), db=self._logs)
-        if len(self._followed) > _REMEMBERED:
-            self._followed.clear()
-        self._followed[file] = found
+                    # Another process has indexed it or written to it meanwhile.
+                    self.suspect(file)
+            for raw, by_log in places.items():
+                for number in current.intersection(by_log):
+                    self._drop(transaction, raw, number)
+                for number, place in by_log.items():
+                    if place is not None and number in current:
+                        transaction.put(raw, place)
+        self._ahead, self._places_ahead = {}, {}
 
     def _close_file(self, file: str) -> None:
         if (held := self._descriptors.pop(file, None)) is not None:

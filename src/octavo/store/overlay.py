@@ -136,6 +136,11 @@ class Base:
         """The rows with these values in the order of a file, if they lie so in memory."""
         return self.family(spec.model).rows_in_order(spec, values)
 
+    def note(self) -> None:
+        """Let the index note what commits of this process have appended to logs."""
+        for family in list(self._by_path.values()):
+            family.note()
+
     def close(self) -> None:
         for family in self._by_path.values():
             family.close()

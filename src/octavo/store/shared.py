@@ -264,6 +264,10 @@ class Openers:
         """Whether another process, or another opening in this one, has the store open."""
         return self._file is not None and _is_shared(self._file)
 
+    def is_alone(self) -> bool:
+        """Whether no other has it open; False where the kernel cannot tell."""
+        return self._file is not None and not _is_shared(self._file, unknown=True)
+
     def join(self, state: SharedState | None) -> None:
         """Have the store open from now on.
 
@@ -311,15 +315,15 @@ def _share(file: LockFile, kind: int) -> None:
             fcntl.fcntl(file.descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, 0, 0, 0))
 
 
-def _is_shared(file: LockFile) -> bool:
-    """Whether another open file shares the lock."""
+def _is_shared(file: LockFile, *, unknown: bool = False) -> bool:
+    """Whether another open file shares the lock; ``unknown`` where the kernel cannot tell."""
     if not hasattr(fcntl, "F_OFD_GETLK"):
-        return False
+        return unknown
     asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
         answer = fcntl.fcntl(file.descriptor, fcntl.F_OFD_GETLK, asked)
     except OSError:
-        return False
+        return unknown
     return bool(_FLOCK.unpack(answer)[0] != fcntl.F_UNLCK)
 
 

@@ -38,7 +38,6 @@ from octavo.layout.record import Record, digest_of
 from octavo.store.commit import Lost, Turn
 from octavo.store.engine import Engine, Resolve, check_folders, reading, unlocked
 from octavo.store.freshness import Stale
-from octavo.store.indexfile import settle
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import require_store
 from octavo.store.rules import Rules
@@ -424,7 +423,7 @@ class Store:
         if engine.journal.end:
             with suppress(Lost), engine.committer.turn(0):
                 engine.writer.checkpoint()
-        settle(engine.world.state, in_use=True)
+        engine.settle(in_use=True)
         return self.is_batched
 
     @property
@@ -448,8 +447,9 @@ class Store:
                     # The process that has put another store in the place of this one has emptied its journal.
                     with suppress(BusyError, ReplacedError):
                         self.checkpoint()
+                engine.base.note()
                 if engine.openers.leave():
-                    settle(engine.world.state, in_use=False)
+                    engine.settle(in_use=False)
         finally:
             self.is_closed = True
             _stores.discard(self)

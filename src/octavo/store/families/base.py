@@ -304,6 +304,9 @@ class Family:
         """A log that was written to, if superseded lines outweigh its records.  Raises as :meth:`rows`."""
         return None
 
+    def note(self) -> None:
+        """Let the index, if there is one, note what commits of this process have appended."""
+
     def close(self) -> None:
         """Let go of what is open."""
 

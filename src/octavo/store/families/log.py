@@ -76,6 +76,9 @@ class LogFamily(Family):
         row = self.rows(self.model).get(key)
         return None if row is None else Decoded(row)
 
+    def note(self) -> None:
+        self._locations.note()
+
     def close(self) -> None:
         self._locations.close()
 

@@ -444,6 +444,9 @@ class ParentLogs(Family):
         held = self._logs.get(file)
         return held if held is not None and held.is_wasteful else None
 
+    def note(self) -> None:
+        self._locations.note()
+
     def close(self) -> None:
         self._locations.close()
 
