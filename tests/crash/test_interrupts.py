@@ -12,6 +12,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ import pytest
 import octavo
 from interrupts import Interrupt, Interrupter
 from octavo.care.backup import back_up
-from octavo.errors import BusyError
+from octavo.errors import BusyError, DiskError
 from octavo.fold.target import building
 from octavo.store.store import Store
 from small_store import State, Story, layout, message, revise, row, state_of, state_on_disk
@@ -62,8 +63,9 @@ def judge(scene: Scene, where: str) -> None:
     """Everybody sees the same state, one of those allowed; goes on; and keeps what was acknowledged."""
     root, store = scene.root, scene.store
     if store is not None and store.is_batched:
-        # What is not flushed yet is seen by its own process only.
-        store.flush()
+        # What is not flushed yet is seen by its own process only.  If a batch was lost, who flushes is told.
+        with suppress(DiskError):
+            store.flush()
     with Store.open(root, layout(), lock_timeout=PATIENCE) as other:
         found = state_of(other)
         assert found in scene.allowed, where

@@ -371,7 +371,7 @@ class Committer:
     def settle(self) -> None:
         """Wait until all that was staged has been written, or could not be.  It is this thread's turn."""
         if self.batched:
-            self._write_batch()
+            self.write_batch()
         self.wait_until_written(staged=True)
 
     def wait_until_written(self, *, staged: bool = False) -> bool:
@@ -387,16 +387,21 @@ class Committer:
             wake.acquire()
 
     def flush(self) -> None:
-        """Write what is staged, and wait until it is durable.  Raises OctavoError if it could not be."""
+        """Write what is staged, and wait until it is durable.  Raises OctavoError if it could not be, or if
+        an earlier batch could not and no caller was told."""
         if not self.batched:
             self.wait_until_written(staged=True)
-        elif (error := self._write_batch()) is not None:
-            self.unreported = None
+            return
+        error = self.write_batch() or self.unreported
+        self.unreported = None
+        if error is not None:
             raise error
 
-    def _write_batch(self) -> OctavoError | None:
-        """Write what is staged; or why it could not be.  Others' commits are among it, so that it is not
-        written where a signal handler may run."""
+    def write_batch(self) -> OctavoError | None:
+        """Write what is staged; or why it could not be, which the next writer is told, too.
+
+        Others' commits are among it, so that it is not written where a signal handler may run.
+        """
         if get_ident() != threading.main_thread().ident:
             return self._write_staged()
         found: list[OctavoError | None] = []
@@ -517,7 +522,7 @@ class Committer:
         try:
             if self.batched and not (self.world.torn or self.is_lost or leads):
                 # What was acknowledged does not go with this.
-                self._write_batch()
+                self.write_batch()
         finally:
             self._give_up()
 

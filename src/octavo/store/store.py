@@ -416,8 +416,8 @@ class Store:
         if self.is_closed or self.is_broken:
             return False
         engine = self.engine
-        if engine.committer.has_staged:
-            engine.committer.flush()
+        if engine.committer.has_staged and engine.committer.write_batch() is not None:
+            return True
         if time.monotonic() - self._last_commit < IDLE_INTERVAL:
             return True
         if engine.journal.end:
