@@ -288,6 +288,7 @@ def test_what_the_disk_holds_never_calls_a_changed_index_whole(data: Path) -> No
             assert there.read_bytes() == whole, "to read is not to change"
             with store.transaction() as tx:
                 tx.insert([message(number, id=f"new {number}")])
+            store.engine.base.note()
             assert there.read_bytes() != whole
             with closing(page(data)) as state:
                 assert not state.is_index_whole

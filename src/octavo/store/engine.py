@@ -240,25 +240,24 @@ class Engine:
                 raise
             self.read_only = True
         lock = ProcessLock(os.path.join(root, _LOCK), lambda: holder_in(root))
-        place, openers, state, watching = self._look_at_folder()
-        self.openers = openers
-        self.open.callback(openers.close)
-        self.world = World(place, system, state, watching)
-        self.world.is_alone = openers.is_alone
-        self.open.callback(self.world.close)
-        self.open.callback(lock.close)
-        self.base = Base(self.world, self.layout, rules.codecs, log_budget)
-        self.open.callback(self.base.close)
-        self.journal = Journal(root, system)
-        self.open.callback(self.journal.close)
-        self.writer = Writer(self.base, self.journal)
-        self.refresher = Refresher(self.base, self.journal, openers, resolve)
-        self.committer = Committer(self.writer, lock, self.refresher.enter, batched=batched)
-        self.view = View(rules, _Newest(self.committer) if batched else self.base)
         try:
+            place, self.openers, state, watching = self._look_at_folder()
+            self.world = World(place, system, state, watching)
+            self.world.is_alone = self.openers.is_alone
+            self.open.callback(self.world.close)
+            self.open.callback(lock.close)
+            self.base = Base(self.world, self.layout, rules.codecs, log_budget)
+            self.open.callback(self.base.close)
+            self.journal = Journal(root, system)
+            self.open.callback(self.journal.close)
+            self.writer = Writer(self.base, self.journal)
+            self.refresher = Refresher(self.base, self.journal, self.openers, resolve)
+            self.committer = Committer(self.writer, lock, self.refresher.enter, batched=batched)
+            self.view = View(rules, _Newest(self.committer) if batched else self.base)
             if state is None or not state.is_current or state.commits % 2:
                 self._recover_now()
         except BaseException:
+            # A signal handler may raise at any line: nothing else would close what is open by then.
             self.close()
             raise
 
@@ -270,17 +269,18 @@ class Engine:
         folders = [f for f in self.layout.folders if f.partition("/")[0] not in RESERVED_FOLDERS]
         while True:
             place = Place(self.root)
+            self.open.callback(place.close)
             with disk_errors("opening the store"):
                 openers = Openers(self.root)
-            state, watching = self._open_state(), Eventually(self.root, folders)
+            self.open.callback(openers.close)
+            if (state := self._open_state()) is not None:
+                self.open.callback(state.close)
+            watching = Eventually(self.root, folders)
+            self.open.callback(watching.close)
             try:
                 place.check()
-            except OctavoError as error:
-                for made in (place, watching, openers, state):
-                    if made is not None:
-                        made.close()
-                if not isinstance(error, ReplacedError):
-                    raise
+            except ReplacedError:
+                self.open.close()
             else:
                 openers.join(state)
                 return place, openers, state, watching

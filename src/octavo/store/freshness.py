@@ -236,6 +236,8 @@ class Place:
     there.  So the path is looked up for every answer: one system call.
     """
 
+    _descriptor = -1
+
     def __init__(self, path: str) -> None:
         """Raises DiskError if there is no folder at ``path``."""
         self.path = path
@@ -267,6 +269,8 @@ class Place:
             # Forgotten first: closed twice, the number may be another file's by then.
             descriptor, self._descriptor = self._descriptor, -1
             os.close(descriptor)
+
+    __del__ = close
 
 
 class _Closed(Sequence[int]):
