@@ -12,6 +12,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from octavo.errors import OctavoError
 from octavo.follow import life
 from octavo.follow.life import FollowOptions, FollowReport, Watcher
@@ -60,7 +62,7 @@ class Followed:
     def differences(self) -> list[Any]:
         """What ``octavo verify`` finds."""
         found = verify(self.url, self.data_dir, self.layout, VerifyOptions(self.files_root, jobs=1))
-        return [d.to_dict() for d in found.differences] + [v.to_dict() for v in found.violations]
+        return [*msgspec.to_builtins(found.differences), *(v.to_dict() for v in found.violations)]
 
     @contextmanager
     def running(self) -> Iterator[Running]:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from backends import dual_backend
 from octavo.backends.dual import DualBackend
 from octavo.client import Client
@@ -47,7 +49,7 @@ class Sides(NamedTuple):
             frozen_layout(),
             VerifyOptions(self.folder / "none", jobs=1),
         )
-        return [d.to_dict() for d in report.differences] + [v.to_dict() for v in report.violations]
+        return [*msgspec.to_builtins(report.differences), *(v.to_dict() for v in report.violations)]
 
 
 def begin(db: Any) -> None:

@@ -42,7 +42,7 @@ class Trip:
     def equal(self, url: str, folder: Path, pepper: str | None = None) -> None:
         options = VerifyOptions(self.files_root, pepper)
         report = verify(DatabaseUrl.parse(url), folder, self.layout, options)
-        assert [d.to_dict() for d in report.differences] == []
+        assert report.differences == []
         assert report.equal
         assert all(c["database"] == c["files"] for c in report.counts.values())
         assert (report.strays, report.unknown_keys, report.violations) == ([], [], [])

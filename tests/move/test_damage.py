@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from octavo.demo.sample import DEMO_PEPPER, load_sample
@@ -212,7 +213,9 @@ def test_damage_is_found_as_what_it_is(sound: Sound, tmp_path: Path, name: str) 
         assert kinds(report) == expected
     assert report.report is not None
     written = [json.loads(line) for line in report.report.read_bytes().splitlines()]
-    assert [line["difference"] for line in written[:-1]] == [d.to_dict() for d in report.differences]
+    assert [line["difference"] for line in written[:-1]] == msgspec.json.decode(
+        msgspec.json.encode(report.differences)
+    )
     assert written[-1]["summary"]["equal"] is False
 
 

@@ -10,6 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from backends import dual_backend, emptied, on_files, prisma_backend
 from memory import MemoryBackend
 from octavo.client import Client, Models
@@ -147,7 +149,7 @@ class Alike:
         report = verify(DatabaseUrl.parse(url), folder, self.place.layout, options)
         assert not report.strays
         assert not report.unknown_keys
-        return [d.to_dict() for d in report.differences] + [v.to_dict() for v in report.violations]
+        return [*msgspec.to_builtins(report.differences), *(v.to_dict() for v in report.violations)]
 
 
 def _is_about(difference: Mapping[str, Any], fields: set[str]) -> bool:

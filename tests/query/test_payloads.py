@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import octavo
@@ -57,7 +58,7 @@ class Place:
 
     def differences(self) -> list[Any]:
         report = verify(DatabaseUrl.parse(self.url), self.data, LAYOUT, VerifyOptions(self.root, jobs=1))
-        return [d.to_dict() for d in report.differences] + [v.to_dict() for v in report.violations]
+        return [*msgspec.to_builtins(report.differences), *(v.to_dict() for v in report.violations)]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from octavo.care.backup import BackupReport
     from octavo.inspect.doctor import Diagnosis
     from octavo.inspect.repair import Repair, Step
-    from octavo.secrets.check import SecretsReport, Unopeneds
+    from octavo.secrets.check import SecretsReport
     from octavo.secrets.pepper import NewPepper
     from octavo.secrets.rotate import Rotation
     from octavo.store.compaction import Compaction
@@ -87,9 +87,7 @@ def _show_diagnosis(diagnosis: Diagnosis) -> None:
     for kind, meaning in MEANINGS.items():
         if number := found.counted[kind]:
             typer.echo(f"{'damage' if meaning.damage else 'note'}: {meaning.title} ({number:,})")
-            console.listed([str(finding) for finding in found.kept[kind]][: console.SHOWN])
-            if number > console.SHOWN:
-                typer.echo(f"  … and {number - console.SHOWN:,} more")
+            console.listed(found.kept[kind], number)
             typer.echo(f"  → {meaning.hint}")
     for text in diagnosis.left_out:
         typer.echo(f"not checked: {console.plain(text)}")
@@ -114,13 +112,13 @@ def _show_plan(steps: list[Step]) -> None:
     typer.echo(
         "a repair would do this; nothing was done:" if steps else "there is nothing that a repair would do"
     )
-    console.listed([str(step) for step in steps])
+    console.listed(steps)
 
 
 def _show_repair(repair: Repair) -> None:
     if repair.done:
         typer.echo("done:")
-        console.listed([str(step) for step in repair.done])
+        console.listed(repair.done)
     if repair.skipped:
         typer.echo("not done:")
         console.listed([f"{step}: {reason}" for step, reason in repair.skipped])
@@ -304,7 +302,7 @@ def _show_check(report: SecretsReport) -> None:
     for side, counts in report.sides.items():
         told = ", ".join(f"{number:,} × {scheme}" for scheme, number in counts.items() if number)
         typer.echo(f"{side:<10}{told or 'no secrets'}")
-    _unopened(report.unopened)
+    console.listed(report.unopened.first, report.unopened.total)
     looked_at = f"{some(report.values, 'value')}, in {report.seconds:.1f} s"
     if report.good:
         console.verdict(True, "ALL OPEN", looked_at)
@@ -361,7 +359,7 @@ def _show_rotation(done: Rotation) -> None:
     for side, counts in done.before.sides.items():
         told = ", ".join(f"{counts[o]:,} with {name}" for o, name in names.items() if counts[o])
         typer.echo(f"{side:<10}{f'opened {told}' if told else 'no encrypted values'}")
-    _unopened(done.unopened)
+    console.listed(done.unopened.first, done.unopened.total)
     console.verdict(done.good, *_rotation_verdict(done))
     if done.good and not done.dry_run:
         _show_next(done)
@@ -394,10 +392,3 @@ def _show_next(done: Rotation) -> None:
     if done.pepper_file:
         typer.echo(f"the new pepper is in {console.plain(str(done.pepper_file))}")
     typer.echo(f"start the application with it as {PEPPER_VARIABLE}")
-
-
-def _unopened(unopened: Unopeneds) -> None:
-    shown = unopened.first[: console.SHOWN]
-    console.listed([str(one) for one in shown])
-    if (more := unopened.total - len(shown)) > 0:
-        typer.echo(f"  … and {more:,} more")

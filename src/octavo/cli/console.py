@@ -105,12 +105,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         typer.echo("  ".join(aligned).rstrip())
 
 
-def listed(lines: Sequence[str], most: int = SHOWN) -> None:
-    """Some lines, and how many more there are."""
-    for line in lines[:most]:
-        typer.echo(f"  {plain(line)}")
-    if len(lines) > most:
-        typer.echo(f"  … and {len(lines) - most:,} more")
+def listed(lines: Sequence[object], total: int = 0) -> None:
+    """The first lines, and how many more there are: of ``total``, where not all are given."""
+    for line in lines[:SHOWN]:
+        typer.echo(f"  {plain(str(line))}")
+    if (more := max(total, len(lines)) - SHOWN) > 0:
+        typer.echo(f"  … and {more:,} more")
 
 
 def section(title: str, lines: Sequence[str]) -> None:

@@ -326,8 +326,8 @@ def _show_difference(difference: Difference) -> None:
         if name not in values:
             typer.echo(f"    {console.plain(name)}")
             continue
-        for side, text in zip(("database", "files"), values[name], strict=True):
-            typer.echo(f"    {console.plain(name)}  {side + ':':<9} {_value(text)}")
+        for side in ("database", "files"):
+            typer.echo(f"    {console.plain(name)}  {side + ':':<9} {_value(getattr(values[name], side))}")
 
 
 def _value(text: str | None) -> str:
@@ -372,7 +372,7 @@ def follow(
         _show_following(report)
         console.warnings(left)
 
-    return Answer(report.to_dict(), show_all, brief=lambda: console.warnings(left))
+    return Answer(report, show_all, brief=lambda: console.warnings(left))
 
 
 def _show_following(report: FollowReport) -> None:

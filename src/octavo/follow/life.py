@@ -99,7 +99,7 @@ def follow(
             with suppress(OctavoError):
                 error.add_note(_standing(data_dir))
         raise
-    report.seconds = time.monotonic() - started
+    report.seconds = round(time.monotonic() - started, 3)
     return report
 
 

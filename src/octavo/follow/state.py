@@ -8,9 +8,8 @@ belongs to the files of this very folder: where others are put in its place, the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -130,9 +129,8 @@ def _decoded(raw: bytes, kind: type[T], file: str) -> T:
         raise DamagedError(f"is not what following writes: {error}", file=file) from error
 
 
-@dataclass
-class FollowReport:
-    """What following has done, and how it stands."""
+class FollowReport(msgspec.Struct, rename="camel"):
+    """What following has done, and how it stands; the answer of ``follow --json``."""
 
     data_dir: Path
     slot: str = ""
@@ -144,7 +142,7 @@ class FollowReport:
     """where the store is now that was replaced"""
     caught_up: bool = False
     """whether all that was committed before the start is in the files"""
-    behind: int | None = None
+    behind: int | None = msgspec.field(default=None, name="bytesBehind")
     """bytes of PostgreSQL's log that are not in the files, when it was last asked for"""
     transactions: int = 0
     """of PostgreSQL, that were carried over in this run"""
@@ -153,7 +151,7 @@ class FollowReport:
     committed: str | None = None
     """when the last transaction in the files was committed, in UTC"""
     reconnected: int = 0
-    payload_problems: list[PayloadProblem] = field(default_factory=list)
+    payload_problems: list[PayloadProblem] = msgspec.field(default_factory=list, name="payloads")
     """rows whose payload could not be had, or is not as the row says"""
     seconds: float = 0.0
 
@@ -161,24 +159,6 @@ class FollowReport:
     def lacking(self) -> list[PayloadProblem]:
         """Those that could not be had."""
         return [problem for problem in self.payload_problems if not problem.kept]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The machine's answer (``follow --json``)."""
-        return {
-            "dataDir": str(self.data_dir),
-            "slot": self.slot,
-            "position": self.position,
-            "seeded": self.seeded,
-            "replaced": str(self.replaced) if self.replaced else None,
-            "caughtUp": self.caught_up,
-            "bytesBehind": self.behind,
-            "transactions": self.transactions,
-            "rows": self.rows,
-            "committed": self.committed,
-            "reconnected": self.reconnected,
-            "payloads": msgspec.to_builtins(self.payload_problems),
-            "seconds": round(self.seconds, 3),
-        }
 
 
 class Watcher:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from octavo.errors import DamagedError, disk_errors
 from octavo.layout.layout import Layout
@@ -224,34 +225,25 @@ class DifferenceKind(StrEnum):
     """what stands in the files cannot be read, or cannot be right"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class Texts(Struct, frozen=True):
+    """The beginning of what both sides hold; None: NULL."""
+
+    database: str | None
+    files: str | None
+
+
+class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One difference.  Nothing in it is a secret: of a key that is one, a digest stands there."""
 
     model: str
-    kind: DifferenceKind
     key: Mapping[str, Any]
-    fields: tuple[str, ...] = ()
-    values: Mapping[str, tuple[str | None, str | None]] | None = None
-    """of fields that are no secrets: the beginning of what the database and the files hold"""
+    kind: DifferenceKind
+    fields: tuple[str, ...]
+    values: Mapping[str, Texts] | None = None
+    """of fields that are no secrets"""
     reason: str = ""
     file: str = ""
     line: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in a report."""
-        shown: dict[str, Any] = {
-            "model": self.model,
-            "key": dict(self.key),
-            "kind": self.kind.value,
-            "fields": list(self.fields),
-        }
-        if self.values:
-            shown["values"] = {n: {"database": a, "files": b} for n, (a, b) in self.values.items()}
-        for name in ("reason", "file", "line"):
-            if value := getattr(self, name):
-                shown[name] = value
-        return shown
 
 
 class Differences:
@@ -271,7 +263,7 @@ class Differences:
         self.counted[difference.model, difference.kind] += 1
         if len(self.first) < SHOWN:
             self.first.append(difference)
-        self._write({"difference": difference.to_dict()})
+        self._write({"difference": difference})
 
     @property
     def total(self) -> int:

@@ -21,6 +21,7 @@ from octavo.inspect.findings import (
     Difference,
     DifferenceKind,
     Differences,
+    Texts,
     shown_key,
     shown_value,
 )
@@ -215,7 +216,7 @@ class Meaning:
                     key,
                     DifferenceKind.DIFFERENT,
                     fields=fields,
-                    values={n: (shown_value(ours[n]), shown_value(theirs[n])) for n in public},
+                    values={n: Texts(shown_value(ours[n]), shown_value(theirs[n])) for n in public} or None,
                     file=file,
                     line=line,
                 )
@@ -238,6 +239,8 @@ class Meaning:
             return [one for text in texts for one in self._printed(field, [text])]
 
 
-def _difference(framed: CopyBinary, key: bytes, kind: DifferenceKind, **facts: Any) -> Difference:
+def _difference(
+    framed: CopyBinary, key: bytes, kind: DifferenceKind, fields: tuple[str, ...] = (), **facts: Any
+) -> Difference:
     shown = shown_key(framed.model, framed.split_key(key))
-    return Difference(model=framed.model.name, kind=kind, key=shown, **facts)
+    return Difference(model=framed.model.name, kind=kind, key=shown, fields=fields, **facts)

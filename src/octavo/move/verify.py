@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+import msgspec
+
 from octavo.errors import DamagedError, disk_errors
 from octavo.fold.source import Source, database_of, known_origin, open_source
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
@@ -106,7 +108,7 @@ class VerifyReport:
         return {
             "equal": self.equal,
             "counts": self.counts,
-            "differences": [d.to_dict() for d in self.differences],
+            "differences": msgspec.to_builtins(self.differences),
             "differencesTotal": self.total,
             "differencesByModel": self.by_model,
             "integrity": [v.to_dict() for v in self.violations],

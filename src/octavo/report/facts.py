@@ -21,6 +21,7 @@ import msgspec
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, OctavoError, disk_errors
 from octavo.fold.inventory import read_baseline, schema_facts
+from octavo.inspect.findings import Difference
 from octavo.layout.layout import Layout
 from octavo.layout.listing import contents, payload_files
 from octavo.move.status import Status
@@ -251,24 +252,6 @@ def _present(facts: Facts) -> list[Snapshot]:
     return []
 
 
-class _Shown(msgspec.Struct, rename="camel"):
-    """A difference as far as a report tells of it; values are not read."""
-
-    model: str
-    kind: str
-    key: dict[str, Any] = {}
-    fields: list[str] = []
-    reason: str = ""
-    file: str = ""
-    line: int = 0
-
-    def __str__(self) -> str:
-        key = ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in self.key.items())
-        where = ":".join(str(part) for part in (self.file, self.line) if part)
-        parts = (f"{self.model} {key}: {self.kind}", ", ".join(self.fields), self.reason, where)
-        return " — ".join(part for part in parts if part)
-
-
 class _Payloads(msgspec.Struct):
     checked: int = 0
 
@@ -280,7 +263,7 @@ class _Summary(msgspec.Struct, rename="camel"):
     counts: dict[str, dict[str, int]]
     differences_total: int
     seconds: float = 0.0
-    differences: list[_Shown] = []
+    differences: list[Difference] = []
     differences_by_model: dict[str, dict[str, int]] = {}
     integrity: list[Any] = []
     payloads: _Payloads = msgspec.field(default_factory=_Payloads)
@@ -313,13 +296,21 @@ def _verification(summary: _Summary, time: datetime, report: str) -> Verificatio
         total=summary.differences_total + len(summary.integrity),
         counts=summary.counts,
         by_model=summary.differences_by_model,
-        differences=tuple(str(d) for d in summary.differences[:_SHOWN]),
+        differences=tuple(map(_sentence, summary.differences[:_SHOWN])),
         broken=len(summary.integrity),
         secrets=summary.secrets_checked,
         payloads=summary.payloads.checked,
         left_out=tuple(summary.left_out),
         report=report,
     )
+
+
+def _sentence(found: Difference) -> str:
+    """A difference without its values."""
+    key = ", ".join(f"{name} {json.dumps(value, ensure_ascii=False)}" for name, value in found.key.items())
+    where = ":".join(str(part) for part in (found.file, found.line) if part)
+    parts = (f"{found.model} {key}: {found.kind}", ", ".join(found.fields), found.reason, where)
+    return " — ".join(part for part in parts if part)
 
 
 def _moment(text: str) -> datetime:
