@@ -47,8 +47,6 @@ from octavo.url import DatabaseUrl
 if TYPE_CHECKING:
     from psycopg import Copy
 
-    from octavo.postgres.connection import Connection
-
 _BUFFER = 1 << 17
 _ROWS_PER_REPORT = 500
 
@@ -71,21 +69,13 @@ class Written:
 
 
 class Writer:
-    """Writes families of files below ``root`` from a connection that reads the snapshot.
+    """Writes families of files from a connection that reads the snapshot, to where payloads are kept."""
 
-    ``stopped`` is asked now and then; once it says so, the writing ends with :class:`Stopped`.
-    """
-
-    def __init__(
-        self,
-        layout: Layout,
-        root: Path,
-        keeper: PayloadKeeper,
-        advance: Callable[[int], None],
-        stopped: Callable[[], bool],
-    ) -> None:
-        self.layout, self.root, self.keeper = layout, root, keeper
-        self.advance, self.stopped = advance, stopped
+    def __init__(self, keeper: PayloadKeeper, advance: Callable[[int], None]) -> None:
+        self.keeper, self.advance = keeper, advance
+        self.layout, self.root = keeper.layout, keeper.built
+        self.failed = threading.Event()
+        """ends the writing, by Stopped: something has failed elsewhere"""
 
     def write(self, connection: Connection, task: Task) -> Written:
         """Write the files of one task.  Raises OSError as the system does, psycopg's errors as the server."""
@@ -118,7 +108,7 @@ class Writer:
             count += 1
             if count % _ROWS_PER_REPORT == 0:
                 self.advance(_ROWS_PER_REPORT)
-                if self.stopped():
+                if self.failed.is_set():
                     raise Stopped
         self.advance(count % _ROWS_PER_REPORT)
         written.rows[place.model.name] = count
@@ -177,7 +167,7 @@ class Writer:
             head, _, line = row.rpartition(CUT)
             values = _decoded(head)
             written.files += self._make_logs(hanging, values[:key_length])
-            if place.payload:
+            if place.payload and head.split(CUT)[key_length]:
                 line = self._with_payload(place, values, key_length, line)
             file.write(line)
 
@@ -207,11 +197,7 @@ class Writer:
     def _with_payload(self, place: Place, values: list[str], key_length: int, line: bytes) -> bytes:
         key, payload = values[:key_length], values[key_length:]
         size = int(payload[1]) if place.payload_size and payload[1] else None
-        digest = (
-            self.keeper.keep(place.model.name, _shown(key), payload[0], size)
-            if payload[0] is not None
-            else None
-        )
+        digest = self.keeper.keep(place.model.name, "/".join(key), payload[0], size)
         return line if digest is None else b'%s,"_sha256":"%s"}\n' % (line[:-2], digest.encode())
 
 
@@ -222,10 +208,6 @@ class Stopped(Exception):
 def _decoded(head: bytes) -> list[str]:
     """The values in front of a piece; a NULL is an empty string."""
     return [msgspec.json.decode(value, type=str) if value else "" for value in head.split(CUT)]
-
-
-def _shown(key: list[str]) -> str:
-    return "/".join(key)
 
 
 _WORTH_SLICING = 20_000
@@ -333,7 +315,8 @@ def export(
             with building(data_dir, layout, lock_timeout=options.lock_timeout, resolve=resolve) as built:
                 keeper = PayloadKeeper(layout, options.files_root, built.path)
                 report.settled = built.settled
-                _fill(source, layout, Writing(built.path, keeper, options.jobs, progress), report)
+                progress.begin("export", sum(_top_level(layout, counts).values()))
+                _fill(source, Writer(keeper, progress.advance), options.jobs, report)
                 progress.begin("sync", 0)
                 here = database_of(source.snapshot.connection, url)
                 leave_origin(built.path, Origin(database=here))
@@ -391,36 +374,23 @@ def _finish(
         finish(built)
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """Where to write, with how many workers, telling whom."""
-
-    root: Path
-    keeper: PayloadKeeper
-    jobs: int
-    progress: Progress
-
-
-def _fill(source: Source, layout: Layout, writing: Writing, report: ExportReport) -> None:
+def _fill(source: Source, writer: Writer, jobs: int, report: ExportReport) -> None:
     """Write everything that the snapshot has."""
-    keeper = writing.keeper
-    writing.progress.begin("export", sum(_top_level(layout, report.counts).values()))
-    written = _write(source, layout, writing)
-    _compare_counts(layout, report.counts, written)
+    keeper = writer.keeper
+    written = _write(source, writer, jobs, report.counts)
+    _compare_counts(writer.layout, report.counts, written)
     report.files = sum(w.files for w in written)
     report.payloads, report.payload_bytes = keeper.kept, keeper.size
     report.payload_problems = sorted(keeper.problems, key=lambda p: (p.model, p.key))
     report.files_root_missing = keeper.root_missing
 
 
-def _write(source: Source, layout: Layout, writing: Writing) -> list[Written]:
+def _write(source: Source, writer: Writer, jobs: int, counts: dict[str, int]) -> list[Written]:
     """Run all tasks, each worker with a connection of its own that sees the snapshot."""
-    jobs = max(1, writing.jobs) if source.snapshot.shareable else 1
-    tasks = _tasks(layout, source.counts(layout.datamodel), jobs)
-    failed = threading.Event()
+    jobs = max(1, jobs) if source.snapshot.shareable else 1
+    tasks = _tasks(writer.layout, counts, jobs)
+    failed, url = writer.failed, source.snapshot.url
     errors: list[BaseException] = []
-    writer = Writer(layout, writing.root, writing.keeper, writing.progress.advance, failed.is_set)
-    url = source.snapshot.url
 
     with ExitStack() as stack:
         connections = [source.snapshot.connection]

@@ -41,7 +41,6 @@ from octavo.store import disk, phase
 from octavo.store.phase import Phase
 
 if TYPE_CHECKING:
-    from octavo.layout.layout import Layout
     from octavo.url import DatabaseUrl
 
 METADATA_VERSION: Final = 1

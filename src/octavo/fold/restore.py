@@ -15,7 +15,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psycopg
 
@@ -39,9 +38,6 @@ from octavo.schema.ddl import Ddl, ddl, is_serial
 from octavo.schema.native import literal, quote, table_name
 from octavo.store.offline import require_store
 from octavo.url import DatabaseUrl
-
-if TYPE_CHECKING:
-    from octavo.postgres.connection import Connection
 
 _ESCAPES = ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\t", b"\\t"), (b"\r", b"\\r"))
 _NULL = b"\\N"
