@@ -41,7 +41,7 @@ from octavo.values.tokens import (
     why_no_json,
 )
 
-_PIECE = 1 << 17
+_PIECE = 1 << 16
 """bytes of a log that are decoded in one go"""
 _AT_ONCE = 1 << 22
 """bytes; a larger log is read twice rather than held in memory"""
