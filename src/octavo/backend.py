@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from enum import StrEnum
-from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
 from octavo.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class DataBackend(StrEnum):
@@ -36,18 +38,28 @@ def require_durability(name: str) -> None:
         raise UsageError(f"there is no durability {name!r}", hint=" or ".join(get_args(Durability)))
 
 
+PathName: TypeAlias = str | os.PathLike[str]
+
+
 class Settings(NamedTuple):
     """Where a backend finds its data; what it does not need it does not look at."""
 
     database_url: str
     """empty: none is named"""
-    data_dir: Path
-    layout: Path | None
+    data_dir: PathName
+    layout: PathName | None
     """None: the one that goes with the schema"""
-    files_root: Path | None = None
+    files_root: PathName | None = None
     """where the files lie that records point at; None: they are not looked for"""
     durability: Durability = "full"
     """``batched``: a write may return before it is on disk"""
+
+    @property
+    def folder(self) -> Path:
+        """``data_dir`` as a path with methods, which a process that only reads has no need to import."""
+        from pathlib import Path
+
+        return Path(self.data_dir)
 
 
 def get_data_backend(environ: Mapping[str, str] | None = None) -> DataBackend:
@@ -91,12 +103,12 @@ def data_dir(environ: Mapping[str, str] | None = None) -> str:
     return (os.environ if environ is None else environ).get("DATA_DIR") or "data"
 
 
-def files_root(environ: Mapping[str, str] | None = None) -> Path | None:
+def files_root(environ: Mapping[str, str] | None = None) -> str | None:
     """The folder from which records' paths lead to their files, as ``FILES_ROOT`` says; ``public`` where it
     is unset or empty and there is such a folder, else None."""
     named = (os.environ if environ is None else environ).get("FILES_ROOT")
-    root = Path(named or "public")
-    return root if named or root.is_dir() else None
+    root = named or "public"
+    return root if named or os.path.isdir(root) else None
 
 
 def dual_sample(environ: Mapping[str, str] | None = None) -> float:

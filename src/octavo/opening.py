@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, cast, overload
 
 from octavo.backend import DataBackend, Durability, Settings, get_data_backend, require_durability
@@ -66,12 +65,11 @@ def connect(
     require_durability(durability)
     settings = Settings(
         database_url=database_url or os.environ.get("DATABASE_URL", ""),
-        data_dir=Path(data_dir or named_data_dir()),
-        files_root=Path(files_root) if files_root else named_files_root(),
-        layout=None if layout is None else Path(layout),
+        data_dir=data_dir or named_data_dir(),
+        files_root=files_root or named_files_root(),
+        layout=layout,
         durability=durability,
     )
-    schema = None if schema is None else Path(schema)
     vocabulary = Vocabulary(load_datamodel(settings.data_dir, schema, settings.layout))
     kind = get_data_backend(environ)
     opened = open_backend(kind, vocabulary, settings)

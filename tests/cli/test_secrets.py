@@ -143,7 +143,7 @@ def test_what_somebody_writes_right_behind_a_rotation_is_told(
 
     def and_write(*arguments: Any) -> None:
         carry_out(*arguments)
-        with client.connect("json", data_dir=files.settings.data_dir) as db:
+        with client.connect("json", data_dir=files.settings.folder) as db:
             user = db.user.find_first(order_by={"id": "asc"})
             assert user is not None
             sealed = encrypt("sk-late", user.id, OLD)
@@ -176,7 +176,7 @@ def test_what_somebody_writes_right_behind_a_rotation_is_told(
 )
 def test_wrong_usage(files: Vault, arguments: list[str], peppers: dict[str, str], says: str) -> None:
     before = files.rows()
-    done = call(files, *(a.format(data=files.settings.data_dir) for a in arguments), **peppers)
+    done = call(files, *(a.format(data=files.settings.folder) for a in arguments), **peppers)
     assert (done.code, done.out) == (2, "")
     assert says in done.err
     assert files.rows() == before
@@ -186,7 +186,7 @@ def test_files_that_follow_are_rotated_by_postgresql(
     tmp_path: Path, exported: Path, sample: tuple[str, Path], new_database: Any
 ) -> None:
     vault = new_vault(DataBackend.PRISMA, tmp_path, exported, lambda: new_database(sample[0]), both=True)
-    with phase.changing(vault.settings.data_dir) as state:
+    with phase.changing(vault.settings.folder) as state:
         state.following = Following(slot="s", publication="p", since=phase.now())
     refused = call(Vault(DataBackend.DUAL, vault.settings), "rotate", new=NEW)
     assert refused.code == 2
@@ -277,7 +277,7 @@ def test_the_docs_rotate(files: Vault, tmp_path: Path) -> None:
 
 
 def test_the_docs_move_a_store(files: Vault, tmp_path: Path) -> None:
-    old, new = files.settings.data_dir.parent, tmp_path / "new machine"
+    old, new = files.settings.folder.parent, tmp_path / "new machine"
     new.mkdir()
     (commands,) = told("On another machine")
     there, *here = commands.splitlines()
@@ -287,7 +287,7 @@ def test_the_docs_move_a_store(files: Vault, tmp_path: Path) -> None:
     shown = run(["sh", "-euc", "\n".join(here)], new, variables)
     assert "SOUND" in shown
     assert "ALL OPEN" in shown
-    assert tree(new / "data") == tree(files.settings.data_dir)
+    assert tree(new / "data") == tree(files.settings.folder)
 
 
 def test_the_docs_let_go_of_what_a_lost_pepper_has_left(vault: Vault, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def new(
 @contextmanager
 def on(vault: Vault, system: FileSystem) -> Iterator[Backend]:
     """The backend, on a disk of ours."""
-    folder = vault.settings.data_dir
+    folder = vault.settings.folder
     if vault.kind is DataBackend.JSON:
         with Store.open(folder, frozen_layout(), system=system) as store:
             yield JsonBackend(VOCABULARY, store)
@@ -93,9 +93,9 @@ def one_or_the_other(vault: Vault, plain: Told, *, acknowledged: bool = False) -
     assert done.before.state is (State.NEW if opens else State.OLD)
     assert vault.told(NEW) == plain
     if vault.kind is DataBackend.DUAL:
-        options = VerifyOptions(vault.settings.data_dir / "none", NEW, jobs=1)
+        options = VerifyOptions(vault.settings.folder / "none", NEW, jobs=1)
         url = DatabaseUrl.parse(vault.settings.database_url)
-        assert verify(url, vault.settings.data_dir, frozen_layout(), options).equal
+        assert verify(url, vault.settings.folder, frozen_layout(), options).equal
     return opens
 
 

@@ -66,9 +66,9 @@ def rotated(vault: Vault, old: str = OLD, new: str = NEW, *, dry_run: bool = Fal
 
 def equal(vault: Vault, pepper: str) -> bool:
     """Whether both sides are, and everything opens."""
-    options = VerifyOptions(vault.settings.data_dir / "none", pepper, jobs=1)
+    options = VerifyOptions(vault.settings.folder / "none", pepper, jobs=1)
     url = DatabaseUrl.parse(vault.settings.database_url)
-    report = verify(url, vault.settings.data_dir, frozen_layout(), options)
+    report = verify(url, vault.settings.folder, frozen_layout(), options)
     assert report.secrets
     return report.equal
 
@@ -258,7 +258,7 @@ def test_in_a_move_only_all_of_it_is_rotated(
     new: Callable[..., Vault], reached: Phase | None, follows: bool, needed: list[DataBackend]
 ) -> None:
     vault = new(DataBackend.DUAL)
-    with phase.changing(vault.settings.data_dir) as state:
+    with phase.changing(vault.settings.folder) as state:
         if reached is not None:
             record = DataBackend.JSON if reached is Phase.CUTOVER else DataBackend.PRISMA
             state.go(reached, "a test", backend=record)
@@ -272,7 +272,7 @@ def test_in_a_move_only_all_of_it_is_rotated(
 
 
 def test_after_a_rollback_the_files_may_be_an_old_copy(dual: Vault) -> None:
-    with phase.changing(dual.settings.data_dir) as state:
+    with phase.changing(dual.settings.folder) as state:
         state.seeded("a test")
         state.go(Phase.CUTOVER, "a test", backend=DataBackend.JSON)
         state.go(Phase.DUAL_WRITE, "a test", backend=DataBackend.PRISMA)
@@ -289,7 +289,7 @@ def test_after_a_rollback_the_files_may_be_an_old_copy(dual: Vault) -> None:
 
 def test_a_generated_pepper_is_in_its_file_before_it_is_used(vault: Vault, tmp_path: Path) -> None:
     file = tmp_path / "pepper"
-    new = NewPepper.generated(file, vault.settings.data_dir)
+    new = NewPepper.generated(file, vault.settings.folder)
     assert not file.exists()
     plain = vault.told(OLD)
     done = rotate(vault.kind, VOCABULARY, vault.settings, OLD, new)
@@ -305,7 +305,7 @@ def test_a_rotation_that_is_refused_writes_no_pepper(new: Callable[..., Vault], 
     vault = new(DataBackend.JSON)
     file = tmp_path / "pepper"
     for old, dry_run in (("wrong", False), (OLD, True)):
-        generated = NewPepper.generated(file, vault.settings.data_dir)
+        generated = NewPepper.generated(file, vault.settings.folder)
         rotate(vault.kind, VOCABULARY, vault.settings, old, generated, dry_run=dry_run)
         assert not file.exists()
 
@@ -358,7 +358,7 @@ def sealed_as(name: str, iv: str, tag: str, user: str, value: tuple[str, str]) -
 def test_any_users_and_keys(people: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as made:
         vault = Vault(DataBackend.JSON, Settings(database_url="", data_dir=Path(made, "data"), layout=None))
-        with on_files(VOCABULARY, vault.settings.data_dir, "batched") as db:
+        with on_files(VOCABULARY, vault.settings.folder, "batched") as db:
             for number, (user, (totp, codes, keys)) in enumerate(people.items()):
                 data = {"id": user, "email": f"{number}@x"}
                 for name, value in (("totpSecret", totp), ("backupCodes", codes)):

@@ -18,7 +18,7 @@ from octavo.cli import console
 from octavo.errors import UsageError
 
 if TYPE_CHECKING:
-    from octavo.backend import Settings
+    from octavo.backend import PathName, Settings
     from octavo.inspect.progress import Progress, Tell
     from octavo.layout.layout import Layout
     from octavo.query.vocabulary import Vocabulary
@@ -139,7 +139,7 @@ class Job:
 
         return Vocabulary(self.datamodel)
 
-    def settings(self, files_root: Path | None = None) -> Settings:
+    def settings(self, files_root: PathName | None = None) -> Settings:
         """Where a backend finds its data."""
         from octavo.backend import Settings
 

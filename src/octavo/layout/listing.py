@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from octavo.layout.layout import RESERVED_FOLDERS, VERSION, FileFamily, Kind, Layout, Place
 from octavo.text import pattern
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PAYLOAD = pattern(r"([0-9a-f]{2})/\1[0-9a-f]{62}")
 

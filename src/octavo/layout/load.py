@@ -6,14 +6,15 @@ no two files can meet; a file that is shared is shared in one way.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 from msgspec.structs import replace
 
+from octavo.backend import PathName
 from octavo.errors import LayoutError
 from octavo.layout.layout import (
     DEVICES,
@@ -48,7 +49,7 @@ def frozen_layout() -> Layout:
     return layout_for(frozen_schema(), None)
 
 
-def layout_for(datamodel: Datamodel, path: Path | None) -> Layout:
+def layout_for(datamodel: Datamodel, path: PathName | None) -> Layout:
     """The layout in a file; without one the frozen schema's own, or one made up for another schema.
 
     Raises LayoutError.
@@ -61,14 +62,14 @@ def layout_for(datamodel: Datamodel, path: Path | None) -> Layout:
     return _known.get(key) or _known.setdefault(key, parse_layout(text, datamodel, source=source))
 
 
-def known_layout(path: Path | None, text: str | None, layout: Layout) -> None:
+def known_layout(path: PathName | None, text: str | None, layout: Layout) -> None:
     """Let :func:`layout_for` give this layout for a path of this text, without parsing it."""
     if text is not None:
         source = _source(path)
         _known.setdefault((id(layout.datamodel), source, text), replace(layout, source=source))
 
 
-def layout_text(datamodel: Datamodel | None, path: Path | None) -> str | None:
+def layout_text(datamodel: Datamodel | None, path: PathName | None) -> str | None:
     """The TOML that :func:`layout_for` reads; ``datamodel`` is None for the frozen one.
 
     None where there is none: the layout is made up.  Raises LayoutError.
@@ -76,16 +77,17 @@ def layout_text(datamodel: Datamodel | None, path: Path | None) -> str | None:
     if path is None:
         if datamodel is not None and not is_frozen(datamodel):
             return None
-        path = Path(__file__).with_name(SHIPPED)
+        path = os.path.join(os.path.dirname(__file__), SHIPPED)
     try:
-        return path.read_text("utf-8")
+        with open(path, encoding="utf-8") as file:
+            return file.read()
     except OSError as error:
         raise LayoutError(f"cannot be read: {error.strerror}", file=str(path)) from error
     except UnicodeDecodeError as error:
         raise LayoutError(f"is not UTF-8 (byte {error.start})", file=str(path)) from error
 
 
-def _source(path: Path | None) -> str:
+def _source(path: PathName | None) -> str:
     return SHIPPED if path is None else str(path)
 
 

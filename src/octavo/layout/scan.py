@@ -18,8 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from itertools import islice, repeat
-from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import msgspec
 
@@ -40,6 +39,9 @@ from octavo.values.tokens import (
     line_of,
     why_no_json,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _PIECE = 1 << 16
 """bytes of a log that are decoded in one go"""

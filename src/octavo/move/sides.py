@@ -122,7 +122,7 @@ class Sides:
 
     @property
     def data_dir(self) -> Path:
-        return self.settings.data_dir
+        return self.settings.folder
 
     @property
     def place(self) -> str:

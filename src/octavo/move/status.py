@@ -212,9 +212,9 @@ def status(
     """
     looking = looking or Looking()
     layout = layout_for(vocabulary.datamodel, settings.layout)
-    standing = _standing(settings.data_dir, layout)
-    found = Status(kind, settings.data_dir, phase.read(settings.data_dir), standing)
-    found.set_aside = [str(path) for path in set_aside(settings.data_dir)]
+    standing = _standing(settings.folder, layout)
+    found = Status(kind, settings.folder, phase.read(settings.folder), standing)
+    found.set_aside = [str(path) for path in set_aside(settings.folder)]
     if looking.heal:
         found.healed = _heal(kind, vocabulary, settings)
     if kind is DataBackend.JSON and found.migration.phase is None and not settings.database_url:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from octavo.errors import SchemaError
 from octavo.schema.datamodel import Datamodel
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def schema_texts(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
@@ -20,6 +23,8 @@ def schema_texts(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
     As in Prisma, symbolic links are followed, and what they lead to has to be called ``.prisma``.  Raises
     SchemaError, also where something cannot be read.
     """
+    from pathlib import Path
+
     root = Path(path)
     try:
         if not root.is_dir():
@@ -54,13 +59,13 @@ def _files(root: Path) -> Iterator[Path]:
             raise SchemaError("is a symbolic link to a folder that it lies in", file=str(folder))
         for entry in folder.iterdir():
             try:
-                target = Path(os.path.realpath(entry, strict=True))
+                target = os.path.realpath(entry, strict=True)
             except OSError as error:
                 # What a link that leads nowhere should be may be a part of the schema.
                 raise SchemaError(error.strerror or str(error), file=str(entry)) from error
-            if target.is_dir():
+            if os.path.isdir(target):
                 left.append((entry, above | {real}))
-            elif target.suffix == ".prisma" and target.is_file():
+            elif os.path.splitext(target)[1] == ".prisma" and os.path.isfile(target):
                 yield entry
 
 

@@ -177,7 +177,7 @@ def rotate(
     started = time.monotonic()
     if old == new.text:
         raise UsageError("the new pepper is the old one", hint="a rotation needs another one")
-    follows = _check_move(kind, settings.data_dir)
+    follows = _check_move(kind, settings.folder)
     peppers = Peppers(old, new.text)
     with opened(kind, vocabulary, settings) as backend:
         done = Rotation(kind, look(backend, vocabulary, peppers, progress), dry_run=dry_run, follows=follows)

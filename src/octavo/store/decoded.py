@@ -9,13 +9,13 @@ made from anything else is ignored and made anew.
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import msgspec
 from msgspec.structs import asdict
 
+from octavo.backend import PathName
 from octavo.errors import LayoutError
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.load import known_layout, layout_for, layout_text
@@ -46,7 +46,7 @@ class _Content(msgspec.Struct):
 
 
 def load_datamodel(
-    data_dir: Path | None, schema: Path | None = None, layout: Path | None = None
+    data_dir: PathName | None, schema: PathName | None = None, layout: PathName | None = None
 ) -> Datamodel:
     """The Datamodel of a schema file or folder, without one the frozen schema's.
 
@@ -65,7 +65,7 @@ def load_datamodel(
         # A backend that needs the layout says so.
         return _parsed(schema, texts)
     mark = _mark([*(text for _, text in texts), text or ""])
-    place = data_dir / NAME
+    place = os.path.join(data_dir, NAME)
     if (found := _read(place, mark)) is not None:
         datamodel = found.datamodel
         if schema is not None or known_frozen(datamodel) is datamodel:
@@ -75,12 +75,12 @@ def load_datamodel(
     datamodel = _parsed(schema, texts)
     with suppress(LayoutError):
         made = layout_for(datamodel, layout)
-        if all((data_dir / folder).is_dir() for folder in made.folders if folder != "cache"):
+        if all(os.path.isdir(os.path.join(data_dir, folder)) for folder in made.folders if folder != "cache"):
             _keep(place, mark, made)
     return datamodel
 
 
-def _parsed(schema: Path | None, texts: Sequence[tuple[str, str]]) -> Datamodel:
+def _parsed(schema: PathName | None, texts: Sequence[tuple[str, str]]) -> Datamodel:
     if schema is None:
         return frozen_schema()
     from octavo.schema.parser import parse_files
@@ -97,10 +97,11 @@ def _checksum(rest: bytes) -> bytes:
     return b"%08x" % crc32(rest)
 
 
-def _read(place: Path, mark: bytes) -> Layout | None:
+def _read(place: str, mark: bytes) -> Layout | None:
     """The layout, with its Datamodel; None if there is no such file, or it does not fit."""
     try:
-        checksum, _, rest = place.read_bytes().partition(b"\n")
+        with open(place, "rb") as file:
+            checksum, _, rest = file.read().partition(b"\n")
     except OSError:
         return None
     if not rest.startswith(mark) or checksum != _checksum(rest):
@@ -117,9 +118,13 @@ def _read(place: Path, mark: bytes) -> Layout | None:
     return Layout(found.datamodel, tuple(map(place_of, found.places)), found.payload_folder, found.source)
 
 
-def _keep(place: Path, mark: bytes, layout: Layout) -> None:
+def _keep(path: str, mark: bytes, layout: Layout) -> None:
     """Write the file beside and rename it; where that is not possible, the next process parses again."""
+    from pathlib import Path
+
     from octavo.store import disk
+
+    kept = Path(path)
 
     def line(place: Place) -> _Placed:
         relation = place.relation and place.relation.constraint
@@ -128,12 +133,12 @@ def _keep(place: Path, mark: bytes, layout: Layout) -> None:
     rest = mark + msgspec.json.encode(
         _Content(layout.datamodel, list(map(line, layout.places)), layout.payload_folder, layout.source)
     )
-    beside = place.with_name(f".{place.name}.{os.urandom(4).hex()}.new")
+    beside = kept.with_name(f".{kept.name}.{os.urandom(4).hex()}.new")
     try:
-        disk.make_folder(place.parent)
+        disk.make_folder(kept.parent)
         with disk.create(beside) as file:
             file.write(_checksum(rest) + b"\n" + rest)
-        os.replace(beside, place)
+        os.replace(beside, kept)
     except OSError:
         with suppress(OSError):
             beside.unlink()

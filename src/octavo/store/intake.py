@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from octavo.backend import PathName
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, model_of, plain, stored_value
 from octavo.store.safe_path import Outside, open_beneath
@@ -48,7 +48,7 @@ class Unreadable(Exception):
         self.reason = reason
 
 
-def read_payload(root: Path, path: str) -> Iterator[bytes]:
+def read_payload(root: PathName, path: str) -> Iterator[bytes]:
     """The bytes of a file below the files root, in pieces.
 
     Raises Outside for a path that leads elsewhere, OSError as the system does.
@@ -61,7 +61,7 @@ def read_payload(root: Path, path: str) -> Iterator[bytes]:
         os.close(descriptor)
 
 
-def readable(root: Path, path: str) -> Iterator[bytes]:
+def readable(root: PathName, path: str) -> Iterator[bytes]:
     """The same, where what fails in reading is to be told from what fails in writing a copy.
 
     Raises Unreadable.
@@ -80,7 +80,7 @@ def readable(root: Path, path: str) -> Iterator[bytes]:
 class FilesRoot:
     """The folder from which the paths in records lead to their payloads."""
 
-    def __init__(self, root: Path, layout: Layout) -> None:
+    def __init__(self, root: PathName, layout: Layout) -> None:
         self.root = root
         self.places = {place.model.name: place for place in layout.places if place.payload}
         """of the models whose records point at payloads"""

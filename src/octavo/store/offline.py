@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from octavo.backend import PathName
 from octavo.errors import DamagedError, DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.store import freshness as world
 from octavo.store import indexfile, journal, lock, position, shared
@@ -25,7 +25,7 @@ OWN = frozenset({lock.NAME, shared.NAME, shared.OPENERS, indexfile.FOLDER, world
 """what of ``cache/`` speaks of the files of this very folder, and of no other that takes its place"""
 
 
-def require_store(data_dir: Path | str) -> None:
+def require_store(data_dir: PathName) -> None:
     """Raise UsageError if no store can be there: there is no folder, or nothing but ``cache/`` in it."""
     if not os.path.isdir(data_dir) or not set(os.listdir(data_dir)) - {"cache"}:
         raise UsageError(

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from enum import StrEnum
-from pathlib import Path
 
 import msgspec
 
-from octavo.backend import DataBackend
+from octavo.backend import DataBackend, PathName
 from octavo.errors import DamagedError, DiskError, OctavoError, UsageError, disk_errors
 from octavo.text import some
 
@@ -236,14 +235,15 @@ class Migration(msgspec.Struct, rename="camel", kw_only=True):
             self.go(phase, why)
 
 
-def read(data_dir: Path | str) -> Migration:
+def read(data_dir: PathName) -> Migration:
     """The state of a data folder; an empty one where there is none.
 
     Raises DamagedError if the file cannot be understood, DiskError if it cannot be read.
     """
     with disk_errors("reading the state of the move"):
         try:
-            raw = Path(data_dir, NAME).read_bytes()
+            with open(os.path.join(data_dir, NAME), "rb") as file:
+                raw = file.read()
         except (FileNotFoundError, NotADirectoryError):
             return Migration()
     try:
@@ -258,7 +258,7 @@ def read(data_dir: Path | str) -> Migration:
 class Guard:
     """Keeps who uses a backend from writing where the state of the move does not let him."""
 
-    def __init__(self, data_dir: Path | str, backend: DataBackend) -> None:
+    def __init__(self, data_dir: PathName, backend: DataBackend) -> None:
         self._root, self._backend = os.fspath(data_dir), backend
         self._path = os.path.join(self._root, NAME)
         self._seen: tuple[int, ...] = ()
@@ -293,18 +293,18 @@ class Guard:
             raise UsageError(self._refusal.message, hint=self._refusal.hint)
 
 
-def has_begun(data_dir: Path | str) -> bool:
+def has_begun(data_dir: PathName) -> bool:
     """Whether there is a state.  Raises DiskError if that cannot be told."""
     with disk_errors("looking for the state of the move"):
         try:
-            os.stat(Path(data_dir, NAME))
+            os.stat(os.path.join(data_dir, NAME))
         except (FileNotFoundError, NotADirectoryError):
             return False
     return True
 
 
 @contextmanager
-def alone(data_dir: Path | str, command: str, timeout: float | None) -> Iterator[None]:
+def alone(data_dir: PathName, command: str, timeout: float | None) -> Iterator[None]:
     """Be the only command that changes the backend of record of a data folder, or exchanges the folder.
 
     Raises BusyError, which names the other one, if that does not end within ``timeout`` seconds (None: for
@@ -341,7 +341,7 @@ def alone(data_dir: Path | str, command: str, timeout: float | None) -> Iterator
 
 
 @contextmanager
-def changing(data_dir: Path | str) -> Iterator[Migration]:
+def changing(data_dir: PathName) -> Iterator[Migration]:
     """The state, to be changed in a block, and written durably at its end; by one command at a time.
 
     The data folder is made if it is not there.  If the block raises, nothing is written.  Raises as
@@ -349,6 +349,7 @@ def changing(data_dir: Path | str) -> Iterator[Migration]:
     """
     # A process that only opens the data need not load these.
     import fcntl
+    from pathlib import Path
 
     from octavo.store import disk
     from octavo.store.lock import LockFile

@@ -5,9 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
+from octavo.backend import PathName
 from octavo.store.system import SYSTEM, sync
+
+if TYPE_CHECKING:
+    pass
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -52,7 +56,7 @@ def require_beneath(root: str, path: str) -> None:
             return
 
 
-def open_beneath(root: Path, path: str) -> int:
+def open_beneath(root: PathName, path: str) -> int:
     """A descriptor to read a regular file below ``root``, opened name by name.
 
     Raises Outside if the path leads elsewhere, FileNotFoundError if there is no such file, and OSError as
@@ -73,7 +77,7 @@ def open_beneath(root: Path, path: str) -> int:
     return descriptor
 
 
-def folder_beneath(root: Path, path: str) -> int:
+def folder_beneath(root: PathName, path: str) -> int:
     """A descriptor of the folder that a file at ``path`` lies in, made as far as it is missing.
 
     Raises Outside if the path leads elsewhere.

@@ -30,7 +30,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
-from octavo.backend import Durability, require_durability
+from octavo.backend import Durability, PathName, require_durability
 from octavo.errors import BusyError, DiskError, OctavoError, ReplacedError, UsageError
 from octavo.layout.keys import Key
 from octavo.layout.layout import Layout
@@ -47,8 +47,6 @@ from octavo.store.view import View, Writable
 from octavo.store.writer import Decision
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from octavo.store.compaction import Compaction
     from octavo.store.payloads import Payloads, Removed, Source
 
@@ -144,7 +142,7 @@ class Store:
 
     def __init__(
         self,
-        data_dir: Path | str,
+        data_dir: PathName,
         layout: Layout,
         *,
         durability: Durability,
@@ -175,7 +173,7 @@ class Store:
     @classmethod
     def open(
         cls,
-        data_dir: Path | str,
+        data_dir: PathName,
         layout: Layout,
         *,
         durability: Durability = "full",
