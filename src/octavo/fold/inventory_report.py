@@ -26,14 +26,13 @@ def report(metadata: Facts, baseline: str | None, changes: Sequence[str]) -> str
         _integrity(metadata),
         _checklist(metadata),
     )
-    return "\n".join(line for part in parts for line in (*part, ""))
+    return "\n\n".join(block for part in parts for block in part) + "\n"
 
 
 def _head(metadata: Facts) -> Iterator[str]:
     schema, database = metadata["schema"], metadata["database"]
     yield "# Inventory of the database"
-    yield ""
-    yield from _table(
+    yield _table(
         ("what", "found"),
         [
             ("taken", metadata["generatedAt"]),
@@ -55,50 +54,41 @@ def _head(metadata: Facts) -> Iterator[str]:
 
 def _changes(baseline: str | None, changes: Sequence[str]) -> Iterator[str]:
     yield "## Changes since the baseline"
-    yield ""
     if baseline is None:
         yield "This inventory is the baseline: later ones are compared with it."
     elif not changes:
         yield f"None since {baseline}."
     else:
         yield f"Since {baseline}:"
-        yield ""
-        yield from (f"- {_text(change)}" for change in changes)
+        yield _listed(map(_text, changes))
 
 
 def _drift(metadata: Facts) -> Iterator[str]:
     yield "## Drift"
-    yield ""
-    if not metadata["drift"]:
+    if metadata["drift"]:
+        yield _listed(f"**{_text(finding)}**" for finding in metadata["drift"])
+    else:
         yield "None: the database is what the schema says."
-    for finding in metadata["drift"]:
-        yield f"- **{_text(finding)}**"
     if metadata["notes"]:
-        yield ""
         yield "Notes, which cannot hurt an export:"
-        yield ""
-        yield from (f"- {_text(note)}" for note in metadata["notes"])
+        yield _listed(map(_text, metadata["notes"]))
 
 
 def _counts(metadata: Facts) -> Iterator[str]:
     yield "## Records"
-    yield ""
     rows = [
         (model["name"], _code(model["table"]), metadata["counts"][model["name"]], _home(model))
         for model in metadata["models"]
     ]
-    yield from _table(("model", "table", "records", "lives in"), rows)
+    yield _table(("model", "table", "records", "lives in"), rows)
 
 
 def _mapping(metadata: Facts) -> Iterator[str]:
     yield "## Fields, and the files they go to"
     for model in metadata["models"]:
-        yield ""
         yield f"### {model['name']}"
-        yield ""
         yield f"Table {_code(model['table'])} → {_home(model)}; key: {', '.join(model['key'])}."
-        yield ""
-        yield from _table(
+        yield _table(
             (
                 *("field", "in the file", "type", "PostgreSQL"),
                 *("null", "default", "Json", "encryption requirement"),
@@ -117,8 +107,7 @@ def _mapping(metadata: Facts) -> Iterator[str]:
                 for f in model["fields"]
             ],
         )
-        yield ""
-        yield from _constraints(model)
+        yield _listed(_constraints(model))
 
 
 def _spot(model: Facts, name: str) -> str:
@@ -131,15 +120,15 @@ def _spot(model: Facts, name: str) -> str:
 
 def _constraints(model: Facts) -> Iterator[str]:
     if primary := model["primaryKey"]:
-        yield f"- primary key {_code(primary['name'])}: {', '.join(primary['fields'])}"
+        yield f"primary key {_code(primary['name'])}: {', '.join(primary['fields'])}"
     for unique in model["uniques"]:
-        yield f"- unique {_code(unique['name'])}: {', '.join(unique['fields'])}"
+        yield f"unique {_code(unique['name'])}: {', '.join(unique['fields'])}"
     for index in model["indexes"]:
-        yield f"- index {_code(index['name'])}: {', '.join(index['fields'])}"
+        yield f"index {_code(index['name'])}: {', '.join(index['fields'])}"
     for key in model["foreignKeys"]:
         target = key["references"]
         yield (
-            f"- foreign key {_code(key['name'])}: {', '.join(key['fields'])} →"
+            f"foreign key {_code(key['name'])}: {', '.join(key['fields'])} →"
             f" {target['model']}.{', '.join(target['fields'])},"
             f" on delete {key['onDelete']}, on update {key['onUpdate']}"
         )
@@ -147,7 +136,6 @@ def _constraints(model: Facts) -> Iterator[str]:
 
 def _secrets(metadata: Facts) -> Iterator[str]:
     yield "## Secrets"
-    yield ""
     rows = [
         (f"{model['name']}.{f['name']}", _requirement(f))
         for model in metadata["models"]
@@ -157,7 +145,7 @@ def _secrets(metadata: Facts) -> Iterator[str]:
     if not rows:
         yield "The schema marks no field as secret."
         return
-    yield from _table(("field", "requirement"), rows)
+    yield _table(("field", "requirement"), rows)
 
 
 def _requirement(f: Facts) -> str:
@@ -181,7 +169,6 @@ def _requirement(f: Facts) -> str:
 
 def _relations(metadata: Facts) -> Iterator[str]:
     yield "## Relationships and cascade rules"
-    yield ""
     rows = [
         (
             r["kind"],
@@ -193,9 +180,8 @@ def _relations(metadata: Facts) -> Iterator[str]:
         )
         for r in metadata["relations"]
     ]
-    yield from _table(("kind", "one", "other", "on delete", "on update", "constraint"), rows)
-    yield ""
-    yield from _table(
+    yield _table(("kind", "one", "other", "on delete", "on update", "constraint"), rows)
+    yield _table(
         ("deleting a", "also deletes its"),
         [
             (model["name"], ", ".join(model["deletedWithIt"]))
@@ -208,24 +194,23 @@ def _relations(metadata: Facts) -> Iterator[str]:
 def _integrity(metadata: Facts) -> Iterator[str]:
     yield "## Integrity checks"
     for model in metadata["models"]:
-        yield ""
         yield f"{model['name']}:"
-        yield ""
-        yield from (f"- {_text(check)}" for check in _checks(metadata, model))
+        yield _listed(map(_text, _checks(metadata, model)))
 
 
 def _checklist(metadata: Facts) -> Iterator[str]:
     yield f"## Validation checklist of all {len(metadata['models'])} models"
-    yield ""
+    lines = []
     for model in metadata["models"]:
         count = metadata["counts"][model["name"]]
         checks = len(list(_checks(metadata, model)))
         secrets = f", {len(model['secretFields'])} secret" if model["secretFields"] else ""
         json = f", {len(model['jsonFields'])} Json" if model["jsonFields"] else ""
-        yield (
-            f"- [ ] **{model['name']}**: {count} {'record' if count == 1 else 'records'} in {_home(model)};"
+        lines.append(
+            f"[ ] **{model['name']}**: {count} {'record' if count == 1 else 'records'} in {_home(model)};"
             f" {len(model['fields'])} fields{json}{secrets}; {checks} checks"
         )
+    yield _listed(lines)
 
 
 def _checks(metadata: Facts, model: Facts) -> Iterator[str]:
@@ -249,13 +234,16 @@ def _home(model: Facts) -> str:
     return f"{_code(home['file'])} ({how}{payload})"
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield f"|{'---|' * len(heads)}"
-    for row in rows:
-        # A bar and a line break end a cell, whatever they stand in.
-        cells = [" ".join(str(cell).split()).replace("|", "\\|") for cell in row]
-        yield f"| {' | '.join(cells)} |"
+def _listed(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    # A bar and a line break end a cell, whatever they stand in.
+    cells = [[" ".join(str(cell).split()).replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(
+        [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}", *(f"| {' | '.join(row)} |" for row in cells)]
+    )
 
 
 def _text(text: str) -> str:

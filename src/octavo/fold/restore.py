@@ -21,7 +21,7 @@ import psycopg
 from octavo.errors import DamagedError, DifferenceError, DiskError, UsageError, disk_errors
 from octavo.fold.source import add_copy, database_of
 from octavo.inspect.findings import listed, shown_key
-from octavo.inspect.integrity import Integrity
+from octavo.inspect.integrity import violations
 from octavo.inspect.payloads import CONFLICT, file_digest, payload_conflict, put_back
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.codec import Values
@@ -151,9 +151,8 @@ class Loading:
 
         PostgreSQL's detail holds values, and so is not repeated: the records are looked for here.
         """
-        check = Integrity(self.reader.layout, self.reader.root).check(
-            self.there.files, self.reader.root / "cache", lambda _: None, keys=True
-        )
+        reader = self.reader
+        check = violations(reader.layout, reader.root, self.there.files, lambda _: None, keys=True)
         found = [str(violation) for violation in islice(check, _VIOLATIONS_SHOWN)]
         table, constraint = error.diag.table_name or "?", error.diag.constraint_name or "?"
         message = f"the files are not consistent: {kind_of(error)} in table {table}, by {constraint}"

@@ -20,7 +20,7 @@ from urllib.parse import unquote_to_bytes
 
 from octavo.errors import DamagedError, disk_errors
 from octavo.inspect.findings import Findings, Kind
-from octavo.inspect.integrity import Gathered, Integrity, Rule
+from octavo.inspect.integrity import Gathered, Rule, gathering
 from octavo.inspect.observers import Inspector, Named, Observed, log_places, unowned
 from octavo.inspect.payloads import file_digest
 from octavo.inspect.progress import SILENT, Progress
@@ -94,9 +94,8 @@ def examine(
     """
     require_store(data_dir)
     started = time.monotonic()
-    integrity = Integrity(layout, data_dir)
     with ExitStack() as stack, disk_errors("looking the store over"):
-        gathered = stack.enter_context(integrity.gathering(data_dir / "cache"))
+        gathered = stack.enter_context(gathering(layout, data_dir / "cache"))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="octavo-doctor-")))
         look = _Look(data_dir, layout, gathered, scratch, progress)
         visit_all(look, lambda: look.alone(lock_timeout))

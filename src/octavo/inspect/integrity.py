@@ -25,7 +25,7 @@ from octavo.inspect.row_hash import CopyBinary
 from octavo.layout.codec import Values
 from octavo.layout.layout import Layout
 from octavo.layout.listing import File
-from octavo.schema.datamodel import Model, Relation
+from octavo.schema.datamodel import Datamodel, Model, Relation
 from octavo.store import disk
 
 _OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
@@ -117,18 +117,55 @@ class Violation:
         return f"{self.file}{f':{self.line}' if self.line else ''}: {self.model} {key}: {self.reason}"
 
 
-class Integrity:
-    """Checks the records of a data folder against uniques and foreign keys."""
+def violations(
+    layout: Layout, root: Path, files: Iterable[File], advance: Callable[[int], None], *, keys: bool = False
+) -> Iterator[Violation]:
+    """Every violation among the records of files that count.  With ``keys``, also of two with one key."""
+    with gathering(layout, root / "cache") as gathered:
+        inspector = Inspector(layout, root)
+        for file in files:
+            put = gathered.visit(file.path)
 
-    def __init__(self, layout: Layout, root: Path) -> None:
-        self.layout, self.root = layout, root
-        datamodel = self.layout.datamodel
-        self.frames = {m.name: CopyBinary(datamodel, m) for m in datamodel.tables}
-        self.relations = datamodel.foreign_keys
+            def observe(name: str, rows: Rows, put: Observer = put) -> None:
+                put(name, rows)
+                advance(len(rows))
+
+            inspector.observe(file, observe)
+        yield from gathered.violations(keys=keys)
+
+
+@contextmanager
+def gathering(layout: Layout, cache: Path) -> Iterator[Gathered]:
+    """Gather records in a scratch file below ``cache``, or elsewhere if that cannot be written."""
+    with scratch(cache) as database:
+        yield Gathered(layout.datamodel, database)
+
+
+class Gathered:
+    """The records of files, to be asked for violations when they are all there.
+
+    A file may be visited again: what it gave before then no longer counts.
+    """
+
+    def __init__(self, datamodel: Datamodel, database: sqlite3.Connection) -> None:
+        self.datamodel, self.database, self.relations = datamodel, database, datamodel.foreign_keys
         targets = {(r.parent, r.references) for r in self.relations}
-        self.rules = {m.name: self._rules(m, targets) for m in datamodel.tables}
+        self._rules = {m.name: self._rules_of(m, targets) for m in datamodel.tables}
+        self._files: list[str] = []
+        self._visits: dict[str, int] = {}
+        self._unread: set[str] = set()
+        self._records: list[tuple[Any, ...]] = []
+        self._held: list[tuple[Any, ...]] = []
+        self._refs: list[tuple[Any, ...]] = []
+        """what is still to be put into the tables"""
+        database.execute("CREATE TABLE records (model, key, visit, line)")
+        database.execute("CREATE TABLE held (model, rule, value, key, visit, line)")
+        database.execute("CREATE TABLE refs (rule, value, key, visit, line)")
+        database.execute("CREATE TABLE unread (model, key)")
+        database.execute("CREATE TABLE visits (number INTEGER PRIMARY KEY)")
+        database.execute("BEGIN")
 
-    def _rules(
+    def _rules_of(
         self, model: Model, targets: set[tuple[str, tuple[str, ...]]]
     ) -> tuple[list[int], list[tuple[str, list[int]]], list[tuple[int, list[int]]]]:
         """The key of a model, its uniques and the foreign keys that it holds, as positions in a row."""
@@ -143,52 +180,6 @@ class Integrity:
             if relation.child == model.name
         ]
         return [names.index(n) for n in model.key.field_names], keyed, held
-
-    def check(
-        self, files: Iterable[File], cache: Path, advance: Callable[[int], None], *, keys: bool = False
-    ) -> Iterator[Violation]:
-        """Every violation among the records that count.  With ``keys``, also of two records with one key."""
-        with self.gathering(cache) as gathered:
-            inspector = Inspector(self.layout, self.root)
-            for file in files:
-                put = gathered.visit(file.path)
-
-                def observe(name: str, rows: Rows, put: Observer = put) -> None:
-                    put(name, rows)
-                    advance(len(rows))
-
-                inspector.observe(file, observe)
-            yield from gathered.violations(keys=keys)
-
-    @contextmanager
-    def gathering(self, cache: Path) -> Iterator[Gathered]:
-        """Gather records in a scratch file below ``cache``, or elsewhere if that cannot be written."""
-        with scratch(cache) as database:
-            yield Gathered(self, database)
-
-
-class Gathered:
-    """The records of files, to be asked for violations when they are all there.
-
-    A file may be visited again: what it gave before then no longer counts.
-    """
-
-    def __init__(self, integrity: Integrity, database: sqlite3.Connection) -> None:
-        self.frames, self.relations = integrity.frames, integrity.relations
-        self.rules, self.layout, self.database = integrity.rules, integrity.layout, database
-        self._files: list[str] = []
-        self._visits: dict[str, int] = {}
-        self._unread: set[str] = set()
-        self._records: list[tuple[Any, ...]] = []
-        self._held: list[tuple[Any, ...]] = []
-        self._refs: list[tuple[Any, ...]] = []
-        """what is still to be put into the tables"""
-        database.execute("CREATE TABLE records (model, key, visit, line)")
-        database.execute("CREATE TABLE held (model, rule, value, key, visit, line)")
-        database.execute("CREATE TABLE refs (rule, value, key, visit, line)")
-        database.execute("CREATE TABLE unread (model, key)")
-        database.execute("CREATE TABLE visits (number INTEGER PRIMARY KEY)")
-        database.execute("BEGIN")
 
     def visit(self, file: str) -> Observer:
         """Begin to read a file; what takes in its rows is given."""
@@ -230,7 +221,7 @@ class Gathered:
                 yield from self._orphans(number, relation)
 
     def _put(self, visit: int, name: str, rows: Rows) -> None:
-        own, uniques, held = self.rules[name]
+        own, uniques, held = self._rules[name]
         for values, line in rows:
             key = _joined(values, own)
             self._records.append((name, key, visit, line))
@@ -253,7 +244,7 @@ class Gathered:
     def _same_keys(self) -> Iterator[Violation]:
         query = "SELECT model, key, visit, line FROM records GROUP BY model, key HAVING count(*) > 1"
         for name, key, *where in self.database.execute(query):
-            fields = self.layout.datamodel.model(name).key.field_names
+            fields = self.datamodel.model(name).key.field_names
             yield self._violation(Rule.KEY, (name, key), fields, "another record has this key", where)
 
     def _broken_uniques(self) -> Iterator[Violation]:
@@ -267,7 +258,7 @@ class Gathered:
             yield self._violation(Rule.UNIQUE, (name, key), fields, reason, where)
 
     def _orphans(self, number: int, relation: Relation) -> Iterator[Violation]:
-        parent = self.layout.datamodel.model(relation.parent)
+        parent = self.datamodel.model(relation.parent)
         by_key = relation.references == parent.key.field_names
         there = (
             "SELECT key FROM records WHERE model = ?"
@@ -294,8 +285,8 @@ class Gathered:
         where: Sequence[int],
     ) -> Violation:
         name, key = record
-        framed, (visit, line) = self.frames[name], where
-        shown = shown_key(framed.model, framed.split_key(key))
+        model, (visit, line) = self.datamodel.model(name), where
+        shown = shown_key(model, CopyBinary(self.datamodel, model).split_key(key))
         return Violation(rule, name, shown, fields, reason, self._files[visit], line)
 
 

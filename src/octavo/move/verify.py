@@ -28,7 +28,7 @@ import msgspec
 from octavo.errors import DamagedError, disk_errors
 from octavo.fold.source import Source, database_of, known_origin, open_source
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
-from octavo.inspect.integrity import Integrity, Violation, sweep
+from octavo.inspect.integrity import Violation, sweep, violations
 from octavo.inspect.observers import Inspector, Named, Observed, Rows, log_places, scanning, unowned
 from octavo.inspect.payloads import digest_of, file_digest
 from octavo.inspect.progress import SILENT, Progress
@@ -236,9 +236,7 @@ class _Verification:
         self._check_secrets(report)
         if self.found.total:
             progress.begin("integrity", seen.counts.total())
-            check = Integrity(self.layout, self.root).check(
-                self.there.files, self.root / "cache", progress.advance
-            )
+            check = violations(self.layout, self.root, self.there.files, progress.advance)
             for violation in check:
                 if len(report.violations) < _VIOLATIONS_SHOWN:
                     report.violations.append(violation)
