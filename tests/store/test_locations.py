@@ -673,7 +673,7 @@ def test_one_that_names_another_file_is_made_anew(data: Path, name: bytes) -> No
     with opened(data) as store:
         assert found(store) == ALL
         opened_index = environment(str(index(data)))
-        with opened_index.writing(opened_index.table("Message logs")) as transaction:
+        with opened_index.writing(opened_index.table("Message states")) as transaction:
             for key, _ in list(transaction.cursor()):
                 if bytes(key).startswith(b"n"):
                     transaction.put(key, name)

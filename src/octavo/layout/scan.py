@@ -12,12 +12,13 @@ What that refuses goes line by line, and the refused lines through the careful d
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO
-from itertools import islice, repeat
+from itertools import accumulate, islice, repeat
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import msgspec
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
 
 _PIECE = 1 << 16
 """bytes of a log that are decoded in one go"""
+_TAIL = 1 << 14
+"""bytes to look at first for the last line of a log"""
+_NEWLINE = ord("\n")
 _AT_ONCE = 1 << 22
 """bytes; a larger log is read twice rather than held in memory"""
 _BLOCK = 256
@@ -162,6 +166,29 @@ class Document(msgspec.Struct):
     unknown: list[tuple[str, bytes]]
 
 
+class Line(msgspec.Struct, frozen=True):
+    """One line of a log: a row, or None where it removes the one with this key."""
+
+    key: Key
+    row: Row | None
+    at: int
+    length: int
+
+
+class Piece(msgspec.Struct, frozen=True):
+    """Many lines of a log, column by column as in :class:`Line`."""
+
+    keys: list[Key]
+    rows: list[Row | None]
+    at: list[int]
+    lengths: list[int]
+    lines: int
+    """how many there are, empty ones too"""
+
+    def each(self) -> Iterator[Line]:
+        return map(Line, self.keys, self.rows, self.at, self.lengths)
+
+
 def torn_at(data: bytes, offset: int = 0) -> int:
     """Where what a crash has torn begins at the end of a log; the length of the data if nothing is torn.
 
@@ -187,6 +214,25 @@ def _has_hole(data: bytes, start: int, end: int, offset: int) -> bool:
         and (hole.end() + offset) % _BLOCK == 0
         for hole in _NULS.finditer(data, start, end)
     )
+
+
+def end_of_log(descriptor: int, size: int) -> tuple[int, int, bool]:
+    """Where the last lines of a log begin, where the last whole one ends, and whether it has its line break.
+
+    Raises OSError.
+    """
+    length = _TAIL
+    while True:
+        start = max(size - length, 0)
+        data = os.pread(descriptor, size - start, start)
+        # From the end of the line before the last one, which may be cut itself.
+        first = data.rfind(b"\n", 0, max(data.rfind(b"\n"), 0)) + 1
+        if first or not start:
+            break
+        length *= 8
+    data = data[first:]
+    end = torn_at(data, start + first)
+    return start + first, start + first + end, not end or data[end - 1] == _NEWLINE
 
 
 class Scanner:
@@ -449,6 +495,45 @@ class Scanner:
         live, embedded = self._split(path, found)
         return Log(live, embedded, line - 1, len(body), data[len(body) :], ended)
 
+    def lines(self, path: str, descriptor: int, start: int, end: int, line: int = 1) -> Iterator[Piece]:
+        """The whole lines of a part of a log without embedded rows, some at a time.
+
+        ``line`` is the number of the first.  Raises DamagedError, OSError.
+        """
+        at = start
+        while at < end:
+            piece = _whole_lines(descriptor, at, end)
+            items = self._quickly(path, piece)
+            number = piece.count(b"\n") + (not piece.endswith(b"\n"))
+            lengths = list(map(len, piece.removesuffix(b"\n").split(b"\n")))
+            starts = list(accumulate((n + 1 for n in lengths[:-1]), initial=at))
+            if self._plain is not None and type(items) is list:
+                yield Piece(list(map(self._plain.key_of, items)), items, starts, lengths, number)
+            else:
+                entries: Iterable[Entry | DamagedError]
+                if items is None:
+                    entries = self._line_by_line(path, piece, line, at)
+                else:
+                    spans = ((first, first + n + 1) for first, n in zip(starts, lengths, strict=True))
+                    entries = map(self._entry, items, repeat(0), spans)
+                found = list(map(_line_of, entries))
+                yield Piece(
+                    [one.key for one in found],
+                    [one.row for one in found],
+                    [one.at for one in found],
+                    [one.length for one in found],
+                    number,
+                )
+            at += len(piece)
+            line += number
+
+    def rows(self, texts: list[bytes]) -> list[Row]:
+        """The rows of lines that are sound, and no tombstones.  Raises DamagedError."""
+        if self._plain is not None and self._decode_lines is not None:
+            with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+                return self._decode_lines(b"\n".join(texts))
+        return [found.row for text in texts if (found := self.line(text.rstrip(b"\r"))[1]) is not None]
+
     @staticmethod
     def _count(found: dict[str, dict[Key, Any]], codec: Codec, record: Decoded | None, key: Key) -> None:
         """Let a line count: it takes the place of an earlier one with its key."""
@@ -496,6 +581,27 @@ class Scanner:
         if found.found is None:
             raise AssertionError(path)
         return found.stored_key, found.found
+
+
+def _line_of(entry: Entry | DamagedError) -> Line:
+    if isinstance(entry, DamagedError):
+        raise entry
+    first, after = entry.span
+    return Line(entry.stored_key, None if entry.found is None else entry.found.row, first, after - first - 1)
+
+
+def _whole_lines(descriptor: int, start: int, end: int) -> bytes:
+    """Some lines that begin at ``start`` of a log: as many as fit, or one."""
+    size = _PIECE
+    while True:
+        piece = os.pread(descriptor, min(size, end - start), start)
+        if start + len(piece) >= end:
+            return piece
+        if cut := piece.rfind(b"\n") + 1:
+            return piece[:cut]
+        if len(piece) < size:
+            raise DamagedError("has become shorter while it was read")
+        size *= 8
 
 
 def _pieces(content: BinaryIO) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -399,7 +399,7 @@ class _Newest:
     def all(self, model: str) -> Iterator[Row]:
         return self._committer.top.all(model)
 
-    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
+    def rows_in_order(self, spec: Spec, values: Any) -> Sequence[Record] | None:
         return self._committer.top.rows_in_order(spec, values)
 
 

@@ -38,8 +38,15 @@ _LONGEST_KEY = 400
 _PLACE = struct.Struct("<IQI")
 """number of the log, position, length"""
 _STATE = struct.Struct("<QQqq")
-_FILE = struct.Struct("<IQQqq")
-"""number of the log, and the signature of the state in which it was indexed"""
+_FILE = struct.Struct("<IQQqqQB")
+"""number of the log, the signature of the state that is noted, its lineage, and flags"""
+_LINEAGE = slice(36, 44)
+"""where in such a note the lineage stands: what all states of a log have in common that came from one another
+by nothing but appending commits"""
+_INDEXED = 1
+"""the places of its records are noted"""
+_READ_ON = 2
+"""processes read it on from states that they know: each commit notes its state at once"""
 _INODE = slice(4, 12)
 """where in such a note the inode stands"""
 _UNREAD = Signature(0, 0, 0, 0)
@@ -191,12 +198,46 @@ class Locations:
         found = self._environment = environment(self.path)
         model = self.logs.model
         self._places, self._logs = (
-            found.table(f"{model} {what}", self.world.state, self.world.system) for what in ("places", "logs")
+            found.table(f"{model} {what}", self.world.state, self.world.system)
+            for what in ("positions", "states")
         )
         self._close_files()
         self._files = {}
         self._ahead, self._places_ahead = {}, {}
         return found
+
+    def lineage(self, file: str, found: Signature) -> bytes | None:
+        """The lineage of a log in this state, if the index has noted that."""
+        with self._mutex:
+            if self._environment is None:
+                return None
+            try:
+                with self._environment.lmdb.begin(db=self._logs) as transaction:
+                    noted = self._noted(transaction, file, _log_key(file))
+            except failure():
+                self._give_up()
+                return None
+        return noted[_LINEAGE] if noted is not None and _STATE.unpack_from(noted, 4) == found else None
+
+    def follow(self, file: str, found: Signature) -> bytes | None:
+        """The same; from this state on each commit notes the next one, whether the log is indexed or not."""
+        with self._mutex:
+            try:
+                environment = self._environment or self._make_ready()
+                if self._ahead:
+                    self._note(environment)
+                with self._changing([(file, found)], own=False) as transaction:
+                    noted = transaction.get(_log_key(file), db=self._logs)
+                    is_known = noted is not None and _STATE.unpack_from(noted, 4) == found
+                    flags = _READ_ON | (bytes(noted or b"")[-1] if is_known else 0)
+                    made = self._new_note(transaction, file, found, flags)
+                    transaction.put(_log_key(file), made, db=self._logs)
+                if not is_known:
+                    self.suspect(file)
+                return made[_LINEAGE]
+            except (failure(), OSError):
+                # There can be no index here.
+                return None
 
     @property
     def _opened(self) -> Environment:
@@ -218,7 +259,9 @@ class Locations:
             number, at, length = _PLACE.unpack(place)
             log = self._files.get(number) or self._file(transaction, number)
             noted = None if log is None else self._noted(transaction, log[0], log[1])
-        if log is None or noted is None or noted[:4] != place[:4] or not self._is_current(log[0], noted):
+        if log is None or noted is None or noted[:4] != place[:4] or not noted[-1] & _INDEXED:
+            return None
+        if not self._is_current(log[0], noted):
             return None
         file = log[0]
         held = self._descriptors.get(file)
@@ -286,7 +329,9 @@ class Locations:
         """The state in which a log was indexed; None: it was not."""
         with self._opened.lmdb.begin(db=self._logs) as transaction:
             noted = self._noted(transaction, file, _log_key(file))
-        return None if noted is None else Signature(*_STATE.unpack_from(noted, 4))
+        if noted is None or not noted[-1] & _INDEXED:
+            return None
+        return Signature(*_STATE.unpack_from(noted, 4))
 
     def _hold(self, file: str) -> tuple[int, bytes] | None:
         """A descriptor of a log, and the inode that it leads to; None: the log is gone."""
@@ -386,15 +431,18 @@ class Locations:
             gone: list[tuple[bytes, int]] = []
             for log in read:
                 self._drop_ahead(log.file)
-                number = self._number(transaction, log.file)
+                # Another process that looks for a record in a broken log reads it itself.
+                state = _UNREAD if log.file in self._broken else log.found
+                noted = transaction.get(_log_key(log.file), db=self._logs)
+                flags = _INDEXED | (bytes(noted)[-1] & _READ_ON if noted else 0)
+                made = self._new_note(transaction, log.file, state, flags)
+                number = int.from_bytes(made[:4], "little")
                 for raw, (at, length) in log.places.items():
                     if length:
                         there[raw] = _PLACE.pack(number, at, length)
                     else:
                         gone.append((raw, number))
-                # Another process that looks for a record in a broken log reads it itself.
-                state = _UNREAD if log.file in self._broken else log.found
-                transaction.put(_log_key(log.file), _FILE.pack(number, *state), db=self._logs)
+                transaction.put(_log_key(log.file), made, db=self._logs)
             transaction.cursor(self._places).putmulti(sorted(there.items()))
             for raw, number in gone:
                 self._drop(transaction, raw, number)
@@ -446,13 +494,20 @@ class Locations:
         )
         return msgspec.json.Decoder(kind).decode
 
-    def _number(self, transaction: lmdb.Transaction, file: str) -> int:
-        if (noted := transaction.get(_log_key(file), db=self._logs)) is not None:
-            return int.from_bytes(noted[:4], "little")
-        number = int.from_bytes(transaction.get(b"#", b"\0", db=self._logs)) + 1
-        transaction.put(b"#", number.to_bytes(4), db=self._logs)
-        transaction.put(_number_key(number), file.encode(), db=self._logs)
-        return number
+    def _new_note(self, transaction: lmdb.Transaction, file: str, found: Signature, flags: int) -> bytes:
+        """What is to be noted of a log that was read; the lineage is a new one, unless the index has followed
+        the log to this state."""
+        noted = transaction.get(_log_key(file), db=self._logs)
+        lineage = int.from_bytes(os.urandom(8))
+        if noted is not None:
+            number = int.from_bytes(noted[:4], "little")
+            if _STATE.unpack_from(noted, 4) == found:
+                lineage = int.from_bytes(noted[_LINEAGE], "little")
+        else:
+            number = int.from_bytes(transaction.get(b"#", b"\0", db=self._logs)) + 1
+            transaction.put(b"#", number.to_bytes(4), db=self._logs)
+            transaction.put(_number_key(number), file.encode(), db=self._logs)
+        return _FILE.pack(number, *found, lineage, flags)
 
     def done(
         self, by_file: Mapping[str, Mapping[Key, Changed]], files: Mapping[str, Change], found: Found
@@ -502,11 +557,12 @@ class Locations:
             before, places = noted or b"", set[bytes]()
         else:
             number, before, noted, places = ahead
-        if not number or found is None or expected is None or noted != _FILE.pack(number, *expected):
+        if not noted or found is None or _STATE.unpack_from(noted, 4) != expected:
             self._drop_ahead(file)
             self.suspect(file)
             return
-        for key, change_of in changed.items():
+        flags = noted[-1]
+        for key, change_of in changed.items() if flags & _INDEXED else ():
             if change_of.after is None and change_of.before is None:
                 continue
             while lines[at] == _NEWLINE:
@@ -517,8 +573,10 @@ class Locations:
             place = None if change_of.after is None else _PLACE.pack(number, change.at + at, end - at)
             self._places_ahead.setdefault(raw, {})[number] = place
             at = end + 1
-        self._ahead[file] = _Ahead(number, before, _FILE.pack(number, *found), places)
-        if len(self._places_ahead) >= _FEW_PLACES or not self.world.is_alone():
+        self._ahead[file] = _Ahead(number, before, noted[:4] + _STATE.pack(*found) + noted[36:], places)
+        if not flags & _INDEXED:
+            self.suspect(file)
+        if flags & _READ_ON or len(self._places_ahead) >= _FEW_PLACES or not self.world.is_alone():
             self._note(environment)
 
     def _drop_ahead(self, file: str) -> None:

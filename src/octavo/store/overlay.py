@@ -6,7 +6,7 @@ are there at all.  What it has not changed it asks the layer below.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from octavo.errors import ConflictError
@@ -34,7 +34,7 @@ class Layer(Protocol):
     def all(self, model: str) -> Iterator[Row]:
         """All rows of a model, in no order."""
 
-    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
+    def rows_in_order(self, spec: Spec, values: Any) -> Sequence[Record] | None:
         """The rows with these values in the order of a file; None: they are to be found and sorted."""
 
 
@@ -132,7 +132,7 @@ class Base:
     def all(self, model: str) -> Iterator[Row]:
         return self.family(model).all(model)
 
-    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
+    def rows_in_order(self, spec: Spec, values: Any) -> Sequence[Record] | None:
         """The rows with these values in the order of a file, if they lie so in memory."""
         return self.family(spec.model).rows_in_order(spec, values)
 
@@ -197,7 +197,7 @@ class Overlay:
         unchanged = (row for row in self.below.all(model) if key_of(row) not in changed)
         return iter([*unchanged, *(c.after for c in changed.values() if c.after is not None)])
 
-    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
+    def rows_in_order(self, spec: Spec, values: Any) -> Sequence[Record] | None:
         return None if spec.model in self.changes else self.below.rows_in_order(spec, values)
 
     def put(self, model: str, key: Key, before: Row | None, after: Row | None) -> None:

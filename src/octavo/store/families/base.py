@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
@@ -18,9 +19,9 @@ from octavo.layout.record import Record, Row
 from octavo.layout.scan import Log, Rows, Scanner
 from octavo.schema.datamodel import Relation
 from octavo.store.changes import Append, Change, Replace
-from octavo.store.freshness import World
+from octavo.store.freshness import Stale, World
 from octavo.store.index import Index, Spec, extractor
-from octavo.store.system import Signature
+from octavo.store.system import Signature, open_signed
 
 
 class Changed(NamedTuple):
@@ -61,13 +62,6 @@ class LogFile:
 
     def __init__(self, file: str, log: Log, found: Signature) -> None:
         self.file, self.log, self.signature = file, log, found
-        self.ordered: list[Row] | None = None
-        """the rows in the order of the file, once they were asked for: longer by those that come at its end,
-        otherwise replaced"""
-        self.since: list[Changed] = []
-        """what has changed since they were put in order"""
-        self.rows: list[Record] | None = None
-        """the same without notes"""
 
     @property
     def tail(self) -> Tail:
@@ -187,7 +181,7 @@ class Family:
         """All rows of a model, in no order."""
         return iter(list(self.rows(model).values()))
 
-    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
+    def rows_in_order(self, spec: Spec, values: Any) -> Sequence[Record] | None:
         """The rows with these values in the order of a file, if they lie so; None: they are to be found and
         sorted."""
         return None
@@ -321,10 +315,11 @@ def missing(file: str) -> DamagedError:
     return DamagedError("is missing", file=file)
 
 
-def read_file(world: World, file: str) -> tuple[bytes, Signature]:
-    """A file that has to be there.  Raises DamagedError if it is not, DiskError if it cannot be read."""
+@contextmanager
+def _reading(file: str) -> Iterator[None]:
+    """What reading a file of the store that has to be there raises."""
     try:
-        return world.read(file)
+        yield
     except FileNotFoundError as error:
         raise missing(file) from error
     except IsADirectoryError as error:
@@ -333,6 +328,44 @@ def read_file(world: World, file: str) -> tuple[bytes, Signature]:
         raise DamagedError(str(error.strerror), file=file) from error
     except OSError as error:
         raise DiskError.of(error, "reading the store") from error
+
+
+def read_file(world: World, file: str) -> tuple[bytes, Signature]:
+    """A file that has to be there.  Raises DamagedError if it is not, DiskError if it cannot be read."""
+    with _reading(file):
+        return world.read(file)
+
+
+@contextmanager
+def opened(world: World, file: str, *, appended: bool = False) -> Iterator[tuple[int, Signature]]:
+    """A file that has to be there, to be read piece by piece: the descriptor and the state of the file.
+
+    Raises as :func:`read_file`; Stale if the file, or what is committed, has changed at the end.
+    ``appended``: a commit of this process may append to it meanwhile.
+    """
+    with _reading(file):
+        try:
+            descriptor, found = open_signed(world.path(file))
+        except OSError:
+            world.place.check()
+            world.check()
+            raise
+        try:
+            yield descriptor, found
+        except (DamagedError, OSError):
+            if Signature.of(os.fstat(descriptor)) != found:
+                raise Stale from None
+            raise
+        else:
+            may_differ = appended and file in world.in_flight
+            if not may_differ and Signature.of(os.fstat(descriptor)) != found:
+                raise Stale
+        finally:
+            os.close(descriptor)
+        world.place.check()
+        world.check()
+        if not appended and world.commits != world.known:
+            raise Stale
 
 
 def list_files(world: World, family: FileFamily) -> Iterator[str]:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from octavo.errors import OctavoError
 from octavo.layout.codec import Codec, Decoded
 from octavo.layout.keys import Key
 from octavo.layout.layout import FileFamily
-from octavo.layout.record import Noted, Record, Row, plain
-from octavo.layout.scan import Log
+from octavo.layout.record import Record, Row
+from octavo.layout.scan import Log, end_of_log
 from octavo.store.changes import Append, Change, Remove, Replace
 from octavo.store.families.base import (
     GARBAGE,
@@ -29,17 +30,14 @@ from octavo.store.families.base import (
     missing,
     read_file,
 )
+from octavo.store.families.held import HeldLog
 from octavo.store.families.log import lines_of
+from octavo.store.families.long import LongLog
 from octavo.store.freshness import Stale, World
 from octavo.store.index import Spec
 from octavo.store.locations import Locations
 from octavo.store.system import Signature, open_signed
 
-_BUDGET_OVERHEAD = 1_000
-_TAIL = 1 << 14
-"""bytes to look at first for the last line of a log"""
-_FEW = 100
-"""changes of a log for which its records are not sorted anew"""
 _TAILS = 256
 """logs that are not in memory, of which the end is remembered"""
 
@@ -90,7 +88,7 @@ class ParentLogs(Family):
         self._spec = Spec(self.model, self.relation.fields)
         self.namer = self.scanner.namer
         self.budget, self._used = budget, 0
-        self._logs: OrderedDict[str, LogFile] = OrderedDict()
+        self._logs: OrderedDict[str, HeldLog | LongLog] = OrderedDict()
         self._superseded: dict[str, int] = {}
         """of logs that are not in memory, how many lines commits of this process have superseded"""
         self._tails: dict[str, Tail] = {}
@@ -112,10 +110,13 @@ class ParentLogs(Family):
             self._doubtful.add(file)
 
     def log(self, file: str) -> LogFile | None:
-        """A log, if the file is there.  Raises DamagedError, DiskError, Stale."""
-        return self.world.steadily(lambda: self._log(file))
+        """A log with all its rows, if the file is there.  Raises DamagedError, DiskError, Stale."""
+        return self.world.steadily(lambda: self._whole(self._log(file)))
 
-    def _log(self, file: str) -> LogFile | None:
+    def _whole(self, log: HeldLog | LongLog | None) -> LogFile | None:
+        return self._read(log.file) if isinstance(log, LongLog) else log
+
+    def _log(self, file: str) -> HeldLog | LongLog | None:
         if self._doubtful is None:
             self._doubtful = set(self._logs)
         known = self._logs.get(file)
@@ -123,36 +124,64 @@ class ParentLogs(Family):
             if file not in self._doubtful or file in self.world.in_flight:
                 self._logs.move_to_end(file)
                 return known
-            if self.world.signature(file) == known.signature:
+            found = self.world.signature(file)
+            if found == known.signature or (found is not None and self._go_on(known, found)):
                 self._doubtful.discard(file)
                 return known
             with self.world.change:
                 self.world.replaced += 1
                 self.forget(file)
-        if self.world.signature(file) is None:
+        found = self.world.signature(file)
+        if found is None:
             if file in self.world.in_flight:
                 raise Stale
             self.world.check()
             return None
-        data, found = read_file(self.world, file)
-        log = LogFile(file, self.understand(file, data), found)
+        log: HeldLog | LongLog
+        if found.size > self.budget and not self.children:
+            log = LongLog(self.world, file, self.scanner, self.codec)
+            log.lineage = self._locations.follow(file, log.signature)
+        else:
+            log = self._read(file)
+            log.lineage = self._locations.lineage(file, log.signature)
         self._keep(file, log)
         return log
+
+    def _read(self, file: str) -> HeldLog:
+        data, found = read_file(self.world, file)
+        return HeldLog(self, file, self.understand(file, data), found)
+
+    def _go_on(self, log: HeldLog | LongLog, found: Signature) -> bool:
+        """Take over what other processes have appended to a log, if that is all that they did."""
+        file, world = log.file, self.world
+        if log.lineage is None or self.children or log.lineage != self._locations.lineage(file, found):
+            return False
+        with world.change:
+            world.replaced += 1
+            # Half changed, it must not be found again.
+            del self._logs[file]
+            self._used -= log.cost
+            try:
+                log.go_on(found)
+            except (OctavoError, Stale):
+                return False
+            self._keep(file, log)
+        return True
 
     def understand(self, file: str, data: bytes) -> Log:
         """What stands in one of the files, which must hold this parent's records only."""
         return self.scanner.log(file, data)
 
-    def _keep(self, file: str, log: LogFile) -> None:
+    def _keep(self, file: str, log: HeldLog | LongLog) -> None:
         self._logs[file] = log
-        self._used += log.log.size + _BUDGET_OVERHEAD
+        self._used += log.cost
         while self._used > self.budget and len(self._logs) > 1:
             self.forget(next(iter(self._logs)))
 
     def forget(self, file: str) -> None:
         """Let go of a log in memory."""
         if (log := self._logs.pop(file, None)) is not None:
-            self._used -= log.log.size + _BUDGET_OVERHEAD
+            self._used -= log.cost
         if self._doubtful is not None:
             self._doubtful.discard(file)
 
@@ -161,53 +190,20 @@ class ParentLogs(Family):
 
         Raises DamagedError if the parent is there and its log is not.
         """
+        rows = self._in_file(values, plainly=False)
+        return rows if isinstance(rows, list) else list(rows)
+
+    def rows_in_order(self, spec: Spec, values: Any) -> Sequence[Record] | None:
+        return self._in_file(values, plainly=True) if spec == self._spec else None
+
+    def _in_file(self, values: Any, *, plainly: bool) -> Sequence[Any]:
         file = self.namer.file(values)
-        log = self.log(file)
+        log = self.world.steadily(partial(self._log, file))
         if log is None:
             if self._parents.record(self.relation.parent, values) is not None:
                 raise missing(file)
             return []
-        if (ordered := log.ordered) is None or log.since:
-            # A commit must not come between, or what is remembered would lack it.
-            with self.world.mutex, self.world.guard:
-                ordered = self._put_in_order(log)
-        return ordered
-
-    def _put_in_order(self, log: LogFile) -> list[Row]:
-        ordered = None
-        if log.ordered is not None and len(log.since) <= _FEW:
-            ordered = self._reordered(log.ordered, log.since)
-        if ordered is None:
-            ordered = self.in_order(self.model, log.log.live[self.model].values())
-        log.ordered, log.rows, log.since = ordered, None, []
-        return ordered
-
-    def rows_in_order(self, spec: Spec, values: Any) -> list[Record] | None:
-        if spec != self._spec:
-            return None
-        ordered, log = self.of_parent(values), self._logs.get(self.namer.file(values))
-        if log is None:
-            return None
-        with self.world.mutex, self.world.guard:
-            if log.rows is not None and log.ordered is ordered:
-                return log.rows
-            rows: list[Any] = list(map(plain, ordered)) if Noted in set(map(type, ordered)) else ordered
-            if log.ordered is ordered:
-                log.rows = rows
-            return rows
-
-    def _reordered(self, ordered: list[Row], changes: Iterable[Changed]) -> list[Row] | None:
-        """Rows in the order of the file, after changes; None: they are to be sorted anew."""
-        found, order, key_of = list(ordered), self.codec.order, self.codec.key_of
-        for before, after in changes:
-            if before is not None:
-                at = bisect_left(found, order(before), key=order)
-                if at == len(found) or key_of(found[at]) != key_of(before):
-                    return None
-                del found[at]
-            if after is not None:
-                insort(found, after, key=order)
-        return found
+        return log.rows(plainly=plainly)
 
     def record(self, model: str, key: Key) -> Row | None:
         if model in self.children:
@@ -268,8 +264,7 @@ class ParentLogs(Family):
     def _in_files(self, files: Iterable[str]) -> Iterator[Log]:
         """The logs, without keeping those that are not in memory already."""
         for file in sorted(files):
-            known = self._logs.get(file)
-            if known is not None and (log := self.log(file)) is not None:
+            if isinstance(self._logs.get(file), HeldLog) and (log := self.log(file)) is not None:
                 yield log.log
                 continue
             data, _ = self.world.steadily(partial(read_file, self.world, file))
@@ -341,7 +336,7 @@ class ParentLogs(Family):
         """
         log = self._logs.get(file)
         tail = self._tails.pop(file, None)
-        if log is not None and not log.log.torn:
+        if log is not None and not log.is_torn:
             tail = log.tail
         if tail is None or tail.signature != self.world.signature(file):
             self.forget(file)
@@ -355,23 +350,16 @@ class ParentLogs(Family):
     def _read_tail(self, file: str) -> Tail:
         descriptor, found = open_signed(self.world.path(file))
         try:
-            length = _TAIL
-            while True:
-                start = max(found.size - length, 0)
-                data = os.pread(descriptor, found.size - start, start)
-                # From the end of the line before the last one, which may be cut itself.
-                first = data.rfind(b"\n", 0, data.rfind(b"\n")) + 1
-                if first or not start:
-                    break
-                length *= 8
+            first, size, ended = end_of_log(descriptor, found.size)
+            # Nothing is written after a line that is damaged.
+            for _ in self.scanner.lines(file, descriptor, first, size):
+                pass
         finally:
             os.close(descriptor)
-        log = self.scanner.log(file, data[first:], start + first)
-        size = start + first + log.size
-        if log.torn:
+        if size < found.size:
             self.world.cut(file, size)
             found = self.world.signature(file) or found
-        return Tail(size, log.ended, found)
+        return Tail(size, ended, found)
 
     def done(self, changes: Changes, files: Mapping[str, Change], found: Found) -> None:
         planned = self._planned if changes is self._planned.changes else self._by_logs(changes)
@@ -383,8 +371,13 @@ class ParentLogs(Family):
                 log = None
             if log is None:
                 self._unread(file, change, changed, found.get(file))
-            else:
-                self._follow(log, change, changed, found.get(file))
+                continue
+            # Half changed, it must not be found again.
+            del self._logs[file]
+            self._used -= log.cost
+            with suppress(OctavoError, Stale):
+                log.follow(change, changed, found.get(file))
+                self._keep(file, log)
         self._locations.done(planned.by_file, files, found)
         self._planned = _NOTHING_PLANNED
 
@@ -403,46 +396,15 @@ class ParentLogs(Family):
             if before is not None:
                 self._superseded[file] = self._superseded.get(file, 0) + 1
 
-    def _follow(
-        self, log: LogFile, change: Change, changed: Mapping[Key, Changed], found: Signature | None
-    ) -> None:
-        """A log in memory was changed."""
-        before, live = log.log.size, log.log.live[self.model]
-        if log.ordered is not None and not self._goes_on(log, log.ordered, changed):
-            log.since += list(changed.values())[: _FEW + 1 - len(log.since)]
-        for key, change_of in changed.items():
-            live.pop(key, None)
-            if change_of.after is not None:
-                live[key] = change_of.after
-        log.written(change, found)
-        self._used += log.log.size - before
-
-    def _goes_on(self, log: LogFile, ordered: list[Row], changed: Mapping[Key, Changed]) -> bool:
-        """Put new records at the end of those in order, if that is where they belong; whether it is.
-
-        A thread that is reading the list meanwhile reads again.
-        """
-        new = [change.after for change in changed.values()]
-        if log.since or len(new) > _FEW or any(change.before is not None for change in changed.values()):
-            return False
-        order = self.codec.order
-        records = sorted((one for one in new if one is not None), key=order)
-        if any(isinstance(record, Noted) for record in records):
-            return False
-        if ordered and records and order(records[0]) <= order(ordered[-1]):
-            return False
-        if log.rows is not None and log.rows is not ordered:
-            log.rows.extend(map(plain, records))
-        ordered.extend(records)
-        return True
-
     def wasteful_log(self, file: str) -> LogFile | None:
-        if self._superseded.get(file, 0) > GARBAGE and file not in self._logs:
-            log = self.log(file)
+        if file not in self._logs:
+            if self._superseded.get(file, 0) <= GARBAGE:
+                return None
+            log = self.world.steadily(partial(self._log, file))
             # Not again before it can have come to hold twice as many.
-            self._superseded[file] = 0 if log is None else -len(log.log.live[self.model])
+            self._superseded[file] = 0 if log is None else -len(log)
         held = self._logs.get(file)
-        return held if held is not None and held.is_wasteful else None
+        return self._whole(held) if held is not None and held.is_wasteful else None
 
     def note(self) -> None:
         self._locations.note()
