@@ -16,7 +16,8 @@ import msgspec
 
 from octavo.errors import OctavoError
 from octavo.follow import life
-from octavo.follow.life import FollowOptions, FollowReport, Watcher
+from octavo.follow.life import FollowOptions
+from octavo.follow.state import FollowReport, Watcher
 from octavo.inspect.progress import Progress
 from octavo.layout.layout import Layout
 from octavo.move.verify import VerifyOptions, verify

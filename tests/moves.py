@@ -22,7 +22,8 @@ from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import OctavoError
 from octavo.fold.export import ExportOptions, export
 from octavo.follow import life
-from octavo.follow.life import FollowOptions, Watcher
+from octavo.follow.life import FollowOptions
+from octavo.follow.state import Watcher
 from octavo.inspect.progress import SILENT, Progress, Step, Tell, untold
 from octavo.layout.load import frozen_layout
 from octavo.move.cutover import CutoverOptions, cleanup, cutover

@@ -293,7 +293,9 @@ def export(
         seeding = None
         is_followed = options.snapshot is not None
         if options.replace and state is not State.NOTHING and not options.dry_run and not is_followed:
-            seeding = stack.enter_context(Seeding(url, data_dir, layout, options))
+            seeding = stack.enter_context(
+                Seeding(url, data_dir, layout, options.files_root, options.lock_timeout)
+            )
         cut = seeding.cut() if seeding else None
         source = stack.enter_context(open_source(url, layout, cut, snapshot=options.snapshot))
         source.drift.raise_if_any()

@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
 
 from octavo.backends.copying import Copy
 from octavo.backends.gap import Touched
@@ -38,21 +37,14 @@ _ROUNDS = 10
 """how often what has been noted is copied before that; writers may be quicker than this"""
 
 
-class Options(Protocol):
-    """What of an export's options is needed here."""
-
-    @property
-    def files_root(self) -> Path: ...
-    @property
-    def lock_timeout(self) -> float | None: ...
-
-
 class Seeding:
     """An export that is to replace the store at ``target``.  A context manager."""
 
-    def __init__(self, url: DatabaseUrl, target: Path, layout: Layout, options: Options) -> None:
-        self.target, self._layout, self._options = target, layout, options
-        self._files = FilesRoot(options.files_root, layout)
+    def __init__(
+        self, url: DatabaseUrl, target: Path, layout: Layout, files_root: Path, lock_timeout: float | None
+    ) -> None:
+        self.target, self._layout, self._lock_timeout = target, layout, lock_timeout
+        self._files = FilesRoot(files_root, layout)
         self._vocabulary = Vocabulary(layout.datamodel)
         self._primary = PrismaBackend(self._vocabulary, url)
         self.resolve = Outcomes(self._primary.schema, url).committed
@@ -80,7 +72,7 @@ class Seeding:
     def held(self) -> Iterator[None]:
         """Keep writers waiting inside the block; nothing of theirs is in doubt there.  Raises as
         :func:`octavo.store.offline.at_rest`."""
-        with at_rest(self.target, timeout=self._options.lock_timeout, resolve=self.resolve):
+        with at_rest(self.target, timeout=self._lock_timeout, resolve=self.resolve):
             yield
 
     @contextmanager

@@ -45,6 +45,9 @@ from octavo.store.phase import Following
 from octavo.store.store import Store
 from octavo.url import DatabaseUrl
 
+_TRIES = 20
+"""how often a snapshot is taken, if a table is truncated or rewritten each time"""
+
 
 @dataclass(frozen=True, slots=True)
 class FollowOptions:
@@ -80,8 +83,7 @@ def follow(
             plan = read_plan(data_dir)
             if plan is not None and not plan.seeded:
                 # A process that had begun was killed.
-                slot.remove(url, plan)
-                forget_following(data_dir)
+                _remove(url, data_dir, plan)
                 plan = None
             if options.replace or plan is None:
                 if state_of(data_dir, layout) is State.STORE and not options.replace:
@@ -157,9 +159,7 @@ def stop(url: DatabaseUrl, data_dir: Path) -> bool:
     if plan is None:
         return False
     with _alone(data_dir):
-        removed = slot.remove(url, plan)
-        forget_following(data_dir)
-    return removed
+        return _remove(url, data_dir, plan)
 
 
 def _plan(data_dir: Path) -> Plan | None:
@@ -223,12 +223,6 @@ def _alone(data_dir: Path) -> Iterator[Callable[[], None]]:
             lock.close()
 
 
-__all__ = ["FollowOptions", "FollowReport", "Watcher", "catch_up", "follow", "is_running", "lag", "stop"]
-
-_TRIES = 20
-"""how often a snapshot is taken, if a table is truncated or rewritten each time"""
-
-
 def _make_files(
     url: DatabaseUrl, data_dir: Path, layout: Layout, options: ExportOptions, watcher: Watcher
 ) -> ExportReport:
@@ -241,8 +235,7 @@ def _make_files(
     refuse_of_record(data_dir)
     with closing(Stream(url, watcher.is_over)) as stream, closing(connect(url)) as connection:
         if (left := read_plan(data_dir)) is not None:
-            slot.remove(url, left)
-            forget_following(data_dir)
+            _remove(url, data_dir, left)
         slot.require(connection, url)
         # What the schema does not say is refused before anything is made.
         Tables(connection, url, layout)
@@ -253,7 +246,10 @@ def _make_files(
             watcher.progress.begin("waiting for the transactions that are under way", 0)
             report = _from_slot(url, data_dir, layout, options, (stream, plan, watcher))
         except BaseException:
-            _take_back(url, data_dir, plan, stream)
+            # What the database does not let us remove is in the plan, for the next time.
+            stream.close()
+            with suppress(OctavoError):
+                _remove(url, data_dir, plan)
             raise
     if report.kept is not None:
         # The old files are no part of this any more.
@@ -290,7 +286,7 @@ def _from_slot(
 
 def _finisher(url: DatabaseUrl, layout: Layout, plan: Plan, made: Slot) -> Callable[[Path], None]:
     def finish(built: Path) -> None:
-        """Let the folder say what it follows, before it is anybody's."""
+        """Let the folder say what it follows, before it is put in place."""
         marks = _marks(url, layout, plan, made.snapshot)
         start = Position(slot=plan.slot, position=position_text(made.position))
         disk.write_file(built / position.NAME, start.encode().encode())
@@ -315,20 +311,17 @@ def _marks(url: DatabaseUrl, layout: Layout, plan: Plan, snapshot: str) -> dict[
         return dict(read_marks(connection, plan.publication, places))
 
 
-def _take_back(url: DatabaseUrl, data_dir: Path, plan: Plan, stream: Stream) -> None:
-    """Remove what was made, if the database lets us; what it does not is in the plan, for the next time."""
-    stream.close()
-    with suppress(OctavoError):
-        slot.remove(url, plan)
-        forget_following(data_dir)
+def _remove(url: DatabaseUrl, data_dir: Path, made: Plan) -> bool:
+    """Remove what was made in the database, and let the folder follow nothing; whether there was anything.
 
-
-def forget_following(data_dir: Path) -> None:
-    """Let a folder follow nothing.  Raises DiskError, DamagedError."""
+    Raises UsageError if the slot is in use, DatabaseError, DiskError, DamagedError.
+    """
+    removed = slot.remove(url, made)
     if phase.read(data_dir).following is not None:
         with phase.changing(data_dir) as state:
             state.following = None
     forget_plan(data_dir)
+    return removed
 
 
 def refuse_of_record(data_dir: Path) -> None:
