@@ -235,7 +235,7 @@ class Committer:
             self._leave(turn)
 
     def _leave(self, turn: Turn) -> None:
-        if self._has(turn):
+        if self._owner is not None and self._owner() is turn:
             self._pass_on()
         elif turn.granted is not None:
             with suppress(ValueError):

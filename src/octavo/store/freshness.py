@@ -372,8 +372,12 @@ class World:
 
     def of_others(self, files: set[str]) -> set[str]:
         """Of files that were changed, those that another than this process has changed since."""
-        known = self.followed
-        return {f for f in files if f not in known or known[f] != self.signature(f)}
+        found = set()
+        for file in files:
+            known = self.followed.get(file)
+            if known is None or known != signature(f"{self.root}/{file}"):
+                found.add(file)
+        return found
 
     def path(self, file: str) -> str:
         return f"{self.root}/{file}"
@@ -402,7 +406,7 @@ class World:
 
     def check(self) -> None:
         """Raise Stale if what was just looked at, but not read, may have been changed by another process."""
-        if self.commits != self.known and not self.in_flight:
+        if self.words[COUNT] != self.known and not self.in_flight:
             raise Stale
 
     def steadily(self, work: Callable[[], T]) -> T:
@@ -445,4 +449,4 @@ class World:
             os.close(descriptor)
 
     def signature(self, file: str) -> Signature | None:
-        return signature(self.path(file))
+        return signature(f"{self.root}/{file}")

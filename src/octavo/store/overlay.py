@@ -48,8 +48,9 @@ class Base:
         self._by_model: dict[str, Family] = {}
         self._by_path: dict[str, Family] = {}
         self._by_file: dict[str, Family | None] = {}
-        self._owned = {
-            place.model.name: [
+        self._owned: dict[str, list[str]] = {
+            place.model.name: [place.model.name]
+            + [
                 other.model.name
                 for other in layout.places
                 if other.kind is Kind.LOG_PER_PARENT
@@ -79,8 +80,8 @@ class Base:
         """The files that a change of these models' records may change: the logs that they own, too."""
         found: dict[Family, None] = {}
         for model in models:
-            for name in (model, *self._owned[model]):
-                found[self.family(name)] = None
+            for name in self._owned[model]:
+                found[self._by_model.get(name) or self._make(name)] = None
         return list(found)
 
     def _of_kind(self, family: FileFamily) -> Family:
@@ -231,12 +232,9 @@ class Overlay:
     @property
     def net(self) -> Changes:
         """What has changed from first to last, without what came and went."""
-        found = {
-            model: {
-                key: change
-                for key, change in changed.items()
-                if change.before is not None or change.after is not None
-            }
-            for model, changed in self.changes.items()
-        }
-        return {model: changed for model, changed in found.items() if changed}
+        found: dict[str, dict[Key, Changed]] = {}
+        for model, changed in self.changes.items():
+            for key, change in changed.items():
+                if change.before is not None or change.after is not None:
+                    found.setdefault(model, {})[key] = change
+        return found

@@ -81,7 +81,10 @@ class Writer:
     def write(self, overlay: Overlay, decision: Decision | None = None) -> None:
         """Make what an overlay has changed durable.  The write lock is held.  Raises OctavoError, OSError."""
         changes = overlay.net
-        own = [(change, family) for family in self.base.concerned(changes) for change in family.plan(changes)]
+        own: list[tuple[Change, Family]] = []
+        for family in self.base.concerned(changes):
+            for change in family.plan(changes):
+                own.append((change, family))
         if self.world.replaced != overlay.since:
             self._check_unchanged(changes)
         planned: list[Planned] = [*own]
