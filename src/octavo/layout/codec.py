@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
+from operator import attrgetter
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
@@ -200,6 +201,16 @@ class Codec:
                 inherited = child.inherited(row)
                 embedded = {**embedded, child.name: [child._row(item, inherited) for item in items]}
         return Decoded(row, embedded)
+
+    def split_all(self, decoded: Sequence[Any]) -> list[Decoded]:
+        """The same for many, most of which have nothing embedded in them."""
+        if self._notes or not self._arrays:
+            return list(map(self.split, decoded))
+        arrays, nothing = attrgetter(*(array for _, array in self._arrays)), self._nothing
+        return [
+            self.split(one) if any(arrays(one)) else Decoded(row, nothing)
+            for one, row in zip(decoded, map(self._make, decoded), strict=True)
+        ]
 
     def _row(self, decoded: Any, inherited: Mapping[str, Any]) -> Row:
         row = self._make(decoded, **inherited)

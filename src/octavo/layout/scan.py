@@ -326,6 +326,10 @@ class Scanner:
         if self._plain is not None and type(items) is list:
             rows: Iterable[Row] = items
             self._plain.checks.run(items, piece)
+        elif self._only is not None and type(items) is list:
+            items = self._only.split_all(items)
+            self._only.check(items, piece)
+            rows = (record.row for record in items)
         else:
             items = _Mixed(items)
             found: dict[Codec, list[Decoded]] = {codec: [] for codec in self.codecs.values()}
@@ -488,6 +492,10 @@ class Scanner:
             line += len(items)
             if self._plain is not None and type(items) is list:
                 found[self._plain.name].update(zip(map(self._plain.key_of, items), items, strict=True))
+            elif self._only is not None and type(items) is list:
+                rows = [record.row for record in items]
+                records = items if self._only.children else rows
+                found[self._only.name].update(zip(map(self._only.key_of, rows), records, strict=True))
             else:
                 for codec, record, key in map(self._told, items):
                     self._count(found, codec, record, key)
