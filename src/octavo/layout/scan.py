@@ -209,7 +209,7 @@ def torn_at(data: bytes, offset: int = 0) -> int:
 
 def _has_hole(data: bytes, start: int, end: int, offset: int) -> bool:
     """Whether blocks of a line did not reach the disk.  Octavo never writes a NUL; any other was made."""
-    return any(
+    return data.find(b"\0", start, end) >= 0 and any(
         (hole.start() == start or (hole.start() + offset) % _BLOCK == 0)
         and (hole.end() + offset) % _BLOCK == 0
         for hole in _NULS.finditer(data, start, end)

@@ -59,7 +59,7 @@ def _json_sql(column: str, clock: str) -> str:
 
 def _instant_text(precision: int, zone: bytes) -> Text:
     fraction = rf"\.\d{{{precision}}}" if precision else ""
-    clock = re.compile(rf"{_CLOCK}{fraction}Z", re.ASCII).fullmatch
+    clock = pattern(rf"{_CLOCK}{fraction}Z", re.ASCII)
     digits = f" with {precision} fraction digits" if precision else ""
 
     @lru_cache(1024)
@@ -69,7 +69,7 @@ def _instant_text(precision: int, zone: bytes) -> Text:
 
     def text(value: str) -> bytes:
         at = value.find("T")
-        if at < 0 or not clock(value, at + 1):
+        if at < 0 or not clock.fullmatch(value, at + 1):
             if value in _INFINITE:
                 return _INFINITE[value]
             raise ValueError(f"is not a UTC time like 2025-11-22T12:34:56.789Z{digits}")
@@ -117,10 +117,10 @@ def _day_text(value: str) -> bytes:
 
 def _clock_text(precision: int, zone: str) -> Text:
     fraction = rf"(?:\.\d{{0,{precision - 1}}}[1-9])?" if precision else ""
-    fits = re.compile(rf"(?:{_CLOCK}{fraction}|24:00:00){zone}", re.ASCII).fullmatch
+    fits = pattern(rf"(?:{_CLOCK}{fraction}|24:00:00){zone}", re.ASCII)
 
     def text(value: str) -> bytes:
-        if not fits(value):
+        if not fits.fullmatch(value):
             raise ValueError("is not a time of day as PostgreSQL prints it, like 12:34:56.789")
         return value.encode()
 
