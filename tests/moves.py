@@ -26,9 +26,9 @@ from octavo.follow.life import FollowOptions
 from octavo.follow.state import Watcher
 from octavo.inspect.progress import SILENT, Progress, Step, Tell, untold
 from octavo.layout.load import frozen_layout
-from octavo.move.cutover import CutoverOptions, cleanup, cutover
-from octavo.move.rollback import RollbackOptions, rollback
-from octavo.move.sides import MoveReport, Sides
+from octavo.move.cutover import cleanup, cutover
+from octavo.move.rollback import rollback
+from octavo.move.sides import MoveOptions, MoveReport, Sides
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres import fence
 from octavo.postgres.connection import connect as connect_to
@@ -103,11 +103,11 @@ class Move:
 
     def cutover(self, tell: Tell = untold, **options: Any) -> MoveReport:
         given = {"pepper": DEMO_PEPPER, "jobs": 1, **options}
-        return cutover(self.sides, CutoverOptions(files_root=self.files_root, **given), tell=tell)
+        return cutover(self.sides, MoveOptions(files_root=self.files_root, **given), tell=tell)
 
     def rollback(self, tell: Tell = untold, **options: Any) -> MoveReport:
         given = {"pepper": DEMO_PEPPER, "jobs": 1, **options}
-        return rollback(self.sides, RollbackOptions(files_root=self.files_root, **given), tell=tell)
+        return rollback(self.sides, MoveOptions(files_root=self.files_root, **given), tell=tell)
 
     def cleanup(self, tell: Tell = untold) -> MoveReport:
         return cleanup(self.sides, tell=tell)

@@ -15,9 +15,9 @@ from octavo import connect
 from octavo.backend import DataBackend, Settings
 from octavo.cli import failures
 from octavo.follow import life
-from octavo.move.cutover import CutoverOptions, cutover
-from octavo.move.rollback import RollbackOptions, rollback
-from octavo.move.sides import Sides
+from octavo.move.cutover import cutover
+from octavo.move.rollback import rollback
+from octavo.move.sides import MoveOptions, Sides
 from octavo.postgres.connection import connect as connect_to
 from octavo.query.vocabulary import Vocabulary
 from octavo.store import phase
@@ -48,7 +48,7 @@ def test_cut_over_while_somebody_writes_and_back_again(followed: Followed) -> No
     writing = threading.Thread(target=write)
     writing.start()
     try:
-        done = cutover(sides_of(followed), CutoverOptions(files_root=followed.files_root, waive=WAIVED))
+        done = cutover(sides_of(followed), MoveOptions(files_root=followed.files_root, waive=WAIVED))
         assert done.done, done.closed
         writing.join(PATIENCE)
     finally:
@@ -61,7 +61,7 @@ def test_cut_over_while_somebody_writes_and_back_again(followed: Followed) -> No
     assert not life.stop(followed.url, followed.data_dir)
     with client(followed) as db:
         db.user.create(data={"id": "new", "email": "new@example.org"})
-    back = rollback(sides_of(followed), RollbackOptions(files_root=followed.files_root))
+    back = rollback(sides_of(followed), MoveOptions(files_root=followed.files_root))
     assert back.done
     assert followed.sql("SELECT id FROM users WHERE id = 'new'") == [("new",)]
     followed.seed(replace=True)
@@ -78,7 +78,7 @@ def test_a_rollback_ends_following(followed: Followed) -> None:
     assert move.state.following is not None
     with client(followed) as db:
         db.user.create(data={"id": "new", "email": "new@example.org"})
-    assert rollback(sides_of(followed), RollbackOptions(files_root=followed.files_root)).done
+    assert rollback(sides_of(followed), MoveOptions(files_root=followed.files_root)).done
     assert move.state.following is None
     assert followed.sql("SELECT 1 FROM pg_replication_slots WHERE database = current_database()") == []
     assert not life.stop(followed.url, followed.data_dir)
@@ -92,7 +92,7 @@ def test_a_cutover_that_was_killed_while_it_follows_is_done_again(followed: Foll
         with move.paused("cutover", at, waive=WAIVED) as run:
             run.kill()
         assert move.state.is_frozen
-        assert rollback(sides_of(followed), RollbackOptions(files_root=followed.files_root)).done
+        assert rollback(sides_of(followed), MoveOptions(files_root=followed.files_root)).done
         followed.sql(f"UPDATE users SET name = 'opened after {at}'")
     # Given up, it goes on following.
     assert followed.catch_up().transactions

@@ -19,9 +19,9 @@ from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageErro
 from octavo.fold.export import ExportOptions, export
 from octavo.inspect.progress import Step
 from octavo.layout.load import frozen_layout
-from octavo.move.cutover import CutoverOptions, cleanup, cutover
-from octavo.move.rollback import RollbackOptions, rollback
-from octavo.move.sides import MoveReport, Sides
+from octavo.move.cutover import cleanup, cutover
+from octavo.move.rollback import rollback
+from octavo.move.sides import MoveOptions, MoveReport, Sides
 from octavo.postgres import fence
 from octavo.postgres.connection import connect as connect_to
 from octavo.query.vocabulary import Vocabulary
@@ -362,9 +362,7 @@ def test_what_interrupts_a_cutover_leaves_postgresql_open(ready: Move) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cutover(
-            ready.sides, CutoverOptions(files_root=ready.files_root, pepper=DEMO_PEPPER, jobs=1), tell=tell
-        )
+        cutover(ready.sides, MoveOptions(files_root=ready.files_root, pepper=DEMO_PEPPER, jobs=1), tell=tell)
     assert not ready.is_fenced
 
 
@@ -397,14 +395,14 @@ def test_cleanup_before_a_cutover_is_refused(ready: Move) -> None:
 def test_a_database_that_is_gone_does_not_hinder_the_files(over: Move) -> None:
     nowhere = Settings(database_url="postgresql://u@127.0.0.1:1/x", data_dir=over.data, layout=None)
     with pytest.raises(DatabaseError):
-        rollback(Sides(Vocabulary(DATAMODEL), nowhere), RollbackOptions(files_root=over.files_root))
+        rollback(Sides(Vocabulary(DATAMODEL), nowhere), MoveOptions(files_root=over.files_root))
     with over.client("json") as db:
         assert db.user.count()
 
 
 def test_the_gates_are_shown_before_anything_is_frozen(ready: Move) -> None:
     fenced: list[bool] = []
-    options = CutoverOptions(files_root=ready.files_root, pepper=DEMO_PEPPER, jobs=1)
+    options = MoveOptions(files_root=ready.files_root, pepper=DEMO_PEPPER, jobs=1)
     done = cutover(ready.sides, options, show=lambda gates: fenced.append(ready.is_fenced))
     assert done.done
     assert fenced == [False]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -18,7 +19,7 @@ from octavo.text import size, some
 
 if TYPE_CHECKING:
     from octavo.move.checklist import Item
-    from octavo.move.sides import Gate, MoveReport, Sides
+    from octavo.move.sides import Gate, MoveOptions, MoveReport, Sides
     from octavo.move.status import Status
     from octavo.report.facts import Facts
 
@@ -258,25 +259,10 @@ def cutover(
     last changes are brought over, everything is verified, and the files are of record. Ends with 1 if a gate
     is closed or both sides differ. Can be interrupted anywhere, and run again.
     """
-    from octavo.crypto import pepper_from_env
-    from octavo.move.cutover import CutoverOptions
     from octavo.move.cutover import cutover as run
-    from octavo.report.page import write_page_of_move
 
-    sides = _sides(job)
-    options = CutoverOptions(
-        files_root=job.files_root,
-        pepper=pepper_from_env(),
-        jobs=job.jobs,
-        waive=waive or (),
-        dry_run=dry_run,
-        patience=patience,
-    )
-    show_gates = len if job.silent else _show_gates
-    with failures.telling_what_is_left(), job.progress() as progress:
-        report = run(sides, options, progress=progress, tell=job.tell, show=show_gates)
-        if report.report is not None:
-            write_page_of_move(report, sides, options.pepper, progress, job.tell)
+    options = _options(job, patience=patience, dry_run=dry_run, waive=waive or ())
+    report = _turn(job, options, partial(run, show=len if job.silent else _show_gates))
 
     def show() -> None:
         if job.quiet:
@@ -308,24 +294,9 @@ def rollback(
     Its tables become what the files are, in one transaction; payloads go back to the files root; everything
     is verified. Can be interrupted anywhere, and run again.
     """
-    from octavo.crypto import pepper_from_env
-    from octavo.move.rollback import RollbackOptions
     from octavo.move.rollback import rollback as run
-    from octavo.report.page import write_page_of_move
 
-    sides = _sides(job)
-    options = RollbackOptions(
-        files_root=job.files_root,
-        pepper=pepper_from_env(),
-        jobs=job.jobs,
-        overwrite=overwrite,
-        dry_run=dry_run,
-        patience=patience,
-    )
-    with failures.telling_what_is_left(), job.progress() as progress:
-        report = run(sides, options, progress=progress, tell=job.tell)
-        if report.report is not None:
-            write_page_of_move(report, sides, options.pepper, progress, job.tell)
+    report = _turn(job, _options(job, patience=patience, dry_run=dry_run, overwrite=overwrite), run)
 
     def show() -> None:
         if report.changes:
@@ -357,6 +328,25 @@ def cleanup(
     with failures.telling_what_is_left():
         report = run(_sides(job, url_needed=False), tell=job.tell)
     return Answer(report.to_dict(), lambda: _show_end(report, "the move is over", "DATA_BACKEND=json"))
+
+
+def _options(job: Job, **own: Any) -> MoveOptions:
+    from octavo.crypto import pepper_from_env
+    from octavo.move.sides import MoveOptions
+
+    return MoveOptions(files_root=job.files_root, pepper=pepper_from_env(), jobs=job.jobs, **own)
+
+
+def _turn(job: Job, options: MoveOptions, run: Callable[..., MoveReport]) -> MoveReport:
+    """Cut over or roll back, and write the page of how everything stands afterwards."""
+    from octavo.report.page import write_page_of_move
+
+    sides = _sides(job)
+    with failures.telling_what_is_left(), job.progress() as progress:
+        report = run(sides, options, progress=progress, tell=job.tell)
+        if report.report is not None:
+            write_page_of_move(report, sides, options.pepper, progress, job.tell)
+    return report
 
 
 def _sides(job: Job, *, url_needed: bool = True) -> Sides:

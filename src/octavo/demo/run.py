@@ -32,10 +32,10 @@ from octavo.fold.scaffold import scaffold
 from octavo.follow.life import FollowOptions, follow
 from octavo.inspect.progress import Progress, Step, Tell, timed, untold
 from octavo.layout.load import frozen_layout
-from octavo.move.cutover import CutoverOptions, cutover
+from octavo.move.cutover import cutover
 from octavo.move.proof import differing_files, prove
-from octavo.move.rollback import RollbackOptions, rollback
-from octavo.move.sides import MoveReport, Sides
+from octavo.move.rollback import rollback
+from octavo.move.sides import MoveOptions, MoveReport, Sides
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.embedded import LOGICAL, embedded_server
@@ -368,7 +368,7 @@ class _Live(_Demo):
     def _cut_over(self) -> None:
         with self.step("cutover", "cutting over") as told:
             done = cutover(
-                self.sides, CutoverOptions(files_root=self.files, pepper=DEMO_PEPPER), progress=self.progress
+                self.sides, MoveOptions(files_root=self.files, pepper=DEMO_PEPPER), progress=self.progress
             )
             _require(done)
             told(f"{len(done.gates)} gates open, frozen, verified: the files are of record")
@@ -380,7 +380,7 @@ class _Live(_Demo):
     def _roll_back(self) -> None:
         with self.step("rollback", "rolling back") as told:
             done = rollback(
-                self.sides, RollbackOptions(files_root=self.files, pepper=DEMO_PEPPER), progress=self.progress
+                self.sides, MoveOptions(files_root=self.files, pepper=DEMO_PEPPER), progress=self.progress
             )
             _require(done)
             rows = sum(sum(counts.values()) for counts in done.changes.values())

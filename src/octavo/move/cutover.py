@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
@@ -40,16 +39,9 @@ WAIVABLE: Final = ("secrets", "backup")
 """the gates that a user may pass closed: what they guard is his to judge"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutoverOptions(MoveOptions):
-    """How to cut over: ``waive`` names gates to pass closed."""
-
-    waive: Collection[str] = ()
-
-
 def cutover(
     sides: Sides,
-    options: CutoverOptions,
+    options: MoveOptions,
     *,
     progress: Progress = SILENT,
     tell: Tell = untold,
@@ -73,7 +65,7 @@ def cutover(
     return report
 
 
-def look(sides: Sides, options: CutoverOptions, progress: Progress = SILENT) -> list[Gate]:
+def look(sides: Sides, options: MoveOptions, progress: Progress = SILENT) -> list[Gate]:
     """The gates, as things stand."""
     looking = Looking(pepper=options.pepper)
     unowned = _unowned(sides)
@@ -87,8 +79,6 @@ def _unowned(sides: Sides) -> list[str]:
 
 
 class _Cutover(Move):
-    options: CutoverOptions
-
     def begin(self, show: Callable[[Sequence[Gate]], object]) -> bool:
         """Look at the state and the gates; whether there is a cutover to be done."""
         sides, report = self.sides, self.report

@@ -37,15 +37,6 @@ from octavo.store.offline import at_rest, require_store
 from octavo.store.phase import Phase
 from octavo.url import DatabaseUrl
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RollbackOptions(MoveOptions):
-    """How to go back: ``overwrite`` gives up what was written to PostgreSQL although the files were of
-    record."""
-
-    overwrite: bool = False
-
-
 _CHANGES = ("inserted", "changed", "deleted")
 
 
@@ -55,7 +46,7 @@ class _Undone(Exception):
 
 def rollback(
     sides: Sides,
-    options: RollbackOptions,
+    options: MoveOptions,
     *,
     progress: Progress = SILENT,
     tell: Tell = untold,
@@ -82,8 +73,6 @@ def rollback(
 
 
 class _Rollback(Move):
-    options: RollbackOptions
-
     def begin(self) -> bool:
         """Look at the state and at PostgreSQL; whether there is anything to carry back."""
         sides, report = self.sides, self.report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,13 +33,18 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MoveOptions:
     """How to go about it: payloads lie below ``files_root``; with a ``pepper`` secrets are opened; ``jobs``
-    processes read the files; for those who are writing, ``patience`` seconds are waited."""
+    processes read the files; for those who are writing, ``patience`` seconds are waited.
+
+    A cutover passes the gates that ``waive`` names although they are closed.  A rollback that is to
+    ``overwrite`` gives up what was written to PostgreSQL although the files were of record."""
 
     files_root: Path
     pepper: str | None = field(default=None, repr=False)
     jobs: int = 2
     dry_run: bool = False
     patience: float = 30.0
+    waive: Collection[str] = ()
+    overwrite: bool = False
 
 
 class Gate(Struct, frozen=True, kw_only=True, rename={"name": "gate"}):
