@@ -96,7 +96,6 @@ class BackupReport:
     seconds: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine's answer."""
         manifest = self.manifest
         return {
             "archive": str(self.target),

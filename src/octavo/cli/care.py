@@ -80,7 +80,6 @@ def _repair_as_json(steps: list[Step], done: Repair) -> dict[str, Any]:
 
 
 def _show_diagnosis(diagnosis: Diagnosis) -> None:
-    """Print what was found."""
     from octavo.inspect.findings import MEANINGS
 
     found = diagnosis.findings
@@ -185,7 +184,6 @@ def _compaction_as_json(report: Compaction, removed: list[Removed]) -> dict[str,
 
 
 def _show_compaction(report: Compaction, removed: list[Removed]) -> None:
-    """Print what became of each log, and of payloads."""
     rewritten = [log for log in report.logs if log.rewritten]
     if rewritten:
         rows = [
@@ -255,7 +253,6 @@ def backup(
 
 
 def _show_backup(report: BackupReport, *, checked: bool) -> None:
-    """Print what is in an archive."""
     manifest = report.manifest
     files = some(len(manifest.files), "file")
     records = some(sum(manifest.counts.values()), "record")
@@ -298,7 +295,6 @@ def check(job: Job) -> Answer:
 
 
 def _show_check(report: SecretsReport) -> None:
-    """Print what a check found."""
     for side, counts in report.sides.items():
         told = ", ".join(f"{number:,} × {scheme}" for scheme, number in counts.items() if number)
         typer.echo(f"{side:<10}{told or 'no secrets'}")
@@ -352,7 +348,6 @@ def _new_pepper(job: Job, generate: Path | None) -> NewPepper:
 
 
 def _show_rotation(done: Rotation) -> None:
-    """Print what was found and done."""
     from octavo.secrets.rotate import Opens
 
     names = {Opens.OLD: "the old pepper", Opens.NEW: "the new one", Opens.NEITHER: "neither"}

@@ -37,7 +37,6 @@ def plain(text: str) -> str:
 
 
 def short(text: str, limit: int = 60) -> str:
-    """The beginning of a long text."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
@@ -61,7 +60,6 @@ def problem(label: str, text: str) -> None:
 
 
 def problems(label: str, texts: Iterable[str]) -> None:
-    """Sentences on stderr, one by one."""
     for text in texts:
         problem(label, text)
 
@@ -77,7 +75,6 @@ def warning(text: str) -> None:
 
 
 def warnings(texts: Iterable[str]) -> None:
-    """Things to look at, one by one."""
     for text in texts:
         warning(text)
 

@@ -77,7 +77,6 @@ def _live(job: Job, folder: Path, messages: int, *, follow: bool) -> Answer:
 
 
 def show(report: DemoReport) -> None:
-    """Print what the demo did, where things are, and what to try next."""
     console.table(
         ["step", "seconds", "what came of it"],
         [[s.name, f"{s.seconds:.1f}", s.outcome] for s in report.steps],

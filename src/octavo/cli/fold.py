@@ -251,7 +251,6 @@ def verify(job: Job) -> Answer:
 
 
 def _show_verification(report: VerifyReport) -> None:
-    """Print what a verification found."""
     rows = []
     for name, count in report.counts.items():
         kinds = report.by_model.get(name, {})
@@ -376,7 +375,6 @@ def follow(
 
 
 def _show_following(report: FollowReport) -> None:
-    """Print what following has done, and how it stands."""
     if report.seeded:
         typer.echo(f"the files were made in {console.plain(str(report.data_dir))}")
     if report.replaced:

@@ -63,7 +63,6 @@ def status(
 
 
 def _show_status(found: Status) -> None:
-    """Print how things stand."""
     _show_move(found)
     for name, reason in (("PostgreSQL", found.database), ("files", found.store)):
         if reason is not None:
@@ -145,7 +144,6 @@ def _show_divergences(found: Status) -> None:
 
 
 def _show_checklist(items: list[Item]) -> None:
-    """Print the checklist, an item a line."""
     for item in items:
         typer.echo(f"  {_MARKS[item.verdict.value]} {item.title}: {console.plain(item.reason)}")
 
@@ -196,7 +194,6 @@ def report(
 
 
 def _require_ours(target: Path) -> None:
-    """Refuse to overwrite a file that is not a report."""
     from octavo.report.page import GENERATOR
 
     with disk_errors("looking at the report's place"):

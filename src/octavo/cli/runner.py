@@ -162,7 +162,6 @@ class Job:
 
     @property
     def tell(self) -> Tell:
-        """What prints each step of a move when it has been done."""
         return console.told(quiet=self.silent)
 
 

@@ -103,7 +103,6 @@ def tried(write: Callable[[], T]) -> T:
 
 
 def notes(ledger: Path) -> Iterator[Note]:
-    """What a ledger holds."""
     decode = msgspec.json.Decoder(Note).decode
     for line in ledger.read_bytes().splitlines():
         yield decode(line)
@@ -131,7 +130,6 @@ def lost(db: Client, ledgers: list[Path]) -> tuple[int, list[Note]]:
 
 
 def main(ledger: str, seed: str) -> int:
-    """Write until told to end."""
     ended: list[Any] = []
     signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     with octavo.connect() as db:

@@ -69,7 +69,6 @@ class DemoReport:
 
     @property
     def restored_files(self) -> Path:
-        """Where the payloads were restored to."""
         return self.folder / "public-restored"
 
     @property

@@ -271,7 +271,7 @@ def export(
 
     Nothing is written unless everything can be: drift, a table or column that the schema does not know, rows
     hidden by row-level security and values that cannot be kept refuse the export.  A payload that cannot be
-    had does not: it is reported.
+    read does not: it is reported.
 
     A store that is replaced may be in use.  What ``dual`` transactions commit meanwhile is in the new one,
     and their writers go on with that.  What ``json`` transactions commit is in the folder that is kept, and
@@ -377,7 +377,6 @@ def _finish(
 
 
 def _fill(source: Source, writer: Writer, jobs: int, report: ExportReport) -> None:
-    """Write everything that the snapshot has."""
     keeper = writer.keeper
     written = _write(source, writer, jobs, report.counts)
     _compare_counts(writer.layout, report.counts, written)

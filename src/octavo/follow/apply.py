@@ -193,7 +193,6 @@ class Decoder:
         return self._exact(model, found, rows)
 
     def keys(self, model: str, keys: Sequence[Texts]) -> list[Key]:
-        """The stored form of keys."""
         return self._keys(model)(keys) if keys else []
 
     def texts(self, record: Record) -> list[bytes | None]:
@@ -291,7 +290,7 @@ class Applier:
     def __init__(self, store: Store, layout: Layout, decoder: Decoder, files_root: Path) -> None:
         self.store, self._decoder, self._files = store, decoder, FilesRoot(files_root, layout)
         self.missing: dict[Name, PayloadProblem] = {}
-        """the rows whose payload could not be had, or is not as the row says"""
+        """the rows whose payload could not be read, or is not as the row says"""
 
     def apply(self, net: Net, position: Position) -> None:
         """Make changes durable, and with them the position.
@@ -323,7 +322,7 @@ class Applier:
                         plan.changes.delete(name, key)
         for (name, key), there in plan.expected.items():
             if (tx.get(name, key) is not None) is not there:
-                reason = "lack a row of PostgreSQL" if there else "have a row that PostgreSQL had not"
+                reason = "lack a row of PostgreSQL" if there else "have a row that PostgreSQL does not have"
                 raise diverged(net.models[name].table, f"they {reason}")
         for conflict in plan.changes.apply(tx):
             error = conflict.error
@@ -384,7 +383,7 @@ class Applier:
         return self.store.read(lambda view: view.payload(model, origin)) is not None
 
     def _carry(self, model: str, record: Record) -> str | None:
-        """Copy a row's payload from the files root; its digest, if it can be had."""
+        """Copy a row's payload from the files root; its digest, if it can be read."""
         key = self.store.rules.codecs[model].key_of(record)
         self.missing.pop((model, key), None)
         path, size = self._files.pointed_at(record)

@@ -152,12 +152,12 @@ class FollowReport(msgspec.Struct, rename="camel"):
     """when the last transaction in the files was committed, in UTC"""
     reconnected: int = 0
     payload_problems: list[PayloadProblem] = msgspec.field(default_factory=list, name="payloads")
-    """rows whose payload could not be had, or is not as the row says"""
+    """rows whose payload could not be read, or is not as the row says"""
     seconds: float = 0.0
 
     @property
     def lacking(self) -> list[PayloadProblem]:
-        """Those that could not be had."""
+        """Those that could not be read."""
         return [problem for problem in self.payload_problems if not problem.kept]
 
 

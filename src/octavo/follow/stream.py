@@ -87,7 +87,6 @@ class Stream:
         return Slot(protocol.position(position), snapshot)
 
     def drop_slot(self, name: str) -> None:
-        """Remove a slot that has no reader."""
         self._command(f"DROP_REPLICATION_SLOT {quote(name)}")
 
     def start(self, slot: str, publication: str, at: int) -> None:

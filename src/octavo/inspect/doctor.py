@@ -67,7 +67,6 @@ class Diagnosis:
         return self.findings.damage == 0
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine's answer."""
         return {
             "sound": self.sound,
             "damage": self.findings.damage,
@@ -229,7 +228,6 @@ class _Conclusion:
         """models that may have records which cannot be read"""
 
     def draw(self) -> None:
-        """Find everything."""
         for step in (
             self._missing,
             self._unreadable,

@@ -160,7 +160,6 @@ class Finding:
     """of what is torn: the byte at which it begins"""
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in a report."""
         shown: dict[str, Any] = {"kind": self.kind.value, "damage": MEANINGS[self.kind].damage}
         for name in ("file", "line", "model", "key", "field", "reason"):
             if value := getattr(self, name):
@@ -182,7 +181,6 @@ class Findings:
         self.counted: Counter[Kind] = Counter()
 
     def add(self, kind: Kind, file: str, **facts: Any) -> None:
-        """Take one in."""
         self.counted[kind] += 1
         if len(self.kept[kind]) < SHOWN:
             self.kept[kind].append(Finding(kind=kind, file=file, **facts))
@@ -200,12 +198,10 @@ class Findings:
 
     @property
     def damage(self) -> int:
-        """How many are damage."""
         return sum(n for kind, n in self.counted.items() if MEANINGS[kind].damage)
 
     @property
     def notes(self) -> int:
-        """How many are none."""
         return self.counted.total() - self.damage
 
     def all(self) -> list[Finding]:
@@ -259,7 +255,6 @@ class Differences:
         self._file: BinaryIO | None = None
 
     def add(self, difference: Difference) -> None:
-        """Take one difference in."""
         self.counted[difference.model, difference.kind] += 1
         if len(self.first) < SHOWN:
             self.first.append(difference)
@@ -277,7 +272,6 @@ class Differences:
             self.close()
 
     def close(self) -> None:
-        """Close the report."""
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -308,7 +302,6 @@ def shown_key(model: Model, key: Mapping[str, bytes | None]) -> dict[str, Any]:
 
 
 def shown_value(value: bytes | None, limit: int = 80) -> str | None:
-    """The beginning of a value."""
     if value is None:
         return None
     text = value[: 4 * limit].decode("utf-8", "replace")

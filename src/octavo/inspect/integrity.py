@@ -102,7 +102,6 @@ class Violation:
     line: int = 0
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in a report."""
         return {
             "model": self.model,
             "key": self.key,

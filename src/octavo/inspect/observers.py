@@ -79,7 +79,6 @@ class Observed:
         return self
 
     def hear(self, unknown: UnknownKey) -> None:
-        """Note a key of a document."""
         self.unknown.append(Unknown(unknown.file, "", unknown.key))
 
 
@@ -232,7 +231,6 @@ class _Shared:
         self.lock = threading.Lock()
 
     def submit(self, chunk: list[File]) -> None:
-        """Hand a chunk to the pool."""
         future = self.pool.submit(scan, self.layout, self.root, chunk)
         self.pending[future] = chunk
         future.add_done_callback(self._take)

@@ -59,7 +59,7 @@ class PayloadKeeper:
         self._lock = threading.Lock()
 
     def keep(self, model: str, key: str, path: str, size: int | None) -> str | None:
-        """Copy a row's payload and give its digest; None, and a problem, if it cannot be had.
+        """Copy a row's payload and give its digest; None, and a problem, if it cannot be read.
 
         Raises OSError if the copy cannot be written.
         """

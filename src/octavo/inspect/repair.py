@@ -69,7 +69,6 @@ class Step:
         return f"{self.file}: {self.action.value}"
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in a machine's answer."""
         return {"action": self.action.name.lower().replace("_", " "), "file": self.file}
 
 

@@ -61,7 +61,6 @@ class Item:
     """whether it is the data that are not right where the verdict is bad"""
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in a machine's answer."""
         return {"title": self.title, "verdict": self.verdict.value, "reason": self.reason}
 
 

@@ -66,7 +66,6 @@ def cutover(
 
 
 def look(sides: Sides, options: MoveOptions, progress: Progress = SILENT) -> list[Gate]:
-    """The gates, as things stand."""
     looking = Looking(pepper=options.pepper)
     unowned = _unowned(sides)
     found = status(DataBackend.DUAL, sides.vocabulary, sides.settings, looking, progress)

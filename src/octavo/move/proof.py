@@ -137,7 +137,7 @@ def _pg_dump(programs: Path | None) -> Path:
 
 @contextmanager
 def _environment(url: DatabaseUrl) -> Iterator[dict[str, str]]:
-    """Where to connect.  The address is no argument, since arguments can be seen by everybody."""
+    """Where to connect.  The address is no argument, since every user can see arguments."""
     own = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     with tls_identity(url) as identity:
         files = {f"PG{name.upper()}": value for name, value in identity.items()}

@@ -172,7 +172,6 @@ class _Rollback(Move):
             told("PostgreSQL is the backend of record: DATA_BACKEND=dual or prisma")
 
     def let_in(self) -> None:
-        """Let PostgreSQL take writes."""
         with self.step("open") as told:
             told("PostgreSQL takes writes again" if self.open() else "PostgreSQL takes writes")
 

@@ -87,7 +87,6 @@ class MoveReport:
         return [gate for gate in self.gates if not gate.passed]
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine's answer."""
         return {
             "done": self.done,
             "dryRun": self.dry_run,

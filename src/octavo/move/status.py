@@ -115,7 +115,6 @@ class Status:
 
     @property
     def exit_code(self) -> int:
-        """What a command ends with that found this."""
         return self.lacks or (0 if self.good else DifferenceError.exit_code)
 
     def lacking(self, error: OctavoError) -> str:
@@ -132,7 +131,6 @@ class Status:
         return max(ages), min(ages)
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine's answer (``status --json``)."""
         ages, move = self.ages, self.migration
         return {
             "good": self.good,

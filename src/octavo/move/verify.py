@@ -104,7 +104,6 @@ class VerifyReport:
         return self.total == 0 and not self.violations
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine's answer (``verify --json``)."""
         return {
             "equal": self.equal,
             "counts": self.counts,

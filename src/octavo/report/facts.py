@@ -56,7 +56,6 @@ class Store:
 
     @property
     def size(self) -> int:
-        """Bytes, payloads included."""
         return sum(h.size for h in self.holdings) + (self.payloads.size if self.payloads else 0)
 
     @property
@@ -129,7 +128,6 @@ class Facts:
 
     @property
     def state(self) -> Migration:
-        """The state of the move."""
         return self.status.migration
 
     def counted(self, side: str) -> dict[str, int] | None:

@@ -144,7 +144,6 @@ def folded(title: str, *children: Child, printed: bool = False) -> Element:
 
 
 def document(root: Element) -> str:
-    """The page's text."""
     return "<!doctype html>\n" + tostring(root, encoding="unicode", method="html") + "\n"
 
 

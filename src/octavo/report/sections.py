@@ -271,7 +271,6 @@ def _count(number: int) -> str:
 
 
 def checklist(items: Sequence[Item]) -> Iterator[Element]:
-    """Each item with its verdict and reason."""
     if not items:
         yield el("p", "There is nothing to check yet.", class_="soft")
         return

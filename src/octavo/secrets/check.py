@@ -44,11 +44,9 @@ class Unopened(NamedTuple):
     reason: str
 
     def __str__(self) -> str:
-        """The same in a line."""
         return f"{self.side}: {self.model} {key_text(self.key)} {self.field}: {self.reason}"
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in a report."""
         return self._asdict()
 
 
@@ -60,7 +58,6 @@ class Unopeneds:
         self.total = 0
 
     def add(self, unopened: Unopened) -> None:
-        """Take one in."""
         self.total += 1
         if len(self.first) < KEPT:
             self.first.append(unopened)
@@ -78,16 +75,13 @@ class SecretsReport:
 
     @property
     def good(self) -> bool:
-        """Whether everything opens."""
         return not self.unopened.total
 
     @property
     def values(self) -> int:
-        """How many values were looked at."""
         return sum(counts.total() for counts in self.sides.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine's answer (``secrets check --json``)."""
         return {
             "good": self.good,
             "backend": self.backend.value,
@@ -120,7 +114,6 @@ class Holder:
         """the field that gives each key, so that records that take one follow each other"""
 
     def values(self, record: Record) -> dict[str, object]:
-        """A record's secrets, and what belongs to them, as texts; None stands for NULL."""
         found = {column.name: column.stored(record) for column in self._columns}
         return {n: v if v is None or isinstance(v, str) else str(v) for n, v in found.items()}
 
@@ -130,7 +123,6 @@ class Holder:
         return shown_key(self.terms.model, {name: str(value).encode() for name, value in values})
 
     def pages(self, reader: Reader) -> Iterator[list[Record]]:
-        """All records with a secret."""
         return pages(reader, self.terms, self.where, first=self.first)
 
 

@@ -99,7 +99,6 @@ class Look:
         return State.NEW if new else State.EMPTY
 
     def to_dict(self) -> dict[str, Any]:
-        """As it stands in a machine's answer."""
         return {
             "state": self.state.value,
             "sides": {side: {o.value: counts[o] for o in Opens} for side, counts in self.sides.items()},
@@ -142,7 +141,6 @@ class Rotation:
         return (self.after or self.before).unopened
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine's answer (``secrets rotate --json``)."""
         return {
             "good": self.good,
             "rotated": self.after is not None,
