@@ -24,8 +24,7 @@ from octavo.backends.json import JsonBackend
 from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.query.plan import Backend
-from octavo.secrets.pepper import NewPepper
-from octavo.secrets.rotate import Peppers, State, carry_out, look, rotate
+from octavo.secrets.rotate import NewPepper, Peppers, State, carry_out, look, rotate
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem
 from octavo.url import DatabaseUrl

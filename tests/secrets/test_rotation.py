@@ -23,8 +23,7 @@ from octavo.errors import DivergedError, UsageError
 from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
-from octavo.secrets.pepper import NewPepper
-from octavo.secrets.rotate import Rotation, State, rotate
+from octavo.secrets.rotate import NewPepper, Rotation, State, rotate
 from octavo.store import phase
 from octavo.store.phase import Following, Phase
 from octavo.url import DatabaseUrl

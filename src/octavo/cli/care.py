@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from octavo.inspect.doctor import Diagnosis
     from octavo.inspect.repair import Repair, Step
     from octavo.secrets.check import SecretsReport
-    from octavo.secrets.pepper import NewPepper
-    from octavo.secrets.rotate import Rotation
+    from octavo.secrets.rotate import NewPepper, Rotation
     from octavo.store.compaction import Compaction
     from octavo.store.payloads import Removed
 
@@ -338,7 +337,7 @@ def rotate(
 
 def _new_pepper(job: Job, generate: Path | None) -> NewPepper:
     from octavo.crypto import pepper_from_env
-    from octavo.secrets.pepper import NEW_VARIABLE, NewPepper
+    from octavo.secrets.rotate import NEW_VARIABLE, NewPepper
 
     if generate is None:
         return NewPepper.from_env()
