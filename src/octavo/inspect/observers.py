@@ -31,8 +31,8 @@ Rows: TypeAlias = Sequence[tuple[Values, int]]
 Observer: TypeAlias = Callable[[str, Rows], object]
 """Takes a model and rows of it that count, many at once; of a log those of the last line of each key."""
 
-_AT_ONCE = 1000
-"""records whose rows are handed over together"""
+_AT_ONCE = 1 << 18
+"""bytes of records whose rows are handed over together"""
 
 
 class Named(NamedTuple):
@@ -93,7 +93,7 @@ class Inspector:
         """Read a file once, and note it in ``seen``, damage too."""
         seen = Observed() if seen is None else seen
         waiting: dict[str, list[tuple[Values, int]]] = {}
-        number = 0
+        number = size = 0
 
         def hand_over() -> None:
             for name, rows in waiting.items():
@@ -119,8 +119,11 @@ class Inspector:
             if codec.place.payload and (named := _named(file.path, record, values)) is not None:
                 seen.named.append(named)
             number += 1
-            if number % _AT_ONCE == 0:
+            start, end = record.span
+            size += end - start
+            if size > _AT_ONCE:
                 hand_over()
+                size = 0
         hand_over()
         seen.live += number
         return seen

@@ -118,10 +118,11 @@ class Tally:
     rows: defaultdict[int, int] = field(default_factory=_zeros)
     sums: defaultdict[int, int] = field(default_factory=_zeros)
 
-    def add(self, framed: CopyBinary, rows: Iterable[bytes]) -> None:
-        """Count framed rows in."""
+    def add(self, framed: CopyBinary, rows: Iterable[bytes]) -> int:
+        """Count framed rows in; gives their number."""
         counts, sums, columns = self.rows, self.sums, range(framed.key_length)
-        for row in rows:
+        number = 0
+        for number, row in enumerate(rows, 1):  # noqa: B007
             # As framed.key and bucket_of, without two calls for each row.
             end = _COUNT
             for _ in columns:
@@ -129,6 +130,7 @@ class Tally:
             bucket = crc32(row[_COUNT:end]) % BUCKETS
             counts[bucket] += 1
             sums[bucket] += int.from_bytes(sha256(row).digest())
+        return number
 
     def __iadd__(self, other: Tally) -> Tally:
         for bucket, count in other.rows.items():

@@ -251,9 +251,8 @@ class _Verification:
             cursor.copy(framed.copy_out()) as copy,
         ):
             rows = frames(copy)
-            while some := list(islice(rows, _AT_ONCE)):
-                tally.add(framed, some)
-                progress.advance(len(some))
+            while number := tally.add(framed, islice(rows, _AT_ONCE)):
+                progress.advance(number)
         return tally
 
     def _report_damage(self, seen: Observed) -> None:
