@@ -6,7 +6,8 @@ It is the order in which an export writes them, told from stored values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from operator import attrgetter
+from itertools import compress, count
+from operator import attrgetter, eq, le
 from typing import Any
 
 from octavo.layout.record import attribute
@@ -44,12 +45,15 @@ def in_file_order(model: Model) -> Callable[[Iterable[Any]], list[Any]]:
     def in_order(records: Iterable[Any]) -> list[Any]:
         found = list(records)
         times = list(map(time_of, found))
-        ordered = sorted(times)
         # All but infinities and years that need a sign begin with a digit, and sort as texts.
-        if not times or not (ordered[0][0].isdigit() and ordered[-1][0].isdigit()):
+        if not times or not (min(times)[0].isdigit() and max(times)[0].isdigit()):
             return sorted(found, key=order)
         # A log mostly grows as time passes.
-        if times == ordered and len(set(times)) == len(times):
+        later = times[1:]
+        if not all(map(le, times, later)):
+            return sorted(found, key=plainly)
+        equal = compress(count(), map(eq, times, later))
+        if all(plainly(found[n]) < plainly(found[n + 1]) for n in equal):
             return found
         return sorted(found, key=plainly)
 

@@ -480,7 +480,7 @@ class Scanner:
         body = data[: torn_at(data, offset)]
         found: dict[str, dict[Key, Any]] = {name: {} for name in self.codecs}
         line = 1
-        for piece in _pieces(BytesIO(body)):
+        for piece in _pieces_of(body):
             items = self._quickly(path, piece)
             if items is None:
                 for entry in self._line_by_line(path, piece, line, 0):
@@ -616,6 +616,15 @@ def _pieces(content: BinaryIO) -> Iterator[bytes]:
     """The lines of a log, many at once."""
     while piece := content.read(_PIECE):
         yield piece if piece.endswith(b"\n") else piece + content.readline()
+
+
+def _pieces_of(text: bytes) -> Iterator[bytes]:
+    """The same of a log that was read."""
+    start = 0
+    while start < len(text):
+        end = text.find(b"\n", start + _PIECE) + 1 or len(text)
+        yield text[start:end]
+        start = end
 
 
 class Reader:
