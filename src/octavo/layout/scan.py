@@ -510,7 +510,7 @@ class Scanner:
         """
         at = start
         while at < end:
-            piece = _whole_lines(descriptor, at, end)
+            piece = whole_lines(descriptor, at, end, _PIECE)
             items = self._quickly(path, piece)
             number = piece.count(b"\n") + (not piece.endswith(b"\n"))
             lengths = list(map(len, piece.removesuffix(b"\n").split(b"\n")))
@@ -598,9 +598,11 @@ def _line_of(entry: Entry | DamagedError) -> Line:
     return Line(entry.stored_key, None if entry.found is None else entry.found.row, first, after - first - 1)
 
 
-def _whole_lines(descriptor: int, start: int, end: int) -> bytes:
-    """Some lines that begin at ``start`` of a log: as many as fit, or one."""
-    size = _PIECE
+def whole_lines(descriptor: int, start: int, end: int, size: int) -> bytes:
+    """The lines at ``start`` of a log, which ends at ``end``: as many as ``size`` bytes hold, at least one.
+
+    Raises OSError, DamagedError.
+    """
     while True:
         piece = os.pread(descriptor, min(size, end - start), start)
         if start + len(piece) >= end:

@@ -24,9 +24,9 @@ from octavo.layout.codec import Codec, Decoded
 from octavo.layout.keys import Key
 from octavo.layout.layout import FileFamily
 from octavo.layout.record import Row, attribute, encode, member
-from octavo.layout.scan import Log, Scanner
+from octavo.layout.scan import Log, Scanner, end_of_log, whole_lines
 from octavo.store.changes import Append, Change, Remove
-from octavo.store.families.base import NOTHING, Changed, Found, read_file
+from octavo.store.families.base import NOTHING, Changed, Found, opened, read_file
 from octavo.store.freshness import Stale, World
 from octavo.store.indexfile import Environment, environment, failure, place_of
 from octavo.store.system import Signature, SyncError, open_signed, read_whole
@@ -54,7 +54,9 @@ _NEWLINE = ord("\n")
 _FEWEST_OPEN, _MOST_OPEN = 32, 4096
 _FEW_PLACES = 500
 """records after which the index is to note what commits have appended"""
-_BATCH = 2_000
+_LARGE = 4 << 20
+"""bytes of a log that are read at once to be indexed"""
+_BATCH = 500
 """lines after which the logs that were read are written to the index"""
 
 
@@ -66,6 +68,8 @@ class _Read(NamedTuple):
     """the state in which it was read"""
     places: dict[bytes, tuple[int, int]]
     """position and length of each record's line; the length of a tombstone's is 0"""
+    is_whole: bool = True
+    """whether no more of the log is to be read"""
 
 
 class _Ahead(NamedTuple):
@@ -197,9 +201,9 @@ class Locations:
     def _open(self) -> Environment:
         found = self._environment = environment(self.path)
         model = self.logs.model
-        self._places, self._logs = (
+        self._places, self._logs, self._numbers = (
             found.table(f"{model} {what}", self.world.state, self.world.system)
-            for what in ("positions", "states")
+            for what in ("positions", "states", "numbers")
         )
         self._close_files()
         self._files = {}
@@ -309,7 +313,7 @@ class Locations:
 
     def _file(self, transaction: lmdb.Transaction, number: int) -> tuple[str, bytes] | None:
         """The log of this number, and the key of what is noted of it."""
-        found = transaction.get(_number_key(number), db=self._logs)
+        found = transaction.get(number.to_bytes(4), db=self._numbers)
         if found is None:
             return None
         file = bytes(found).decode("utf-8", "surrogateescape")
@@ -357,33 +361,49 @@ class Locations:
         """
         files, in_flight = self._doubtful, self.world.in_flight
         if files is None:
-            files = set(self.logs.files())
             self.may_lack_logs = True
         changed, lines = False, 0
         read: list[_Read] = []
-        for file in sorted(files - in_flight) if in_flight else sorted(files):
+        for file in self.logs.files() if files is None else sorted(files):
+            if file in in_flight:
+                continue
             found = self.world.signature(file)
             if found is None:
                 self.may_lack_logs = True
             if found == self._state_of(file):
                 continue
             changed = True
-            if found is None:
-                self._write(read)
-                read = []
-                self._forget(file)
-                continue
-            read.append(self._understood(file, *read_file(self.world, file)))
-            lines += 1 + len(read[-1].places)
-            if lines > _BATCH:
+            if found is None or found.size > _LARGE or lines > _BATCH:
                 self._write(read)
                 read, lines = [], 0
-        if read:
-            self._write(read)
+            if found is None:
+                self._forget(file)
+            elif found.size > _LARGE:
+                self._index_in_pieces(file)
+            else:
+                read.append(self._understood(file, *read_file(self.world, file)))
+                lines += 1 + len(read[-1].places)
+        self._write(read)
         self._doubtful = set(self._broken)
         if in_flight:
-            self._doubtful |= {f for f in files & in_flight if self._state_of(f) != self.logs.expected(f)}
+            own = files if files is not None else filter(self.logs.family.pattern.fullmatch, in_flight)
+            self._doubtful |= {
+                f for f in in_flight.intersection(own) if self._state_of(f) != self.logs.expected(f)
+            }
         return changed
+
+    def _index_in_pieces(self, file: str) -> None:
+        """Index a log that is not read at once.  Its state is noted with the last piece."""
+        self._close_file(file)
+        self._broken.discard(file)
+        with opened(self.world, file) as (descriptor, found):
+            _, end, _ = end_of_log(descriptor, found.size)
+            at = 0
+            while at < end:
+                text = whole_lines(descriptor, at, end, _LARGE)
+                places = {_raw_key(key): (at + n, length) for key, n, length in self._lines(file, text)}
+                at += len(text)
+                self._write([_Read(file, found, places, at >= end)])
 
     def _understand(self, file: str) -> None:
         """Raise DamagedError if a log is broken."""
@@ -426,23 +446,28 @@ class Locations:
 
     def _write(self, read: list[_Read], *, own: bool = False) -> None:
         """Index logs anew, in the order in which they were read."""
+        if not read:
+            return
         with self._changing([(log.file, log.found) for log in read], own) as transaction:
             there: dict[bytes, bytes] = {}
             gone: list[tuple[bytes, int]] = []
             for log in read:
                 self._drop_ahead(log.file)
                 # Another process that looks for a record in a broken log reads it itself.
-                state = _UNREAD if log.file in self._broken else log.found
-                noted = transaction.get(_log_key(log.file), db=self._logs)
-                flags = _INDEXED | (bytes(noted)[-1] & _READ_ON if noted else 0)
-                made = self._new_note(transaction, log.file, state, flags)
+                state = log.found if log.is_whole and log.file not in self._broken else _UNREAD
+                log_key = _log_key(log.file)
+                made = transaction.get(log_key, db=self._logs)
+                if made is None or log.is_whole:
+                    flags = _INDEXED | (bytes(made)[-1] & _READ_ON if made else 0)
+                    made = self._new_note(transaction, log.file, state, flags)
+                    if not transaction.put(log_key, made, db=self._logs, append=True):
+                        transaction.put(log_key, made, db=self._logs)
                 number = int.from_bytes(made[:4], "little")
                 for raw, (at, length) in log.places.items():
                     if length:
                         there[raw] = _PLACE.pack(number, at, length)
                     else:
                         gone.append((raw, number))
-                transaction.put(_log_key(log.file), made, db=self._logs)
             transaction.cursor(self._places).putmulti(sorted(there.items()))
             for raw, number in gone:
                 self._drop(transaction, raw, number)
@@ -504,9 +529,9 @@ class Locations:
             if _STATE.unpack_from(noted, 4) == found:
                 lineage = int.from_bytes(noted[_LINEAGE], "little")
         else:
-            number = int.from_bytes(transaction.get(b"#", b"\0", db=self._logs)) + 1
-            transaction.put(b"#", number.to_bytes(4), db=self._logs)
-            transaction.put(_number_key(number), file.encode(), db=self._logs)
+            with transaction.cursor(self._numbers) as numbers:
+                number = int.from_bytes(numbers.key()) + 1 if numbers.last() else 1
+            transaction.put(number.to_bytes(4), file.encode(), db=self._numbers, append=True)
         return _FILE.pack(number, *found, lineage, flags)
 
     def done(
@@ -651,7 +676,3 @@ def _raw_key(key: Key) -> bytes:
 def _log_key(file: str) -> bytes:
     raw = file.encode()
     return b"f" + (raw if len(raw) <= _LONGEST_KEY else _digest(raw))
-
-
-def _number_key(number: int) -> bytes:
-    return b"n" + number.to_bytes(4)

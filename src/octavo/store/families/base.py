@@ -369,16 +369,21 @@ def opened(world: World, file: str, *, appended: bool = False) -> Iterator[tuple
 
 
 def list_files(world: World, family: FileFamily) -> Iterator[str]:
-    """The files of a family that there are.  Raises DiskError, ReplacedError, Stale."""
+    """The files of a family that there are, in order.  Raises DiskError, ReplacedError, Stale."""
     folder = family.folder
     try:
         with os.scandir(world.path(folder)) as entries:
-            names = [entry.name for entry in entries]
+            # As one text: that takes half the memory of many names.
+            names = "/".join(sorted(entry.name for entry in entries))
     except OSError as error:
         raise DiskError.of(error, "listing the store") from error
     world.place.check()
     world.check()
-    for name in names:
+    start = 0
+    while start < len(names):
+        end = names.find("/", start)
+        name = names[start : len(names) if end < 0 else end]
+        start += len(name) + 1
         file = f"{folder}/{name}" if folder else name
         if family.pattern.fullmatch(file):
             yield file
