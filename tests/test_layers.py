@@ -24,7 +24,7 @@ ORDER = [
         "query",
     ),
     *("query", "postgres", "backends", "client", "typed", "opening", "app", "inspect", "fold", "follow"),
-    *("care", "secrets", "move", "report", "demo", "cli", "__main__"),
+    *("care", "secrets", "move", "report", "demo", "testing", "cli", "__main__"),
 ]
 """lowest first: each imports only from itself and from those before it"""
 
