@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from octavo.client import accessors
-from octavo.query.arguments import camel
+from octavo.query.arguments import ALIASES, camel
 from octavo.query.filters import operators
 from octavo.query.plan import Link
 from octavo.query.vocabulary import Column, Terms, Vocabulary
@@ -111,7 +111,8 @@ def _scalar_filters(models: Iterable[Terms]) -> Iterator[str]:
                 kind = f"Sequence[{value}]"
             elif operator == "mode":
                 kind = "Mode"
-            keys |= {operator: kind, camel(operator): kind}
+            also = [alias for alias, name in ALIASES.items() if name == operator]
+            keys |= dict.fromkeys((operator, camel(operator), *also), kind)
         yield _functional(name, keys)
 
 

@@ -9,12 +9,13 @@ client whose operations all happen or none.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from functools import cached_property
 from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeVar
 
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation, UsageError, ValidationError
 from octavo.query.arguments import At
@@ -70,6 +71,14 @@ class Schema:
         self.filters, self.reads = filters, Reads(filters)
         self.defaults = _ByModel(lambda model: Defaults(vocabulary[model]))
         self.accessors = accessors(m.name for m in vocabulary.datamodel.models if not m.ignored)
+
+    def by_accessor(self, name: str) -> Sequence[str]:
+        """The models that an accessor means.  Also understood, where it is no accessor itself, is
+        prisma-client-py's spelling: ``connectionprofile``."""
+        if name in self.accessors:
+            return self.accessors[name]
+        every = (model for models in self.accessors.values() for model in models)
+        return [model for model in every if model.lower() == name]
 
     @cached_property
     def writes(self) -> Writes:
@@ -339,12 +348,16 @@ class ModelClient:
             return run.show(changed, projection)
 
     def upsert(self, **arguments: Any) -> Shown:
-        """Change the record that ``where`` names as ``update`` says, or make it as ``create`` says."""
+        """Change the record that ``where`` names as ``update`` says, or make it as ``create`` says.
+
+        ``data={"create": …, "update": …}`` is the same.
+        """
         at = self._at()
-        found = at.named(arguments, ("where", "create", "update", *_SHOWN), "arguments")
+        found = at.named(arguments, ("where", "create", "update", "data", *_SHOWN), "arguments")
         unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
-        new = self._schema.writes.new(self._terms, _required(found, "create", at), at / "create")
-        edit = self._schema.writes.edit(self._terms, _required(found, "update", at), at / "update")
+        parts, inner = _upserted(found, at)
+        new = self._schema.writes.new(self._terms, _required(parts, "create", inner), inner / "create")
+        edit = self._schema.writes.edit(self._terms, _required(parts, "update", inner), inner / "update")
         projection = self._schema.reads.shown(self._terms, found, at)
         for attempt in range(_ATTEMPTS):
             made = False
@@ -409,7 +422,7 @@ class Models:
         self._schema, self._session = schema, session
 
     def __getattr__(self, name: str) -> ModelClient:
-        models = () if name.startswith("_") else self._schema.accessors.get(name, ())
+        models = () if name.startswith("_") else self._schema.by_accessor(name)
         if len(models) != 1:
             either = " or ".join(f'["{model}"]' for model in models)
             raise AttributeError(
@@ -439,13 +452,13 @@ class Client(Models):
         self._backend = backend
 
     @contextmanager
-    def tx(self, *, max_wait: float = 2.0, timeout: float = 5.0) -> Iterator[Models]:
+    def tx(self, *, max_wait: float | timedelta = 2.0, timeout: float | timedelta = 5.0) -> Iterator[Models]:
         """A transaction: what is done with the client that this gives happens whole or not at all.
 
         Leaving by an exception rolls back.  After an operation failed within it, nothing more can be done,
         and leaving rolls back even if the error was caught: TransactionFailed.  ``max_wait`` (for its
-        beginning) and ``timeout`` (for the whole) are in seconds, as Prisma's defaults.  Inside the block,
-        this thread writes by nothing else: UsageError.
+        beginning) and ``timeout`` (for the whole) are seconds or a ``timedelta``; the defaults are Prisma's.
+        Inside the block, this thread writes by nothing else: UsageError.
         """
         wait, limit = _seconds("max_wait", max_wait), _seconds("timeout", timeout)
         with self._alone.together(wait, limit) as transaction:
@@ -468,6 +481,11 @@ class Client(Models):
         """Let go of the data.  May be called twice."""
         self._backend.close()
 
+    async def __aenter__(self) -> NoReturn:
+        raise TypeError("this client is not asynchronous: async with octavo.connect_async(…) as db")
+
+    async def __aexit__(self, *_: object) -> None: ...
+
     def __enter__(self) -> Self:
         return self
 
@@ -477,8 +495,10 @@ class Client(Models):
         self.close()
 
 
-def _seconds(name: str, given: float) -> float:
+def _seconds(name: str, given: float | timedelta) -> float:
     """A length of time that every lock and PostgreSQL's settings can hold."""
+    if isinstance(given, timedelta):
+        given = given.total_seconds()
     if isinstance(given, bool) or not isinstance(given, int | float) or not given >= 0:
         raise ValidationError(name, "is no number of seconds")
     return min(given, _LONGEST)
@@ -488,6 +508,16 @@ def _required(found: Mapping[str, Any], name: str, at: At) -> Any:
     if name not in found:
         at.fail(f"lacks {name}")
     return found[name]
+
+
+def _upserted(found: Mapping[str, Any], at: At) -> tuple[Mapping[str, Any], At]:
+    """Where an upsert has its ``create`` and ``update``: by themselves, or in ``data`` (prisma-client-py)."""
+    if "data" not in found:
+        return found, at
+    if "create" in found or "update" in found:
+        at.fail("takes create and update, or data with both")
+    inner = at / "data"
+    return inner.named(found["data"], ("create", "update"), "what an upsert takes"), inner
 
 
 def _is_about(error: UniqueViolation | RecordNotFound, unique: Unique, made: bool) -> bool:

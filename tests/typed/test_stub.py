@@ -82,6 +82,8 @@ def write(db: Client) -> bool:
             "tags": {"delete_many": {}, "update": [{"where": {"id": "1"}, "data": {"tagId": "2"}}]},
         },
     )
+    db.tag.find_many(where={"name": {"startswith": "x"}}, order={"name": "asc"})
+    db.user.upsert(where={"email": "a"}, data={"create": {"email": "a"}, "update": {"name": "b"}})
     found = db.character_tag.find_unique(where={"characterId_tagId": {"characterId": "x", "tagId": "y"}})
     number: int = db.user.count()
     numbers: dict[str, int] = db.user.count(select={"_all": True, "name": True})
@@ -114,6 +116,7 @@ db.message.create(data={"chatId": "x", "role": "ROBOT", "content": "x"})  # type
 db.message.create(data={"chatId": "x", "role": "USER"})  # typeddict-item
 db.message.update(where={"id": "x"}, data={"content": {"increment": 1}})  # typeddict-item
 db.character.update(where={"id": "x"}, data={"tags": {"conect": {"id": "x"}}})  # typeddict-unknown-key
+db.user.upsert(where={"email": "a"}, data={"create": {"email": "a"}})  # call-overload
 db.character.find_first().name  # union-attr
 db.character.find_first_or_raise().nme  # attr-defined
 db.character.find_first_or_raise().name = "x"  # misc

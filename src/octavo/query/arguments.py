@@ -11,11 +11,18 @@ from octavo.errors import ValidationError
 
 Check = TypeVar("Check", bound=Callable[..., Any])
 
+ALIASES: Mapping[str, str] = {"order": "order_by", "startswith": "starts_with", "endswith": "ends_with"}
+"""spellings of prisma-client-py, understood wherever the name that they stand for is known"""
+
 
 @lru_cache(4096)
 def snake(name: str) -> str:
     """Prisma's spelling in Python's: ``startsWith`` is ``starts_with``; ``AND``, ``OR``, ``NOT`` stay."""
     return re.sub(r"(?<=[a-z0-9])[A-Z]", lambda found: "_" + found[0].lower(), name)
+
+
+def _spelled(name: str) -> str:
+    return ALIASES.get(name) or snake(name)
 
 
 @lru_cache(4096)
@@ -65,7 +72,7 @@ class At:
         allowed = tuple(known)
         found: dict[str, Any] = {}
         for key, value in given.items() if type(given) is dict else self.mapping(given).items():
-            name = key if key in allowed else snake(key) if isinstance(key, str) else key
+            name = key if key in allowed else _spelled(key) if isinstance(key, str) else key
             if name not in allowed:
                 self.unknown(key, allowed, f"{what}: {', '.join(allowed)}")
             if name in found:

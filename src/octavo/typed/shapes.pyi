@@ -3,12 +3,13 @@
 Their type parameters are what differs: ``Where`` is a model's filter, ``Unique`` what names one record of it,
 ``New`` the data of a new record with nested writes and ``Row`` without, ``Edit`` and ``Change`` the same for
 a change, ``Order`` an order, ``Field`` the names of its fields, ``Include`` and ``Select`` what is shown, and
-``Shown`` the record.  Keys of several words have both spellings, as the client takes them.
+``Shown`` the record.  Keys of several words have both spellings, and prisma-client-py's, as the client takes
+them.
 """
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, overload
 
@@ -147,6 +148,12 @@ class NewMany(TypedDict, Generic[New, Row, Unique], total=False):
     create_many: CreateMany[Row]
     createMany: CreateMany[Row]
 
+class UpsertData(TypedDict, Generic[New, Edit]):
+    """What an upsert does, in one dict."""
+
+    create: New
+    update: Edit
+
 class UpdateLinked(TypedDict, Generic[Edit, Where], total=False):
     """A change of a linked record that must fulfil something."""
 
@@ -220,6 +227,7 @@ class ShownMany(TypedDict, Generic[Where, Unique, Order, Include, Select, Field]
     where: Where
     order_by: Order | Sequence[Order]
     orderBy: Order | Sequence[Order]
+    order: Order | Sequence[Order]
     take: int
     skip: int
     cursor: Unique
@@ -269,6 +277,7 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         where: Where = ...,
         order_by: Order | Sequence[Order] | None = ...,
         orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
         take: int | None = ...,
         skip: int | None = ...,
         cursor: Unique | None = ...,
@@ -285,6 +294,7 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         where: Where = ...,
         order_by: Order | Sequence[Order] | None = ...,
         orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
         take: int | None = ...,
         skip: int | None = ...,
         cursor: Unique | None = ...,
@@ -301,6 +311,7 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         where: Where = ...,
         order_by: Order | Sequence[Order] | None = ...,
         orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
         take: int | None = ...,
         skip: int | None = ...,
         cursor: Unique | None = ...,
@@ -319,6 +330,7 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         where: Where = ...,
         order_by: Order | Sequence[Order] | None = ...,
         orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
         take: int | None = ...,
         skip: int | None = ...,
         cursor: Unique | None = ...,
@@ -331,6 +343,7 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         where: Where = ...,
         order_by: Order | Sequence[Order] | None = ...,
         orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
         take: int | None = ...,
         skip: int | None = ...,
         cursor: Unique | None = ...,
@@ -390,12 +403,23 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
     ) -> list[Shown]:
         """The same, and give the records, by key."""
 
+    @overload
     def upsert(
         self,
         *,
         where: Unique,
         create: New,
         update: Edit,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown: ...
+    @overload
+    def upsert(
+        self,
+        *,
+        where: Unique,
+        data: UpsertData[New, Edit],
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
@@ -420,7 +444,9 @@ Tx = TypeVar("Tx")
 class Connection(Generic[Tx]):
     """What a client is besides its models; ``Tx`` is what a transaction gives."""
 
-    def tx(self, *, max_wait: float = ..., timeout: float = ...) -> AbstractContextManager[Tx]:
+    def tx(
+        self, *, max_wait: float | timedelta = ..., timeout: float | timedelta = ...
+    ) -> AbstractContextManager[Tx]:
         """A transaction: what is done with the client that this gives happens whole or not at all."""
 
     def payload(self, record: BareRecord) -> bytes | None:
