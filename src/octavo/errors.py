@@ -16,7 +16,7 @@
     │   ├── ForeignKeyViolation    P2003: a record that is pointed at is missing, or still pointed at
     │   ├── NullViolation          P2011: a required field would be NULL
     │   ├── RequiredRelationViolation  P2014: a required relation would be broken (relation)
-    │   └── ValueOutOfRange        P2020: arithmetic leaves the range of its column
+    │   └── ValueOutOfRange        P2020: a computed value does not fit its column
     ├── RecordNotFound         exit 1: P2025: a record that must be there is not (model)
     ├── TransactionFailed      exit 3: P2028: out of time, or used after it failed or ended
     │   └── BusyError              another process held the write lock for too long (holder)
@@ -216,7 +216,7 @@ class RequiredRelationViolation(ConstraintError):
 
 
 class ValueOutOfRange(ConstraintError):
-    """A number computed by an update does not fit its column."""
+    """A value that was computed, copied from another record or made by default does not fit its column."""
 
     code, says = "P2020", "out of range"
 

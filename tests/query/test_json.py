@@ -6,7 +6,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import product
@@ -28,6 +28,7 @@ from octavo.errors import (
     TransactionFailed,
     UniqueViolation,
     UsageError,
+    ValueOutOfRange,
 )
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import default_layout, frozen_layout
@@ -41,7 +42,7 @@ from octavo.schema.texts import frozen_schema
 from query.blog import SCHEMA, VOCABULARY
 
 SCHEMA_07 = Vocabulary(frozen_schema())
-MOST_FUNCTIONS, MOST_FILES = 175, 30
+MOST_FUNCTIONS, MOST_FILES = 176, 30
 NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
 
 
@@ -447,3 +448,88 @@ def test_another_process_is_seen_at_once(tmp_path: Path) -> None:
             writer.message.create(data={"chatId": "chat", "role": "USER", "content": str(number)})
             found: Any = reader.chat.find_first(include={"messages": {"order_by": {"content": "asc"}}})
             assert [m.content for m in found.messages] == [str(n) for n in range(number + 1)]
+
+
+COPIED = """
+datasource db {
+  provider = "postgresql"
+  url      = env("DATABASE_URL")
+}
+model Parent {
+  id    String    @id
+  n     Int       @unique
+  at    DateTime  @unique
+  code  String    @unique
+  small Small[]
+  whole Whole[]
+  short Short[]
+}
+model Small {
+  id     String  @id
+  n      Int?    @db.SmallInt
+  parent Parent? @relation(fields: [n], references: [n])
+}
+model Whole {
+  id     String    @id
+  at     DateTime? @db.Timestamp(0)
+  parent Parent?   @relation(fields: [at], references: [at])
+}
+model Short {
+  id     String  @id
+  code   String? @db.VarChar(5)
+  parent Parent? @relation(fields: [code], references: [code])
+}
+model Made {
+  id    Int    @id @default(autoincrement()) @db.SmallInt
+  label String @default("toolong") @db.VarChar(3)
+}
+"""
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Iterator[Any]:
+    with on_files(Vocabulary(parse_schema(COPIED)), tmp_path / "data") as db:
+        yield db
+
+
+class TestWhatTheQueryDoesNotSee:
+    """A value that is copied from another record, computed or made by default is held to its column, too."""
+
+    @pytest.fixture(autouse=True)
+    def parents(self, copied: Any) -> None:
+        at = datetime(2024, 1, 1, 1, 1, 1, 5000, tzinfo=UTC)
+        copied.parent.create(data={"id": "large", "n": 100_000, "at": at, "code": "ten digits"})
+        at = datetime(2024, 1, 1, 1, 1, 1, tzinfo=UTC)
+        copied.parent.create(data={"id": "fits", "n": 7, "at": at, "code": "five5"})
+
+    @pytest.mark.parametrize(("model", "field"), [("Small", "n"), ("Whole", "at"), ("Short", "code")])
+    def test_a_key_that_does_not_fit_is_refused(self, copied: Any, model: str, field: str) -> None:
+        accessor, link = copied[model], model.lower()
+        ways: list[Callable[[], Any]] = [
+            lambda: accessor.create(data={"id": "a", "parent": {"connect": {"id": "large"}}}),
+            lambda: copied.parent.update(where={"id": "large"}, data={link: {"create": {"id": "b"}}}),
+            lambda: copied.parent.update(
+                where={"id": "large"}, data={link: {"create_many": {"data": [{"id": "c"}]}}}
+            ),
+            lambda: copied.parent.update(where={"id": "large"}, data={link: {"connect": {"id": "there"}}}),
+            lambda: accessor.update(where={"id": "there"}, data={"parent": {"connect": {"id": "large"}}}),
+        ]
+        accessor.create(data={"id": "there"})
+        for way in ways:
+            with pytest.raises(ValueOutOfRange) as refused:
+                way()
+            assert (refused.value.model, list(refused.value.fields)) == (model, [field])
+        assert [record.id for record in accessor.find_many()] == ["there"]
+        if model != "Whole":
+            # Times of another precision are spelled otherwise, and point at nothing.
+            accessor.create(data={"id": "fitting", "parent": {"connect": {"id": "fits"}}})
+            assert len(accessor.find_many(where={"parent": {"id": "fits"}})) == 1
+
+    def test_a_default_that_does_not_fit_is_refused_when_it_is_used(self, copied: Any) -> None:
+        with pytest.raises(ValueOutOfRange, match="label"):
+            copied.made.create(data={})
+        copied.made.create(data={"id": 32_766, "label": "abc"})
+        copied.made.create(data={"label": "abc"})
+        with pytest.raises(ValueOutOfRange, match="id"):
+            copied.made.create(data={"label": "abc"})
+        assert [record.id for record in copied.made.find_many()] == [32_766, 32_767]

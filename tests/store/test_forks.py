@@ -320,3 +320,30 @@ class TestOpeners:
             before = inherited(data).count(OPENERS)
             assert before == 1
             assert status(child(lambda: inherited(data).count(OPENERS) != 1)) == 0
+
+
+@pytest.mark.parametrize("ends", [os._exit, lambda code: os.kill(os.getpid(), signal.SIGKILL)])
+def test_a_child_that_looks_up_ids_costs_its_parent_no_record(
+    data: Path, ends: Callable[[int], object]
+) -> None:
+    """LMDB knows its readers by their process: what a child inherits of them is the parent's."""
+    names = ["m0", "m1", "m10", "m11", "m2"]
+    with Store.open(data, layout()) as store:
+        for _ in range(40):
+            assert all(store.get("Message", name) is not None for name in names)
+        assert store.get("Message", "nowhere") is None
+        for number in range(3):
+            child = os.fork()
+            if child == 0:
+                there = store.get("Message", "m1") is not None
+                with store.transaction() as tx:
+                    tx.insert([message(50 + number)])
+                store.close()
+                ends(0 if there else 1)
+            os.waitpid(child, 0)
+            assert store.engine.base.family("Message")._locations._environment is not None  # type: ignore[attr-defined]
+            assert list(store.read(lambda view: view.find("Message", ("chatId",), "chat-2")))
+            with store.transaction() as tx:
+                tx.insert([message(60 + number, "chat-3")], known_new=["id"])
+            names += [f"m{50 + number}", f"m{60 + number}"]
+            assert all(store.get("Message", name) is not None for name in names)

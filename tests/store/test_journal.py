@@ -13,7 +13,7 @@ from octavo.inspect.doctor import examine
 from octavo.inspect.findings import Kind
 from octavo.store import offline as rest
 from octavo.store.changes import Append, Change, Remove, Replace
-from octavo.store.journal import Entry, Journal, encode_entry, read_entries
+from octavo.store.journal import Entry, Journal, digest, encode_entry, read_entries
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM
 from octavo.store.writer import Decision
@@ -175,3 +175,46 @@ def test_nothing_is_left_of_a_journal_whose_only_entry_was_dropped(tmp_path: Pat
             tx.insert([message(21), message(22)])
         assert store.read(lambda view: view.get("Message", "m20")) is None
         assert store.read(lambda view: view.get("Message", "m22")) is not None
+
+
+def recovered(data: Path, entries: list[Entry], file: str, content: bytes) -> list[bytes]:
+    """What is kept beside a file with some content after a recovery with these entries."""
+    (data / "journal" / "changes.jsonl").write_bytes(b"".join(map(encode_entry, entries)))
+    (data / file).write_bytes(content)
+    with Store.open(data, layout()):
+        pass
+    path = data / file
+    return [p.read_bytes() for p in sorted(path.parent.glob(f"{path.name}.edited*"))]
+
+
+class TestEdits:
+    """What a recovery finds edited since the journal has had changes for it is kept, each time."""
+
+    file = "chats/chat-1.jsonl"
+
+    def line(self, number: int) -> bytes:
+        return b'{"_model":"Message","id":"m%d"}\n' % number
+
+    def entries(self, before: bytes) -> list[Entry]:
+        """A line is appended, then the log is compacted."""
+        line = self.line(70).decode()
+        found = digest(before + line.encode())
+        appended, replaced = Append(self.file, len(before), line), Replace(self.file, before.decode(), found)
+        return [Entry(1, (appended,)), Entry(2, (replaced,))]
+
+    def test_a_line_that_was_added_by_hand(self, tmp_path: Path) -> None:
+        build(tmp_path / "data")
+        before = (tmp_path / "data" / self.file).read_bytes()
+        edited = before + self.line(70) + b'{"by": "hand"}\n'
+        assert recovered(tmp_path / "data", self.entries(before), self.file, edited) == [edited]
+        again = before + b'{"by": "hand", "again": true}\n'
+        assert recovered(tmp_path / "data", self.entries(before), self.file, again) == [edited, again]
+        assert recovered(tmp_path / "data", self.entries(before), self.file, again) == [edited, again]
+
+    @pytest.mark.parametrize("length", [0, 10, None])
+    def test_what_a_crash_may_leave_is_no_edit(self, tmp_path: Path, length: int | None) -> None:
+        build(tmp_path / "data")
+        before = (tmp_path / "data" / self.file).read_bytes()
+        left = before + self.line(70)[:length]
+        assert recovered(tmp_path / "data", self.entries(before), self.file, left) == []
+        assert (tmp_path / "data" / self.file).read_bytes() == before

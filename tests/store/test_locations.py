@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from octavo.errors import DamagedError
+from octavo.errors import DamagedError, UniqueViolation
 from octavo.layout.layout import Layout
 from octavo.layout.record import attribute
+from octavo.store.families.parents import ParentLogs
 from octavo.store.indexfile import FOLDER, environment
 from octavo.store.store import Store
 from small_store import build, chat, erase, layout, message, revise, row
@@ -365,6 +366,105 @@ class TestEdits:
             anew.get("Message", "m0")
 
 
+class TestCopies:
+    """A line that an edit has put into another log, and another edit has taken out again, hides no record."""
+
+    @pytest.fixture
+    def one(self, data: Path) -> Path:
+        return data / "chats" / "chat-1.jsonl"
+
+    @pytest.fixture
+    def other(self, data: Path) -> Path:
+        return data / "chats" / "chat-2.jsonl"
+
+    @staticmethod
+    def edit(path: Path, content: bytes) -> None:
+        """As an editor does it."""
+        beside = path.parent.parent.parent / "edited"
+        beside.write_bytes(content)
+        beside.chmod(0o600)
+        beside.replace(path)
+
+    def check(self, data: Path) -> None:
+        for _ in range(2):
+            with opened(data) as store:
+                assert found(store) == ALL
+                there = store.get("Message", "m0")
+                assert there is not None
+                assert there.chatId == "chat-1"
+                with pytest.raises(UniqueViolation), store.transaction() as tx:
+                    tx.insert([message(0, "chat-3")])
+
+    def paste(self, one: Path, other: Path) -> bytes:
+        """Copy a line into another log; what that held before."""
+        before = other.read_bytes()
+        self.edit(other, before + lines(one)[0].replace(b'"chatId":"chat-1"', b'"chatId":"chat-2"'))
+        return before
+
+    def test_while_a_store_is_open(self, store: Store, data: Path, one: Path, other: Path) -> None:
+        for _ in range(40):
+            assert found(store) == ALL
+        before = self.paste(one, other)
+        assert store.get("Message", "nowhere") is None
+        self.edit(other, before)
+        assert found(store) == ALL
+        store.close()
+        self.check(data)
+
+    def test_while_none_is(self, data: Path, one: Path, other: Path) -> None:
+        with opened(data) as store:
+            assert found(store) == ALL
+        before = self.paste(one, other)
+        with opened(data) as store:
+            assert store.get("Message", "nowhere") is None
+        self.edit(other, before)
+        self.check(data)
+
+    def test_from_a_backup_of_the_log_that_it_had_left(self, data: Path, one: Path, other: Path) -> None:
+        with opened(data) as store:
+            backup = one.read_bytes()
+            with store.transaction() as tx:
+                revise(tx, "Message", "m0", chatId="chat-2")
+            assert found(store) == ALL
+        now = one.read_bytes()
+        with opened(data) as store:
+            self.edit(one, backup)
+            assert store.get("Message", "nowhere") is None
+            self.edit(one, now)
+            assert found(store) == ALL
+            there = store.get("Message", "m0")
+            assert there is not None
+            assert there.chatId == "chat-2"
+
+    def test_a_deleted_line_is_looked_for_once(
+        self, data: Path, one: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with opened(data) as store:
+            assert found(store) == ALL
+            left = [line for line in lines(one) if b'"id":"m0"' not in line]
+            self.edit(one, b"".join(left))
+            asked: list[Any] = []
+            look_for = ParentLogs.look_for
+
+            def noted(logs: ParentLogs, key: Any) -> Any:
+                asked.append(key)
+                return look_for(logs, key)
+
+            monkeypatch.setattr(ParentLogs, "look_for", noted)
+            for _ in range(3):
+                assert store.get("Message", "m0") is None
+            assert asked in ([], ["m0"])
+
+
+def test_an_index_that_is_given_up_is_made_of_all_logs(store: Store) -> None:
+    """Also where a commit is what makes the next one."""
+    assert found(store) == ALL
+    store.engine.base.family("Message")._locations._give_up()  # type: ignore[attr-defined]
+    with store.transaction() as tx:
+        tx.insert([message(20, "chat-3")], known_new=["id"])
+    assert found(store, "m20") == [*ALL, "m20"]
+
+
 class TestSeveralStores:
     """Several stores use one index, and each has read from the logs that it leads to."""
 
@@ -638,6 +738,7 @@ def test_threads_that_do_without_an_index_all_go_on(data: Path) -> None:
 
 _AT_ONCE = """
 import sys, threading
+from octavo.store.families.parents import ParentLogs
 from octavo.store.indexfile import environment
 
 sys.setswitchinterval(1e-5)

@@ -24,7 +24,7 @@ from octavo.layout.load import layout_for
 from octavo.layout.record import Record, model_of
 from octavo.query.plan import And, Change, Compare, Condition, Key, Operator, Query, SingleReads
 from octavo.query.vocabulary import Column, Vocabulary
-from octavo.schema.datamodel import Function
+from octavo.schema.datamodel import Function, Model
 from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, Intake, PayloadProblem
 from octavo.store.phase import Guard
@@ -108,7 +108,7 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
             made = [terms.record(row) for row in rows]
             if skip_duplicates:
                 made = self._without_duplicates(model, made)
-            self._check_nulls(model, made)
+            self._check(model, made)
             self.view.insert(made, known_new=known_new, checked=True)
             return made
         except BaseException:
@@ -138,7 +138,7 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
         try:
             before = self._meant(model, where)
             after = [changed_record(self.vocabulary, model, record, changes) for record in before]
-            self._check_nulls(model, after)
+            self._check(model, after)
             self.view.update(list(zip(before, after, strict=True)), checked=True)
             for change in changes:
                 self._backend.counters.forget(model, change.field)
@@ -167,13 +167,28 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
             self._failed = True
             raise
 
-    def _check_nulls(self, model: str, records: Sequence[Record]) -> None:
-        """Raise NullViolation if a required field of one of these is NULL."""
+    def _check(self, model: str, records: Sequence[Record]) -> None:
+        """Check what the query cannot: raise NullViolation if a required field of one of these is NULL, and
+        ValueOutOfRange for a foreign key that was copied from a column of another type and does not fit."""
         terms = self.vocabulary[model]
         for record in records:
             if None in (values := terms.required_of(record)) or UNSET in values:
                 nulls = (c.name for c in terms.required if c.is_null(c.stored(record)))
                 raise NullViolation(model, [next(nulls)])
+        for column in self._backend.copied[model]:
+            for record in records:
+                stored = column.stored(record)
+                if not column.is_null(stored) and not _fits(column, stored):
+                    raise ValueOutOfRange(model, [column.name])
+
+
+def _fits(column: Column, stored: Any) -> bool:
+    """Whether a stored value of another type is one of this column's."""
+    try:
+        value = stored if column.type.read is None else column.type.read(stored)
+        return bool(column.write(value) == stored)
+    except ValueError:
+        return False
 
 
 def changed_record(vocabulary: Vocabulary, model: str, record: Record, changes: Sequence[Change]) -> Record:
@@ -221,7 +236,10 @@ class Counters:
                 highest = max(highest, int(values[column.name]))
             else:
                 highest += 1
-                values[column.name] = column.write(highest)
+                try:
+                    values[column.name] = column.write(highest)
+                except ValueError as error:
+                    raise ValueOutOfRange(model, [column.name]) from error
             self._highest[model, column.name] = highest
         return values
 
@@ -234,6 +252,18 @@ class Counters:
     def forget(self, model: str, field: str) -> None:
         """A column was changed."""
         self._highest.pop((model, field), None)
+
+
+def _copied(vocabulary: Vocabulary, model: Model) -> tuple[Column, ...]:
+    datamodel = vocabulary.datamodel
+    found = []
+    for relation in datamodel.parents(model.name):
+        parent = datamodel.model(relation.parent)
+        for name, referenced in zip(relation.fields, relation.references, strict=True):
+            ours, theirs = model.scalar(name), parent.scalar(referenced)
+            if (ours.type, ours.native) != (theirs.type, theirs.native):
+                found.append(vocabulary[model.name].columns[name])
+    return tuple(found)
 
 
 class JsonBackend(SingleReads):
@@ -255,6 +285,8 @@ class JsonBackend(SingleReads):
         """stores what new records of a transaction point at, before it is committed"""
         self.indexes = Indexes(vocabulary, store.rules)
         self.counters = Counters(vocabulary, store)
+        self.copied = {m.name: _copied(vocabulary, m) for m in vocabulary.datamodel.tables}
+        """the foreign keys of each model that point at a column of another type"""
         self._get = store.get
         self._keys = {
             m.name: m.key.field_names

@@ -484,7 +484,7 @@ class Backend(Reader, Protocol):
     ``ForeignKeyViolation``        a write would leave a foreign key that points at nothing: a parent is
                                    missing, or ``Restrict`` or ``NoAction`` keeps one that is pointed at
     ``NullViolation``              a required field would be NULL, by ``SetNull`` for instance
-    ``ValueOutOfRange``            arithmetic leaves the range of its column
+    ``ValueOutOfRange``            a computed value does not fit its column
     ``RequiredRelationViolation``, ``RecordNotFound``   never from here: the executor's
     ``TransactionFailed``          the transaction could not begin in time (``BusyError``) or ran out of time
     ``ConflictError``              it lost a conflict with another, or a deadlock, and may be tried again

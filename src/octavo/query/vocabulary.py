@@ -12,10 +12,11 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from operator import attrgetter
 from typing import Any, TypeAlias
 
+from octavo.errors import ValueOutOfRange
 from octavo.layout.keys import KeyForm, hashable
 from octavo.layout.record import Record, attribute, record_type
 from octavo.query.plan import Change, ChangeKind, Link, Order
@@ -133,24 +134,35 @@ class Defaults:
     """The defaults of one model."""
 
     def __init__(self, terms: Terms) -> None:
+        self.model = terms.name
         self._makers: dict[str, Make] = {}
         self._constants: dict[str, Any] = {}
         self.unlike_any_other = tuple(n for n, c in terms.columns.items() if _is_generated(c))
         """the fields that get an identifier, where the caller gives none"""
         self._updated = [c for c in terms.columns.values() if c.field.updated_at]
         for name, column in terms.columns.items():
-            make = _maker(column)
+            try:
+                make = _maker(column)
+            except ValueError:
+                # A default that does not fit its column is refused when it is used.
+                make = partial(_made, column)
             if make is not None:
                 self._makers[name] = make
             elif column.field.default is None and column.field.nullable:
                 self._constants[name] = column.null
 
     def fill(self, given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-        """A row: what is given, and a value for every other field that the place itself does not fill in."""
+        """A row: what is given, and a value for every other field that the place itself does not fill in.
+
+        Raises ValueOutOfRange for a default that does not fit its column.
+        """
         row = {**self._constants, **given}
         for name, make in self._makers.items():
             if name not in row:
-                row[name] = make(now)
+                try:
+                    row[name] = make(now)
+                except ValueError as error:
+                    raise ValueOutOfRange(self.model, [name]) from error
         return row
 
     def made_for(self, rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -174,6 +186,11 @@ class Defaults:
 def _is_generated(column: Column) -> bool:
     default = column.field.default
     return isinstance(default, Function) and default.name != "now" and not column.filled_by_place
+
+
+def _made(column: Column, now: datetime) -> Any:
+    make = _maker(column)
+    return column.null if make is None else make(now)
 
 
 def _maker(column: Column) -> Make | None:

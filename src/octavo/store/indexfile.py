@@ -53,6 +53,7 @@ class Environment:
         import lmdb
 
         data = os.path.join(path, _DATA)
+        self._process = os.getpid()
         self.changing = threading.Lock()
         # Open as long as LMDB has it open, so that no other file can have its inode.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -106,9 +107,23 @@ class Environment:
 
     def __del__(self) -> None:
         if hasattr(self, "lmdb"):
-            self.lmdb.close()
+            if self._process == os.getpid():
+                self.lmdb.close()
+            else:
+                _never_close(self.lmdb)
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
+
+
+def _never_close(inherited: lmdb.Environment) -> None:
+    """Leave what a child of fork has of its parent's environment as it is until the child is gone.
+
+    Its transactions share their slots in LMDB's table of readers with the parent's: ending one here, which
+    also happens when Python lets go of the object, would take the slot from the parent.
+    """
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(inherited))
 
 
 def _make_room(path: str) -> None:

@@ -336,9 +336,14 @@ class Journal:
             return
         there, _ = read_whole(path)
         if not _is_of_journal(there, own):
-            kept = f"{path}.edited"
-            if signature(kept) is None:
-                self.system.rename(write_beside(self.system, kept, there, durable=True), kept)
+            kept, number = f"{path}.edited", 1
+            while signature(kept) is not None:
+                if read_whole(kept)[0] == there:
+                    # A recovery that was interrupted has kept it.
+                    return
+                number += 1
+                kept = f"{path}.edited-{number}"
+            self.system.rename(write_beside(self.system, kept, there, durable=True), kept)
 
     def _append_again(self, descriptor: int, change: Append) -> None:
         data = change.lines.encode()
@@ -369,18 +374,25 @@ def _refuse_others(root: str, files: Iterable[str]) -> None:
 
 def _is_of_journal(there: bytes, changes: list[Change]) -> bool:
     """Whether a file's content is what one of these changes found, or may be left of what they made."""
-    made: bytes | None = None
+    first = changes[0]
+    # Lines may have been appended to what the journal does not know: is it what the file begins with?
+    made: bytes | None = there[: first.at] if isinstance(first, Append) else None
+    is_known = False
     for change in changes:
         if isinstance(change, Append):
-            # Appended to what is not known: the file was longer before the first of them.
-            if made is None and len(there) >= change.at:
-                return True
             made = None if made is None else made + change.lines.encode()
         else:
             if digest(there) == change.before:
                 return True
-            made = change.content.encode() if isinstance(change, Replace) else b""
-        if made is not None and _may_be_left(there, made):
+            if (
+                not is_known
+                and made is not None
+                and digest(made) == change.before
+                and _may_be_left(there, made)
+            ):
+                return True
+            made, is_known = change.content.encode() if isinstance(change, Replace) else b"", True
+        if is_known and made is not None and _may_be_left(there, made):
             return True
     return False
 

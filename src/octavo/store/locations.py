@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _LONGEST_KEY = 400
 _PLACE = struct.Struct("<IQI")
 """number of the log, position, length"""
+_CONTESTED = 1 << 31
+"""added to the length where another log had the record, too: by an edit, or before it was moved"""
 _STATE = struct.Struct("<QQqq")
 _FILE = struct.Struct("<IQQqqQB")
 """number of the log, the signature of the state that is noted, its lineage, and flags"""
@@ -98,7 +100,8 @@ class Logs(Protocol):
 
     def understand(self, file: str, data: bytes) -> Log: ...
 
-    def belongs(self, row: Row, file: str) -> bool: ...
+    def file_of(self, row: Row) -> str:
+        """The log that a row belongs into."""
 
     def expected(self, file: str) -> Signature | None: ...
 
@@ -180,6 +183,7 @@ class Locations:
 
         self._environment = None
         self._ahead, self._places_ahead = {}, {}
+        self._doubt_all()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _check_doubtful(self) -> None:
@@ -192,7 +196,6 @@ class Locations:
 
     def _make_ready(self) -> Environment:
         found = self._open()
-        self._doubt_all()
         # Commits from now on are followed; what is committed already is looked at.
         if self.world.state is not None:
             self.world.state.note_index()
@@ -208,6 +211,8 @@ class Locations:
         self._close_files()
         self._files = {}
         self._ahead, self._places_ahead = {}, {}
+        # It may be another index than the one that was in use before.
+        self._doubt_all()
         return found
 
     def lineage(self, file: str, found: Signature) -> bytes | None:
@@ -263,38 +268,60 @@ class Locations:
             number, at, length = _PLACE.unpack(place)
             log = self._files.get(number) or self._file(transaction, number)
             noted = None if log is None else self._noted(transaction, log[0], log[1])
+        length, is_contested = length & ~_CONTESTED, length & _CONTESTED
         if log is None or noted is None or noted[:4] != place[:4] or not noted[-1] & _INDEXED:
-            return None
+            return self._elsewhere(environment, key, place) if is_contested else None
         if not self._is_current(log[0], noted):
             return None
         file = log[0]
+        if not length:
+            return self._elsewhere(environment, key, place)
         held = self._descriptors.get(file)
         if held is None or held[1] != noted[_INODE]:
             held = self._hold(file)
             if held is None or held[1] != noted[_INODE]:
                 # Another file has its name by now.
-                self._unread(file)
-                return None
+                return self._astray(environment, key, place, file, noted)
         self._descriptors.move_to_end(file)
         text = os.pread(held[0], length, at)
         try:
             found = self.codec.decode(text)
-            if self.codec.key_of(found.row) == key and self.logs.belongs(found.row, file):
+            if self.codec.key_of(found.row) == key and self.logs.file_of(found.row) == file:
                 return found
         except DamagedError:
             pass
-        self._unread(file)
-        return None
+        return self._astray(environment, key, place, file, noted)
 
-    def _unread(self, file: str) -> None:
-        """There is not what the index says.  Raises DamagedError, Stale."""
+    def _astray(
+        self, environment: Environment, key: Key, place: bytes, file: str, noted: bytes
+    ) -> Decoded | None:
+        """There is not what the index says: the record, wherever it is.  Raises DamagedError, Stale."""
         if file in self.world.in_flight:
             # It is just being replaced, and the index follows when it has been.
             raise Stale
         self.world.check()
-        # The line is broken; or the log was changed just now; or an edit has left no line of the record.
+        # The line may be broken.
         self._understand(file)
-        self.suspect(file)
+        if self.world.signature(file) != Signature(*_STATE.unpack_from(noted, 4)):
+            # The log was changed just now.
+            self.suspect(file)
+            return None
+        # Edits have left no line of the record here.
+        return self._elsewhere(environment, key, place)
+
+    def _elsewhere(self, environment: Environment, key: Key, place: bytes) -> Decoded | None:
+        """A record that is not where the index had it, and may be in another log: there is room for one place
+        only.  The index is mended."""
+        found = self.logs.look_for(key)
+        raw = _raw_key(key)
+        if found is not None:
+            at = self.logs.file_of(found.row)
+            self._write([self._understood(at, *read_file(self.world, at))])
+        else:
+            with environment.writing(self._places, self.world.state, self.world.system) as transaction:
+                if transaction.get(raw) == place:
+                    transaction.delete(raw)
+        return found
 
     def _is_current(self, file: str, noted: bytes) -> bool:
         """Whether a log is as it was when the index noted this state of it."""
@@ -465,7 +492,10 @@ class Locations:
                 number = int.from_bytes(made[:4], "little")
                 for raw, (at, length) in log.places.items():
                     if length:
-                        there[raw] = _PLACE.pack(number, at, length)
+                        before = there.get(raw) or transaction.get(raw)
+                        other, _, flagged = (number, 0, 0) if before is None else _PLACE.unpack(before)
+                        flag = _CONTESTED if other != number else flagged & _CONTESTED
+                        there[raw] = _PLACE.pack(number, at, length | flag)
                     else:
                         gone.append((raw, number))
             transaction.cursor(self._places).putmulti(sorted(there.items()))
@@ -477,7 +507,10 @@ class Locations:
         """A record is no longer in the log of this number; it may be in another one by now."""
         found = transaction.get(raw)
         if found is not None and _PLACE.unpack(found)[0] == number:
-            transaction.delete(raw)
+            if _PLACE.unpack(found)[2] & _CONTESTED:
+                transaction.put(raw, _PLACE.pack(number, 0, _CONTESTED))
+            else:
+                transaction.delete(raw)
 
     def _lines(self, file: str, data: bytes) -> Iterator[tuple[Key, int, int]]:
         """Key, position and length of each line; the length of a tombstone's is 0."""
@@ -641,9 +674,12 @@ class Locations:
             for raw, by_log in places.items():
                 for number in current.intersection(by_log):
                     self._drop(transaction, raw, number)
+                before = transaction.get(raw)
+                flag = 0 if before is None else _PLACE.unpack(before)[2] & _CONTESTED
                 for number, place in by_log.items():
                     if place is not None and number in current:
-                        transaction.put(raw, place)
+                        _, at, length = _PLACE.unpack(place)
+                        transaction.put(raw, _PLACE.pack(number, at, length | flag))
         self._ahead, self._places_ahead = {}, {}
 
     def _close_file(self, file: str) -> None:

@@ -69,8 +69,8 @@ class LogFamily(Family):
     def understand(self, file: str, data: bytes) -> Log:
         return self.scanner.log(file, data)
 
-    def belongs(self, row: Row, file: str) -> bool:
-        return True
+    def file_of(self, row: Row) -> str:
+        return self.family.path
 
     def look_for(self, key: Key) -> Decoded | None:
         row = self.rows(self.model).get(key)

@@ -277,8 +277,8 @@ class ParentLogs(Family):
         """The changes in each log: a record that gets another parent leaves one and enters another."""
         found: dict[str, dict[Key, Changed]] = {}
         for key, change in changes.items():
-            before = None if change.before is None else self._file_of(change.before)
-            after = None if change.after is None else self._file_of(change.after)
+            before = None if change.before is None else self.file_of(change.before)
+            after = None if change.after is None else self.file_of(change.after)
             if before is not None and before != after:
                 found.setdefault(before, {})[key] = Changed(change.before, None)
             if after is not None:
@@ -286,11 +286,7 @@ class ParentLogs(Family):
                 found.setdefault(after, {})[key] = Changed(same, change.after)
         return found
 
-    def belongs(self, row: Row, file: str) -> bool:
-        """Whether a row is in the log of its parent."""
-        return self._file_of(row) == file
-
-    def _file_of(self, row: Row) -> str:
+    def file_of(self, row: Row) -> str:
         return self.namer.file(self.parent_of(row))
 
     def _by_logs(self, changes: Changes) -> _Planned:
