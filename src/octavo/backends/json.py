@@ -18,7 +18,7 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from octavo.backend import DataBackend
-from octavo.backends.reading import Indexes, JsonReader
+from octavo.backends.reading import HurriedReader, Indexes, JsonReader
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.load import layout_for
 from octavo.layout.record import Record, model_of
@@ -266,6 +266,23 @@ def _copied(vocabulary: Vocabulary, model: Model) -> tuple[Column, ...]:
     return tuple(found)
 
 
+class AtOnce(SingleReads):
+    """The answers that memory has; any other raises Stale (:meth:`octavo.store.store.Store.read_at_once`)."""
+
+    def __init__(self, backend: JsonBackend) -> None:
+        self._store, self._indexes, self._keys = backend.store, backend.indexes, backend.keys
+
+    def read(self, work: Callable[[JsonReader], T]) -> T:
+        return self._store.read_at_once(lambda view: work(HurriedReader(self._indexes, view)))
+
+    _one = read
+
+    def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
+        if self._keys.get(model) == fields:
+            return self._store.read_at_once(lambda view: view.get(model, values[0]))
+        return super().find(model, fields, values)
+
+
 class JsonBackend(SingleReads):
     """A store, asked in the query's terms.  Safe to share among threads."""
 
@@ -288,12 +305,13 @@ class JsonBackend(SingleReads):
         self.copied = {m.name: _copied(vocabulary, m) for m in vocabulary.datamodel.tables}
         """the foreign keys of each model that point at a column of another type"""
         self._get = store.get
-        self._keys = {
+        self.keys = {
             m.name: m.key.field_names
             for m in vocabulary.datamodel.tables
             if len(m.key.field_names) == 1 and m.name not in store.rules.indirect
         }
         """the models whose records are found by one value"""
+        self.at_once = AtOnce(self)
 
     def read(self, work: Callable[[JsonReader], T]) -> T:
         return self.store.read(lambda view: work(JsonReader(self.indexes, view)))
@@ -301,7 +319,7 @@ class JsonBackend(SingleReads):
     _one = read
 
     def find(self, model: str, fields: tuple[str, ...], values: Key) -> Record | None:
-        if self._keys.get(model) == fields:
+        if self.keys.get(model) == fields:
             return self._get(model, values[0])
         return self.read(lambda reader: reader.find(model, fields, values))
 

@@ -16,8 +16,22 @@ from octavo.layout.keys import one_or_tuple
 from octavo.layout.layout import Kind
 from octavo.layout.record import Record
 from octavo.query.evaluate import Evaluator
-from octavo.query.plan import TRUE, And, Compare, Condition, Key, Link, OneOf, Operator, Or, Query, Related
+from octavo.query.plan import (
+    TRUE,
+    And,
+    Compare,
+    Condition,
+    Key,
+    Link,
+    OneOf,
+    Operator,
+    Or,
+    Order,
+    Query,
+    Related,
+)
 from octavo.query.vocabulary import Vocabulary
+from octavo.store.freshness import Stale
 from octavo.store.index import Spec
 from octavo.store.rules import Rules
 from octavo.store.view import View
@@ -319,6 +333,43 @@ class JsonReader:
         if not link.join and link.references == self._candidates.indexes.logs.get(link.target):
             return (self._filed(link.target, one_or_tuple(key)) for key in keys)
         return (self._candidates.linked(link, one_or_tuple(key)) for key in keys)
+
+
+_DECIDED = 2_000
+"""conditions that an event loop decides for one answer, and records that it sorts"""
+
+
+class HurriedReader(JsonReader):
+    """Raises Stale rather than look at many records."""
+
+    @cached_property
+    def _evaluator(self) -> Evaluator:
+        return _Hurried(self.vocabulary, self._linked)
+
+
+class _Hurried(Evaluator):
+    _left = _DECIDED
+
+    def condition(self, model: str, condition: Condition) -> Callable[[Record], Any]:
+        test = super().condition(model, condition)
+
+        def decide(record: Record) -> Any:
+            if not self._left:
+                raise Stale
+            self._left -= 1
+            return test(record)
+
+        return decide
+
+    def order(self, model: str, order: Sequence[Order]) -> Callable[[list[Record]], None]:
+        sort = super().order(model, order)
+
+        def sort_few(records: list[Record]) -> None:
+            if len(records) > _DECIDED:
+                raise Stale
+            sort(records)
+
+        return sort_few
 
 
 def _number(test: Callable[[Record], Any] | None, records: Sequence[Record] | Iterator[Record]) -> int:

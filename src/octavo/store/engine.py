@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -348,6 +349,32 @@ class Engine:
             if tries > _PATIENT_TRIES:
                 return self._read_alone(work, timeout)
             self._wait(tries)
+
+    def read_at_once(self, work: Callable[[View], T]) -> T:
+        """What a function makes of the store, from memory; see :meth:`Store.read_at_once`."""
+        world = self.world
+        if self.is_lost:
+            raise Stale
+        try:
+            # With it, no lock below has to be waited for.
+            if not world.mutex.acquire(blocking=False):
+                raise Stale
+            world.hurried = threading.get_ident()
+            if world.commits != world.known or world.watch.changed() or world.untold:
+                self.refresher.refresh()
+            world.place.check()
+            epoch = world.epoch
+            result = work(self.view)
+            if epoch % 2 or world.epoch != epoch:
+                raise Stale
+            return result
+        except (OctavoError, RuntimeError, KeyError):
+            # A thread that takes its time finds out what is wrong.
+            raise Stale from None
+        finally:
+            if world.is_held():
+                world.hurried = 0
+                world.mutex.release()
 
     def _wait(self, tries: int) -> None:
         """Wait for the process that is writing; recover the store if none is any more."""

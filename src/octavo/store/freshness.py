@@ -342,6 +342,8 @@ class World:
         """the state in which a commit of this process has left a file, and in which memory has it"""
         self.in_flight: frozenset[str] = frozenset()
         """the files that this process's own commit is changing; in memory they are as before"""
+        self.hurried = 0
+        """the thread that holds the mutex, where it must neither wait nor read a file; 0: it may"""
         self.is_alone: Callable[[], bool] = lambda: False
         """whether no other process has the store open; False where that cannot be told"""
         self.wait_for_own_commit: Callable[[], bool] = lambda: False
@@ -391,6 +393,8 @@ class World:
 
         Raises Stale, ReplacedError, FileNotFoundError, OSError.
         """
+        if self.hurried:
+            self.take_time()
         found = None
         if self.commits == self.known:
             try:
@@ -403,6 +407,11 @@ class World:
         if found is None or self.commits != self.known:
             raise Stale
         return found
+
+    def take_time(self) -> None:
+        """Before a file is read, or anything else that takes long: raise Stale in a thread that must not."""
+        if self.hurried == threading.get_ident():
+            raise Stale
 
     def check(self) -> None:
         """Raise Stale if what was just looked at, but not read, may have been changed by another process."""
@@ -422,10 +431,10 @@ class World:
                     return work()
             except Stale:
                 # It may also have ended just now.
-                if self._is_held() or (not self.wait_for_own_commit() and self.commits != self.known):
+                if self.is_held() or (not self.wait_for_own_commit() and self.commits != self.known):
                     raise
 
-    def _is_held(self) -> bool:
+    def is_held(self) -> bool:
         """Whether this thread holds the mutex.  (Condition variables ask a lock in the same way.)"""
         held: bool = cast(Any, self.mutex)._is_owned()
         return held

@@ -152,6 +152,8 @@ class Locations:
 
     def find(self, key: Key) -> Decoded | None:
         """The record with this key.  Raises DamagedError, DiskError, Stale."""
+        if self.world.hurried:
+            self.world.take_time()
         return self.world.steadily(partial(self._find, key))
 
     def _find(self, key: Key) -> Decoded | None:

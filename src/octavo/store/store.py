@@ -264,6 +264,11 @@ class Store:
             with suppress(Lost):
                 return self.engine.read(work, timeout)
 
+    def read_at_once(self, work: Callable[[View], T]) -> T:
+        """The same, from memory alone, for a thread that others wait for: raises Stale where it would have to
+        wait, to read a file, or to look at many rows."""
+        return self._engine.read_at_once(work)
+
     def get(self, model: str, key: Key) -> Record | None:
         """The row with this key (see :meth:`View.get`), as it is between two commits.
 

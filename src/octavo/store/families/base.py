@@ -41,6 +41,8 @@ NOTHING: Mapping[Key, Changed] = {}
 
 GARBAGE = 64
 """superseded lines that a log may have, beside as many as it has records"""
+_MANY = 1_000
+"""rows that an event loop does not look at one by one"""
 
 
 class Tail(msgspec.Struct, frozen=True):
@@ -166,6 +168,8 @@ class Family:
         rows = self.rows(spec.model)
         index = self._indexes.get(spec)
         if index is None:
+            if len(rows) > _MANY:
+                self.world.take_time()
             with self.world.mutex, self.world.guard:
                 index = self._indexes.get(spec)
                 if index is None:
@@ -179,7 +183,10 @@ class Family:
 
     def all(self, model: str) -> Iterator[Row]:
         """All rows of a model, in no order."""
-        return iter(list(self.rows(model).values()))
+        rows = self.rows(model)
+        if len(rows) > _MANY:
+            self.world.take_time()
+        return iter(list(rows.values()))
 
     def rows_in_order(self, spec: Spec, values: Any) -> Sequence[Record] | None:
         """The rows with these values in the order of a file, if they lie so; None: they are to be found and
@@ -343,6 +350,8 @@ def opened(world: World, file: str, *, appended: bool = False) -> Iterator[tuple
     Raises as :func:`read_file`; Stale if the file, or what is committed, has changed at the end.
     ``appended``: a commit of this process may append to it meanwhile.
     """
+    if world.hurried:
+        world.take_time()
     with _reading(file):
         try:
             descriptor, found = open_signed(world.path(file))
@@ -371,6 +380,8 @@ def opened(world: World, file: str, *, appended: bool = False) -> Iterator[tuple
 def list_files(world: World, family: FileFamily) -> Iterator[str]:
     """The files of a family that there are, in order.  Raises DiskError, ReplacedError, Stale."""
     folder = family.folder
+    if world.hurried:
+        world.take_time()
     try:
         with os.scandir(world.path(folder)) as entries:
             # As one text: that takes half the memory of many names.

@@ -17,6 +17,8 @@ from octavo.store.system import Signature
 
 OVERHEAD = 1_000
 """bytes of memory that each log takes beside its rows"""
+_MANY = 2_000
+"""records that an event loop does not sort"""
 _FEW = 100
 """changes of a log for which its records are not sorted anew"""
 
@@ -83,8 +85,12 @@ class HeldLog(LogFile):
         found = None
         if self._ordered is not None and len(self._since) <= _FEW:
             found = self._reordered(self._ordered, self._since)
+        if found is not None:
+            return found
         family = self._family
-        return family.in_order(family.model, self.log.live[family.model].values()) if found is None else found
+        if len(self) > _MANY:
+            family.world.take_time()
+        return family.in_order(family.model, self.log.live[family.model].values())
 
     def _reordered(self, ordered: list[Row], changes: Iterable[Changed]) -> list[Row] | None:
         """Rows in the order of the file, after changes; None: they are to be sorted anew."""

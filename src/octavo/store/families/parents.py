@@ -125,6 +125,8 @@ class ParentLogs(Family):
                 self._logs.move_to_end(file)
                 return known
             found = self.world.signature(file)
+            if found != known.signature:
+                self.world.take_time()
             if found == known.signature or (found is not None and self._go_on(known, found)):
                 self._doubtful.discard(file)
                 return known
