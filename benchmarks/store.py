@@ -14,6 +14,7 @@ which makes one sync in this mode.  ``--messages 20000 --only append`` is a quic
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import random
 import shutil
@@ -25,7 +26,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from typing import Any
 import msgspec
 
 import octavo
+from octavo.aio import AsyncClient
 from octavo.backends.json import JsonBackend
 from octavo.client import Client
 from octavo.fold.scaffold import scaffold
@@ -273,6 +275,40 @@ class Bench:
         show("eight threads, one chat: throughput over one thread's", one, same, 3.0, "eight")
         show("eight threads, eight chats", one, spread, 3.0, "eight")
 
+    def tasks(self) -> None:
+        """a hundred tasks of asyncio, appending durably and reading from memory"""
+        data = self.data(100, 2000)
+
+        async def run() -> None:
+            async with AsyncClient(data.open()) as db:
+
+                async def append(chat: str, times: int) -> None:
+                    for _ in range(times):
+                        await db.message.create(
+                            data={"id": new_id(), "chatId": chat, "role": "USER", "content": TEXT}
+                        )
+
+                async def look(times: int) -> None:
+                    for n in range(times):
+                        await db.chat.find_unique(where={"id": data.chats[n % 100]})
+
+                async def took(times: int, *tasks: Coroutine[Any, Any, None]) -> float:
+                    began = time.perf_counter()
+                    await asyncio.gather(*tasks)
+                    return (time.perf_counter() - began) / times
+
+                figures = []
+                await look(1000)
+                for _ in range(self.rounds):
+                    one = await took(200, append(data.chats[0], 200))
+                    many = await took(2000, *(append(chat, 20) for chat in data.chats))
+                    figures.append((one, many, await took(20_000, look(20_000))))
+                one, many, read = (statistics.median(column) for column in zip(*figures, strict=True))
+            show("a hundred tasks: throughput over one after the other", one, many, 3.0, "hundred")
+            print(f"{'find_unique by id, warm, awaited':<52} {read * 1e6:9.2f} µs")
+
+        asyncio.run(run())
+
     def update(self) -> None:
         """one chat's title"""
         small, _ = self._update_among(100)
@@ -464,7 +500,7 @@ def _split(figures: list[float], goal: float, most: float) -> tuple[float, float
     return seconds, goal, memory, most
 
 
-NAMES = ("append", "threads", "update", "delete", "read", "find", "load", "start", "many", "long")
+NAMES = ("append", "threads", "tasks", "update", "delete", "read", "find", "load", "start", "many", "long")
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ ORDER = [
         "store",
         "query",
     ),
-    *("query", "postgres", "backends", "client", "typed", "opening", "app", "inspect", "fold", "follow"),
-    *("care", "secrets", "move", "report", "demo", "testing", "cli", "__main__"),
+    *("query", "postgres", "backends", "client", "aio", "typed", "opening", "app", "inspect"),
+    *("fold", "follow", "care", "secrets", "move", "report", "demo", "testing", "cli", "__main__"),
 ]
 """lowest first: each imports only from itself and from those before it"""
 

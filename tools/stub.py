@@ -14,7 +14,8 @@ has the record ``Tag`` and, as far as something refers to them:
 ``TagNew…``, ``TagEdit…``       nested writes over a relation that leads to it
 ``TagShown…``                   how such a relation is included
 ``TagInclude``, ``TagSelect``   what is shown; ``TagCounted``, what ``_count`` counts
-``TagOrder``, ``TagActions``    an order; the operations
+``TagOrder``                    an order
+``TagActions``                  the operations; ``TagAsyncActions``, the same for asyncio
 ==============================  ================================================================
 """
 
@@ -32,13 +33,14 @@ from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.datamodel import Arity, Datamodel, Enum, ScalarKind
 
 TYPED = Path(__file__).parents[1] / "src/octavo/typed"
-FILE, SHAPES = TYPED / "__init__.pyi", TYPED / "shapes.pyi"
+FILE, SHAPES, AWAITED = TYPED / "__init__.pyi", TYPED / "shapes.pyi", TYPED / "awaited.pyi"
 WIDTH = 110
 
 _HEAD = '''"""The types of the client's records and arguments, made from the frozen schema by ``make stub``.
 
-``octavo.connect()`` gives a :class:`Client`.  A record's relations are there where a call includes them, and
-its fields where it does not select others; Python's types cannot tell the one case from the other.
+``octavo.connect()`` gives a :class:`Client`, ``octavo.connect_async()`` an :class:`AsyncClient`.  A record's
+relations are there where a call includes them, and its fields where it does not select others; Python's types
+cannot tell the one case from the other.
 """
 
 '''
@@ -65,7 +67,7 @@ def stub(datamodel: Datamodel) -> str:
     parts = [*map(_enum, datamodel.enums), *_scalar_filters(models)]
     for terms in models:
         parts += _model(terms, _Uses(terms, models))
-    parts += _clients(models)
+    parts += [*_clients(models), *_clients(models, "Async")]
     body = ""
     for part in parts:
         both_empty = body.endswith("): ...\n") and part.endswith("): ...\n")
@@ -129,7 +131,8 @@ def _model(terms: Terms, uses: _Uses) -> Iterator[str]:
     yield from _nested(name, uses)
     yield from _shown(terms, uses)
     parts = ("Field", "Where", "Unique", "Create", "Data", "Update", "Changes", "Order", "Include", "Select")
-    yield _class(f"{name}Actions", [_generic("Actions", [name, *(name + part for part in parts)])], {})
+    for kind in ("Actions", "AsyncActions"):
+        yield _class(name + kind, [_generic(kind, [name, *(name + part for part in parts)])], {})
 
 
 def _record(terms: Terms) -> str:
@@ -254,18 +257,42 @@ def _shown(terms: Terms, uses: _Uses) -> Iterator[str]:
     yield _class(f"{name}Order", ["TypedDict", "total=False"], order)
 
 
-def _clients(models: Sequence[Terms]) -> Iterator[str]:
+def _clients(models: Sequence[Terms], kind: str = "") -> Iterator[str]:
+    """The clients of a kind: ``Async`` or none."""
     named = accessors(terms.name for terms in models)
-    lines = [f"{name}: {model}Actions" for name, [model, *others] in named.items() if not others]
+    lines = [f"{name}: {model}{kind}Actions" for name, [model, *others] in named.items() if not others]
     for terms in models:
         lines += [
             "@overload",
-            f'def __getitem__(self, model: Literal["{terms.name}"]) -> {terms.name}Actions: ...',
+            f'def __getitem__(self, model: Literal["{terms.name}"]) -> {terms.name}{kind}Actions: ...',
         ]
     lines += ["@overload", "def __getitem__(self, model: str) -> Any: ..."]
-    yield _block("class Models:", lines, "Accessors of the models, as a transaction has them.")
-    yield _block(
-        "class Client(Models, Connection[Models]):", [], "A connection to the data, wherever it lives."
+    yield _block(f"class {kind}Models:", lines, "Accessors of the models, as a transaction has them.")
+    head = f"class {kind}Client({kind}Models, {kind}Connection[{kind}Models]):"
+    yield _block(head, [], "A connection to the data, wherever it lives.")
+
+
+def awaited(shapes: str) -> str:
+    """The stub of the operations for asyncio, made from that of the others."""
+    found = re.search(r"^class Actions\(.*?(?=^\S)", shapes.partition("# Operations\n")[2], re.M | re.S)
+    if found is None:
+        raise AssertionError("shapes.pyi has no operations")
+    body = re.sub(r"^    def ", "    async def ", found[0], flags=re.MULTILINE).rstrip() + "\n"
+    body = body.replace("class Actions(", "class AsyncActions(", 1)
+    body = body.replace(":class:`octavo.client.ModelClient`", ":class:`octavo.aio.AsyncModelClient`")
+
+    def used(names: Iterable[str]) -> list[str]:
+        return [name for name in names if re.search(rf"\b{name}\b", body)]
+
+    imports = ""
+    for module, names in re.findall(r"^from (\S+) import (.+)$", shapes, re.MULTILINE):
+        if wanted := used(names.split(", ")):
+            imports += f"from {module} import {', '.join(wanted)}\n"
+            imports += "\n" if module == "typing" else ""
+    own = set(re.findall(r"^(?:class )?([A-Z]\w+)", shapes, re.MULTILINE)) - {"Actions"}
+    return (
+        '"""The operations for asyncio, made from those in ``shapes.pyi`` by ``make stub``."""\n\n'
+        f"{imports}from octavo.typed.shapes import ({_each(used(sorted(own)))})\n\n{body}"
     )
 
 
@@ -295,6 +322,7 @@ def _imports(body: str) -> str:
         "",
         "from octavo.layout.record import BareRecord",
         "from octavo.query.result import Counts",
+        "from octavo.typed.awaited import AsyncActions",
         f"from octavo.typed.shapes import ({_each(used(sorted(shapes)))})",
     ]
     return "\n".join(lines) + "\n"
@@ -344,3 +372,4 @@ if __name__ == "__main__":
     from octavo.schema.texts import frozen_schema
 
     FILE.write_text(stub(frozen_schema()), "utf-8", newline="\n")
+    AWAITED.write_text(awaited(SHAPES.read_text("utf-8")), "utf-8", newline="\n")

@@ -1,8 +1,9 @@
 """Octavo folds the PostgreSQL database of a Prisma application into plain JSON files, and back.
 
-``octavo.connect()`` opens the data wherever it lives (:mod:`octavo.opening`); ``JsonNull``, ``DbNull`` and
-``AnyNull`` tell the nulls of a Json field apart.  :mod:`octavo.app`, :mod:`octavo.backend` and
-:mod:`octavo.errors` need not be imported by themselves.
+``octavo.connect()``, and for asyncio ``octavo.connect_async()``, open the data wherever it lives
+(:mod:`octavo.opening`); ``JsonNull``, ``DbNull`` and ``AnyNull`` tell the nulls of a Json field apart.
+:mod:`octavo.aio`, :mod:`octavo.app`, :mod:`octavo.backend` and :mod:`octavo.errors` need not be imported by
+themselves.
 """
 
 from __future__ import annotations
@@ -13,31 +14,36 @@ from typing import TYPE_CHECKING, Any
 from octavo.version import __version__
 
 if TYPE_CHECKING:
-    from octavo import app, backend, errors
-    from octavo.opening import connect
-    from octavo.typed import Client
+    from octavo import aio, app, backend, errors
+    from octavo.opening import connect, connect_async
+    from octavo.typed import AsyncClient, Client
     from octavo.values.json import AnyNull, DbNull, JsonNull
 
 __all__ = [
     "AnyNull",
+    "AsyncClient",
     "Client",
     "DbNull",
     "JsonNull",
     "__version__",
+    "aio",
     "app",
     "backend",
     "connect",
+    "connect_async",
     "errors",
 ]
 
 _HOMES = {
     "connect": "octavo.opening",
+    "connect_async": "octavo.opening",
     "Client": "octavo.client",
+    "AsyncClient": "octavo.aio",
     "JsonNull": "octavo.values.json",
     "DbNull": "octavo.values.json",
     "AnyNull": "octavo.values.json",
 }
-_MODULES = ("app", "backend", "errors")
+_MODULES = ("aio", "app", "backend", "errors")
 
 
 def __getattr__(name: str) -> Any:

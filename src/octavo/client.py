@@ -460,7 +460,7 @@ class Client(Models):
         beginning) and ``timeout`` (for the whole) are seconds or a ``timedelta``; the defaults are Prisma's.
         Inside the block, this thread writes by nothing else: UsageError.
         """
-        wait, limit = _seconds("max_wait", max_wait), _seconds("timeout", timeout)
+        wait, limit = seconds("max_wait", max_wait), seconds("timeout", timeout)
         with self._alone.together(wait, limit) as transaction:
             session = _Together(transaction)
             try:
@@ -495,7 +495,7 @@ class Client(Models):
         self.close()
 
 
-def _seconds(name: str, given: float | timedelta) -> float:
+def seconds(name: str, given: float | timedelta) -> float:
     """A length of time that every lock and PostgreSQL's settings can hold."""
     if isinstance(given, timedelta):
         given = given.total_seconds()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, cast, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, overload
 
 from octavo.backend import DataBackend, Durability, Settings, get_data_backend, require_durability
 from octavo.backend import data_dir as named_data_dir
@@ -17,6 +18,7 @@ from octavo.store.phase import Guard
 
 if TYPE_CHECKING:
     from octavo import typed
+    from octavo.aio import AsyncClient, Opening
 
 
 @overload
@@ -75,6 +77,53 @@ def connect(
     opened = open_backend(kind, vocabulary, settings)
     Guard(settings.data_dir, kind).warn()
     return Client(opened, vocabulary)
+
+
+class Connecting(TypedDict, total=False):
+    """What :func:`connect` and :func:`connect_async` take by name, besides the schema."""
+
+    database_url: str | None
+    data_dir: str | os.PathLike[str] | None
+    files_root: str | os.PathLike[str] | None
+    layout: str | os.PathLike[str] | None
+    durability: Durability
+
+
+@overload
+def connect_async(
+    backend: str | None = None,
+    *,
+    schema: None = None,
+    threads: int | None = None,
+    **settings: Unpack[Connecting],
+) -> Opening[typed.AsyncClient]: ...
+@overload
+def connect_async(
+    backend: str | None = None,
+    *,
+    schema: str | os.PathLike[str],
+    threads: int | None = None,
+    **settings: Unpack[Connecting],
+) -> Opening[AsyncClient]: ...
+def connect_async(
+    backend: str | None = None,
+    *,
+    schema: str | os.PathLike[str] | None = None,
+    threads: int | None = None,
+    **settings: Unpack[Connecting],
+) -> Opening[Any]:
+    """Open the data for the tasks of asyncio: ``db = await connect_async()``, or a block that closes it,
+    ``async with connect_async() as db``.
+
+    Takes what :func:`connect` takes; ``threads`` is how many reads, writes and transactions may each be under
+    way on threads (:data:`octavo.aio.THREADS`).  Awaiting raises what :func:`connect` raises.
+    """
+    from octavo.aio import THREADS, Opening
+
+    open_client: Any = connect
+    return Opening(
+        partial(open_client, backend, schema=schema, **settings), THREADS if threads is None else threads
+    )
 
 
 def open_backend(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) -> Backend:

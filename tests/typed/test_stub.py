@@ -14,7 +14,7 @@ from octavo.layout.record import record_type
 from octavo.schema.parser import parse_schema
 from octavo.schema.texts import frozen_schema
 from query.blog import SCHEMA
-from stub import FILE, stub
+from stub import AWAITED, FILE, SHAPES, awaited, stub
 
 RIGHT = """
 from datetime import UTC, datetime
@@ -91,6 +91,31 @@ def write(db: Client) -> bool:
 
 talk(octavo.connect())
 octavo.connect(schema="other.prisma").anything.find_many(whatever=1)
+
+async def talk_awaited(db: octavo.AsyncClient) -> str:
+    [chat, *_] = await db.chat.find_many(
+        where={"title": {"startsWith": "x"}}, include={"messages": {"take": 50}}, orderBy={"title": "asc"}
+    )
+    async with db.tx(timeout=1) as tx:
+        made = await tx.message.create(data={"chatId": chat.id, "role": "USER", "content": "Hello"})
+        await tx["CharacterTag"].delete_many(where={"tagId": {"in": ["a"]}})
+    number: int = await db.user.count()
+    numbers: dict[str, int] = await db.user.count(select={"_all": True})
+    content: bytes | None = await db.payload(made)
+    return chat.messages[0].content + made.content + str(number + numbers["_all"]) + str(content)
+
+def tags(db: Client, name: str) -> int:
+    return db.tag.count(where={"name": name})
+
+async def run() -> None:
+    db = await octavo.connect_async("json", data_dir="data", threads=8)
+    await talk_awaited(db)
+    number: int = await octavo.aio.call(db, tags, "x")
+    await db.close()
+    async with octavo.connect_async() as other:
+        await talk_awaited(other)
+    async with octavo.connect_async(schema="other.prisma") as third:
+        await third.anything.find_many(whatever=number)
 """
 
 WRONG = """
@@ -121,6 +146,16 @@ db.character.find_first().name  # union-attr
 db.character.find_first_or_raise().nme  # attr-defined
 db.character.find_first_or_raise().name = "x"  # misc
 name: str = db.character.count()  # assignment
+
+async def awaited(db: octavo.AsyncClient) -> None:
+    db.charakter  # attr-defined
+    await db.character.find_many(where={"nme": "x"})  # typeddict-unknown-key
+    await db.message.create(data={"chatId": "x", "role": "ROBOT", "content": "x"})  # typeddict-item
+    (await db.character.find_first()).name  # union-attr
+    db.character.find_first_or_raise().name  # attr-defined
+    async with db.tx() as tx:
+        await tx.tx()  # attr-defined
+    octavo.connect_async(durability="none")  # call-overload
 """
 
 OTHER = """
@@ -143,6 +178,7 @@ def other(db: Client) -> list[str]:
 
 def test_the_stub_is_what_the_schema_gives() -> None:
     assert FILE.read_text("utf-8") == stub(frozen_schema()), "make stub"
+    assert AWAITED.read_text("utf-8") == awaited(SHAPES.read_text("utf-8")), "make stub"
 
 
 def test_a_type_checker_takes_what_is_right_and_refuses_the_rest(
@@ -178,5 +214,6 @@ def test_records_have_their_types_at_run_time_and_arguments_have_none() -> None:
     schema = frozen_schema()
     kind: type = octavo.typed.Character
     assert kind is record_type(schema.model("Character"), schema)
+    assert octavo.typed.AsyncClient is octavo.AsyncClient
     with pytest.raises(AttributeError, match="for type checkers alone"):
         octavo.typed.__getattr__("CharacterWhere")

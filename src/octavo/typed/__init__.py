@@ -13,10 +13,14 @@ from octavo.client import Client, Models
 from octavo.layout.record import record_type
 from octavo.schema.texts import frozen_schema
 
-__all__ = ["Client", "Models"]
+__all__ = ["AsyncClient", "AsyncModels", "Client", "Models"]
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("AsyncClient", "AsyncModels"):
+        from octavo import aio
+
+        return getattr(aio, name)
     schema = frozen_schema()
     if name in schema:
         return record_type(schema.model(name), schema)

@@ -1,7 +1,8 @@
 """The types of the client's records and arguments, made from the frozen schema by ``make stub``.
 
-``octavo.connect()`` gives a :class:`Client`.  A record's relations are there where a call includes them, and
-its fields where it does not select others; Python's types cannot tell the one case from the other.
+``octavo.connect()`` gives a :class:`Client`, ``octavo.connect_async()`` an :class:`AsyncClient`.  A record's
+relations are there where a call includes them, and its fields where it does not select others; Python's types
+cannot tell the one case from the other.
 """
 
 from collections.abc import Sequence
@@ -10,9 +11,11 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict, overload
 
 from octavo.layout.record import BareRecord
 from octavo.query.result import Counts
+from octavo.typed.awaited import AsyncActions
 from octavo.typed.shapes import (
     Actions,
     Arithmetic,
+    AsyncConnection,
     Connection,
     CountSelect,
     CountWhere,
@@ -490,6 +493,21 @@ class UserActions(
         UserSelect,
     ],
 ): ...
+class UserAsyncActions(
+    AsyncActions[
+        User,
+        UserField,
+        UserWhere,
+        UserUnique,
+        UserCreate,
+        UserData,
+        UserUpdate,
+        UserChanges,
+        UserOrder,
+        UserInclude,
+        UserSelect,
+    ],
+): ...
 
 class ChatSettings(BareRecord, frozen=True, kw_only=True):
     """How a user's chats look."""
@@ -605,6 +623,21 @@ class ChatSettingsOrder(TypedDict, total=False):
 
 class ChatSettingsActions(
     Actions[
+        ChatSettings,
+        ChatSettingsField,
+        ChatSettingsWhere,
+        ChatSettingsUnique,
+        ChatSettingsCreate,
+        ChatSettingsData,
+        ChatSettingsUpdate,
+        ChatSettingsChanges,
+        ChatSettingsOrder,
+        ChatSettingsInclude,
+        ChatSettingsSelect,
+    ],
+): ...
+class ChatSettingsAsyncActions(
+    AsyncActions[
         ChatSettings,
         ChatSettingsField,
         ChatSettingsWhere,
@@ -785,6 +818,21 @@ class AccountActions(
         AccountSelect,
     ],
 ): ...
+class AccountAsyncActions(
+    AsyncActions[
+        Account,
+        AccountField,
+        AccountWhere,
+        AccountUnique,
+        AccountCreate,
+        AccountData,
+        AccountUpdate,
+        AccountChanges,
+        AccountOrder,
+        AccountInclude,
+        AccountSelect,
+    ],
+): ...
 
 class Session(BareRecord, frozen=True, kw_only=True):
     """A signed-in browser."""
@@ -886,6 +934,21 @@ class SessionActions(
         SessionSelect,
     ],
 ): ...
+class SessionAsyncActions(
+    AsyncActions[
+        Session,
+        SessionField,
+        SessionWhere,
+        SessionUnique,
+        SessionCreate,
+        SessionData,
+        SessionUpdate,
+        SessionChanges,
+        SessionOrder,
+        SessionInclude,
+        SessionSelect,
+    ],
+): ...
 
 class VerificationToken(BareRecord, frozen=True, kw_only=True):
     """A one-time token sent by mail."""
@@ -942,6 +1005,21 @@ class VerificationTokenOrder(TypedDict, total=False):
 
 class VerificationTokenActions(
     Actions[
+        VerificationToken,
+        VerificationTokenField,
+        VerificationTokenWhere,
+        VerificationTokenUnique,
+        VerificationTokenCreate,
+        VerificationTokenData,
+        VerificationTokenUpdate,
+        VerificationTokenChanges,
+        VerificationTokenOrder,
+        VerificationTokenInclude,
+        VerificationTokenSelect,
+    ],
+): ...
+class VerificationTokenAsyncActions(
+    AsyncActions[
         VerificationToken,
         VerificationTokenField,
         VerificationTokenWhere,
@@ -1158,6 +1236,21 @@ class ApiKeyActions(
         ApiKeySelect,
     ],
 ): ...
+class ApiKeyAsyncActions(
+    AsyncActions[
+        ApiKey,
+        ApiKeyField,
+        ApiKeyWhere,
+        ApiKeyUnique,
+        ApiKeyCreate,
+        ApiKeyData,
+        ApiKeyUpdate,
+        ApiKeyChanges,
+        ApiKeyOrder,
+        ApiKeyInclude,
+        ApiKeySelect,
+    ],
+): ...
 
 class ConnectionProfile(BareRecord, frozen=True, kw_only=True):
     """Which provider, model and key a chat talks to."""
@@ -1361,6 +1454,21 @@ class ConnectionProfileOrder(TypedDict, total=False):
 
 class ConnectionProfileActions(
     Actions[
+        ConnectionProfile,
+        ConnectionProfileField,
+        ConnectionProfileWhere,
+        ConnectionProfileUnique,
+        ConnectionProfileCreate,
+        ConnectionProfileData,
+        ConnectionProfileUpdate,
+        ConnectionProfileChanges,
+        ConnectionProfileOrder,
+        ConnectionProfileInclude,
+        ConnectionProfileSelect,
+    ],
+): ...
+class ConnectionProfileAsyncActions(
+    AsyncActions[
         ConnectionProfile,
         ConnectionProfileField,
         ConnectionProfileWhere,
@@ -1632,6 +1740,21 @@ class CharacterActions(
         CharacterSelect,
     ],
 ): ...
+class CharacterAsyncActions(
+    AsyncActions[
+        Character,
+        CharacterField,
+        CharacterWhere,
+        CharacterUnique,
+        CharacterCreate,
+        CharacterData,
+        CharacterUpdate,
+        CharacterChanges,
+        CharacterOrder,
+        CharacterInclude,
+        CharacterSelect,
+    ],
+): ...
 
 class Persona(BareRecord, frozen=True, kw_only=True):
     """Somebody a user can be in a chat."""
@@ -1857,6 +1980,21 @@ class PersonaActions(
         PersonaSelect,
     ],
 ): ...
+class PersonaAsyncActions(
+    AsyncActions[
+        Persona,
+        PersonaField,
+        PersonaWhere,
+        PersonaUnique,
+        PersonaCreate,
+        PersonaData,
+        PersonaUpdate,
+        PersonaChanges,
+        PersonaOrder,
+        PersonaInclude,
+        PersonaSelect,
+    ],
+): ...
 
 class CharacterPersona(BareRecord, frozen=True, kw_only=True):
     """A persona that goes with a character."""
@@ -1956,6 +2094,21 @@ class CharacterPersonaOrder(TypedDict, total=False):
 
 class CharacterPersonaActions(
     Actions[
+        CharacterPersona,
+        CharacterPersonaField,
+        CharacterPersonaWhere,
+        CharacterPersonaUnique,
+        CharacterPersonaCreate,
+        CharacterPersonaData,
+        CharacterPersonaUpdate,
+        CharacterPersonaChanges,
+        CharacterPersonaOrder,
+        CharacterPersonaInclude,
+        CharacterPersonaSelect,
+    ],
+): ...
+class CharacterPersonaAsyncActions(
+    AsyncActions[
         CharacterPersona,
         CharacterPersonaField,
         CharacterPersonaWhere,
@@ -2194,6 +2347,21 @@ class ChatActions(
         ChatSelect,
     ],
 ): ...
+class ChatAsyncActions(
+    AsyncActions[
+        Chat,
+        ChatField,
+        ChatWhere,
+        ChatUnique,
+        ChatCreate,
+        ChatData,
+        ChatUpdate,
+        ChatChanges,
+        ChatOrder,
+        ChatInclude,
+        ChatSelect,
+    ],
+): ...
 
 class Message(BareRecord, frozen=True, kw_only=True):
     """One message."""
@@ -2376,6 +2544,21 @@ class MessageActions(
         MessageSelect,
     ],
 ): ...
+class MessageAsyncActions(
+    AsyncActions[
+        Message,
+        MessageField,
+        MessageWhere,
+        MessageUnique,
+        MessageCreate,
+        MessageData,
+        MessageUpdate,
+        MessageChanges,
+        MessageOrder,
+        MessageInclude,
+        MessageSelect,
+    ],
+): ...
 
 class ChatFile(BareRecord, frozen=True, kw_only=True):
     """A file attached to a chat."""
@@ -2530,6 +2713,21 @@ class ChatFileOrder(TypedDict, total=False):
 
 class ChatFileActions(
     Actions[
+        ChatFile,
+        ChatFileField,
+        ChatFileWhere,
+        ChatFileUnique,
+        ChatFileCreate,
+        ChatFileData,
+        ChatFileUpdate,
+        ChatFileChanges,
+        ChatFileOrder,
+        ChatFileInclude,
+        ChatFileSelect,
+    ],
+): ...
+class ChatFileAsyncActions(
+    AsyncActions[
         ChatFile,
         ChatFileField,
         ChatFileWhere,
@@ -2782,6 +2980,21 @@ class ImageActions(
         ImageSelect,
     ],
 ): ...
+class ImageAsyncActions(
+    AsyncActions[
+        Image,
+        ImageField,
+        ImageWhere,
+        ImageUnique,
+        ImageCreate,
+        ImageData,
+        ImageUpdate,
+        ImageChanges,
+        ImageOrder,
+        ImageInclude,
+        ImageSelect,
+    ],
+): ...
 
 class ImageTag(BareRecord, frozen=True, kw_only=True):
     """What an image shows."""
@@ -2882,6 +3095,21 @@ class ImageTagOrder(TypedDict, total=False):
 
 class ImageTagActions(
     Actions[
+        ImageTag,
+        ImageTagField,
+        ImageTagWhere,
+        ImageTagUnique,
+        ImageTagCreate,
+        ImageTagData,
+        ImageTagUpdate,
+        ImageTagChanges,
+        ImageTagOrder,
+        ImageTagInclude,
+        ImageTagSelect,
+    ],
+): ...
+class ImageTagAsyncActions(
+    AsyncActions[
         ImageTag,
         ImageTagField,
         ImageTagWhere,
@@ -3019,6 +3247,21 @@ class ChatAvatarOverrideOrder(TypedDict, total=False):
 
 class ChatAvatarOverrideActions(
     Actions[
+        ChatAvatarOverride,
+        ChatAvatarOverrideField,
+        ChatAvatarOverrideWhere,
+        ChatAvatarOverrideUnique,
+        ChatAvatarOverrideCreate,
+        ChatAvatarOverrideData,
+        ChatAvatarOverrideUpdate,
+        ChatAvatarOverrideChanges,
+        ChatAvatarOverrideOrder,
+        ChatAvatarOverrideInclude,
+        ChatAvatarOverrideSelect,
+    ],
+): ...
+class ChatAvatarOverrideAsyncActions(
+    AsyncActions[
         ChatAvatarOverride,
         ChatAvatarOverrideField,
         ChatAvatarOverrideWhere,
@@ -3211,6 +3454,21 @@ class TagActions(
         TagSelect,
     ],
 ): ...
+class TagAsyncActions(
+    AsyncActions[
+        Tag,
+        TagField,
+        TagWhere,
+        TagUnique,
+        TagCreate,
+        TagData,
+        TagUpdate,
+        TagChanges,
+        TagOrder,
+        TagInclude,
+        TagSelect,
+    ],
+): ...
 
 class CharacterTag(BareRecord, frozen=True, kw_only=True):
     """A label on a character."""
@@ -3317,6 +3575,21 @@ class CharacterTagOrder(TypedDict, total=False):
 
 class CharacterTagActions(
     Actions[
+        CharacterTag,
+        CharacterTagField,
+        CharacterTagWhere,
+        CharacterTagUnique,
+        CharacterTagCreate,
+        CharacterTagData,
+        CharacterTagUpdate,
+        CharacterTagChanges,
+        CharacterTagOrder,
+        CharacterTagInclude,
+        CharacterTagSelect,
+    ],
+): ...
+class CharacterTagAsyncActions(
+    AsyncActions[
         CharacterTag,
         CharacterTagField,
         CharacterTagWhere,
@@ -3449,6 +3722,21 @@ class PersonaTagActions(
         PersonaTagSelect,
     ],
 ): ...
+class PersonaTagAsyncActions(
+    AsyncActions[
+        PersonaTag,
+        PersonaTagField,
+        PersonaTagWhere,
+        PersonaTagUnique,
+        PersonaTagCreate,
+        PersonaTagData,
+        PersonaTagUpdate,
+        PersonaTagChanges,
+        PersonaTagOrder,
+        PersonaTagInclude,
+        PersonaTagSelect,
+    ],
+): ...
 
 class ChatTag(BareRecord, frozen=True, kw_only=True):
     """A label on a chat."""
@@ -3548,6 +3836,21 @@ class ChatTagOrder(TypedDict, total=False):
 
 class ChatTagActions(
     Actions[
+        ChatTag,
+        ChatTagField,
+        ChatTagWhere,
+        ChatTagUnique,
+        ChatTagCreate,
+        ChatTagData,
+        ChatTagUpdate,
+        ChatTagChanges,
+        ChatTagOrder,
+        ChatTagInclude,
+        ChatTagSelect,
+    ],
+): ...
+class ChatTagAsyncActions(
+    AsyncActions[
         ChatTag,
         ChatTagField,
         ChatTagWhere,
@@ -3667,6 +3970,21 @@ class ConnectionProfileTagOrder(TypedDict, total=False):
 
 class ConnectionProfileTagActions(
     Actions[
+        ConnectionProfileTag,
+        ConnectionProfileTagField,
+        ConnectionProfileTagWhere,
+        ConnectionProfileTagUnique,
+        ConnectionProfileTagCreate,
+        ConnectionProfileTagData,
+        ConnectionProfileTagUpdate,
+        ConnectionProfileTagChanges,
+        ConnectionProfileTagOrder,
+        ConnectionProfileTagInclude,
+        ConnectionProfileTagSelect,
+    ],
+): ...
+class ConnectionProfileTagAsyncActions(
+    AsyncActions[
         ConnectionProfileTag,
         ConnectionProfileTagField,
         ConnectionProfileTagWhere,
@@ -3911,6 +4229,21 @@ class ImageProfileActions(
         ImageProfileSelect,
     ],
 ): ...
+class ImageProfileAsyncActions(
+    AsyncActions[
+        ImageProfile,
+        ImageProfileField,
+        ImageProfileWhere,
+        ImageProfileUnique,
+        ImageProfileCreate,
+        ImageProfileData,
+        ImageProfileUpdate,
+        ImageProfileChanges,
+        ImageProfileOrder,
+        ImageProfileInclude,
+        ImageProfileSelect,
+    ],
+): ...
 
 class ImageProfileTag(BareRecord, frozen=True, kw_only=True):
     """A label on an image profile."""
@@ -4030,6 +4363,21 @@ class ImageProfileTagActions(
         ImageProfileTagSelect,
     ],
 ): ...
+class ImageProfileTagAsyncActions(
+    AsyncActions[
+        ImageProfileTag,
+        ImageProfileTagField,
+        ImageProfileTagWhere,
+        ImageProfileTagUnique,
+        ImageProfileTagCreate,
+        ImageProfileTagData,
+        ImageProfileTagUpdate,
+        ImageProfileTagChanges,
+        ImageProfileTagOrder,
+        ImageProfileTagInclude,
+        ImageProfileTagSelect,
+    ],
+): ...
 
 class Models:
     """Accessors of the models, as a transaction has them."""
@@ -4107,4 +4455,82 @@ class Models:
     def __getitem__(self, model: str) -> Any: ...
 
 class Client(Models, Connection[Models]):
+    """A connection to the data, wherever it lives."""
+
+class AsyncModels:
+    """Accessors of the models, as a transaction has them."""
+
+    user: UserAsyncActions
+    chat_settings: ChatSettingsAsyncActions
+    account: AccountAsyncActions
+    session: SessionAsyncActions
+    verification_token: VerificationTokenAsyncActions
+    api_key: ApiKeyAsyncActions
+    connection_profile: ConnectionProfileAsyncActions
+    character: CharacterAsyncActions
+    persona: PersonaAsyncActions
+    character_persona: CharacterPersonaAsyncActions
+    chat: ChatAsyncActions
+    message: MessageAsyncActions
+    chat_file: ChatFileAsyncActions
+    image: ImageAsyncActions
+    image_tag: ImageTagAsyncActions
+    chat_avatar_override: ChatAvatarOverrideAsyncActions
+    tag: TagAsyncActions
+    character_tag: CharacterTagAsyncActions
+    persona_tag: PersonaTagAsyncActions
+    chat_tag: ChatTagAsyncActions
+    connection_profile_tag: ConnectionProfileTagAsyncActions
+    image_profile: ImageProfileAsyncActions
+    image_profile_tag: ImageProfileTagAsyncActions
+    @overload
+    def __getitem__(self, model: Literal["User"]) -> UserAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["ChatSettings"]) -> ChatSettingsAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["Account"]) -> AccountAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["Session"]) -> SessionAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["VerificationToken"]) -> VerificationTokenAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["ApiKey"]) -> ApiKeyAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["ConnectionProfile"]) -> ConnectionProfileAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["Character"]) -> CharacterAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["Persona"]) -> PersonaAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["CharacterPersona"]) -> CharacterPersonaAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["Chat"]) -> ChatAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["Message"]) -> MessageAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["ChatFile"]) -> ChatFileAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["Image"]) -> ImageAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["ImageTag"]) -> ImageTagAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["ChatAvatarOverride"]) -> ChatAvatarOverrideAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["Tag"]) -> TagAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["CharacterTag"]) -> CharacterTagAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["PersonaTag"]) -> PersonaTagAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["ChatTag"]) -> ChatTagAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["ConnectionProfileTag"]) -> ConnectionProfileTagAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["ImageProfile"]) -> ImageProfileAsyncActions: ...
+    @overload
+    def __getitem__(self, model: Literal["ImageProfileTag"]) -> ImageProfileTagAsyncActions: ...
+    @overload
+    def __getitem__(self, model: str) -> Any: ...
+
+class AsyncClient(AsyncModels, AsyncConnection[AsyncModels]):
     """A connection to the data, wherever it lives."""

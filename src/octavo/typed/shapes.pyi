@@ -8,7 +8,7 @@ them.
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, overload
@@ -457,5 +457,24 @@ class Connection(Generic[Tx]):
 
     def __enter__(self) -> Self: ...
     def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+class AsyncConnection(Generic[Tx]):
+    """The same for asyncio."""
+
+    def tx(
+        self, *, max_wait: float | timedelta = ..., timeout: float | timedelta = ...
+    ) -> AbstractAsyncContextManager[Tx]:
+        """A transaction: what is done with the client that this gives happens whole or not at all."""
+
+    async def payload(self, record: BareRecord) -> bytes | None:
+        """The content of the file that a record points at; None if there is none."""
+
+    async def close(self) -> None:
+        """Wait for the calls that are under way, roll back open transactions, and let go of the data."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...

@@ -1,0 +1,210 @@
+"""The operations for asyncio, made from those in ``shapes.pyi`` by ``make stub``."""
+
+from collections.abc import Mapping, Sequence
+from typing import Generic, Literal, overload
+
+from octavo.typed.shapes import (
+    Change,
+    Edit,
+    Field,
+    Include,
+    New,
+    Order,
+    Row,
+    Select,
+    Shown,
+    Unique,
+    UpsertData,
+    Where,
+)
+
+class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order, Include, Select]):
+    """The operations on one model, as :class:`octavo.aio.AsyncModelClient` has them."""
+
+    async def find_unique(
+        self,
+        *,
+        where: Unique,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown | None:
+        """The record that ``where`` names by a key or unique; None if there is none."""
+
+    async def find_unique_or_raise(
+        self,
+        *,
+        where: Unique,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """The same; raises RecordNotFound."""
+
+    async def find_first(
+        self,
+        *,
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+        distinct: Field | Sequence[Field] | None = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown | None:
+        """The first record that ``find_many`` would give; None if it gives none."""
+
+    async def find_first_or_raise(
+        self,
+        *,
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+        distinct: Field | Sequence[Field] | None = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """The same; raises RecordNotFound."""
+
+    async def find_many(
+        self,
+        *,
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+        distinct: Field | Sequence[Field] | None = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> list[Shown]:
+        """The records that ``where`` describes, by ``order_by``: ``take`` of them behind ``skip``, from
+        ``cursor`` on, one for each ``distinct``."""
+
+    @overload
+    async def count(
+        self,
+        *,
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+    ) -> int: ...
+    @overload
+    async def count(
+        self,
+        *,
+        select: Mapping[Field | Literal["_all"], bool],
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+    ) -> dict[str, int]:
+        """How many records ``find_many`` would give; with ``select``, in how many of them each field is not
+        NULL."""
+
+    async def create(
+        self,
+        *,
+        data: New,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """Make a record of ``data``, nested writes included."""
+
+    async def create_many(
+        self, *, data: Row | Sequence[Row], skip_duplicates: bool = ..., skipDuplicates: bool = ...
+    ) -> int:
+        """Make a record of each of ``data``; how many were made."""
+
+    async def create_many_and_return(
+        self,
+        *,
+        data: Row | Sequence[Row],
+        skip_duplicates: bool = ...,
+        skipDuplicates: bool = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> list[Shown]:
+        """The same, and give the records."""
+
+    async def update(
+        self,
+        *,
+        where: Unique,
+        data: Edit,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """Change the record that ``where`` names.  Raises RecordNotFound."""
+
+    async def update_many(self, *, data: Change, where: Where = ...) -> int:
+        """Change all records that fulfil ``where`` (left out: all); how many these were."""
+
+    async def update_many_and_return(
+        self,
+        *,
+        data: Change,
+        where: Where = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> list[Shown]:
+        """The same, and give the records, by key."""
+
+    @overload
+    async def upsert(
+        self,
+        *,
+        where: Unique,
+        create: New,
+        update: Edit,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown: ...
+    @overload
+    async def upsert(
+        self,
+        *,
+        where: Unique,
+        data: UpsertData[New, Edit],
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """Change the record that ``where`` names as ``update`` says, or make it as ``create`` says."""
+
+    async def delete(
+        self,
+        *,
+        where: Unique,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> Shown:
+        """Delete the record that ``where`` names, and give it as it was.  Raises RecordNotFound."""
+
+    async def delete_many(self, *, where: Where = ...) -> int:
+        """Delete all records that fulfil ``where`` (left out: all); how many these were."""
