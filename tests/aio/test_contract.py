@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 import octavo
 from aio.conftest import Make, assert_no_thread_stays
-from backends import on_files
+from backends import dual_backend, on_files, prisma_backend
 from blocking import Blocking
 from octavo import aio
 from octavo.aio import AsyncClient, AsyncModelClient
@@ -22,11 +22,12 @@ from octavo.client import Client, ModelClient
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation, UsageError, ValidationError
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import default_layout, frozen_layout
+from octavo.postgres.embedded import EmbeddedServer
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.texts import frozen_schema
 from octavo.store.store import _stores
 from parity import actions
-from parity.alike import outcome
+from parity.alike import outcome, place_of
 from parity.covering import Covering
 from parity.programs import Programs, Reopen
 from query import blog
@@ -67,6 +68,27 @@ def test_both_clients_give_the_same(schema: str, tmp_path: Path) -> None:
     for file in sorted((tmp_path / "plain").rglob("*.json*")):
         there = tmp_path / "awaited" / file.relative_to(tmp_path / "plain")
         assert there.exists() or "cache" in file.parts, there
+
+
+@pytest.mark.parametrize("kind", ["prisma", "dual"])
+def test_both_clients_give_the_same_on_postgres(kind: str, server: EmbeddedServer, tmp_path: Path) -> None:
+    vocabulary, layout = SCHEMAS["blog"]
+    with (
+        place_of(server, vocabulary, layout) as place,
+        prisma_backend(vocabulary, place.prisma) as one,
+        ExitStack() as stack,
+        asyncio.Runner() as runner,
+    ):
+        backend: Any
+        if kind == "dual":
+            backend = stack.enter_context(dual_backend(vocabulary, place.dual, tmp_path / "data"))
+        else:
+            backend = stack.enter_context(prisma_backend(vocabulary, place.dual))
+        other: Any = Blocking(AsyncClient(Client(backend, vocabulary)), runner)
+        for step in Covering(Programs(vocabulary)).all():
+            if not isinstance(step, Reopen):
+                assert outcome(other, step) == outcome(Client(one, vocabulary), step), step
+        other.close()
 
 
 def test_a_tour(make: Make) -> None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import asyncio
 import re
+import threading
 from inspect import CO_COROUTINE
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 import octavo
 from aio.conftest import Make
+from interrupts import Interrupter
 from octavo.aio import AsyncClient
 from octavo.backends.json import JsonBackend
 from octavo.client import Client
@@ -89,9 +92,48 @@ def test_what_stands_in_files_alone_is_not_read_at_once(data: Path) -> None:
             backend.at_once.find("Message", ("id",), (message.id,))
         with pytest.raises(Stale):
             backend.at_once.read(lambda reader: list(reader.view.rows("Message")))
-        assert not store.engine.world.is_held()
+        assert is_free(store)
         assert store.engine.world.hurried == 0
         assert db.message.find_unique(where={"id": message.id}) == message
+
+
+def is_free(store: Store) -> bool:
+    """Whether another thread gets the lock of what is in memory."""
+    found: list[bool] = []
+
+    def take() -> None:
+        mutex = store.engine.world.mutex
+        found.append(mutex.acquire(timeout=5))
+        mutex.release()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_a_read_at_once_that_is_interrupted_leaves_no_lock(data: Path) -> None:
+    with Store.open(data, frozen_layout()) as store:
+        for _ in range(40):
+            chats = store.read(lambda view: list(view.rows("Chat")))
+
+        def work() -> object:
+            return store.read_at_once(lambda view: [view.get("Chat", chat.id) for chat in chats[:2]])
+
+        counting = Interrupter()
+        counting.run(work)
+        for at in counting.distinct():
+            interrupter = Interrupter(at)
+            assert interrupter.run(work)
+            assert is_free(store), interrupter.where
+            # What is read afterwards is right, and may be read from files.
+            assert store.read(lambda view: len(list(view.rows("Message")))) > 0, interrupter.where
+            with store.transaction() as tx:
+                tx.update([(chats[0], msgspec.structs.replace(chats[0], title=str(at)))])
+            chats[0] = store.read(lambda view: view.get("Chat", chats[0].id)) or chats[0]
+            assert chats[0].title == str(at)
+            for _ in range(40):
+                store.read(lambda view: list(view.rows("Chat")))
 
 
 def test_the_code_of_the_document_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,7 @@ from octavo.layout.record import Record, Row
 from octavo.store import position
 from octavo.store.changes import is_left_over
 from octavo.store.commit import Committer, Lost
-from octavo.store.freshness import Eventually, Place, Stale, Watch, World
+from octavo.store.freshness import Eventually, Place, Stale, Watch, World, is_foreseen
 from octavo.store.index import Spec
 from octavo.store.indexfile import keep_if_whole, settle
 from octavo.store.journal import Journal
@@ -352,29 +352,35 @@ class Engine:
 
     def read_at_once(self, work: Callable[[View], T]) -> T:
         """What a function makes of the store, from memory; see :meth:`Store.read_at_once`."""
-        world = self.world
         if self.is_lost:
             raise Stale
+        world, taken = self.world, False
         try:
-            # With it, no lock below has to be waited for.
-            if not world.mutex.acquire(blocking=False):
-                raise Stale
-            world.hurried = threading.get_ident()
-            if world.commits != world.known or world.watch.changed() or world.untold:
-                self.refresher.refresh()
-            world.place.check()
-            epoch = world.epoch
-            result = work(self.view)
-            if epoch % 2 or world.epoch != epoch:
-                raise Stale
-            return result
-        except (OctavoError, RuntimeError, KeyError):
-            # A thread that takes its time finds out what is wrong.
-            raise Stale from None
-        finally:
-            if world.is_held():
+            try:
+                # With it, no lock below has to be waited for.
+                if not (taken := world.mutex.acquire(blocking=False)):
+                    raise Stale
+                world.hurried = threading.get_ident()
+                if world.commits != world.known or world.watch.changed() or world.untold:
+                    self.refresher.refresh()
+                world.place.check()
+                epoch = world.epoch
+                result = work(self.view)
+                if epoch % 2 or world.epoch != epoch:
+                    raise Stale
                 world.hurried = 0
+                return result
+            finally:
                 world.mutex.release()
+        except BaseException as error:
+            # What has not been taken cannot be released.
+            why = error if taken or error.__context__ is None else error.__context__
+            if not is_foreseen(why) and not isinstance(why, RuntimeError | KeyError):
+                world.tear()
+                raise why from None
+            # A thread that takes its time finds out what is wrong.
+            world.hurried = 0
+            raise Stale from None
 
     def _wait(self, tries: int) -> None:
         """Wait for the process that is writing; recover the store if none is any more."""

@@ -431,10 +431,10 @@ class World:
                     return work()
             except Stale:
                 # It may also have ended just now.
-                if self.is_held() or (not self.wait_for_own_commit() and self.commits != self.known):
+                if self._is_held() or (not self.wait_for_own_commit() and self.commits != self.known):
                     raise
 
-    def is_held(self) -> bool:
+    def _is_held(self) -> bool:
         """Whether this thread holds the mutex.  (Condition variables ask a lock in the same way.)"""
         held: bool = cast(Any, self.mutex)._is_owned()
         return held
