@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import inspect
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +12,9 @@ from typing import Any, Literal
 
 import pytest
 
+import octavo
 from octavo import errors
+from octavo.aio import AsyncClient
 from octavo.query.arguments import ALIASES
 
 PAGE = (Path(__file__).parents[2] / "docs/from-prisma-client-py.md").read_text("utf-8")
@@ -182,15 +187,20 @@ def octavo_schema(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Application:
-    """A client and its data."""
+    """A client and its data; ``awaited``: what is tried is done by the client for asyncio."""
 
-    def __init__(self, db: Any) -> None:
-        self.db = db
+    def __init__(self, db: Any, *, awaited: bool) -> None:
+        self.db, self.used = db, AsyncClient(db) if awaited else db
+        self.awaited = awaited
 
     def does(self, program: str, kind: Literal["eval", "exec"] = "eval") -> Any:
         """What a program of the page gives."""
-        names = {"db": self.db, "datetime": datetime, "timedelta": timedelta}
-        return eval(compile(_sync(program), "page", kind), names)
+        names = {"db": self.used, "datetime": datetime, "timedelta": timedelta}
+        if not self.awaited:
+            return eval(compile(_sync(program), "page", kind), names)
+        code = compile(program, "page", kind, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+        given = eval(code, names)
+        return asyncio.run(given) if inspect.iscoroutine(given) else given
 
     def fulfils(self, condition: str, found: Any) -> bool:
         """Whether something is true after a program, of what it has found."""
@@ -202,10 +212,11 @@ def _sync(program: str) -> str:
     return program.replace("await ", "").replace("async ", "")
 
 
-@pytest.fixture(params=["octavo_store", "octavo_postgres"])
+@pytest.fixture(params=["octavo_store", "octavo_postgres", "octavo_store awaited", "octavo_postgres awaited"])
 def app(request: pytest.FixtureRequest) -> Application:
     """The application's data, on the files and on PostgreSQL."""
-    db: Any = request.getfixturevalue(request.param)
+    fixture, _, awaited = request.param.partition(" ")
+    db: Any = request.getfixturevalue(fixture)
     early = datetime(2025, 1, 1, tzinfo=UTC)
     ada = {"id": "u1", "name": "Ada", "email": "ada@example.org", "emails": ["ada@home.org"]}
     db.user.create(data={**ada, "meta": {"country": "Scotland"}, "created_at": early})
@@ -219,7 +230,7 @@ def app(request: pytest.FixtureRequest) -> Application:
         post |= {"published": published, "author_id": author, "created_at": early + timedelta(number)}
         db.post.create(data=post)
     db.post.update(where={"id": "p1"}, data={"description": "x", "categories": {"create": {"name": "news"}}})
-    return Application(db)
+    return Application(db, awaited=bool(awaited))
 
 
 def test_every_call_is_expected_to_give_something() -> None:
@@ -271,6 +282,28 @@ def test_the_transactions_of_the_page_run(app: Application) -> None:
         app.does(program.replace("eve@", "mal@"), "exec")
     assert app.db.user.count() == 4
     assert app.db.post.find_unique(where={"id": "p1"}).views == 9
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+def test_a_client_connects_as_the_page_says(
+    awaited: bool, octavo_schema: Path, octavo_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, block, elsewhere, closed = (ours for _, ours, _ in rows("Connecting")[:4])
+    monkeypatch.chdir(octavo_schema.parent)
+    monkeypatch.delenv("DATA_BACKEND", raising=False)
+    monkeypatch.setenv("DATABASE_URL", octavo_database_url)
+    count = "assert await db.login_event.count() == 0"
+    ways = [
+        f"{opened}\n{count}\n{closed}",
+        f"{block}\n    {count}",
+        f"async with {elsewhere} as db:\n    {count}",
+    ]
+    for program in ways:
+        if awaited:
+            code = compile(program, "page", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+            asyncio.run(eval(code, {"octavo": octavo, "url": octavo_database_url}))
+        else:
+            exec(_sync(program).replace("_async", ""), {"octavo": octavo, "url": octavo_database_url})
 
 
 def test_every_spelling_that_is_understood_is_listed() -> None:

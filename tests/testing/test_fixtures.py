@@ -299,6 +299,6 @@ def test_the_examples_of_the_page_run(inner: pytest.Pytester, monkeypatch: pytes
     # The application of the page reads the environment.
     monkeypatch.delenv("FILES_ROOT")
     examples = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
-    assert len(examples) == 3
+    assert len(examples) == 4
     inner.makepyfile(**{f"test_{n}": example for n, example in enumerate(examples)})
-    inner.runpytest_inprocess().assert_outcomes(passed=4)
+    inner.runpytest_inprocess().assert_outcomes(passed=5)
