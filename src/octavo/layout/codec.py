@@ -398,10 +398,10 @@ class Codec:
     def encode(self, row: Row, embedded: Embedded = NONE) -> bytes:
         """The bytes of a record as they stand in its file: a line without its end, the content of a record
         file, or an element of a document's array.  What is embedded comes in any order."""
+        if self.is_plain and type(row) is not Noted:
+            return encode(row)
         kind = self.place.kind
         if kind.is_log:
-            if self.is_plain and type(row) is not Noted:
-                return encode(row)
             return self._text(row, embedded, None)
         return self._text(row, embedded, 0) + b"\n" if kind is Kind.FILE else self._text(row, embedded, 2)
 

@@ -12,29 +12,24 @@ import errno
 import os
 import struct
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, NamedTuple
 
 from octavo.errors import DamagedError, DiskError
-from octavo.layout.codec import Codec, Decoded
+from octavo.layout.codec import Decoded
 from octavo.layout.keys import Key
-from octavo.layout.layout import FileFamily
-from octavo.layout.record import Row, attribute, encode, member
-from octavo.layout.scan import Log, Scanner, end_of_log, whole_lines
 from octavo.store.changes import Append, Change, Remove
 from octavo.store.families.base import NOTHING, Changed, Found, opened, read_file
-from octavo.store.freshness import Stale, World
+from octavo.store.freshness import Stale
+from octavo.store.indexer import LARGE, LONGEST_KEY, Indexer, Logs, Read, digest, raw_key
 from octavo.store.indexfile import Environment, environment, failure, place_of
 from octavo.store.system import Signature, SyncError, open_signed, read_whole
 
 if TYPE_CHECKING:
     import lmdb
 
-_LONGEST_KEY = 400
 _PLACE = struct.Struct("<IQI")
 """number of the log, position, length"""
 _CONTESTED = 1 << 31
@@ -56,22 +51,8 @@ _NEWLINE = ord("\n")
 _FEWEST_OPEN, _MOST_OPEN = 32, 4096
 _FEW_PLACES = 500
 """records after which the index is to note what commits have appended"""
-_LARGE = 4 << 20
-"""bytes of a log that are read at once to be indexed"""
 _BATCH = 500
 """lines after which the logs that were read are written to the index"""
-
-
-class _Read(NamedTuple):
-    """A log that was read to be indexed."""
-
-    file: str
-    found: Signature
-    """the state in which it was read"""
-    places: dict[bytes, tuple[int, int]]
-    """position and length of each record's line; the length of a tombstone's is 0"""
-    is_whole: bool = True
-    """whether no more of the log is to be read"""
 
 
 class _Ahead(NamedTuple):
@@ -84,29 +65,6 @@ class _Ahead(NamedTuple):
     """what it is to note"""
     places: set[bytes]
     """the keys of the records that were appended or removed"""
-
-
-class Logs(Protocol):
-    """What is asked of the family whose records are to be found."""
-
-    world: World
-    family: FileFamily
-    scanner: Scanner
-    codec: Codec
-    model: str
-
-    def files(self) -> Iterable[str]:
-        """The logs that there are."""
-
-    def understand(self, file: str, data: bytes) -> Log: ...
-
-    def file_of(self, row: Row) -> str:
-        """The log that a row belongs into."""
-
-    def expected(self, file: str) -> Signature | None: ...
-
-    def look_for(self, key: Key) -> Decoded | None:
-        """The record with this key, without the index."""
 
 
 class Locations:
@@ -122,8 +80,8 @@ class Locations:
         """the logs that are as the index has them, where any other may not be"""
         self.may_lack_logs = True
         """whether what was not found may be in a log that is missing"""
-        self._broken: set[str] = set()
-        """the logs with a line that cannot be read"""
+        self._indexer = Indexer(logs)
+        self._broken = self._indexer.broken
         self._descriptors: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
         """of logs that were read from, with the inode that each leads to, as it is noted; least recently used
         first"""
@@ -134,7 +92,6 @@ class Locations:
         self._files: dict[int, tuple[str, bytes]] = {}
         """by number, the logs that the index names, and under which key it has what it notes of each"""
         self._mutex = logs.world.mutex
-        self._decode_key: Callable[[bytes], Any] | None = None
 
     def suspect(self, file: str | None) -> None:
         """A log may have changed; None: any may have."""
@@ -258,7 +215,7 @@ class Locations:
 
     def _read(self, environment: Environment, key: Key) -> Decoded | None:
         """What stands where the index says, if it is that record and the log is as the index has it."""
-        raw = _raw_key(key)
+        raw = raw_key(key)
         with environment.lmdb.begin(db=self._places) as transaction:
             place = transaction.get(raw)
             if (ahead := self._places_ahead.get(raw)) is not None:
@@ -315,7 +272,7 @@ class Locations:
         """A record that is not where the index had it, and may be in another log: there is room for one place
         only.  The index is mended."""
         found = self.logs.look_for(key)
-        raw = _raw_key(key)
+        raw = raw_key(key)
         if found is not None:
             at = self.logs.file_of(found.row)
             self._write([self._understood(at, *read_file(self.world, at))])
@@ -392,7 +349,7 @@ class Locations:
         if files is None:
             self.may_lack_logs = True
         changed, lines = False, 0
-        read: list[_Read] = []
+        read: list[Read] = []
         for file in self.logs.files() if files is None else sorted(files):
             if file in in_flight:
                 continue
@@ -402,12 +359,12 @@ class Locations:
             if found == self._state_of(file):
                 continue
             changed = True
-            if found is None or found.size > _LARGE or lines > _BATCH:
+            if found is None or found.size > LARGE or lines > _BATCH:
                 self._write(read)
                 read, lines = [], 0
             if found is None:
                 self._forget(file)
-            elif found.size > _LARGE:
+            elif found.size > LARGE:
                 self._index_in_pieces(file)
             else:
                 read.append(self._understood(file, *read_file(self.world, file)))
@@ -424,15 +381,9 @@ class Locations:
     def _index_in_pieces(self, file: str) -> None:
         """Index a log that is not read at once.  Its state is noted with the last piece."""
         self._close_file(file)
-        self._broken.discard(file)
         with opened(self.world, file) as (descriptor, found):
-            _, end, _ = end_of_log(descriptor, found.size)
-            at = 0
-            while at < end:
-                text = whole_lines(descriptor, at, end, _LARGE)
-                places = {_raw_key(key): (at + n, length) for key, n, length in self._lines(file, text)}
-                at += len(text)
-                self._write([_Read(file, found, places, at >= end)])
+            for piece in self._indexer.pieces(file, descriptor, found):
+                self._write([piece])
 
     def _understand(self, file: str) -> None:
         """Raise DamagedError if a log is broken."""
@@ -467,13 +418,12 @@ class Locations:
         with self._changing([(file, None)], own) as transaction:
             transaction.delete(_log_key(file), db=self._logs)
 
-    def _understood(self, file: str, data: bytes, found: Signature) -> _Read:
+    def _understood(self, file: str, data: bytes, found: Signature) -> Read:
         """A log as it is to be indexed."""
         self._close_file(file)
-        self._broken.discard(file)
-        return _Read(file, found, {_raw_key(k): (at, length) for k, at, length in self._lines(file, data)})
+        return self._indexer.whole(file, data, found)
 
-    def _write(self, read: list[_Read], *, own: bool = False) -> None:
+    def _write(self, read: list[Read], *, own: bool = False) -> None:
         """Index logs anew, in the order in which they were read."""
         if not read:
             return
@@ -513,46 +463,6 @@ class Locations:
                 transaction.put(raw, _PLACE.pack(number, 0, _CONTESTED))
             else:
                 transaction.delete(raw)
-
-    def _lines(self, file: str, data: bytes) -> Iterator[tuple[Key, int, int]]:
-        """Key, position and length of each line; the length of a tombstone's is 0."""
-        if self._decode_key is None:
-            self._decode_key = self._key_decoder()
-        decode, key_of = self._decode_key, self.codec.keys.of
-        at, unread = 0, False
-        while at < len(data):
-            end = data.find(b"\n", at)
-            line = data[at : len(data) if end < 0 else end]
-            try:
-                decoded = decode(line)
-                yield key_of(decoded), at, 0 if decoded._deleted else len(line)
-            except (msgspec.MsgspecError, UnicodeError, RecursionError):
-                try:
-                    if line.strip():
-                        key, record = self.logs.scanner.line(line.rstrip(b"\r"))
-                        yield key, at, 0 if record is None else len(line)
-                except DamagedError:
-                    unread = True
-            at += len(line) + 1
-        if unread:
-            # A torn last line does not count; anything else is for who asks for what may be there.
-            try:
-                self.logs.understand(file, data)
-            except DamagedError:
-                self._broken.add(file)
-
-    def _key_decoder(self) -> Callable[[bytes], Any]:
-        """Decodes of a line the key, and whether it is a tombstone."""
-        fields = [f for f, _ in self.codec.keys.fields]
-        kind = msgspec.defstruct(
-            "Key",
-            [
-                *((attribute(f), *member(f, self.codec.layout.datamodel)) for f in fields),
-                ("_deleted", bool, False),
-            ],
-            rename={attribute(f): f.name for f in fields},
-        )
-        return msgspec.json.Decoder(kind).decode
 
     def _new_note(self, transaction: lmdb.Transaction, file: str, found: Signature, flags: int) -> bytes:
         """What is to be noted of a log that was read; the lineage is a new one, unless the index has followed
@@ -628,7 +538,7 @@ class Locations:
             while lines[at] == _NEWLINE:
                 at += 1
             end = lines.index(b"\n", at)
-            raw = _raw_key(key)
+            raw = raw_key(key)
             places.add(raw)
             place = None if change_of.after is None else _PLACE.pack(number, change.at + at, end - at)
             self._places_ahead.setdefault(raw, {})[number] = place
@@ -700,17 +610,6 @@ class Locations:
         self._environment = None
 
 
-def _digest(raw: bytes) -> bytes:
-    from hashlib import sha256
-
-    return sha256(raw).digest()
-
-
-def _raw_key(key: Key) -> bytes:
-    raw = encode(key)
-    return raw if len(raw) <= _LONGEST_KEY else b"~" + _digest(raw)
-
-
 def _log_key(file: str) -> bytes:
     raw = file.encode()
-    return b"f" + (raw if len(raw) <= _LONGEST_KEY else _digest(raw))
+    return b"f" + (raw if len(raw) <= LONGEST_KEY else digest(raw))
