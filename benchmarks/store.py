@@ -27,7 +27,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ from octavo.query.vocabulary import Vocabulary
 from octavo.schema.texts import frozen_schema
 from octavo.store.store import Store
 from octavo.store.system import FileSystem
+from octavo.testing.run import Run, store_client
 
 TIME = "2025-01-01T00:00:00.000Z"
 TEXT = "It was a dark and stormy night. " * 14
@@ -494,13 +495,49 @@ with octavo.connect("json", data_dir={str(data.root)!r}) as db:
         show_alone("the same after an append of another process", foreign, 0.02, memory, 300)
         print(f"{'':<52} for the first time {cold:.2f} s")
 
+    def fixture(self) -> None:
+        """the store that pytest's fixture makes for a test, against a SQLite file with the same tables"""
+        tables = [model.name for model in frozen_schema().tables]
+        with ExitStack() as closing:
+            run = Run(self.folder, closing)
+            prepared = run.prepared(None, None)
+
+            def ours(n: int) -> None:
+                data_dir = run.new_folder() / "data"
+                prepared.fill(data_dir)
+                with store_client(data_dir, prepared):
+                    pass
+
+            def theirs(n: int) -> None:
+                connection = sqlite3.connect(run.new_folder() / "test.sqlite", isolation_level=None)
+                connection.execute("pragma synchronous=off")
+                for table in tables:
+                    connection.execute(f'create table "{table}" (id text primary key, json text)')
+                connection.close()
+
+            a, b = alternate(self.rounds, lambda: per_call(ours, 50), lambda: per_call(theirs, 50))
+        show("a fresh store for a test (goal 10 ms)", a, b, 1.0)
+
 
 def _split(figures: list[float], goal: float, most: float) -> tuple[float, float, float, float]:
     seconds, memory = figures
     return seconds, goal, memory, most
 
 
-NAMES = ("append", "threads", "tasks", "update", "delete", "read", "find", "load", "start", "many", "long")
+NAMES = (
+    "append",
+    "threads",
+    "tasks",
+    "update",
+    "delete",
+    "read",
+    "find",
+    "load",
+    "start",
+    "many",
+    "long",
+    "fixture",
+)
 
 
 def main() -> None:
