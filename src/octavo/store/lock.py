@@ -40,8 +40,6 @@ class LockFile(AbstractContextManager["LockFile"]):
     closes all of them before anything else of Octavo runs in it.
     """
 
-    __slots__ = ("_mark", "descriptor")
-
     def __init__(self, opened: Callable[[], int]) -> None:
         """``opened`` opens the file, and gives its descriptor.  Raises what it raises."""
         with _forking:
