@@ -1,9 +1,9 @@
 """Octavo folds the PostgreSQL database of a Prisma application into plain JSON files, and back.
 
 ``octavo.connect()``, and for asyncio ``octavo.connect_async()``, open the data wherever it lives
-(:mod:`octavo.opening`); ``JsonNull``, ``DbNull`` and ``AnyNull`` tell the nulls of a Json field apart.
-:mod:`octavo.aio`, :mod:`octavo.app`, :mod:`octavo.backend` and :mod:`octavo.errors` need not be imported by
-themselves.
+(:mod:`octavo.opening`); ``octavo.dumps()`` makes JSON of records; ``JsonNull``, ``DbNull`` and ``AnyNull``
+tell the nulls of a Json field apart.  :mod:`octavo.aio`, :mod:`octavo.app`, :mod:`octavo.backend` and
+:mod:`octavo.errors` need not be imported by themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from octavo.version import __version__
 
 if TYPE_CHECKING:
     from octavo import aio, app, backend, errors
+    from octavo.layout.spelled import dumps
     from octavo.opening import connect, connect_async
     from octavo.typed import AsyncClient, Client
     from octavo.values.json import AnyNull, DbNull, JsonNull
@@ -31,12 +32,14 @@ __all__ = [
     "backend",
     "connect",
     "connect_async",
+    "dumps",
     "errors",
 ]
 
 _HOMES = {
     "connect": "octavo.opening",
     "connect_async": "octavo.opening",
+    "dumps": "octavo.layout.spelled",
     "Client": "octavo.client",
     "AsyncClient": "octavo.aio",
     "JsonNull": "octavo.values.json",

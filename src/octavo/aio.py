@@ -35,6 +35,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar
 
 from octavo.client import Client, ModelClient, Models, seconds
 from octavo.errors import BusyError, TransactionFailed, UsageError
+from octavo.query.bodies import Types
 from octavo.query.plan import Reader, Transaction
 from octavo.query.run import Shown
 from octavo.store.freshness import Stale
@@ -431,6 +432,11 @@ class AsyncClient(AsyncModels):
         """the transactions that are under way"""
         self._closing: Future[None] | None = None
         self._make_pools()
+
+    @property
+    def types(self) -> Types:
+        """As :attr:`octavo.client.Client.types`."""
+        return self._sync.types
 
     def _make_pools(self) -> None:
         self._process = os.getpid()

@@ -27,6 +27,7 @@ from octavo.query.run import Execution, Shown, Writing
 from octavo.query.vocabulary import Defaults, Terms, Vocabulary
 
 if TYPE_CHECKING:
+    from octavo.query.bodies import Types
     from octavo.query.writes import Writes
 
 T = TypeVar("T")
@@ -79,6 +80,12 @@ class Schema:
             return self.accessors[name]
         every = (model for models in self.accessors.values() for model in models)
         return [model for model in every if model.lower() == name]
+
+    @cached_property
+    def types(self) -> Types:
+        from octavo.query.bodies import Types
+
+        return Types(self.vocabulary)
 
     @cached_property
     def writes(self) -> Writes:
@@ -468,6 +475,11 @@ class Client(Models):
                 session.check()
             finally:
                 session.state = session.state or "has ended"
+
+    @property
+    def types(self) -> Types:
+        """The schema's types at run time (:class:`octavo.query.bodies.Types`): ``db.types.Chat``."""
+        return self._schema.types
 
     def payload(self, record: Shown) -> bytes | None:
         """The content of the file that a record points at (``Image``, ``ChatFile``).

@@ -156,7 +156,7 @@ class _File:
             properties["_version"] = _version()
         required = list(properties)
         for f in place.fields:
-            properties[f.name] = self.field(f)
+            properties[f.name] = field_schema(f, self.datamodel)
             if not (f.is_json and f.nullable and not f.is_list):
                 required.append(f.name)
         for child in self.layout.embedded(place.model.name):
@@ -181,25 +181,23 @@ class _File:
 
     def tombstone(self, place: Place) -> Schema:
         """What removes a record from a log: its key, and the word that it is gone."""
-        keys = {f.name: self.field(f) for f in place.model.key_fields}
+        keys = {f.name: field_schema(f, self.datamodel) for f in place.model.key_fields}
         return {
             "type": "object",
             "properties": {"_model": {"const": place.model.name}, **keys, "_deleted": {"const": True}},
             "required": ["_model", *keys, "_deleted"],
         }
 
-    def field(self, f: ScalarField) -> Schema:
-        value = self.value(f)
-        if f.is_list:
-            value = {"type": "array", "items": _or_null(value)}
-        if f.nullable and not (f.is_json and not f.is_list):
-            value = _or_null(value)
-        about = " ".join(filter(None, (_documentation(f), _protection(f.secret))))
-        return {"description": about, **value} if about else value
 
-    def value(self, f: ScalarField) -> Schema:
-        """One value of the field's type, neither NULL nor a list."""
-        return dict(value_type(f, self.datamodel).one.schema)
+def field_schema(f: ScalarField, datamodel: Datamodel) -> Schema:
+    """A field's value, with what the Prisma schema says of it."""
+    value = dict(value_type(f, datamodel).one.schema)
+    if f.is_list:
+        value = {"type": "array", "items": _or_null(value)}
+    if f.nullable and not (f.is_json and not f.is_list):
+        value = _or_null(value)
+    about = " ".join(filter(None, (_documentation(f), _protection(f.secret))))
+    return {"description": about, **value} if about else value
 
 
 def _version() -> Schema:

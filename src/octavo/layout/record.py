@@ -9,17 +9,22 @@ the types do not show: that a text is a time, a number in its range.
 from __future__ import annotations
 
 import keyword
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import UNSET
+from msgspec.structs import astuple
 
-from octavo.errors import DamagedError
+from octavo.errors import DamagedError, SchemaError
+from octavo.layout.shown import Shown
+from octavo.layout.spelled import Parts
 from octavo.schema.datamodel import Datamodel, Model, ScalarField
+from octavo.schema.texts import FINGERPRINT, frozen_schema, is_frozen
 from octavo.text import pattern
 from octavo.values.base import ValueType, or_null
 from octavo.values.registry import is_plain, reader, value_type
@@ -32,12 +37,30 @@ _SHOWN = 120
 _MASK = "…"
 
 
-class BareRecord(msgspec.Struct, frozen=True, gc=False):
+class BareRecord(Shown, msgspec.Struct, frozen=True, gc=False):
     """What every record has beside its fields."""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Its fields by name, as Python's values, secrets included."""
+    def __octavo_parts__(self) -> Parts:
+        fields = model_of(self).scalars
+        return Parts(model_of(self), self, [(f, getattr(self, attribute(f))) for f in fields], {})
+
+    def _values(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in model_of(self).scalars}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (_types_of(type(self)), model_of(self).name, astuple(self))
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from octavo.layout.pydantic import record_schema
+
+        def new(stored: Mapping[str, Any]) -> Any:
+            return cls(**{attribute(f): stored[f.name] for f in model_of(cls).scalars})
+
+        return record_schema(cls, _types_of(cls).datamodel, new)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in _shown(self))})"
@@ -151,18 +174,72 @@ def value_of(field: ScalarField, column: ValueType, raw: bytes | None) -> Any:
     return msgspec.json.decode(raw, type=column.decoded)
 
 
+class _Types(dict[str, type[Record]]):
+    """The types of a schema's records, by model.
+
+    Equal Datamodels share them, so that a record that was pickled is equal to what it was made from.
+    """
+
+    def __init__(self, datamodel: Datamodel, text: bytes) -> None:
+        self.datamodel = datamodel
+        self.text = text
+        """the Datamodel; empty for the frozen schema's"""
+
+    def of(self, model: Model) -> type[Record]:
+        found = self.get(model.name)
+        return found or self.setdefault(model.name, _build(model, self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _types_again, (FINGERPRINT if not self.text else "", self.text)
+
+
+_TYPES: WeakValueDictionary[bytes, _Types] = WeakValueDictionary()
+"""by the Datamodel as JSON"""
+
+
+def _types(datamodel: Datamodel) -> _Types:
+    found: _Types | None = datamodel.__dict__.get("_record_types")
+    if found is None:
+        text = b"" if is_frozen(datamodel) else msgspec.json.encode(datamodel)
+        shared = _TYPES.setdefault(text, _Types(datamodel, text))
+        found = datamodel.__dict__.setdefault("_record_types", shared)
+    return found
+
+
+def _types_of(kind: type[BareRecord]) -> _Types:
+    found: _Types = kind.__octavo_types__  # type: ignore[attr-defined]
+    return found
+
+
+def _types_again(fingerprint: str, text: bytes) -> _Types:
+    """The types of a pickled record.  Raises SchemaError for one of another version's frozen schema."""
+    if not text:
+        if fingerprint != FINGERPRINT:
+            raise SchemaError("the pickled record is of another version of Octavo's schema")
+        return _types(frozen_schema())
+    return _TYPES.get(text) or _types(msgspec.json.decode(text, type=Datamodel))
+
+
+def _remade(types: _Types, model: str, values: tuple[Any, ...]) -> Record:
+    kind = types.of(types.datamodel.model(model))
+    return kind(**dict(zip(kind.__struct_fields__, values, strict=True)))
+
+
 def record_type(model: Model, datamodel: Datamodel) -> type[Record]:
     """The type of a model's records.  Its JSON is a line of a log: compact, ``_model`` first.
 
     A Datamodel has one such type for each model, so that records of one are equal wherever they come from.
     """
-    types: dict[str, type[Record]] = datamodel.__dict__.setdefault("_record_types", {})
-    found = types.get(model.name)
-    return found or types.setdefault(model.name, _build(model, datamodel))
+    return _types(datamodel).of(model)
 
 
-def _build(model: Model, datamodel: Datamodel) -> type[Record]:
-    namespace: dict[str, Any] = {"__octavo_model__": model, "__getattr__": _missing}
+def _build(model: Model, types: _Types) -> type[Record]:
+    datamodel = types.datamodel
+    namespace: dict[str, Any] = {
+        "__octavo_model__": model,
+        "__octavo_types__": types,
+        "__getattr__": _missing,
+    }
     for f in model.scalars:
         if (name := attribute(f)) != f.name:
             namespace[f.name] = _property(name, reader(f, datamodel))

@@ -64,7 +64,11 @@ class At:
 
     def mapping(self, given: Any) -> Mapping[str, Any]:
         if type(given) is not dict and not isinstance(given, Mapping):
-            self.fail(f"must be a dict, not {_type(given)}")
+            dump = None if isinstance(given, type) else getattr(given, "model_dump", None)
+            if dump is None:
+                self.fail(f"must be a dict, not {_type(given)}")
+            # A Pydantic model of the caller's: what was set in it.
+            return self.mapping(dump(exclude_unset=True))
         return given
 
     def named(self, given: Any, known: Iterable[str], what: str = "names known here") -> dict[str, Any]:

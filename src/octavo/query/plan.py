@@ -252,6 +252,8 @@ class Projection(Struct, frozen=True, kw_only=True):
     """scalar fields, in the schema's order"""
     relations: tuple[Inclusion, ...] = ()
     counts: tuple[Count, ...] = ()
+    by_name: bool = False
+    """whether the caller named the fields (``select``), and so asked for secrets among them"""
 
 
 class Find(Struct, frozen=True, kw_only=True):

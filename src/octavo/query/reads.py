@@ -168,7 +168,7 @@ class Reads:
         if not (fields or relations or counts):
             at.fail("selects nothing")
         shown = tuple(name for name in terms.columns if name in fields)
-        return Projection(fields=shown, relations=relations, counts=counts)
+        return Projection(fields=shown, relations=relations, counts=counts, by_name=True)
 
     def _relations(
         self, terms: Terms, given: Any, at: At, known: tuple[str, ...] = ()

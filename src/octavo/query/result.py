@@ -6,7 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from octavo.layout.record import Record, model_of, stored_value
+from msgspec import UNSET
+from msgspec.structs import replace
+
+from octavo.layout.record import Record, attribute, model_of, stored_value
+from octavo.layout.shown import Shown
+from octavo.layout.spelled import Parts
 
 _MASK = "…"
 _SHOWN = 120
@@ -41,14 +46,18 @@ class Counts:
     __hash__ = None  # type: ignore[assignment]
 
 
-class Result:
+class Result(Shown):
     """A record with relations.  Fields and relations are attributes; what was not asked for raises
     AttributeError and says so.  Results are equal if they show the same; secrets do not show in ``repr``."""
 
-    __slots__ = ("_0fields", "_0record", "_0related")
+    __slots__ = ("_0by_name", "_0fields", "_0record", "_0related")
 
-    def __init__(self, record: Record, fields: tuple[str, ...], related: Mapping[str, Any]) -> None:
+    def __init__(
+        self, record: Record, fields: tuple[str, ...], related: Mapping[str, Any], by_name: bool = False
+    ) -> None:
+        """``by_name``: the fields were selected, each by its name."""
         # Names that no field and no relation can have.
+        object.__setattr__(self, "_0by_name", by_name)
         object.__setattr__(self, "_0record", record)
         object.__setattr__(self, "_0fields", fields)
         object.__setattr__(self, "_0related", related)
@@ -70,11 +79,25 @@ class Result:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # For copies: they are not made attribute by attribute, since attributes cannot be set.
-        given = ("_0record", "_0fields", "_0related")
-        return Result, tuple(object.__getattribute__(self, name) for name in given)
+        given = ("_0record", "_0fields", "_0related", "_0by_name")
+        record, fields, *others = (object.__getattribute__(self, name) for name in given)
+        hidden = {f for f in model_of(record).scalars if f.secret is not None and f.name not in fields}
+        if hidden:
+            record = replace(record, **{attribute(f): UNSET for f in hidden})
+        return Result, (record, fields, *others)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Fields and relations by name, as Python's values and dicts, secrets included."""
+    def __octavo_parts__(self) -> Parts:
+        record, fields = record_of(self), object.__getattribute__(self, "_0fields")
+        model = model_of(record)
+        return Parts(
+            model,
+            record,
+            [(f, stored_value(record, f)) for f in map(model.scalar, fields)],
+            object.__getattribute__(self, "_0related"),
+            fields if object.__getattribute__(self, "_0by_name") else (),
+        )
+
+    def _values(self) -> dict[str, Any]:
         return {name: _plain(value) for name, value in _items(self)}
 
     def __eq__(self, other: object) -> bool:

@@ -108,7 +108,8 @@ class Execution:
                 self._count(records, count, numbers)
             for into, counted in zip(related, numbers, strict=True):
                 into["_count"] = Counts(counted)
-        return [Result(r, projection.fields, own) for r, own in zip(records, related, strict=True)]
+        fields, by_name = projection.fields, projection.by_name
+        return [Result(r, fields, own, by_name) for r, own in zip(records, related, strict=True)]
 
     def _include(self, records: Sequence[Record], inclusion: Inclusion, into: list[dict[str, Any]]) -> None:
         link, find = inclusion.link, inclusion.find

@@ -449,6 +449,10 @@ class Connection(Generic[Tx]):
     ) -> AbstractContextManager[Tx]:
         """A transaction: what is done with the client that this gives happens whole or not at all."""
 
+    @property
+    def types(self) -> Any:
+        """The schema's types at run time, as attributes: ``Chat``, ``ChatCreate``, ``ChatUpdate``."""
+
     def payload(self, record: BareRecord) -> bytes | None:
         """The content of the file that a record points at; None if there is none."""
 
@@ -467,6 +471,10 @@ class AsyncConnection(Generic[Tx]):
         self, *, max_wait: float | timedelta = ..., timeout: float | timedelta = ...
     ) -> AbstractAsyncContextManager[Tx]:
         """A transaction: what is done with the client that this gives happens whole or not at all."""
+
+    @property
+    def types(self) -> Any:
+        """The schema's types at run time, as attributes: ``Chat``, ``ChatCreate``, ``ChatUpdate``."""
 
     async def payload(self, record: BareRecord) -> bytes | None:
         """The content of the file that a record points at; None if there is none."""
