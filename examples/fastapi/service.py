@@ -1,0 +1,168 @@
+"""A small chat service: FastAPI before, Octavo behind, on whichever backend ``DATA_BACKEND`` names.
+
+    uvicorn service:app --app-dir examples/fastapi
+
+The schema says what a request may bring and what a response looks like: no model is written a second time.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+import octavo
+from octavo import app as often
+from octavo.errors import ConstraintError, OctavoError, RecordNotFound, UniqueViolation, ValidationError
+from octavo.typed import (
+    Character,
+    CharacterCreate,
+    Chat,
+    ChatCreate,
+    ChatUpdate,
+    Client,
+    Message,
+    MessageCreate,
+    User,
+    UserCreate,
+)
+
+
+@asynccontextmanager
+async def lifespan(service: FastAPI) -> AsyncIterator[None]:
+    with octavo.connect() as db:
+        service.state.db = db
+        yield
+
+
+app = FastAPI(title="Chats", lifespan=lifespan)
+
+
+def client(request: Request) -> Client:
+    db: Client = request.app.state.db
+    return db
+
+
+Db = Annotated[Client, Depends(client)]
+
+
+def signed_in(db: Db, given: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> User:
+    session = db.session.find_unique(where={"sessionToken": given.credentials}, include={"user": True})
+    if session is None or session.expires < datetime.now(UTC):
+        raise HTTPException(401, "sign in first")
+    return session.user
+
+
+Me = Annotated[User, Depends(signed_in)]
+
+STATUS: dict[type[OctavoError], int] = {
+    ValidationError: 422,
+    RecordNotFound: 404,
+    UniqueViolation: 409,
+    ConstraintError: 422,
+}
+
+
+@app.exception_handler(OctavoError)
+def refused(_: Request, error: OctavoError) -> JSONResponse:
+    """What the schema refuses is the caller's mistake; anything else is ours."""
+    status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 503)
+    return JSONResponse({"detail": error.message}, status)
+
+
+@app.post("/users", status_code=201)
+def sign_up(db: Db, body: UserCreate) -> dict[str, Any]:
+    with db.tx() as tx:
+        user = tx.user.create(data={"email": body["email"], "name": body.get("name")})
+        tx.connection_profile.create(
+            data={"userId": user.id, "name": "default", "provider": "OLLAMA", "modelName": "any"}
+        )
+        session = tx.session.create(
+            data={
+                "userId": user.id,
+                "sessionToken": secrets.token_urlsafe(),
+                "expires": datetime.now(UTC) + timedelta(days=30),
+            },
+            # A secret is in no response, unless it is asked for by its name.
+            select={"sessionToken": True, "expires": True},
+        )
+    return {"user": user, "session": session}
+
+
+@app.get("/me")
+def me(user: Me) -> User:
+    return user
+
+
+@app.post("/characters", status_code=201)
+def new_character(db: Db, user: Me, body: CharacterCreate) -> Character:
+    return db.character.create(data={**body, "userId": user.id})
+
+
+@app.get("/chats", response_model=list[Chat])
+def chats(db: Db, user: Me, take: Annotated[int, Query(ge=1, le=100)] = 20, skip: int = 0) -> list[Chat]:
+    return db.chat.find_many(
+        where={"userId": user.id},
+        include={"character": True, "_count": {"select": {"messages": True}}},
+        order_by={"updatedAt": "desc"},
+        take=take,
+        skip=skip,
+    )
+
+
+@app.post("/chats", status_code=201)
+def new_chat(db: Db, user: Me, body: ChatCreate) -> Chat:
+    character = db.character.find_unique_or_raise(
+        where={"id": body.get("characterId", ""), "userId": user.id}
+    )
+    profile = db.connection_profile.find_first_or_raise(where={"userId": user.id})
+    return db.chat.create(
+        data={
+            **body,
+            "userId": user.id,
+            "characterId": character.id,
+            "connectionProfileId": profile.id,
+        }
+    )
+
+
+@app.get("/chats/{chat}")
+def one_chat(db: Db, user: Me, chat: str) -> Chat:
+    return db.chat.find_unique_or_raise(
+        where={"id": chat, "userId": user.id},
+        include={"character": True, "messages": {"order_by": {"createdAt": "asc"}}},
+    )
+
+
+@app.patch("/chats/{chat}")
+def change_chat(db: Db, user: Me, chat: str, body: ChatUpdate) -> Chat:
+    """Title, summary and the like; whose it is and what it is called by stay."""
+    data: ChatUpdate = {**body, "id": chat, "userId": user.id}
+    return db.chat.update(where={"id": chat, "userId": user.id}, data=data)
+
+
+@app.delete("/chats/{chat}", status_code=204)
+def delete_chat(db: Db, user: Me, chat: str) -> None:
+    db.chat.delete(where={"id": chat, "userId": user.id})
+
+
+@app.post("/chats/{chat}/messages", status_code=201)
+def say(db: Db, user: Me, chat: str, body: MessageCreate) -> Message:
+    found = db.chat.find_unique_or_raise(where={"id": chat, "userId": user.id})
+    return often.append_message(db, found.id, {"role": body["role"], "content": body["content"]})
+
+
+@app.get("/search")
+def search(db: Db, user: Me, words: Annotated[str, Query(min_length=1, max_length=200)]) -> list[Message]:
+    return db.message.find_many(
+        where={"chat": {"userId": user.id}, "content": {"contains": words, "mode": "insensitive"}},
+        include={"chat": {"select": {"title": True}}},
+        order_by={"createdAt": "desc"},
+        take=20,
+    )
