@@ -1,4 +1,4 @@
-"""A small chat service: FastAPI before, Octavo behind, on whichever backend ``DATA_BACKEND`` names.
+"""A small chat service with FastAPI and asyncio, on whichever backend ``DATA_BACKEND`` names.
 
     uvicorn service:app --app-dir examples/fastapi
 
@@ -18,15 +18,16 @@ from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 import octavo
-from octavo import app as often
+from octavo import aio
+from octavo.app import append_message
 from octavo.errors import ConstraintError, OctavoError, RecordNotFound, UniqueViolation, ValidationError
 from octavo.typed import (
+    AsyncClient,
     Character,
     CharacterCreate,
     Chat,
     ChatCreate,
     ChatUpdate,
-    Client,
     Message,
     MessageCreate,
     User,
@@ -36,7 +37,7 @@ from octavo.typed import (
 
 @asynccontextmanager
 async def lifespan(service: FastAPI) -> AsyncIterator[None]:
-    with octavo.connect() as db:
+    async with octavo.connect_async() as db:
         service.state.db = db
         yield
 
@@ -44,16 +45,16 @@ async def lifespan(service: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(title="Chats", lifespan=lifespan)
 
 
-def client(request: Request) -> Client:
-    db: Client = request.app.state.db
+def client(request: Request) -> AsyncClient:
+    db: AsyncClient = request.app.state.db
     return db
 
 
-Db = Annotated[Client, Depends(client)]
+Db = Annotated[AsyncClient, Depends(client)]
 
 
-def signed_in(db: Db, given: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> User:
-    session = db.session.find_unique(where={"sessionToken": given.credentials}, include={"user": True})
+async def signed_in(db: Db, given: Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]) -> User:
+    session = await db.session.find_unique(where={"sessionToken": given.credentials}, include={"user": True})
     if session is None or session.expires < datetime.now(UTC):
         raise HTTPException(401, "sign in first")
     return session.user
@@ -70,20 +71,20 @@ STATUS: dict[type[OctavoError], int] = {
 
 
 @app.exception_handler(OctavoError)
-def refused(_: Request, error: OctavoError) -> JSONResponse:
+async def refused(_: Request, error: OctavoError) -> JSONResponse:
     """What the schema refuses is the caller's mistake; anything else is ours."""
     status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 503)
     return JSONResponse({"detail": error.message}, status)
 
 
 @app.post("/users", status_code=201)
-def sign_up(db: Db, body: UserCreate) -> dict[str, Any]:
-    with db.tx() as tx:
-        user = tx.user.create(data={"email": body["email"], "name": body.get("name")})
-        tx.connection_profile.create(
+async def sign_up(db: Db, body: UserCreate) -> dict[str, Any]:
+    async with db.tx() as tx:
+        user = await tx.user.create(data={"email": body["email"], "name": body.get("name")})
+        await tx.connection_profile.create(
             data={"userId": user.id, "name": "default", "provider": "OLLAMA", "modelName": "any"}
         )
-        session = tx.session.create(
+        session = await tx.session.create(
             data={
                 "userId": user.id,
                 "sessionToken": secrets.token_urlsafe(),
@@ -96,18 +97,20 @@ def sign_up(db: Db, body: UserCreate) -> dict[str, Any]:
 
 
 @app.get("/me")
-def me(user: Me) -> User:
+async def me(user: Me) -> User:
     return user
 
 
 @app.post("/characters", status_code=201)
-def new_character(db: Db, user: Me, body: CharacterCreate) -> Character:
-    return db.character.create(data={**body, "userId": user.id})
+async def new_character(db: Db, user: Me, body: CharacterCreate) -> Character:
+    return await db.character.create(data={**body, "userId": user.id})
 
 
 @app.get("/chats", response_model=list[Chat])
-def chats(db: Db, user: Me, take: Annotated[int, Query(ge=1, le=100)] = 20, skip: int = 0) -> list[Chat]:
-    return db.chat.find_many(
+async def chats(
+    db: Db, user: Me, take: Annotated[int, Query(ge=1, le=100)] = 20, skip: int = 0
+) -> list[Chat]:
+    return await db.chat.find_many(
         where={"userId": user.id},
         include={"character": True, "_count": {"select": {"messages": True}}},
         order_by={"updatedAt": "desc"},
@@ -117,12 +120,12 @@ def chats(db: Db, user: Me, take: Annotated[int, Query(ge=1, le=100)] = 20, skip
 
 
 @app.post("/chats", status_code=201)
-def new_chat(db: Db, user: Me, body: ChatCreate) -> Chat:
-    character = db.character.find_unique_or_raise(
+async def new_chat(db: Db, user: Me, body: ChatCreate) -> Chat:
+    character = await db.character.find_unique_or_raise(
         where={"id": body.get("characterId", ""), "userId": user.id}
     )
-    profile = db.connection_profile.find_first_or_raise(where={"userId": user.id})
-    return db.chat.create(
+    profile = await db.connection_profile.find_first_or_raise(where={"userId": user.id})
+    return await db.chat.create(
         data={
             **body,
             "userId": user.id,
@@ -133,34 +136,37 @@ def new_chat(db: Db, user: Me, body: ChatCreate) -> Chat:
 
 
 @app.get("/chats/{chat}")
-def one_chat(db: Db, user: Me, chat: str) -> Chat:
-    return db.chat.find_unique_or_raise(
+async def one_chat(db: Db, user: Me, chat: str) -> Chat:
+    return await db.chat.find_unique_or_raise(
         where={"id": chat, "userId": user.id},
         include={"character": True, "messages": {"order_by": {"createdAt": "asc"}}},
     )
 
 
 @app.patch("/chats/{chat}")
-def change_chat(db: Db, user: Me, chat: str, body: ChatUpdate) -> Chat:
+async def change_chat(db: Db, user: Me, chat: str, body: ChatUpdate) -> Chat:
     """Title, summary and the like; whose it is and what it is called by stay."""
     data: ChatUpdate = {**body, "id": chat, "userId": user.id}
-    return db.chat.update(where={"id": chat, "userId": user.id}, data=data)
+    return await db.chat.update(where={"id": chat, "userId": user.id}, data=data)
 
 
 @app.delete("/chats/{chat}", status_code=204)
-def delete_chat(db: Db, user: Me, chat: str) -> None:
-    db.chat.delete(where={"id": chat, "userId": user.id})
+async def delete_chat(db: Db, user: Me, chat: str) -> None:
+    await db.chat.delete(where={"id": chat, "userId": user.id})
 
 
 @app.post("/chats/{chat}/messages", status_code=201)
-def say(db: Db, user: Me, chat: str, body: MessageCreate) -> Message:
-    found = db.chat.find_unique_or_raise(where={"id": chat, "userId": user.id})
-    return often.append_message(db, found.id, {"role": body["role"], "content": body["content"]})
+async def say(db: Db, user: Me, chat: str, body: MessageCreate) -> Message:
+    found = await db.chat.find_unique_or_raise(where={"id": chat, "userId": user.id})
+    data: MessageCreate = {"chatId": found.id, "role": body["role"], "content": body["content"]}
+    return await aio.call(db, append_message, found.id, data)
 
 
 @app.get("/search")
-def search(db: Db, user: Me, words: Annotated[str, Query(min_length=1, max_length=200)]) -> list[Message]:
-    return db.message.find_many(
+async def search(
+    db: Db, user: Me, words: Annotated[str, Query(min_length=1, max_length=200)]
+) -> list[Message]:
+    return await db.message.find_many(
         where={"chat": {"userId": user.id}, "content": {"contains": words, "mode": "insensitive"}},
         include={"chat": {"select": {"title": True}}},
         order_by={"createdAt": "desc"},
