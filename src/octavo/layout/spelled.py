@@ -137,7 +137,8 @@ def _spelled(value: Any) -> Any:
     parts = parts_of(value)
     if parts is not None:
         found = {f.name: _text(f, stored) for f, stored in parts.open()}
-        return found | {name: _spelled(item) for name, item in parts.related.items()}
+        related = {name: _spelled(item) for name, item in parts.related.items()}
+        return msgspec.Raw(_encode(found | related))
     if isinstance(value, Mapping):
         return {key: _spelled(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -167,11 +168,10 @@ def _scalar(value: Any) -> Any:
 _SPECIAL = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
-def _text(f: ScalarField, stored: Any) -> msgspec.Raw:
-    if isinstance(stored, msgspec.Raw):
-        text = bytes(stored)
-        return msgspec.Raw(one_line(text.decode()) if is_exact(f) else text)
-    return msgspec.Raw(_encode(stored))
+def _text(f: ScalarField, stored: Any) -> Any:
+    """What msgspec spells as it stands in a file."""
+    exact = isinstance(stored, msgspec.Raw) and is_exact(f)
+    return msgspec.Raw(one_line(bytes(stored).decode())) if exact else stored
 
 
 def spelled_moment(value: datetime) -> str:
