@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from octavo.errors import LayoutError, SchemaError
+from octavo.layout import load as layout_file
 from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.load import default_layout, frozen_layout, layout_for, parse_layout
 from octavo.schema.datamodel import Datamodel
@@ -286,6 +287,61 @@ def test_what_does_not_fit_is_refused(datamodel: Datamodel, name: str) -> None:
         parse_layout(change(GOOD), datamodel, source="my.toml")
     assert caught.value.file == "my.toml"
     assert caught.value.exit_code == 2
+
+
+SEARCHED = (
+    GOOD
+    + """
+[search]
+Post = ["note"]
+# the names
+"User" = ["name"]
+"""
+)
+
+
+def test_a_layout_names_the_texts_that_are_searched(datamodel: Datamodel) -> None:
+    layout = parse_layout(SEARCHED, datamodel)
+    assert {p.model.name: p.search for p in layout.places if p.search} == {
+        "Post": ("note",),
+        "User": ("name",),
+    }
+    assert {p.model.name: p.search for p in frozen_layout().places if p.search} == {
+        "Message": ("content",),
+        "Chat": ("title",),
+        "Character": ("name", "description"),
+        "Persona": ("name", "description"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "sentence"),
+    [
+        ('Post = ["note"]', 'Post = ["nope"]', 19, "Post: search: the model has no field 'nope'"),
+        ('Post = ["note"]', 'Post = ["size"]', 19, "Post: search: size is not a field of text"),
+        ('Post = ["note"]', 'Post = ["paths"]', 19, "Post: search: paths is not a field of text"),
+        ('Post = ["note"]', "Post = []", 19, "Post: search: must be a list of fields"),
+        ('Post = ["note"]', 'Post = "note"', 19, "Post: search: must be a list of fields"),
+        ('Post = ["note"]', "Post = [3]", 19, "Post: search: the model has no field 3"),
+        ('Post = ["note"]', 'Post = ["note", "note"]', 19, "Post: search: note is named twice"),
+        ('"User" = ["name"]', '"User" = ["posts"]', 21, "User: search: the model has no field 'posts'"),
+        ('"User" = ["name"]', 'Used = ["name"]', 21, "the schema has no model 'Used'"),
+        ('"User" = ["name"]', 'Seen = ["id"]', 21, "the schema has no model 'Seen'"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_with_its_line(
+    datamodel: Datamodel, old: str, new: str, line: int, sentence: str
+) -> None:
+    with pytest.raises(LayoutError, match=re.escape(sentence)) as caught:
+        parse_layout(SEARCHED.replace(old, new), datamodel, source="my.toml")
+    assert caught.value.file == f"my.toml:{line}"
+
+
+def test_a_secret_is_not_searched() -> None:
+    text = Path(layout_file.__file__).with_name("layout-0.7.toml").read_text("utf-8")
+    text = text.replace('Chat = ["title"]', 'User = ["passwordHash"]')
+    with pytest.raises(LayoutError, match="User: search: passwordHash is a secret"):
+        parse_layout(text, frozen_layout().datamodel)
 
 
 def test_an_index_stands_beside_the_files_it_is_named_apart_from(datamodel: Datamodel) -> None:

@@ -8,8 +8,8 @@ There are five ways to live (:class:`Kind`), one table each in the layout's TOML
     [logs_per_parent]  "chats/{chatId}.jsonl" = "Message"
     [embedded]         CharacterTag = "Character.tags"
 
-and ``[payloads]`` names the files that records point at.  Everything that reads or writes the data folder
-asks the layout; no model has code of its own.
+``[payloads]`` names the files that records point at, and ``[search]`` the texts that are searched.
+Everything that reads or writes the data folder asks the layout; no model has code of its own.
 
 Any id gives a file name that is safe, unique and readable on every file system.  The bytes of its UTF-8 form
 other than ``a-z 0-9 - _`` are percent-encoded, capitals too, since some file systems do not tell ``A`` from
@@ -111,6 +111,8 @@ class Place(Struct, frozen=True, kw_only=True, dict=True):
     """the field that holds the path of the record's payload, if it has one"""
     payload_size: str = ""
     """the field that holds the payload's size in bytes, if there is one"""
+    search: tuple[str, ...] = ()
+    """the fields of text that an index is kept of, and that a search looks in"""
 
     @cached_property
     def fields(self) -> tuple[ScalarField, ...]:

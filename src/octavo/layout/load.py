@@ -123,7 +123,7 @@ class _Parser:
     def __init__(self, text: str, datamodel: Datamodel, source: str) -> None:
         import tomllib
 
-        self.datamodel, self.source = datamodel, source
+        self.datamodel, self.source, self.text = datamodel, source, text
         try:
             self.data: Mapping[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -135,7 +135,7 @@ class _Parser:
 
     def parse(self) -> Layout:
         """The layout.  Raises LayoutError."""
-        known = {"version", "documents", "files", "logs", "logs_per_parent", "embedded", "payloads"}
+        known = {"version", "documents", "files", "logs", "logs_per_parent", "embedded", "payloads", "search"}
         if unknown := sorted(set(self.data) - known):
             raise self.fail(f"unknown table {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         version = self.data.get("version")
@@ -156,6 +156,7 @@ class _Parser:
         for model, target in self.table("embedded").items():
             self.put_embedded(model, target)
         folder = self.put_payloads()
+        self.put_search()
         if left := [m.name for m in self.datamodel.tables if m.name not in self.places]:
             raise self.fail(f"no place for {', '.join(left)}")
         places = tuple(self.places[m.name] for m in self.datamodel.tables)
@@ -266,6 +267,22 @@ class _Parser:
             self.places[name] = replace(place, payload=path, payload_size=size)
         return folder if paths else ""
 
+    def put_search(self) -> None:
+        """The texts that are searched.  Raises LayoutError with the line."""
+        if not self.table("search"):
+            return
+        from octavo.layout.searched import check_searched
+
+        for name, fields in self.table("search").items():
+            place = self.places.get(name)
+            if place is None:
+                reason = f"the schema has no model {name!r}"
+            elif not (reason := check_searched(place.model, fields, self.datamodel)):
+                self.places[name] = replace(place, search=tuple(fields))
+                continue
+            line = line_of(self.text, "search", name)
+            raise LayoutError(reason, file=f"{self.source}:{line}", model=name if place else "")
+
     def check_payload_field(self, model: Model, name: Any, types: set[str]) -> None:
         fitting = {
             f.name for f in model.scalars if f.kind is ScalarKind.SCALAR and not f.is_list and f.type in types
@@ -298,6 +315,20 @@ class _Parser:
         for one, other in combinations(layout.families, 2):
             if _may_meet(one, other):
                 raise self.fail(f"{one.path} and {other.path} can be the same file")
+
+
+def line_of(text: str, table: str, key: str) -> int:
+    """The number of the line of a TOML text in which a table gives a value to a key; that of the table, if
+    the key is written some other way."""
+    within, found = "", 1
+    for number, line in enumerate(text.splitlines(), 1):
+        if head := re.match(r"\s*\[\s*([^\[\]]+?)\s*\]", line):
+            within = head[1].strip("\"'")
+            if within == table:
+                found = number
+        elif within == table and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", line):
+            return number
+    return found
 
 
 def _may_meet(one: FileFamily, other: FileFamily) -> bool:

@@ -36,6 +36,7 @@ class _Placed(msgspec.Struct):
     relation: str | None
     payload: str
     payload_size: str
+    search: tuple[str, ...] = ()
 
 
 class _Content(msgspec.Struct):
