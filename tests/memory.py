@@ -14,9 +14,11 @@ from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError, ValueOutOfRange
+from octavo.layout.load import layout_for
 from octavo.layout.record import Record
 from octavo.query.evaluate import Evaluator
-from octavo.query.plan import Change, Condition, Key, Link, Query
+from octavo.query.plan import Change, Condition, Key, Link, Query, Search
+from octavo.query.search import Searching
 from octavo.query.vocabulary import Defaults, Vocabulary, moment
 from octavo.schema.datamodel import Action, Function, Relation
 
@@ -90,6 +92,11 @@ class MemoryReader:
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         query = Query(model=link.target, where=where)
         return [len(self.choose(query, self.by_key(link, key))) for key in keys]
+
+    def search(self, search: Search) -> list[tuple[Record, float]]:
+        test = self.evaluator.condition(search.model, search.where)
+        searching = Searching(self.vocabulary[search.model], search, test)
+        return searching.among(searching.ranked(list(self.rows[search.model].values())))
 
 
 class MemoryTransaction(MemoryReader):
@@ -291,6 +298,10 @@ class MemoryBackend(MemoryReader):
 
     def _copy(self) -> Rows:
         return {model: dict(rows) for model, rows in self.rows.items()}
+
+    def searched(self, model: str) -> tuple[str, ...]:
+        layout = layout_for(self.vocabulary.datamodel, None)
+        return layout.place(model).search
 
     def payload(self, record: Record) -> bytes | None:
         return None

@@ -31,7 +31,7 @@ from datetime import timedelta
 from functools import partial, wraps
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from octavo.client import Client, ModelClient, Models, seconds
 from octavo.errors import BusyError, TransactionFailed, UsageError
@@ -39,6 +39,9 @@ from octavo.query.bodies import Types
 from octavo.query.plan import Reader, Transaction
 from octavo.query.run import Shown
 from octavo.store.freshness import Stale
+
+if TYPE_CHECKING:
+    from octavo.query.search import Hit
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -214,6 +217,13 @@ class AsyncModelClient:
     find_first = _reading(ModelClient.find_first)
     find_first_or_raise = _reading(ModelClient.find_first_or_raise)
     find_many = _reading(ModelClient.find_many)
+
+    async def search(self, query: str, **arguments: Any) -> list[Hit]:
+        # An index is a file, and without one every record is looked at.
+        return await self._place._do(partial(self._model.search, query, **arguments), writes=False)
+
+    search.__doc__ = ModelClient.search.__doc__
+
     count = _reading(ModelClient.count)
     create = _writing(ModelClient.create)
     create_many = _writing(ModelClient.create_many)

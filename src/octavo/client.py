@@ -28,6 +28,7 @@ from octavo.query.vocabulary import Defaults, Terms, Vocabulary
 
 if TYPE_CHECKING:
     from octavo.query.bodies import Types
+    from octavo.query.search import Hit
     from octavo.query.writes import Writes
 
 T = TypeVar("T")
@@ -66,8 +67,11 @@ class _ByModel(dict[str, Defaults]):
 class Schema:
     """A datamodel with all that checks arguments against it; shared by a client and its transactions."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
+    def __init__(
+        self, vocabulary: Vocabulary, searched: Callable[[str], tuple[str, ...]] = lambda model: ()
+    ) -> None:
+        """``searched`` tells in which fields of a model a search looks that names none."""
+        self.vocabulary, self.searched = vocabulary, searched
         filters = Filters(vocabulary)
         self.filters, self.reads = filters, Reads(filters)
         self.defaults = _ByModel(lambda model: Defaults(vocabulary[model]))
@@ -268,6 +272,25 @@ class ModelClient:
             for name in fields
         }
 
+    def search(self, query: str, **arguments: Any) -> list[Hit]:
+        """The records that have every word of ``query``, best first (:class:`octavo.query.search.Hit`).
+
+        They have them in ``fields``, by default those that the layout names; ``where``, ``take`` (20),
+        ``skip``, ``include``, ``select``, ``omit``.  A query without a word finds nothing.
+        """
+        from octavo.query.search import hits, parse
+
+        terms, schema = self._terms, self._schema
+        search, projection = parse(schema.reads, terms, schema.searched, query, arguments, self._at())
+        if search is None:
+            return []
+
+        def work(run: Execution) -> list[Hit]:
+            found = run.reader.search(search)
+            return hits(terms, search, found, run.show([record for record, _ in found], projection))
+
+        return self._read(work, projection)
+
     def _run(self, find: Find) -> list[Shown]:
         return self._read(lambda run: run.find(find), find.projection, more=find.cursor is not None)
 
@@ -455,7 +478,7 @@ class Client(Models):
 
     def __init__(self, backend: Backend, vocabulary: Vocabulary) -> None:
         self._alone = _Alone(backend)
-        super().__init__(Schema(vocabulary), self._alone)
+        super().__init__(Schema(vocabulary, backend.searched), self._alone)
         self._backend = backend
 
     @contextmanager

@@ -47,6 +47,8 @@ def talk(db: octavo.Client) -> str:
         tx.message.create(data={"chatId": chat.id, "role": "USER", "content": "Hello", "createdAt": now})
         tx.message.update_many(where={"swipeIndex": {"not": None}}, data={"tokenCount": {"increment": 1}})
         tx["CharacterTag"].delete_many(where={"tagId": {"in": ["a"]}})
+        for hit in tx.message.search("red door", fields="content", where={"chatId": chat.id}, take=5):
+            assert hit.record.content + hit.snippet and hit.rank > 0.5
     names = [chat.messages[0].attachments[0].filename, chat.character.tags[0].tag.name]
     return ", ".join(names) + str(chat._count.messages + 1)
 
@@ -99,7 +101,8 @@ async def talk_awaited(db: octavo.AsyncClient) -> str:
     async with db.tx(timeout=1) as tx:
         made = await tx.message.create(data={"chatId": chat.id, "role": "USER", "content": "Hello"})
         await tx["CharacterTag"].delete_many(where={"tagId": {"in": ["a"]}})
-    number: int = await db.user.count()
+    [hit] = await db.message.search("red door", where={"chatId": chat.id})
+    number: int = await db.user.count() + len(hit.record.content + hit.snippet)
     numbers: dict[str, int] = await db.user.count(select={"_all": True})
     content: bytes | None = await db.payload(made)
     return chat.messages[0].content + made.content + str(number + numbers["_all"]) + str(content)
@@ -124,6 +127,8 @@ import octavo
 db = octavo.connect()
 db.charakter  # attr-defined
 db.character.find_many(wher={})  # call-arg
+db.message.search("red", fields=["contents"])  # list-item
+db.message.search(5)  # arg-type
 db.character.find_many(where={"nme": "x"})  # typeddict-unknown-key
 db.character.find_many(where={"name": {"containz": "x"}})  # typeddict-item
 db.character.find_many(where={"name": 3})  # typeddict-item

@@ -89,6 +89,7 @@ class DualTransaction:
             reader = Listening(primary, self._compare)
         self.find, self.select = reader.find, reader.select
         self.related, self.count, self.count_related = reader.related, reader.count, reader.count_related
+        self.search = reader.search
 
     def _compare(self, call: Call) -> None:
         """Compare an answer, of as many as outside transactions, with the files."""
@@ -496,6 +497,9 @@ class DualBackend(SingleReads):
                         hint="copy it there first: octavo export",
                     )
         self._is_seeded = True
+
+    def searched(self, model: str) -> tuple[str, ...]:
+        return self._layout.place(model).search
 
     def payload(self, record: Record) -> bytes | None:
         found = self.primary.payload(record)

@@ -348,5 +348,8 @@ class JsonBackend(SingleReads):
                 return file.read()
         return None if self._files is None else self._files.payload(record)
 
+    def searched(self, model: str) -> tuple[str, ...]:
+        return self.store.layout.place(model).search
+
     def close(self) -> None:
         self.store.close()

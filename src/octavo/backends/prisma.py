@@ -32,7 +32,7 @@ from octavo.errors import (
 from octavo.layout.record import Record
 from octavo.postgres.failures import database_error
 from octavo.postgres.session import Pool, Session
-from octavo.query.plan import Change, ChangeKind, Condition, Key, Link, Query, one_of
+from octavo.query.plan import Change, ChangeKind, Condition, Key, Link, Query, Search, one_of
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action, Datamodel, Model
 from octavo.store.phase import Guard
@@ -160,6 +160,11 @@ class PrismaReader:
             for number, count in rows:
                 numbers[int(number) - 1] = int(count)
         return numbers
+
+    def search(self, search: Search) -> list[tuple[Record, float]]:
+        rows, _ = self._run(search.model, self.schema.statements.search(search))
+        records = self.schema.tables[search.model].decode([row[1] for row in rows])
+        return [(record, float(rank)) for record, (rank, _) in zip(records, rows, strict=True)]
 
 
 class PrismaTransaction(PrismaReader):
@@ -320,10 +325,13 @@ class PrismaBackend(PrismaReader):
         url: DatabaseUrl,
         guard: Guard | None = None,
         files: Callable[[], FilesRoot | None] = lambda: None,
+        searched: Callable[[str], tuple[str, ...]] = lambda model: (),
     ) -> None:
-        """``files`` tells where the payloads lie that records point at."""
+        """``files`` tells where the payloads lie that records point at; ``searched``, in which fields a
+        search looks that names none."""
         super().__init__(Schema(vocabulary, url, Lowering(self._ask)))
         self.pool, self._guard, self._files = Pool(url), guard, files
+        self.searched = searched
 
     def _ask(self, query: str, parameters: Sequence[str]) -> Any:
         # The caller may hold the only connection of the pool.
@@ -435,4 +443,10 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> PrismaBackend:
 
         return None if root is None else FilesRoot(root, layout_for(vocabulary.datamodel, settings.layout))
 
-    return PrismaBackend(vocabulary, DatabaseUrl.parse(settings.database_url), guard, files)
+    def searched(model: str) -> tuple[str, ...]:
+        from octavo.layout.load import layout_for
+
+        return layout_for(vocabulary.datamodel, settings.layout).place(model).search
+
+    url = DatabaseUrl.parse(settings.database_url)
+    return PrismaBackend(vocabulary, url, guard, files, searched)

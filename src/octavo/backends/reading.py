@@ -29,13 +29,17 @@ from octavo.query.plan import (
     Order,
     Query,
     Related,
+    Search,
 )
+from octavo.query.search import Searching
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.freshness import Stale
 from octavo.store.index import Spec
 from octavo.store.rules import Rules
 from octavo.store.view import View
+from octavo.values.words import folded
 
+_TEXTS = (Operator.CONTAINS, Operator.STARTS_WITH, Operator.ENDS_WITH)
 _Equal = dict[str, Sequence[Any]]
 """by field the values that it is equal to one of"""
 
@@ -87,7 +91,17 @@ class Candidates:
         for part in parts:
             if isinstance(part, Or | Related) and (found := self.of(model, part)) is not None:
                 return found
-        return None
+        return self._holding(model, parts)
+
+    def _holding(self, model: str, parts: Sequence[Condition]) -> list[Record] | None:
+        """By the index of texts, where a text is searched of which it is kept."""
+        searched = self.indexes.rules.layout.place(model).search
+        held = [
+            folded(part.value)
+            for part in parts
+            if isinstance(part, Compare) and part.op in _TEXTS and part.field in searched
+        ]
+        return self.view.holding(model, held) if held else None
 
     def parent_of(self, model: str, condition: Condition) -> Any:
         """The one parent, of a model with a log for each, whose records alone can fulfil a condition: its
@@ -327,6 +341,14 @@ class JsonReader:
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         test = test_of(self._evaluator, link.target, where)
         return [_number(test, records) for records in self._linked_to(link, keys)]
+
+    def search(self, search: Search) -> list[tuple[Record, float]]:
+        test = test_of(self._evaluator, search.model, search.where)
+        searching = Searching(self.vocabulary[search.model], search, test)
+        ranked = self.view.ranked(search.model, search.words, search.fields)
+        if ranked is None:
+            ranked = iter(searching.ranked(self.view.rows(search.model)))
+        return searching.among(ranked)
 
     def _linked_to(self, link: Link, keys: Sequence[Key]) -> Iterator[Sequence[Record]]:
         """For each key the records that are linked to it, in the order of their file if they have a log."""

@@ -210,6 +210,20 @@ class Query(Struct, frozen=True, kw_only=True):
     distinct: tuple[str, ...] = ()
 
 
+class Search(Struct, frozen=True, kw_only=True):
+    """Which records of a model have all of some words, in some fields taken together; best first, then by
+    key."""
+
+    model: str
+    words: tuple[str, ...]
+    """folded (:mod:`octavo.values.words`), each once, at least one"""
+    fields: tuple[str, ...]
+    """of text; none is a secret"""
+    where: Condition = TRUE
+    skip: int = 0
+    take: int
+
+
 class Unique(Struct, frozen=True):
     """One record at most: by the values, none of them NULL, of a primary key or unique; and what else it
     must fulfil."""
@@ -438,6 +452,9 @@ class Reader(Protocol):
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         """For each of the keys (as above): how many linked records fulfil the condition."""
 
+    def search(self, search: Search) -> list[tuple[Record, float]]:
+        """The records that a search finds, in its order, with their rank: the greater, the better."""
+
 
 class Transaction(Reader, Protocol):
     """Reads that see the transaction's own writes, and writes that all happen or none."""
@@ -471,7 +488,7 @@ class Transaction(Reader, Protocol):
 
 
 class Backend(Reader, Protocol):
-    """Where the data lives: eight methods on records, and two ways to bracket them.  Safe to share among
+    """Where the data lives: nine methods on records, and two ways to bracket them.  Safe to share among
     threads.
 
     Everything else (nested writes, includes, upsert, defaults, cursors) is built on these in one place, so
@@ -515,12 +532,15 @@ class Backend(Reader, Protocol):
     def payload(self, record: Record) -> bytes | None:
         """The content of the file that a record points at; None if there is none, or it cannot be had."""
 
+    def searched(self, model: str) -> tuple[str, ...]:
+        """The fields in which a search looks that names none.  Raises LayoutError."""
+
     def close(self) -> None:
         """Let go of everything.  May be called twice."""
 
 
 class SingleReads:
-    """The five reads of a backend, where each is a function of a reader that :meth:`_one` finds for it."""
+    """The six reads of a backend, where each is a function of a reader that :meth:`_one` finds for it."""
 
     def _one(self, work: Callable[[Reader], T]) -> T:
         """What a function makes of the state that is current; it asks one question."""
@@ -540,3 +560,6 @@ class SingleReads:
 
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         return self._one(lambda reader: reader.count_related(link, where, keys))
+
+    def search(self, search: Search) -> list[tuple[Record, float]]:
+        return self._one(lambda reader: reader.search(search))

@@ -435,6 +435,14 @@ class _Newest:
     def rows_in_order(self, spec: Spec, values: Any) -> Sequence[Record] | None:
         return self._committer.top.rows_in_order(spec, values)
 
+    def holding(self, model: str, parts: Sequence[str]) -> list[Row] | None:
+        return self._committer.top.holding(model, parts)
+
+    def ranked(
+        self, model: str, words: Sequence[str], fields: Sequence[str]
+    ) -> Iterator[tuple[Row, float]] | None:
+        return self._committer.top.ranked(model, words, fields)
+
 
 @contextmanager
 def reading() -> Iterator[None]:

@@ -57,6 +57,8 @@ _REMOTE = {0x6969, 0xFF534D42, 0xFE534D42, 0x517B, 0x65735546, 0x01021997, 0x786
 
 _WORTH_WATCHING = 32
 """answers, before which each file is looked at"""
+_FILES = 8
+"""files that were looked at for one answer after which it counts twice, for twice as many three times"""
 
 
 class Watch(Protocol):
@@ -175,6 +177,11 @@ class Eventually:
             # What changed before the kernel was asked has to be looked at once more.
             return None
         return self._watch.take()
+
+    def looked(self, files: int) -> None:
+        """So many files were looked at, since any might have changed."""
+        if self._looks < _WORTH_WATCHING:
+            self._looks = min(self._looks + files // _FILES, _WORTH_WATCHING - 1)
 
     def close(self) -> None:
         self._watch.close()

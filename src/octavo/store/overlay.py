@@ -7,7 +7,8 @@ are there at all.  What it has not changed it asks the layer below.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 from octavo.errors import ConflictError
 from octavo.layout.codec import Codec
@@ -17,6 +18,9 @@ from octavo.layout.record import Record, Row
 from octavo.store.families.base import Changed, Changes, Family
 from octavo.store.freshness import World
 from octavo.store.index import Index, Spec, extractor
+
+if TYPE_CHECKING:
+    from octavo.store.texts import TextIndex
 
 _REMEMBERED = 10_000
 """files of which the family is remembered"""
@@ -36,6 +40,15 @@ class Layer(Protocol):
 
     def rows_in_order(self, spec: Spec, values: Any) -> Sequence[Record] | None:
         """The rows with these values in the order of a file; None: they are to be found and sorted."""
+
+    def holding(self, model: str, parts: Sequence[str]) -> list[Row] | None:
+        """The rows that may hold all these folded parts of texts; None: no index tells."""
+
+    def ranked(
+        self, model: str, words: Sequence[str], fields: Sequence[str]
+    ) -> Iterator[tuple[Row, float]] | None:
+        """The rows that may have all these words in these fields, with their rank, best first; None: no index
+        tells."""
 
 
 class Base:
@@ -103,8 +116,19 @@ class Base:
 
         return ParentLogs(self.world, family, self.codecs, self, self._budget)
 
+    @cached_property
+    def texts(self) -> TextIndex | None:
+        """The index of texts, if any are searched."""
+        if not any(place.search for place in self.layout.places):
+            return None
+        from octavo.store.texts import TextIndex
+
+        return TextIndex(self)
+
     def suspect(self, files: set[str] | None) -> None:
         """These files may have changed; None: any may have."""
+        if (texts := vars(self).get("texts")) is not None:
+            texts.suspect(files)
         if files is None:
             for made in self._by_path.values():
                 made.suspect(None)
@@ -137,10 +161,26 @@ class Base:
         """The rows with these values in the order of a file, if they lie so in memory."""
         return self.family(spec.model).rows_in_order(spec, values)
 
+    def holding(self, model: str, parts: Sequence[str]) -> list[Row] | None:
+        keys = None if self.texts is None else self.texts.holding(model, parts)
+        if keys is None:
+            return None
+        return [row for key in keys if (row := self.record(model, key)) is not None]
+
+    def ranked(
+        self, model: str, words: Sequence[str], fields: Sequence[str]
+    ) -> Iterator[tuple[Row, float]] | None:
+        found = None if self.texts is None else self.texts.ranked(model, words, fields)
+        if found is None:
+            return None
+        return ((row, rank) for key, rank in found if (row := self.record(model, key)) is not None)
+
     def note(self) -> None:
         """Let the index note what commits of this process have appended to logs."""
         for family in list(self._by_path.values()):
             family.note()
+        if (texts := vars(self).get("texts")) is not None:
+            texts.note()
 
     def close(self) -> None:
         for family in self._by_path.values():
@@ -200,6 +240,19 @@ class Overlay:
 
     def rows_in_order(self, spec: Spec, values: Any) -> Sequence[Record] | None:
         return None if spec.model in self.changes else self.below.rows_in_order(spec, values)
+
+    def holding(self, model: str, parts: Sequence[str]) -> list[Row] | None:
+        below, changed = self.below.holding(model, parts), self.changes.get(model)
+        if below is None or not changed:
+            return below
+        key_of = self.codecs[model].key_of
+        found = [row for row in below if key_of(row) not in changed]
+        return found + [change.after for change in changed.values() if change.after is not None]
+
+    def ranked(
+        self, model: str, words: Sequence[str], fields: Sequence[str]
+    ) -> Iterator[tuple[Row, float]] | None:
+        return None if self.changes.get(model) else self.below.ranked(model, words, fields)
 
     def put(self, model: str, key: Key, before: Row | None, after: Row | None) -> None:
         """Change one row.  ``before`` is what it is in this layer now; None: there is none."""

@@ -91,6 +91,20 @@ class View:
             return found
         return sorted(self.find(model, fields, values), key=self.rules.order_of(model))
 
+    def holding(self, model: str, parts: Sequence[str]) -> list[Record] | None:
+        """The rows that may hold all these parts of texts (folded: :func:`octavo.values.words.folded`), and
+        perhaps others; None: no index tells.  Raises DamagedError, DiskError."""
+        found = self.layer.holding(model, parts)
+        return None if found is None else list(map(plain, found))
+
+    def ranked(
+        self, model: str, words: Sequence[str], fields: Sequence[str]
+    ) -> Iterator[tuple[Record, float]] | None:
+        """The rows that may have all these folded words in these fields, with their rank, best first; None:
+        no index tells.  Raises DamagedError, DiskError."""
+        found = self.layer.ranked(model, words, fields)
+        return None if found is None else ((plain(row), rank) for row, rank in found)
+
     def payload(self, model: str, key: Key) -> str | None:
         """The SHA-256 of a row's payload, if one is kept."""
         row = self.layer.record(model, key)

@@ -129,7 +129,10 @@ class Writer:
                     by_owner: dict[Owner, dict[str, Change]] = {}
                     for change, owner in planned:
                         by_owner.setdefault(owner, {})[change.file] = change
+                    texts = vars(self.base).get("texts")
                     for owner, own in by_owner.items():
+                        if texts is not None and isinstance(owner, Family):
+                            texts.done(owner, changes, own, found)
                         owner.done(changes, own, found)
                     world.follow(found)
                 world.in_flight = frozenset()

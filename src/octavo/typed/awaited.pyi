@@ -7,6 +7,7 @@ from octavo.typed.shapes import (
     Change,
     Edit,
     Field,
+    Hit,
     Include,
     New,
     Order,
@@ -92,6 +93,21 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
     ) -> list[Shown]:
         """The records that ``where`` describes, by ``order_by``: ``take`` of them behind ``skip``, from
         ``cursor`` on, one for each ``distinct``."""
+
+    async def search(
+        self,
+        query: str,
+        *,
+        fields: Field | Sequence[Field] | None = ...,
+        where: Where = ...,
+        take: int = ...,
+        skip: int = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> list[Hit[Shown]]:
+        """The records that have every word of ``query`` in ``fields`` (by default those that the layout
+        names), best first."""
 
     @overload
     async def count(

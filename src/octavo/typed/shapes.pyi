@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeAlias, TypedDict, TypeVar, overload
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeAlias, TypedDict, TypeVar, overload
 
 from octavo.layout.record import BareRecord
 from octavo.values.json import Null
@@ -248,6 +248,14 @@ class CountSelect(TypedDict, Generic[Value]):
 
 # Operations
 
+class Hit(NamedTuple, Generic[Shown]):
+    """A record that a search has found; its rank, the greater the better; the part of its text with most of
+    the words, each between ``**``."""
+
+    record: Shown
+    rank: float
+    snippet: str
+
 class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order, Include, Select]):
     """The operations on one model, as :class:`octavo.client.ModelClient` has them."""
 
@@ -322,6 +330,21 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
     ) -> list[Shown]:
         """The records that ``where`` describes, by ``order_by``: ``take`` of them behind ``skip``, from
         ``cursor`` on, one for each ``distinct``."""
+
+    def search(
+        self,
+        query: str,
+        *,
+        fields: Field | Sequence[Field] | None = ...,
+        where: Where = ...,
+        take: int = ...,
+        skip: int = ...,
+        include: Include | None = ...,
+        select: Select | None = ...,
+        omit: Mapping[Field, bool] | None = ...,
+    ) -> list[Hit[Shown]]:
+        """The records that have every word of ``query`` in ``fields`` (by default those that the layout
+        names), best first."""
 
     @overload
     def count(

@@ -32,7 +32,9 @@ from octavo.query.plan import (
     Order,
     Query,
     Related,
+    Search,
 )
+from octavo.schema.native import literal
 from octavo.values.json import kind_of, string_of
 from octavo.values.text import lower
 
@@ -54,6 +56,16 @@ _JSON_SEARCHES = {
     JsonOperator.STRING_STARTS_WITH: Operator.STARTS_WITH,
     JsonOperator.STRING_ENDS_WITH: Operator.ENDS_WITH,
 }
+
+
+_SEARCHED = 200_000
+"""characters of a record that a search looks in: of more, PostgreSQL may refuse to make a tsvector"""
+_BETWEEN = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«»¡¿‐‑‒–—―‘’‚“”„…‹›、。「」\u00a0"
+"""characters between words, of which PostgreSQL's parser takes some for parts of addresses and numbers"""
+
+
+def _in_words(text: str) -> str:
+    return f"translate({text}, {literal(_BETWEEN)}, {literal(' ' * len(_BETWEEN))})"
 
 
 class Statement:
@@ -321,6 +333,23 @@ class Statements:
         if query.skip or query.take is not None:
             rows = f"(SELECT FROM {rows}{statement.slice(query.skip, query.take)}) AS {ROW}"
         return Ready(f"SELECT count(*) FROM {rows}", statement.parameters)
+
+    def search(self, search: Search) -> Ready:
+        """What a search finds; a row is a rank and a record's JSON."""
+        statement, table = self._begin(search.model)
+        texts = ", ".join(table.columns[name].text(ROW) for name in search.fields)
+        text = statement.lowering.sql(f"left(concat_ws(' ', {texts}), {_SEARCHED})")
+        words = statement.parameter(" ".join(search.words), "text")
+        where = statement.where("v.words @@ q.words", statement.condition(table, search.where))
+        _, order = statement.order(table, self.tables.vocabulary[search.model].key_order)
+        rank = "ts_rank(v.words, q.words)"
+        return Ready(
+            f"SELECT {rank}, {table.record} FROM {table.name} AS {ROW}"
+            f" CROSS JOIN LATERAL (SELECT to_tsvector('simple', {_in_words(text)}) AS words OFFSET 0) AS v"
+            f" CROSS JOIN (SELECT plainto_tsquery('simple', {words}) AS words) AS q"
+            f"{where} ORDER BY {rank} DESC, {order}{statement.slice(search.skip, search.take)}",
+            statement.parameters,
+        )
 
     def related(self, query: Query, link: Link, keys: Sequence[Key]) -> Ready:
         """The linked records of each key; a row is the key's number, from 1, and a record's JSON."""

@@ -214,7 +214,7 @@ class ParentLogs(Family):
         found = self._locations.find(key)
         if found is None and self._locations.may_lack_logs:
             # It may be in a log that is missing.
-            self.world.steadily(self._files)
+            self.world.steadily(self.existing)
             self._locations.may_lack_logs = False
         return None if found is None else found.row
 
@@ -233,7 +233,7 @@ class ParentLogs(Family):
 
     def all(self, model: str) -> Iterator[Row]:
         """All rows.  Raises DamagedError if a parent is there and its log is not."""
-        logs = self._in_files(self.world.steadily(self._files))
+        logs = self._in_files(self.world.steadily(self.existing))
         if model in self.children:
             return (row for log in logs for row in list(log.embedded[model].values()))
         return (row for log in logs for row in list(log.live[model].values()))
@@ -251,7 +251,7 @@ class ParentLogs(Family):
     def files(self) -> Iterator[str]:
         return list_files(self.world, self.family)
 
-    def _files(self) -> set[str]:
+    def existing(self) -> set[str]:
         """The logs that there are.  Raises DamagedError if one is missing."""
         parent = self.relation.parent
         key_of = self._parents.codecs[parent].key_of
