@@ -149,14 +149,29 @@ def _shape(model: Model, datamodel: Datamodel) -> CoreSchema:
 
 def member(f: ScalarField, datamodel: Datamodel, *, required: bool) -> core_schema.TypedDictField:
     """A field as a member of a JSON object.  What it may hold is checked elsewhere."""
-    schema = field_schema(f, datamodel)
+    schema = _with_null_apart(field_schema(f, datamodel))
     value = core_schema.any_schema(metadata={"pydantic_js_functions": [lambda *_: dict(schema)]})
     return core_schema.typed_dict_field(value, required=required)
 
 
-def described(title: str, documentation: str | None) -> dict[str, Any]:
+def _with_null_apart(schema: dict[str, Any]) -> dict[str, Any]:
+    """The same schema with ``anyOf`` where several types are allowed, as Pydantic has it; not every OpenAPI
+    tool knows lists of types."""
+    found = dict(schema)
+    if "items" in found:
+        found["items"] = _with_null_apart(found["items"])
+    if not isinstance(found.get("type"), list):
+        return found
+    about = {"description": found.pop("description")} if "description" in found else {}
+    if "enum" in found:
+        found["enum"] = [label for label in found["enum"] if label is not None]
+    each = [{"type": kind} if kind == "null" else {**found, "type": kind} for kind in found["type"]]
+    return {**about, "anyOf": each}
+
+
+def described(title: str, documentation: str | None, **more: Any) -> dict[str, Any]:
     """What gives a JSON Schema its title and its description."""
-    return _updates({"title": title, **({"description": documentation} if documentation else {})})
+    return _updates({"title": title, **({"description": documentation} if documentation else {}), **more})
 
 
 def _updates(more: Mapping[str, Any]) -> dict[str, Any]:

@@ -97,7 +97,7 @@ class Body(dict[str, Any]):
             fields,
             extra_behavior="forbid",
             ref=f"octavo.bodies.{cls.__name__}:{id(datamodel)}",
-            metadata=ours.described(cls.__name__, terms.model.documentation),
+            metadata=ours.described(cls.__name__, terms.model.documentation, additionalProperties=False),
         )
         return core_schema.no_info_plain_validator_function(
             validate,
