@@ -165,10 +165,12 @@ async def say(db: Db, user: Me, chat: str, body: MessageCreate) -> Message:
 @app.get("/search")
 async def search(
     db: Db, user: Me, words: Annotated[str, Query(min_length=1, max_length=200)]
-) -> list[Message]:
-    return await db.message.find_many(
-        where={"chat": {"userId": user.id}, "content": {"contains": words, "mode": "insensitive"}},
+) -> list[dict[str, Any]]:
+    """The messages that have every word, best first; in a snippet, the words stand between ``**``."""
+    hits = await db.message.search(
+        words,
+        where={"chat": {"userId": user.id}},
         include={"chat": {"select": {"title": True}}},
-        order_by={"createdAt": "desc"},
         take=20,
     )
+    return [{"message": hit.record, "snippet": hit.snippet} for hit in hits]

@@ -76,7 +76,12 @@ def test_a_conversation(http: TestClient) -> None:
     assert listed["_count"] == {"messages": 2}
     assert listed["character"]["name"] == "Mira"
     [hit] = http.get("/search", params={"words": "RED door"}).json()
-    assert (hit["content"], hit["chat"]) == ("Have you seen the red door?", {"title": "A night"})
+    assert hit["message"]["content"] == "Have you seen the red door?"
+    assert hit["message"]["chat"] == {"title": "A night"}
+    assert "**red** **door**" in hit["snippet"]
+    assert http.get("/search", params={"words": "red boat"}).json() == []
+    for awkward in ("%_*'\"", "x " * 99, "AND OR NOT", "\0"):
+        assert http.get("/search", params={"words": awkward}).status_code in (200, 422), awkward
 
     changed = http.patch(at, json={"title": "A long night", "sillyTavernMetadata": None})
     assert changed.status_code == 200, changed.text
