@@ -17,30 +17,26 @@ gets another number in the index.  What the old number has stays, and stands for
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property, partial
 from hashlib import blake2b
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from unicodedata import unidata_version
-
-import msgspec
 
 from octavo.errors import OctavoError
 from octavo.layout.codec import Codec
 from octavo.layout.keys import Key
-from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.record import Row, attribute, plain
-from octavo.store.families.base import Changes, Family, Found, list_files, read_file
+from octavo.layout.layout import Layout
+from octavo.layout.record import Row
+from octavo.store.families.base import Changes, Family, Found
 from octavo.store.families.parents import ParentLogs
 from octavo.store.freshness import Eventually, Stale, World
 from octavo.store.searchfile import SearchFile, Unusable, is_there
-from octavo.store.system import Signature
-from octavo.values.tokens import Members
-from octavo.values.words import folded, words_of
+from octavo.store.textfiles import NUL, Files, Reading, Texts, packed
+from octavo.values.words import words_of
 
 if TYPE_CHECKING:
     import sqlite3
@@ -67,19 +63,13 @@ _BATCH = 500
 _GARBAGE = 10_000
 """numbers that stand for nothing, beside as many as stand for records, after which the index is made anew"""
 _FEW = 200
+"""candidates that are always worth looking up"""
 _SHARE = 32
 """of how many records one may be a candidate, before looking at all is as quick"""
 _MOST_GRAMS = 24
 """triples that are asked for of one text"""
 _MOST_WORDS = 32
 """words that are asked for"""
-_STATE = struct.Struct("<QQqq")
-_NUL = "\x01"
-"""stands in the index for U+0000, which no question has, and at which FTS5 ends a text"""
-
-Keyed: TypeAlias = "tuple[str, Key]"
-"""Model and key of a record."""
-
 
 T = TypeVar("T")
 
@@ -89,48 +79,6 @@ class _More:
 
 
 _MORE = _More()
-
-
-class _Texts:
-    """The texts of one model's records."""
-
-    def __init__(self, number: int, place: Place, codec: Codec) -> None:
-        self.number, self.name, self.codec, self.fields = number, place.model.name, codec, place.search
-        self._attributes = [attribute(place.model.scalar(name)) for name in place.search]
-
-    def of(self, row: Row) -> list[str]:
-        """The folded texts of a row, field by field."""
-        record = plain(row)
-        found = (getattr(record, name) for name in self._attributes)
-        return [_indexable(text) if isinstance(text, str) else "" for text in found]
-
-    def key(self, key: Key) -> bytes:
-        members = self.codec.keys.members(key)
-        return b"{%b}" % b",".join(msgspec.json.encode(n) + b":" + value for n, value in members.items())
-
-    def key_of(self, text: bytes) -> Key:
-        return self.codec.keys.named(Members(text))
-
-    @property
-    def columns(self) -> list[str]:
-        return [f"f{number}" for number in range(len(self.fields))]
-
-    @property
-    def grams(self) -> str:
-        return f"grams{self.number}"
-
-    @property
-    def words(self) -> str:
-        return f"words{self.number}"
-
-    @property
-    def script(self) -> list[str]:
-        columns = ", ".join(self.columns)
-        return [
-            f"CREATE VIRTUAL TABLE {self.grams} USING fts5"
-            "(t, content='', detail=none, columnsize=0, tokenize='trigram case_sensitive 1')",
-            f"CREATE VIRTUAL TABLE {self.words} USING fts5({columns}, content='', tokenize='ascii')",
-        ]
 
 
 _SCRIPT = [
@@ -147,103 +95,8 @@ FROM docs WHERE id = ?
 """
 
 
-def _indexable(text: str) -> str:
-    found = folded(text.replace("\0", _NUL)) if "\0" in text else folded(text)
-    return found if found.isascii() else found.encode("utf-8", "replace").decode()
-
-
-_Entry: TypeAlias = tuple[_Texts, bytes, list[str]]
-"""The texts of a record, its key as the index has it, and what they are."""
-
-
-def _packed(state: Signature | None) -> bytes | None:
-    return None if state is None else _STATE.pack(*state)
-
-
 def _digest(texts: Sequence[str]) -> bytes:
     return blake2b("\0".join(texts).encode(), digest_size=16).digest()
-
-
-class _Reading:
-    """A file that was read, and is being indexed piece by piece."""
-
-    def __init__(self, file: str, found: Signature, entries: list[_Entry]) -> None:
-        self.file, self.found, self.entries = file, found, entries
-        self.at = 0
-        """the entries before this one are indexed"""
-        self.had: dict[tuple[int, bytes], tuple[int, bytes]] | None = None
-        """number and digest of the records that the index has of it, and that were not come upon yet"""
-
-    @property
-    def left(self) -> int:
-        return len(self.entries) - self.at
-
-
-class _Files:
-    """The files of one family: what the index has of them."""
-
-    def __init__(self, number: int, family: Family, models: Mapping[str, _Texts]) -> None:
-        self.number, self.family, self.models = number, family, models
-        self.doubtful: set[str] | None = None
-        """the files that may not be as the index has them; None: any may not be"""
-        self.pending: dict[Keyed, None] = {}
-        """the records that commits of this process have changed, and the index has not noted"""
-        self.advanced: dict[str, tuple[bytes | None, bytes | None]] = {}
-        """of their files the state before the first of these commits, and the one after the last"""
-        self.reading: _Reading | None = None
-        self.generation = 0
-        """the index file that this is known of"""
-        self.unlooked = 0
-        """questions for which the files are not looked at, since they were too few"""
-
-    def is_current(self, file: str, noted: bytes | None, state: bytes | None) -> bool:
-        """Whether a file in a state is as the index has it, which has noted one of it, or differs from that
-        in pending records alone."""
-        return noted == state or self.advanced.get(file) == (noted, state)
-
-    def names(self) -> set[str]:
-        """The files that there are.  Raises DamagedError if one is missing that must be there."""
-        family = self.family
-        if isinstance(family, ParentLogs):
-            return family.existing()
-        if family.family.varies:
-            return set(list_files(family.world, family.family))
-        return {family.family.path}
-
-    def read(self, file: str) -> _Reading:
-        """A file, to be indexed.
-
-        Raises DamagedError, DiskError, Stale.
-        """
-        family = self.family
-        data, found = read_file(family.world, file)
-        if family.family.kind.is_log:
-            log = family.scanner.log(file, data)
-            live: dict[str, Any] = log.live | log.embedded
-        elif family.family.kind is Kind.DOCUMENT:
-            document = family.scanner.document(file, data)
-            live = dict(document.live)
-        else:
-            key, decoded = family.scanner.record_file(file, data)
-            (model,) = family.codecs
-            live = {model: {key: decoded.row}, **family.codecs[model].by_key([decoded], file)}
-        entries = [
-            (texts, texts.key(key), texts.of(row))
-            for model, texts in self.models.items()
-            for key, row in live.get(model, {}).items()
-        ]
-        return _Reading(file, found, entries)
-
-    def file_of(self, model: str, row: Row) -> str:
-        """The file that a row is in."""
-        family = self.family
-        if (child := family.children.get(model)) is not None:
-            key = child.host_of(row)
-        elif isinstance(family, ParentLogs):
-            key = family.parent_of(row)
-        else:
-            key = family.codecs[model].key_of(row)
-        return family.scanner.namer.file(key) if family.family.varies else family.family.path
 
 
 class Records(Protocol):
@@ -263,17 +116,17 @@ class TextIndex:
 
     def __init__(self, base: Records) -> None:
         self.base, self.world = base, base.world
-        self._files: dict[str, _Files] = {}
+        self._files: dict[str, Files] = {}
         """by path of the family, those that were asked for"""
         self._is_there: bool | None = None
         """whether Python's SQLite has what the index needs; None: that is not known yet"""
 
     @cached_property
-    def texts(self) -> dict[str, _Texts]:
+    def texts(self) -> dict[str, Texts]:
         """The models whose texts are searched."""
         layout: Layout = self.base.layout
         searched = [place for place in layout.places if place.search]
-        return {p.model.name: _Texts(n, p, self.base.codecs[p.model.name]) for n, p in enumerate(searched)}
+        return {p.model.name: Texts(n, p, self.base.codecs[p.model.name]) for n, p in enumerate(searched)}
 
     @cached_property
     def _file(self) -> SearchFile:
@@ -304,7 +157,7 @@ class TextIndex:
             known.pending, known.advanced, known.doubtful = {}, {}, None
             return
         for file in files:
-            before, after = _packed(family.expected(file)), _packed(found.get(file))
+            before, after = packed(family.expected(file)), packed(found.get(file))
             if (ahead := known.advanced.pop(file, None)) is not None and ahead[1] == before:
                 before = ahead[0]
             elif ahead is not None and known.doubtful is not None:
@@ -368,18 +221,18 @@ class TextIndex:
             self._is_there = is_there()
         return self._is_there
 
-    def _known(self, model: str) -> _Files:
+    def _known(self, model: str) -> Files:
         family = self.base.family(model)
         path = family.family.path
         known = self._files.get(path)
         if known is None:
             names = (*family.codecs, *family.children)
             number = self.base.layout.families.index(family.family)
-            known = _Files(number, family, {name: self.texts[name] for name in names if name in self.texts})
+            known = Files(number, family, {name: self.texts[name] for name in names if name in self.texts})
             known = self._files.setdefault(path, known)
         return known
 
-    def _step(self, known: _Files, ask: Callable[[], T], note_all: bool) -> T | _More | None:
+    def _step(self, known: Files, ask: Callable[[], T], note_all: bool) -> T | _More | None:
         """The answer to a question, or one step towards it; None: there is no index.  Under the mutex."""
         try:
             is_ready = known.doubtful == set() and known.generation == self._file.generation
@@ -391,7 +244,7 @@ class TextIndex:
             return None
         return None if known.unlooked else _MORE
 
-    def _holding(self, known: _Files, texts: _Texts, query: str) -> list[Key] | _More | None:
+    def _holding(self, known: Files, texts: Texts, query: str) -> list[Key] | _More | None:
         with self._file.reading() as connection:
             if connection is None or not self._is_known(known, connection):
                 known.doubtful = None
@@ -417,7 +270,7 @@ class TextIndex:
         return list(keys)
 
     def _ranked(
-        self, known: _Files, texts: _Texts, words: Sequence[str], fields: Sequence[str]
+        self, known: Files, texts: Texts, words: Sequence[str], fields: Sequence[str]
     ) -> list[tuple[Key, float]] | _More:
         columns = " ".join(f"f{n}" for n, name in enumerate(texts.fields) if name in fields)
         chosen = sorted(words, key=len, reverse=True)[:_MOST_WORDS]
@@ -437,14 +290,14 @@ class TextIndex:
 
     # Catching up.
 
-    def _is_known(self, known: _Files, connection: sqlite3.Connection | None) -> bool:
+    def _is_known(self, known: Files, connection: sqlite3.Connection | None) -> bool:
         """Whether there is a file of the index, and it is the one that this is known of."""
         if connection is not None and known.generation == self._file.generation:
             return True
         known.generation, known.doubtful, known.reading = self._file.generation, None, None
         return False
 
-    def _look(self, known: _Files) -> bool:
+    def _look(self, known: Files) -> bool:
         """Look at files, and index some of those that are not as the index has them; whether that was
         all."""
         world, every = self.world, known.doubtful is None
@@ -469,7 +322,7 @@ class TextIndex:
             # It may be one that must be there.
             known.names()
         world.check()
-        changed = {f for f, state in states.items() if not known.is_current(f, noted.get(f), _packed(state))}
+        changed = {f for f, state in states.items() if not known.is_current(f, noted.get(f), packed(state))}
         if known.doubtful is None:
             known.doubtful = set(changed)
         else:
@@ -482,7 +335,7 @@ class TextIndex:
         return known.doubtful == set()
 
     @staticmethod
-    def _noted(connection: sqlite3.Connection, known: _Files, files: set[str] | None) -> dict[str, bytes]:
+    def _noted(connection: sqlite3.Connection, known: Files, files: set[str] | None) -> dict[str, bytes]:
         """The states that the index has of files of the family; None: of all."""
         if files is None:
             return dict(connection.execute("SELECT name, state FROM files WHERE family = ?", (known.number,)))
@@ -492,10 +345,10 @@ class TextIndex:
             for (state,) in connection.execute("SELECT state FROM files WHERE name = ?", (file,))
         }
 
-    def _index(self, known: _Files, changed: Sequence[str], gone: Sequence[str]) -> None:
+    def _index(self, known: Files, changed: Sequence[str], gone: Sequence[str]) -> None:
         """Index a batch of files, or of the records in one, and forget those that are gone."""
         world, reading = self.world, known.reading
-        batch: list[_Reading] = []
+        batch: list[Reading] = []
         if reading is not None and reading.file in changed and world.signature(reading.file) == reading.found:
             batch.append(reading)
         known.reading = None
@@ -530,7 +383,7 @@ class TextIndex:
             connection.execute("DELETE FROM docs WHERE file = ?", (number,))
             connection.execute("DELETE FROM files WHERE id = ?", (number,))
 
-    def _replace(self, connection: sqlite3.Connection, family: int, reading: _Reading) -> None:
+    def _replace(self, connection: sqlite3.Connection, family: int, reading: Reading) -> None:
         """Let the index have a file as it was read, or as much of it as is done at once: what is as it was
         stays."""
         number = self._number(connection, family, reading.file, b"")
@@ -559,10 +412,10 @@ class TextIndex:
         reading.at = at
         if not reading.left:
             connection.executemany("DELETE FROM docs WHERE id = ?", [(doc,) for doc, _ in had.values()])
-            self._number(connection, family, reading.file, _STATE.pack(*reading.found))
+            self._number(connection, family, reading.file, packed(reading.found))
 
     @staticmethod
-    def _number(connection: sqlite3.Connection, family: int, file: str, state: bytes) -> int:
+    def _number(connection: sqlite3.Connection, family: int, file: str, state: bytes | None) -> int:
         """The number of a file, of which a state is noted."""
         [(number,)] = connection.execute(
             "INSERT INTO files (name, family, state) VALUES (?, ?, ?)"
@@ -575,7 +428,7 @@ class TextIndex:
     def _put(
         connection: sqlite3.Connection,
         file: int,
-        texts: _Texts,
+        texts: Texts,
         key: bytes,
         values: Sequence[str],
         digest: bytes,
@@ -584,7 +437,7 @@ class TextIndex:
             "INSERT INTO docs (file, model, key, digest) VALUES (?, ?, ?, ?)",
             (file, texts.number, key, digest),
         ).lastrowid
-        connection.execute(f"INSERT INTO {texts.grams} (rowid, t) VALUES (?, ?)", (doc, _NUL.join(values)))
+        connection.execute(f"INSERT INTO {texts.grams} (rowid, t) VALUES (?, ?)", (doc, NUL.join(values)))
         words = [" ".join(words_of(value)) for value in values]
         if any(words):
             names, places = ", ".join(texts.columns), ", ".join("?" * len(words))
@@ -592,7 +445,7 @@ class TextIndex:
                 f"INSERT INTO {texts.words} (rowid, {names}) VALUES (?, {places})", (doc, *words)
             )
 
-    def _note(self, known: _Files) -> None:
+    def _note(self, known: Files) -> None:
         """Let the index have what commits of this process have changed."""
         world = self.world
         if world.in_flight & known.advanced.keys():
@@ -604,7 +457,7 @@ class TextIndex:
             proved: dict[str, int] = {}
             for file, (before, after) in known.advanced.items():
                 noted = connection.execute("SELECT id, state FROM files WHERE name = ?", (file,)).fetchone()
-                if before != (noted and noted[1]) or _packed(world.signature(file)) != after:
+                if before != (noted and noted[1]) or packed(world.signature(file)) != after:
                     # Another process has indexed it, or written to it meanwhile.
                     known.doubtful.add(file)
                 elif after is None:
@@ -625,7 +478,7 @@ class TextIndex:
                     self._put(connection, own, texts, raw, values, _digest(values))
         known.pending, known.advanced = {}, {}
 
-    def _tidy(self, known: _Files) -> None:
+    def _tidy(self, known: Files) -> None:
         """Have the index made anew if what stands for nothing outweighs the rest."""
         with self._file.reading() as connection:
             if connection is None:
