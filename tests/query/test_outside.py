@@ -693,6 +693,15 @@ def test_secrets_in_a_refused_body_are_not_repeated() -> None:
     assert HUSH not in repr(caught.value.errors())
 
 
+def test_a_body_does_not_show_its_secrets() -> None:
+    adapter: TypeAdapter[Any] = TypeAdapter(typed.UserCreate)
+    body = adapter.validate_python({"email": "a@x", "passwordHash": HUSH})
+    assert repr(body) == "UserCreate({'email': 'a@x', 'passwordHash': '…'})"
+    assert json.loads(adapter.dump_json(body)) == {"email": "a@x"}
+    assert on_memory(FROZEN).user.create(data=body).passwordHash == HUSH
+    assert adapter.dump_python(body) == {"email": "a@x", "passwordHash": HUSH}
+
+
 def test_the_client_for_asyncio_has_the_same_types(tmp_path: Path) -> None:
     scaffold(tmp_path / "data", frozen_layout())
 

@@ -57,8 +57,16 @@ class Body(dict[str, Any]):
             and not (exclude_none and value is None)
         }
 
+    def __repr__(self) -> str:
+        shown = {name: "…" if name in self._secret() else value for name, value in self.items()}
+        return f"{type(self).__name__}({shown!r})"
+
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
+
+    @classmethod
+    def _secret(cls) -> set[str]:
+        return {name for name, column in cls._terms.usable.items() if column.field.secret is not None}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -107,7 +115,10 @@ class Body(dict[str, Any]):
 
 
 def _dumped(body: Any, info: Any) -> Any:
-    return body.model_dump(mode=info.mode) if isinstance(body, Body) else body
+    """As Pydantic writes a body: a response that repeats one repeats no secret."""
+    if not isinstance(body, Body):
+        return body
+    return body.model_dump(mode=info.mode, exclude=body._secret() if info.mode == "json" else None)
 
 
 def _value(column: Column, datamodel: Datamodel, stored: Any, given: Any) -> Any:
