@@ -715,6 +715,41 @@ def test_the_client_for_asyncio_has_the_same_types(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+NAMES = ("to_dict", "items", "class", "model_dump")
+ODD = """
+datasource db {
+  provider = "postgresql"
+  url      = env("DATABASE_URL")
+}
+model Odd {
+  id         Int     @id
+  to_dict    String?
+  items      String?
+  class      String?
+  mode       Json?
+  model_dump String?
+  get        Int?
+  upId       Int?
+  up         Odd?    @relation("up", fields: [upId], references: [id])
+  others     Odd[]   @relation("up")
+}
+"""
+
+
+def test_fields_may_have_the_names_of_methods() -> None:
+    db = on_memory(Vocabulary(parse_schema(ODD)))
+    given_fields = {"id": 1, "mode": {"x": 1}, "get": 3, **dict.fromkeys(NAMES, "x")}
+    body = TypeAdapter(db.types.OddCreate).validate_python(given_fields)
+    record = db.odd.create(data=body)
+    shown = db.odd.find_first_or_raise(include={"others": True, "up": True})
+    expected = {**given_fields, "upId": None}
+    assert json.loads(octavo.dumps(record)) == dict(record) == expected
+    assert json.loads(octavo.dumps(shown)) == dict(shown) == {**expected, "others": [], "up": None}
+    adapter = TypeAdapter(db.types.Odd)
+    assert json.loads(adapter.dump_json(shown)) == dict(shown)
+    assert pickle.loads(pickle.dumps([record, shown])) == [record, shown]
+
+
 def test_nothing_of_pydantic_is_loaded_without_it(tmp_path: Path) -> None:
     code = (
         "import sys, pickle, octavo\n"

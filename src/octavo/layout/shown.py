@@ -38,7 +38,7 @@ class Shown:
     def __iter__(self) -> Iterator[tuple[str, Any]]:
         """The members of its JSON, so that ``dict(record)`` is ``record.to_dict(mode="json")``.  FastAPI
         makes that of what a route without a type returns."""
-        return iter(self.to_dict(mode="json").items())
+        return iter(as_json(self.__octavo_parts__()).items())
 
     def _repr_html_(self) -> str:
         """A table, for notebooks."""
