@@ -456,6 +456,20 @@ class TestCopies:
             assert asked in ([], ["m0"])
 
 
+def test_records_that_commits_have_moved_and_removed_are_not_looked_for_in_every_log(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert found(store) == ALL
+    with store.transaction() as tx:
+        tx.insert([chat("chat-9")])
+        for name in ("m0", "m1", "m2"):
+            revise(tx, "Message", name, chatId="chat-9")
+    with store.transaction() as tx:
+        erase(tx, "Chat", "chat-9")
+    monkeypatch.setattr(ParentLogs, "look_for", None)
+    assert found(store) == ["m10", "m11"]
+
+
 def test_an_index_that_is_given_up_is_made_of_all_logs(store: Store) -> None:
     """Also where a commit is what makes the next one."""
     assert found(store) == ALL

@@ -111,6 +111,10 @@ class Committer:
         self._writing: Group | None = None
         self._waiting: list[tuple[Group | None, int, threading.Lock]] = []
         """the threads that wait: the group of each, which thread it is, and what wakes it"""
+        self.is_ended = False
+        """whether no transaction begins or is committed any more"""
+        self._at_end: Callable[[], None] | None = None
+        """what is left to do when nothing is being written any more"""
         self.unreported: OctavoError | None = None
         """why a batch was lost for which no caller waited"""
         # Weakly: what a lost engine has open is kept until nothing refers to that engine any more.
@@ -159,6 +163,8 @@ class Committer:
     def _line_up(self, turn: Turn) -> None:
         self._refuse_handler()
         with self._mutex:
+            if self.is_ended:
+                raise _closed()
             if self.is_lost or self.world.torn:
                 raise Lost
             while self._owner is not None and (owner := self._owner()) is None:
@@ -173,6 +179,8 @@ class Committer:
             self._queue.append(ref(turn))
         turn.granted.acquire(timeout=-1 if turn.timeout is None else max(turn.timeout, 0))
         with self._mutex:
+            if self.is_ended:
+                raise _closed()
             if self.is_lost or self.world.torn:
                 raise Lost
             # It may have been handed over just as the time was up.
@@ -252,8 +260,26 @@ class Committer:
                 return
         self._rest()
 
+    def end(self, close: Callable[[], None]) -> None:
+        """Let no transaction begin or be committed any more.
+
+        ``close`` lets go of the lock and of all that is open: at once, or, where a thread is writing, when it
+        is through.  What is staged and not being written is given up.
+        """
+        with self._mutex:
+            self.is_ended, self._at_end = True, close
+            if self._staged is not None:
+                self._fail(self._staged, _closed())
+                self._staged = None
+            self._wake()
+            self._rest()
+
     def _rest(self) -> None:
         """Give the write lock back when no thread here needs it."""
+        if self._at_end is not None and self._writing is None:
+            close, self._at_end = self._at_end, None
+            close()
+            return
         if self._staged is None and self._writing is None and self._owner is None:
             self._let_go()
 
@@ -300,6 +326,8 @@ class Committer:
     def _stage(self, turn: Turn) -> Group | None:
         """End the turn of a transaction, and put its changes into the next group; None: there are none."""
         try:
+            if self.is_ended:
+                raise _closed()
             if self.is_lost or self.world.torn:
                 raise interrupted()
             self._check()
@@ -556,6 +584,10 @@ class Committer:
                 if turn is not None and turn.granted is not None:
                     turn.granted.release()
             self._rest()
+
+
+def _closed() -> UsageError:
+    return UsageError("the store is closed")
 
 
 def _in_its_midst() -> UsageError:

@@ -38,6 +38,7 @@ FOLDER = "cache/index"
 _DATA, _LOCK = "data.mdb", "lock.mdb"
 _MAP_SIZE = 1 << 36 if struct.calcsize("P") == 8 else 1 << 30
 """bytes of address space, not of disk or memory"""
+_TRIES = 10
 _LOCK_SIZE = 1 << 14
 """bytes: room for as many readers as LMDB asks for, and more"""
 

@@ -446,7 +446,8 @@ class Locations:
                     if length:
                         before = there.get(raw) or transaction.get(raw)
                         other, _, flagged = (number, 0, 0) if before is None else _PLACE.unpack(before)
-                        flag = _CONTESTED if other != number else flagged & _CONTESTED
+                        # One's own commit has moved it.
+                        flag = flagged & _CONTESTED if own or other == number else _CONTESTED
                         there[raw] = _PLACE.pack(number, at, length | flag)
                     else:
                         gone.append((raw, number))

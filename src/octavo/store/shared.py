@@ -229,8 +229,9 @@ class SharedState:
         self.words.release()
         self._map.close()
         if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+            # Forgotten first: closed twice, the number may be another file's by then.
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
 
 
 def _numbers(found: tuple[int, ...]) -> list[int]:

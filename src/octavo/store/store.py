@@ -456,9 +456,14 @@ class Store:
         finally:
             self.is_closed = True
             _stores.discard(self)
-            self._engine.close()
-            for opened in self._leaving.values():
-                opened.close()
+            self._engine.committer.end(self._engine.close)
+            for left, opened in list(self._leaving.items()):
+                if (lost := left()) is None:
+                    opened.close()
+                else:
+                    # A thread that was writing in it when it was lost may not be through.
+                    lost.committer.end(opened.close)
+        self._engine.committer.wait_until_written()
 
     def open_again(self) -> None:
         """Set up everything for a child of fork, which shares its parent's locks and must not."""
