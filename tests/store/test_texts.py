@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from interrupts import Interrupter
 from octavo.backends.json import JsonBackend
 from octavo.client import Client
 from octavo.errors import DamagedError
@@ -531,6 +532,36 @@ def test_a_child_searches_by_itself(data: Path, db: Client) -> None:
             os._exit(code)
     assert os.waitpid(child, 0)[1] == 0
     assert ids(db, "of a child") == ["m0"]
+
+
+def test_a_question_that_is_interrupted_anywhere_leaves_no_gap(
+    built: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(texts, "_FEW_PENDING", 0)
+
+    def work(root: Path, interrupter: Interrupter) -> bool:
+        client, store = opened(root, layout())
+        with client:
+            assert ids(client, "№ 11") == ["m11"]
+            with store.transaction() as tx:
+                revise(tx, "Message", "m0", content="a needle")
+                tx.insert([message(60, content="another needle")])
+            interrupted = interrupter.run(lambda: ids(client, "needle"))
+            assert ids(client, "needle") == ["m0", "m60"]
+            assert ids(client, "№ 11") == ["m11"]
+        return interrupted
+
+    def fresh() -> Path:
+        return Path(shutil.copytree(built, tmp_path_factory.mktemp("interrupted") / "data"))
+
+    counting = Interrupter()
+    work(fresh(), counting)
+    moments = len(counting.moments)
+    assert moments > 500
+    for at in range(1, moments, moments // 40):
+        work(root := fresh(), Interrupter(at))
+        with closing(opened(root, layout())[0]) as again:
+            assert ids(again, "needle") == ["m0", "m60"]
 
 
 def test_a_large_log_is_indexed_piece_by_piece(
