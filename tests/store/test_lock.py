@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -42,6 +43,20 @@ class TestTurns:
         build(tmp_path / "data")
         with Store.open(tmp_path / "data", layout()) as store:
             yield store
+
+    def test_a_turn_that_only_a_cycle_refers_to_has_been_left(self, store: Store) -> None:
+        """An interruption just before a block leaves the exception and the frames that it came through."""
+        gc.disable()
+        try:
+            turn = store.transaction()
+            turn.__enter__()
+            cycle: list[object] = [turn]
+            cycle.append(cycle)
+            del turn, cycle
+            with store.transaction():
+                pass
+        finally:
+            gc.enable()
 
     def test_threads_get_their_turn_in_the_order_in_which_they_came(self, store: Store) -> None:
         order: list[int] = []

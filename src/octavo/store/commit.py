@@ -14,6 +14,7 @@ depends on it, the main thread writes a group only if all of it is its own.
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections import deque
@@ -162,6 +163,12 @@ class Committer:
 
     def _line_up(self, turn: Turn) -> None:
         self._refuse_handler()
+        owner = None if self._owner is None else self._owner()
+        if owner is not None and owner.thread == turn.thread:
+            # An interruption may have left its block without leaving it, and a cycle of references with it:
+            # an exception and the frames that it came through.
+            del owner
+            gc.collect()
         with self._mutex:
             if self.is_ended:
                 raise _closed()
