@@ -47,7 +47,8 @@ class Reopen(NamedTuple):
 
 Step: TypeAlias = Call | Together | Reopen
 
-OPERATIONS = tuple(name for name in vars(ModelClient) if not name.startswith("_"))
+OPERATIONS = tuple(name for name in vars(ModelClient) if not name.startswith("_") and name != "search")
+"""PostgreSQL ranks hits otherwise (docs/search.md): tests/query/test_search.py compares what is found."""
 _OFTEN = {"create": 4, "create_many": 2, "update": 4, "find_many": 4}
 """data has to be there before it can be lost"""
 _MEMBERS = 3
