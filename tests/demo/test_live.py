@@ -31,6 +31,7 @@ def test_there_and_back_while_it_writes(tmp_path: Path) -> None:
     assert {"data", "public", "application.log"} <= set(os.listdir(tmp_path))
 
 
+@pytest.mark.slow
 def test_the_same_of_an_application_that_is_followed(tmp_path: Path) -> None:
     done = octavo("demo", "--live", "--follow", "--messages", 100, "--keep", tmp_path, "--json")
     assert (done.code, done.err) == (0, "")

@@ -117,7 +117,13 @@ def with_a_deep_stack(work: Callable[[], None]) -> None:
         sys.setrecursionlimit(limit)
 
 
-@pytest.mark.parametrize("datamodel", [EVERY, FROZEN.datamodel], ids=["every type", "awkward rows"])
+@pytest.mark.parametrize(
+    "datamodel",
+    [
+        pytest.param(EVERY, id="every type"),
+        pytest.param(FROZEN.datamodel, id="awkward rows", marks=pytest.mark.slow),
+    ],
+)
 def test_json_of_every_record_is_what_its_file_has(stores: dict[int, Path], datamodel: Datamodel) -> None:
     with_a_deep_stack(lambda: compare(stores, datamodel))
 

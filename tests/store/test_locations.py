@@ -231,7 +231,9 @@ class TestAhead:
                     tx.insert([message(number)])
             assert self.changes(data) == before + 20
 
-    @pytest.mark.parametrize("seed", range(12))
+    @pytest.mark.parametrize(
+        "seed", [pytest.param(n, marks=pytest.mark.slow if n >= 4 else ()) for n in range(40)]
+    )
     def test_any_order_of_changes_and_stores(
         self, data: Path, monkeypatch: pytest.MonkeyPatch, seed: int
     ) -> None:

@@ -198,6 +198,7 @@ def test_without_the_embedded_server_the_error_says_what_to_install(inner: pytes
     result.stdout.no_fnmatch_line("*embedded.py*")
 
 
+@pytest.mark.slow
 def test_processes_of_xdist_do_not_meet_and_leave_nothing_running(inner: pytest.Pytester) -> None:
     inner.makepyfile(
         """
