@@ -30,6 +30,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/fold.py --messages 20000 --runs 1
 	$(BIN)/python benchmarks/store.py --messages 50000 --chats 250 --rounds 3
 	$(BIN)/python benchmarks/client.py --messages 5000 --rounds 3
+	$(BIN)/python benchmarks/search.py --messages 20000
 
 # The typed client of schema 0.7; a test holds it against the schema.
 stub: .venv/ready
