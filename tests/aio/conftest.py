@@ -30,7 +30,7 @@ def assert_no_thread_stays(kind: str = "") -> None:
 
 @pytest.fixture(scope="session")
 def async_blog_on_postgres(server: EmbeddedServer) -> Iterator[PrismaBackend]:
-    """A backend on the blog's tables.  Whoever fills it empties it."""
+    """A backend on the blog's tables.  A test that fills it empties it."""
     url = server.create_database("async_blog")
     with connect(url) as connection:
         connection.execute(ddl(VOCABULARY.datamodel).script().encode())

@@ -16,7 +16,7 @@ from query.blog import VOCABULARY
 
 @pytest.fixture(scope="session")
 def blog_on_postgres(server: EmbeddedServer) -> Iterator[PrismaBackend]:
-    """A backend on the blog's tables.  Whoever fills it empties it."""
+    """A backend on the blog's tables.  A test that fills it empties it."""
     with connect(server.create_database("blog")) as connection:
         connection.execute(ddl(VOCABULARY.datamodel).script().encode())
     with prisma_backend(VOCABULARY, server.url("blog", schema="public")) as opened:

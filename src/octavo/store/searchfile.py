@@ -225,7 +225,7 @@ class SearchFile:
 
         if not changes:
             return sqlite3.connect(f"file:{_quoted(self.path)}?mode=ro", uri=True, isolation_level=None)
-        # Nobody else may read what SQLite makes.
+        # No other user may read what SQLite makes.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         os.close(os.open(self.path, flags, FILE_MODE))
         connection = sqlite3.connect(self.path, isolation_level=None)
