@@ -27,6 +27,7 @@ from octavo.layout.layout import (
     Place,
     file_stem,
     folders_above,
+    stem_pattern,
 )
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarKind
 from octavo.schema.texts import frozen_schema, is_frozen
@@ -35,7 +36,8 @@ SHIPPED = "layout-0.7.toml"
 """the frozen schema's layout, beside this module"""
 
 _VARYING = r"\{[^{}]*\}"
-_NAME = r"[a-z0-9](?:[a-z0-9_.-]*[a-z0-9_-])?"
+_NAME = rf"(?:[a-z0-9](?:[a-z0-9_.-]*[a-z0-9_-])?|{stem_pattern(1)})"
+"""a name as people choose it, or one that was made of a table's"""
 _FIXED_PATH = rf"(?:{_NAME}/)*{_NAME}\.(?:json|jsonl)"
 _VARYING_PATH = rf"(?:{_NAME}/)*\{{[^{{}}/]+\}}\.(?:json|jsonl)"
 _KEY = r"[A-Za-z][A-Za-z0-9_]*"
@@ -54,7 +56,7 @@ def layout_for(datamodel: Datamodel, path: PathName | None) -> Layout:
 
     Raises LayoutError.
     """
-    text = layout_text(datamodel, path)
+    text = given_text(datamodel, path)
     if text is None:
         return default_layout(datamodel)
     source = _source(path)
@@ -69,7 +71,7 @@ def known_layout(path: PathName | None, text: str | None, layout: Layout) -> Non
         _known.setdefault((id(layout.datamodel), source, text), replace(layout, source=source))
 
 
-def layout_text(datamodel: Datamodel | None, path: PathName | None) -> str | None:
+def given_text(datamodel: Datamodel | None, path: PathName | None) -> str | None:
     """The TOML that :func:`layout_for` reads; ``datamodel`` is None for the frozen one.
 
     None where there is none: the layout is made up.  Raises LayoutError.

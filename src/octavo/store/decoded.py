@@ -18,7 +18,7 @@ from msgspec.structs import asdict
 from octavo.backend import PathName
 from octavo.errors import LayoutError
 from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.load import known_layout, layout_for, layout_text
+from octavo.layout.load import given_text, known_layout, layout_for
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.texts import FILE, frozen_schema, frozen_text, is_known, known_frozen, schema_texts
 from octavo.version import __version__
@@ -61,7 +61,7 @@ def load_datamodel(
     if data_dir is None:
         return _parsed(schema, texts)
     try:
-        text = layout_text(None, layout) if schema is None or layout else None
+        text = given_text(None, layout) if schema is None or layout else None
     except LayoutError:
         # A backend that needs the layout says so.
         return _parsed(schema, texts)
