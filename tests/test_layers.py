@@ -23,7 +23,7 @@ ORDER = [
         "store",
         "query",
     ),
-    *("query", "postgres", "backends", "client", "aio", "typed", "opening", "app", "inspect"),
+    *("query", "postgres", "backends", "client", "aio", "typed", "opening", "generate", "app", "inspect"),
     *("fold", "follow", "care", "secrets", "move", "report", "demo", "testing", "cli", "__main__"),
 ]
 """lowest first: each imports only from itself and from those before it"""

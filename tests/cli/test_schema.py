@@ -13,6 +13,7 @@ from octavo.cli.schema import app
 from octavo.errors import DatabaseError, SchemaError, UsageError
 from octavo.postgres.connection import connect
 from octavo.schema import texts
+from octavo.schema.ddl import ddl
 from octavo.schema.dmmf import dmmf
 from octavo.schema.texts import FINGERPRINT, VERSION, fingerprint, frozen_schema
 
@@ -125,6 +126,13 @@ def test_check_says_what_is_wrong_with_the_address(database: str) -> None:
     assert isinstance(run("check", "--database-url", "mysql://h/d").exception, UsageError)
     unreachable = run("check", "--database-url", "postgresql://u@localhost/d?host=/nowhere")
     assert isinstance(unreachable.exception, DatabaseError)
+
+
+def test_ddl_prints_the_sql_that_makes_the_tables(tmp_path: Path) -> None:
+    done = octavo("schema", "ddl", "--data-dir", tmp_path / "none")
+    assert done.out == ddl(frozen_schema()).script()
+    elsewhere = octavo("schema", "ddl", "--in-schema", "app", "--json", "--data-dir", tmp_path / "none")
+    assert elsewhere.answer["sql"].startswith('-- CreateSchema\nCREATE SCHEMA IF NOT EXISTS "app";\n')
 
 
 def test_json_schemas_are_written(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ app.add_typer(care.secrets, name="secrets")
 for command in (
     *(fold.inventory, fold.scaffold, fold.export, fold.follow, fold.verify, fold.restore),
     *(move.status, move.report, move.cutover, move.rollback, move.cleanup),
-    *(care.doctor, care.compact, care.backup),
+    *(care.doctor, care.compact, care.backup, schema.generate),
 ):
     app.command()(command)
 

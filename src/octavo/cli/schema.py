@@ -1,4 +1,5 @@
-"""``octavo schema``: the schema itself, the drift of a live database, the JSON Schemas of the files."""
+"""``octavo schema``: the schema itself, its SQL, drift of a live database, the JSON Schemas of the files; and
+``octavo generate``, its typed client."""
 
 from __future__ import annotations
 
@@ -100,6 +101,48 @@ def json_schema(
 
     written = [str(path) for path in write_schemas(job.datamodel, job.layout, out)]
     return Answer({"files": written}, lambda: typer.echo("\n".join(map(console.plain, written))))
+
+
+@app.command()
+@command("data_dir", "schema")
+def ddl(
+    job: Job,
+    in_schema: Annotated[
+        str, typer.Option("--in-schema", help="The PostgreSQL schema, if the Prisma schema names none.")
+    ] = "public",
+) -> Answer:
+    """Print the SQL that makes the schema's tables, as Prisma Migrate writes it for an empty database."""
+    from octavo.schema.ddl import ddl as statements
+
+    script = statements(job.datamodel, in_schema).script()
+    return Answer({"sql": script}, lambda: typer.echo(script, nl=False))
+
+
+@command("data_dir", "schema")
+def generate(
+    job: Job,
+    out: Annotated[
+        Path, typer.Option("--out", help="The package's folder; its last part is the package's name.")
+    ],
+) -> Answer:
+    """Write the typed client of the store's schema as a Python package, stubs included.
+
+    Type checkers and editors then know every model, field, filter and input; the package's connect() opens
+    the data, and refuses a store of another schema.
+    """
+    from octavo.generate.package import write_package
+    from octavo.schema.texts import frozen_text, schema_texts
+
+    texts = [frozen_text()] if job.schema is None else [text for _, text in schema_texts(job.schema)]
+    written = write_package(job.datamodel, "\n".join(texts), out)
+    files = [str(path) for path in written]
+    name = out.absolute().name
+
+    def show() -> None:
+        typer.echo(f"{console.plain(str(out))}: the typed client of {len(job.datamodel.models)} models")
+        typer.echo(f"  from {name} import connect")
+
+    return Answer({"package": name, "files": files}, show)
 
 
 def _described(datamodel: Datamodel) -> Iterator[str]:
