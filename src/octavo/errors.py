@@ -6,6 +6,7 @@
     ├── UsageError             exit 2: wrong usage or configuration
     │   ├── SchemaError            a Prisma schema that cannot be accepted (file, line, column)
     │   ├── LayoutError            a layout that does not fit its schema
+    │   ├── SchemaMismatch         a store has another schema or layout (store, given, differences)
     │   └── ValidationError        P2009: an argument of a query cannot be meant (path, nearest known name)
     ├── DifferenceError        exit 1: a difference or damage was found
     │   ├── DriftError             the live database is not what the schema says
@@ -81,6 +82,28 @@ class LayoutError(UsageError):
         self.file, self.model = file, model
         where = ": ".join(part for part in (file, model) if part)
         super().__init__(f"{where}: {message}" if where else message)
+
+
+class SchemaMismatch(UsageError):
+    """A store holds records of another schema, or in another layout, than it was to be opened with.
+
+    ``store`` and ``given`` name the two, ``differences`` say what differs.  It is no damage: nothing is
+    written, repaired or set aside because of it.
+    """
+
+    def __init__(self, store: str, given: str, differences: Sequence[str] = ()) -> None:
+        self.store, self.given, self.differences = store, given, tuple(differences)
+        told = [*self.differences[:_TOLD], *(["…"] if len(self.differences) > _TOLD else [])]
+        said = f": {'; '.join(told)}" if told else ""
+        super().__init__(
+            f"the store has {store}, and was to be opened with {given}{said}; "
+            "`octavo schema migrate` takes a store to another schema; nothing was changed",
+            hint="without --schema and --layout the store's own are taken",
+        )
+
+
+_TOLD = 5
+"""differences that a message names"""
 
 
 class ValidationError(UsageError):

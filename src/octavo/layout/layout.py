@@ -178,6 +178,16 @@ class Layout(Struct, frozen=True, dict=True):
     source: str = ""
 
     @cached_property
+    def text(self) -> str:
+        """The TOML that it was read from, whatever else that says; empty: it was made up."""
+        return ""
+
+    def read_from(self, text: str) -> Layout:
+        """The same, with its text."""
+        vars(self)["text"] = text
+        return self
+
+    @cached_property
     def _by_model(self) -> dict[str, Place]:
         return {place.model.name: place for place in self.places}
 

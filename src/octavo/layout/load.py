@@ -68,7 +68,9 @@ def known_layout(path: PathName | None, text: str | None, layout: Layout) -> Non
     """Let :func:`layout_for` give this layout for a path of this text, without parsing it."""
     if text is not None:
         source = _source(path)
-        _known.setdefault((id(layout.datamodel), source, text), replace(layout, source=source))
+        _known.setdefault(
+            (id(layout.datamodel), source, text), replace(layout, source=source).read_from(text)
+        )
 
 
 def given_text(datamodel: Datamodel | None, path: PathName | None) -> str | None:
@@ -162,7 +164,7 @@ class _Parser:
         if left := [m.name for m in self.datamodel.tables if m.name not in self.places]:
             raise self.fail(f"no place for {', '.join(left)}")
         places = tuple(self.places[m.name] for m in self.datamodel.tables)
-        layout = Layout(self.datamodel, places, folder, self.source)
+        layout = Layout(self.datamodel, places, folder, self.source).read_from(self.text)
         self.check_hosts(layout)
         self.check_paths(layout)
         return layout

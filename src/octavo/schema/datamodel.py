@@ -9,7 +9,8 @@ Its parts are msgspec's structs: a process that starts up reads the frozen schem
 hundredth of the time that the text takes to parse.
 """
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import TypeAlias
@@ -362,6 +363,25 @@ class Datasource(Struct, frozen=True, kw_only=True, omit_defaults=True):
     extensions: tuple[str, ...] = ()
 
 
+class Source(Struct, frozen=True):
+    """The texts of a schema: the name of its file or folder, and each file's name and text.
+
+    A single file is called ``schema.prisma``; those of a folder have their names relative to it.
+    """
+
+    name: str
+    files: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, files: Sequence[tuple[str, str]], root: str = "") -> "Source":
+        """Of files as they were read; ``root`` is the folder of them, empty: one file was named."""
+        if len(files) == 1 and not root:
+            return cls(os.path.basename(files[0][0]), (("schema.prisma", files[0][1]),))
+        root = root or os.path.commonpath([os.path.dirname(name) for name, _ in files])
+        named = ((os.path.relpath(name, root).replace(os.sep, "/"), text) for name, text in files)
+        return cls(os.path.basename(os.path.abspath(root)), tuple(named))
+
+
 class Datamodel(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
     """A whole schema.  ``models`` holds views too (``is_view``), in the order of the file."""
 
@@ -369,6 +389,16 @@ class Datamodel(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True
     enums: tuple[Enum, ...] = ()
     relations: tuple[Relation, ...] = ()
     datasource: Datasource = Datasource()
+
+    @cached_property
+    def source(self) -> Source | None:
+        """The texts that it was parsed from, whatever else they say; None for a live database's."""
+        return None
+
+    def parsed_from(self, source: Source) -> "Datamodel":
+        """The same, with its texts."""
+        vars(self)["source"] = source
+        return self
 
     @cached_property
     def _by_name(self) -> dict[str, Model]:

@@ -30,6 +30,7 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
     Secret,
+    Source,
 )
 from octavo.schema.draft import (
     EnumDraft,
@@ -55,8 +56,11 @@ def parse_schema(text: str, file: str = "schema.prisma") -> Datamodel:
     return parse_files([(file, text)])
 
 
-def parse_files(files: Sequence[tuple[str, str]]) -> Datamodel:
-    """The Datamodel of a schema in several files: names and texts, in order.  Raises SchemaError."""
+def parse_files(files: Sequence[tuple[str, str]], root: str = "") -> Datamodel:
+    """The Datamodel of a schema in several files: names and texts, in order.
+
+    ``root`` is the schema folder that they lie in; empty: the schema is one file.  Raises SchemaError.
+    """
     sources = Sources(files)
     blocks = read_blocks(sources)
     draft = read_config(sources, blocks)
@@ -64,7 +68,7 @@ def parse_files(files: Sequence[tuple[str, str]]) -> Datamodel:
     read_attributes(draft)
     pair_relations(draft)
     validate(draft)
-    return build(draft)
+    return build(draft).parsed_from(Source.of(files, root))
 
 
 _PROVIDERS = ("postgresql", "postgres")

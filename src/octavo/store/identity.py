@@ -1,0 +1,211 @@
+"""What a store is: its schema, its layout, and how it came to them, in the folder ``schema/``.
+
+``schema/schema.prisma`` is the text of the schema, byte for byte (of a schema folder, the files under their
+own names), ``schema/layout.toml`` the layout's.  ``schema/store.json`` says what they mean::
+
+    {"_version": 1, "format": 1, "schema": {"name", "version", "fingerprint"}, "migrations": […]}
+
+It is written last: a folder without it belongs to a store from before Octavo wrote one.
+"""
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from octavo.backend import PathName
+from octavo.errors import DamagedError, DiskError, SchemaError, SchemaMismatch, is_of_system
+from octavo.layout.layout import VERSION, Layout
+from octavo.schema.datamodel import Datamodel, Source
+from octavo.schema.meaning import differences, fingerprint
+from octavo.schema.texts import VERSION as FROZEN_VERSION
+from octavo.schema.texts import is_frozen
+from octavo.store.system import read_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FOLDER = "schema"
+NAME = "schema/store.json"
+LAYOUT = "schema/layout.toml"
+_VERSION = 1
+_ENDING = ".prisma"
+
+
+class SchemaName(msgspec.Struct, frozen=True):
+    """A schema by the name of its file or folder, its version where Octavo ships it, and what it means."""
+
+    name: str
+    version: str | None
+    fingerprint: str
+
+    @classmethod
+    def of(cls, datamodel: Datamodel) -> "SchemaName":
+        name = "schema" if datamodel.source is None else datamodel.source.name
+        return cls(name, FROZEN_VERSION if is_frozen(datamodel) else None, fingerprint(datamodel))
+
+    def __str__(self) -> str:
+        return f"schema {self.name} ({self.fingerprint[:19]}…)"
+
+
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``schema/store.json`` says.  ``migrations`` are those that the store went through, in order."""
+
+    version: int = msgspec.field(default=_VERSION, name="_version")
+    format: int = VERSION
+    """the version of the files that hold the records"""
+    schema: SchemaName
+    migrations: tuple[dict[str, Any], ...] = ()
+
+
+def read_identity(root: PathName) -> Identity | None:
+    """What a store says it is; None for one from before it did, or where there is no store.
+
+    Raises DamagedError for what cannot be read, or was written by a newer Octavo; DiskError.
+    """
+    text = _read(root, NAME)
+    if text is None:
+        return None
+    try:
+        found = msgspec.json.decode(text, type=Identity)
+    except msgspec.MsgspecError as error:
+        raise DamagedError(f"is not what Octavo writes: {error}", file=NAME) from error
+    for what, number, known in (("version", found.version, _VERSION), ("format", found.format, VERSION)):
+        if number > known:
+            raise DamagedError(f"was written by a newer Octavo ({what} {number})", file=NAME)
+    return found
+
+
+def read_source(root: PathName, name: str = FOLDER) -> Source:
+    """The texts of a store's schema; ``name`` is what its file or folder was called.
+
+    Raises DamagedError if there are none, or they cannot be read; DiskError.
+    """
+    files = tuple(
+        (file, _decoded(f"{FOLDER}/{file}", _read(root, f"{FOLDER}/{file}") or b""))
+        for file in _schema_files(os.path.join(root, FOLDER))
+    )
+    if not files:
+        raise DamagedError("the text of the schema is missing", file=f"{FOLDER}/schema.prisma")
+    return Source(name, files)
+
+
+def read_layout_text(root: PathName) -> str:
+    """The TOML of a store's layout.  Raises DamagedError, DiskError."""
+    text = _read(root, LAYOUT)
+    if text is None:
+        raise DamagedError("is missing", file=LAYOUT)
+    return _decoded(LAYOUT, text)
+
+
+def parse_source(source: Source) -> Datamodel:
+    """The Datamodel of a store's texts.  Raises SchemaError, which names the file."""
+    from octavo.schema.parser import parse_files
+
+    named = [(f"{FOLDER}/{file}", text) for file, text in source.files]
+    return parse_files(named, root=FOLDER).parsed_from(source)
+
+
+def is_identity(path: str) -> bool:
+    """Whether a file, by its path below the data folder, says what the store is."""
+    is_text = path.startswith(f"{FOLDER}/") and path.endswith(_ENDING)
+    return is_text or path in (NAME, LAYOUT)
+
+
+def _schema_files(folder: str, below: str = "") -> list[str]:
+    """The names of the ``.prisma`` files in a store's folder, those of folders in it included, in order."""
+    found = []
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(os.path.join(folder, below)) as entries:
+        for entry in entries:
+            path = f"{below}/{entry.name}" if below else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                found += _schema_files(folder, path)
+            elif entry.name.endswith(_ENDING):
+                found.append(path)
+    return sorted(found)
+
+
+def _read(root: PathName, file: str) -> bytes | None:
+    try:
+        return read_whole(os.path.join(root, file))[0]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        if not is_of_system(error):
+            raise
+        raise DamagedError(f"cannot be read: {error.strerror or error}", file=file) from error
+
+
+def _decoded(file: str, text: bytes) -> str:
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DamagedError(f"is not UTF-8 (byte {error.start})", file=file) from error
+
+
+def identity_files(layout: Layout, migrations: tuple[dict[str, Any], ...] = ()) -> dict[str, bytes]:
+    """What ``schema/`` of a store with this schema and layout holds, by path; ``schema/store.json`` last.
+
+    Nothing for a schema that has no text, such as one that was read from a live database.
+    """
+    from octavo.layout.written import layout_text
+
+    datamodel = layout.datamodel
+    if datamodel.source is None:
+        return {}
+    identity = Identity(schema=SchemaName.of(datamodel), migrations=migrations)
+    return {
+        **{f"{FOLDER}/{name}": text.encode() for name, text in datamodel.source.files},
+        LAYOUT: (layout.text or layout_text(layout)).encode(),
+        NAME: msgspec.json.format(msgspec.json.encode(identity), indent=2) + b"\n",
+    }
+
+
+def write_identity(root: "Path", files: Mapping[str, bytes]) -> None:
+    """Put what :func:`identity_files` gave into a folder under construction, durably.  Raises DiskError."""
+    from octavo.store import disk
+
+    for file, content in files.items():
+        disk.write_file(root / file, content)
+
+
+def require_same(root: PathName, layout: Layout) -> None:
+    """Raise SchemaMismatch if the store in a folder has another schema or layout than this one.
+
+    One that does not say what it is passes.  Raises DamagedError, DiskError.
+    """
+    found = read_identity(root)
+    if found is None:
+        return
+    if found.schema.fingerprint != fingerprint(layout.datamodel):
+        raise other_schema(root, found, layout.datamodel)
+    text = read_layout_text(root)
+    if text != layout.text:
+        from octavo.layout.load import parse_layout
+
+        own = parse_layout(text, layout.datamodel, source=LAYOUT)
+        if own.places != layout.places or own.payload_folder != layout.payload_folder:
+            raise other_layout(own, layout)
+
+
+def other_schema(root: PathName, found: Identity, given: Datamodel) -> SchemaMismatch:
+    """The error for a store of another schema than the one given.  Raises DamagedError, DiskError."""
+    told: list[str] = []
+    with suppress(DamagedError, DiskError, SchemaError):
+        source = read_source(root, found.schema.name)
+        told = differences(parse_source(source), given)
+    return SchemaMismatch(f"the {found.schema}", f"the {SchemaName.of(given)}", told)
+
+
+def other_layout(own: Layout, given: Layout) -> SchemaMismatch:
+    """The error for a store whose records lie elsewhere than a layout says."""
+    told = [
+        f"{place.model.name} lives in {own.host(place.model.name).path}, "
+        f"not in {given.host(place.model.name).path}"
+        for place in given.places
+        if own.host(place.model.name).path != given.host(place.model.name).path
+    ]
+    told = told or [f"{p.model.name} lives in another way" for p in given.places if p not in own.places]
+    return SchemaMismatch("its own layout", f"the layout {given.source}", told)
