@@ -1,0 +1,31 @@
+"""The applications' schemas are as the page beside them says."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from applications.schemas import APPLICATIONS, FOLDER, datamodel_of, path_of
+from prisma_oracle import Oracle, find_package
+
+PAGE = (FOLDER / "README.md").read_text()
+COUNTS = dict(re.findall(r"^\| `(\w+)\.prisma` \| (\d+) \|", PAGE, re.MULTILINE))
+    re.findall(r"^\| `(\w+)\.prisma` \| (\d+) \|", (FOLDER / "README.md").read_text(), re.MULTILINE)
+)
+
+
+def test_the_page_counts_the_models_of_each() -> None:
+    found = {a: sum(not m.is_view for m in datamodel_of(a).models) for a in APPLICATIONS}
+    assert {a: str(n) for a, n in found.items()} == COUNTS
+
+
+@pytest.mark.skipif(find_package() is None, reason="Prisma's engine is not installed")
+@pytest.mark.parametrize("application", APPLICATIONS)
+def test_prisma_takes_each(application: str) -> None:
+    package = find_package()
+    assert package is not None
+    with Oracle(package) as oracle:
+        # Prisma 7 knows no ``directUrl``.
+        verdict = oracle.ask(re.sub(r"(?m)^\s*directUrl.*$", "", path_of(application).read_text()))
+    assert verdict.accepted, verdict.message
