@@ -11,8 +11,6 @@ from prisma_oracle import Oracle, find_package
 
 PAGE = (FOLDER / "README.md").read_text()
 COUNTS = dict(re.findall(r"^\| `(\w+)\.prisma` \| (\d+) \|", PAGE, re.MULTILINE))
-    re.findall(r"^\| `(\w+)\.prisma` \| (\d+) \|", (FOLDER / "README.md").read_text(), re.MULTILINE)
-)
 
 
 def test_the_page_counts_the_models_of_each() -> None:
