@@ -35,7 +35,7 @@ Call = Callable[[Any], object]
 """A call of the client, or of a transaction of it"""
 Told = Callable[[Story], list[State]]
 
-SAMPLE = 6
+SAMPLE = 4
 """how many places of a kind of work are tried in an ordinary run"""
 PARTS = 20
 """in how many tests all of them are tried"""

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
@@ -68,6 +70,7 @@ def test_the_runbook_runs(sample_database: str, sample: tuple[str, Path], tmp_pa
     assert DEMO_PEPPER not in said
 
 
+@pytest.mark.slow
 def test_the_same_by_following(logical_server: EmbeddedServer, tmp_path: Path) -> None:
     url, files_root = logical_server.create_database("runbook"), tmp_path / "sample"
     with connect(url) as connection:

@@ -169,6 +169,7 @@ def test_names_of_ours_may_be_names_of_the_application(
         assert ask(db) == expected
 
 
+@pytest.mark.slow
 def test_names_of_ours_may_be_followed(
     logical_server: EmbeddedServer, named: tuple[Path, Path], tmp_path: Path
 ) -> None:

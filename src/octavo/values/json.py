@@ -155,7 +155,8 @@ def _python_members(value: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
         yield f"{json_string(key)}:", item
 
 
-_DEEPEST = 1_000_000
+_DOUBTFUL = 1024
+"""the depth from which, at each doubling, a value is looked through for one that contains itself"""
 
 
 def _printed(
@@ -164,8 +165,13 @@ def _printed(
     members: Callable[[Mapping[Any, Any]], Iterator[tuple[str, Any]]],
     comma: str,
 ) -> str:
-    """A value as JSON: ``leaf`` prints scalars, ``members`` gives those of an object, with key and colon."""
+    """A value as JSON: ``leaf`` prints scalars, ``members`` gives those of an object, with key and colon.
+
+    Raises ValueError for a value that contains itself.
+    """
     pieces: list[str] = []
+    entered: list[Any] = []
+    doubtful = _DOUBTFUL
     inside: list[Iterator[tuple[str, Any]]] = [iter([("", value)])]
     closing = [""]
     while inside:
@@ -181,12 +187,16 @@ def _printed(
             pieces.append(brackets[0])
             closing.append(brackets[1])
             inside.append(_separated(opened, comma))
+            entered.append(item)
             break
         else:
             inside.pop()
             pieces.append(closing.pop())
-        if len(inside) > _DEEPEST:
-            raise ValueError("contains itself, or is nested too deeply")
+            del entered[len(inside) - 1 :]
+        if len(entered) == doubtful:
+            doubtful *= 2
+            if len(set(map(id, entered))) < len(entered):
+                raise ValueError("contains itself")
     return "".join(pieces)
 
 
