@@ -4,7 +4,10 @@ PYTHON ?= python3
 BIN = .venv/bin
 # A process for each core, each with a server of its own.
 WORKERS = -n auto --maxprocesses 4
-WASM = @prisma/prisma-schema-wasm@7.1.1-3.c2990dca591cba766e3b7ef5d9e8a84796e47ab7
+# Prisma's engine of 6.19 and of the newest 7, side by side.
+WASM = prisma-schema-6@npm:@prisma/prisma-schema-wasm@7.1.1-3.c2990dca591cba766e3b7ef5d9e8a84796e47ab7 \
+  prisma-schema-7@npm:@prisma/prisma-schema-wasm@7.10.0-7.561d7b42579a2459cc8edf3788918b626c640023 \
+  prisma-migrate-7@npm:@prisma/schema-engine-wasm@7.10.0-7.561d7b42579a2459cc8edf3788918b626c640023
 
 .PHONY: demo test test-slow lint types bench stub clean
 
@@ -43,11 +46,11 @@ stub: .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,demo]'
 	@touch $@
 
-# Prisma's own engine: the parser is held against it where Node is there, and against recorded answers always.
+# Prisma's own engines: the parser is held against it where Node is there, and against recorded answers always.
 node_modules/.ready: Makefile
 	@if command -v node >/dev/null && command -v npm >/dev/null; then \
 	  mkdir -p node_modules; \
-	  if npm install --silent --no-save --no-package-lock --no-audit --no-fund --fetch-retries=1 '$(WASM)'; \
+	  if npm install --silent --no-save --no-package-lock --no-audit --no-fund --fetch-retries=1 $(WASM); \
 	  then touch $@; \
 	  else echo "Prisma's engine could not be installed: the live comparison with it is left out"; fi; \
 	else echo "Node is not there: the live comparison with Prisma's engine is left out"; fi

@@ -1,7 +1,8 @@
-"""Record what Prisma's engine says of our schemas: ``python tests/record_verdicts.py``.
+"""Record what Prisma's engines say of our schemas: ``python tests/record_verdicts.py``.
 
-Writes into ``tests/schema/data``: ``verdicts.json.gz`` (text, accepted, lines complained of) and
-``<name>.dmmf.json.gz`` beside each ``<name>.prisma``.
+Writes into ``tests/schema/data``: ``verdicts.json.gz`` (text, accepted, lines complained of),
+``migrations.json.gz`` (text, the SQL that makes its tables), and ``<name>.dmmf.json.gz`` beside each
+``<name>.prisma``.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from octavo.schema.texts import VERSION, frozen_text
-from prisma_oracle import Oracle, find_package
-from schema_cases import cases
+from prisma_oracle import Oracle, find_packages, migrations, without_url
+from schema_cases import cases, long_names
 from schema_gen import generate, mutate, part_of_larger
 
 DATA = Path(__file__).with_name("schema") / "data"
@@ -30,26 +31,31 @@ def write(path: Path, value: Any) -> None:
 
 
 def main() -> int:
-    package = find_package()
-    if package is None:
-        print("Node or Prisma's engine is not there", file=sys.stderr)
+    packages = find_packages()
+    if packages is None:
+        print("Node or Prisma's engines are missing", file=sys.stderr)
         return 2
     texts = list(cases())
     for seed in range(SEEDS):
         base = generate(seed)
+        base = without_url(base) if seed % 2 else base
         texts += [base, *(mutate(random.Random(seed * 10 + i), base) for i in range(2))]
-    with Oracle(package) as oracle:
+    with Oracle(packages) as oracle:
         for models in (20, 60, 150):
             (DATA / f"generated-{models}.prisma").write_text(_large(oracle, models), encoding="utf-8")
         verdicts = [(text, oracle.ask(text)) for text in dict.fromkeys(texts)]
-        known = [[text, v.accepted, v.lines] for text, v in verdicts if not v.panicked]
+        known = [(text, v.accepted, v.lines) for text, v in verdicts if not v.panicked]
         write(DATA / "verdicts.json.gz", known)
         for schema in sorted(DATA.glob("*.prisma")):
             write(
                 schema.with_suffix(".dmmf.json.gz"), oracle.ask(schema.read_text(encoding="utf-8")).datamodel
             )
         write(DATA / f"octavo-{VERSION}.dmmf.json.gz", oracle.ask(frozen_text()).datamodel)
-    print(f"{len(known)} verdicts, {sum(1 for v in known if v[1])} accepted")
+    accepted = [*long_names(), *(text for text, is_accepted, _ in known if is_accepted)]
+    scripts = migrations(accepted) or []
+    made = [pair for pair in zip(accepted, scripts, strict=True) if pair[1] is not None]
+    write(DATA / "migrations.json.gz", made)
+    print(f"{len(made)} migrations, {len(known)} verdicts, {sum(1 for v in known if v[1])} accepted")
     return 0
 
 

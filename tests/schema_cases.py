@@ -792,6 +792,98 @@ SCHEMAS = tuple(
 )
 """Models and enums in several PostgreSQL schemas."""
 
+PRISMA_7 = 'generator c {\n  provider = "prisma-client"\n  previewFeatures = ["partialIndexes"]\n}\n' + (
+    'datasource db {\n  provider = "postgresql"\n}\n'
+)
+
+WHERE = (
+    "raw(\"st = 'active'\")",
+    'raw("")',
+    "raw()",
+    "raw(st)",
+    'raw("a", "b")',
+    'foo("a")',
+    '"st = 1"',
+    "5",
+    "true",
+    "[act]",
+    "{}",
+    "{ act: true }",
+    "{act:true}",
+    '{ act : false, e: "x\'y" }',
+    "{ act: true, }",
+    "{\n act: true\n}",
+    "{ act: null }",
+    "{ act: { not: true } }",
+    '{ act: "x" }',
+    "{ act: 1 }",
+    "{ n: -5 }",
+    "{ n: 1.5 }",
+    "{ n: null }",
+    "{ n: { not: null } }",
+    "{ n: { not: 5 } }",
+    "{ n: {} }",
+    "{ n: { gt: 5 } }",
+    "{ n: { not: { not: 5 } } }",
+    "{ n: { not: null, gt: 1 } }",
+    '{ n: "5" }',
+    "{ n: true }",
+    '{ e: "a", e: "b" }',
+    '{ e: "a\\"b" }',
+    "{ e: true }",
+    "{ e: foo() }",
+    "{ e: [1] }",
+    '{ e: raw("a") }',
+    "{ e: tru }",
+    '{ "e": 1 }',
+    "{ d: null }",
+    '{ d: "2020-01-01T00:00:00Z" }',
+    '{ d: "junk" }',
+    "{ d: 5 }",
+    "{ dc: 1 }",
+    '{ dc: "1.5" }',
+    "{ r: X }",
+    '{ r: "Y" }',
+    '{ r: "Q" }',
+    '{ r: { not: "X" } }',
+    "{ r: 1 }",
+    "{ j: null }",
+    '{ j: "{}" }',
+    "{ j: 1 }",
+    "{ l: null }",
+    '{ l: "a" }',
+    "{ l: 1 }",
+    "{ u: null }",
+    '{ u: "a" }',
+    "{ b: 1 }",
+    "{ zz: 1 }",
+)
+"""What ``where`` of an index may be, of a model with a field of each type."""
+
+PARTIAL = (
+    "  @@unique([e], where: { act: true })",
+    '  @@unique([e, n], where: { act: true }, name: "zz", map: "yy")',
+    '  @@unique([e, n], where: { act: true }, name: "act")',
+    "  @@unique(where: { act: true }, fields: [e])",
+    "  @@unique([e], where: { act: true })\n  @@unique([e])",
+    "  @@index([e], where: { act: true })\n  @@index([n])\n  @@unique([n])",
+    "  @@index(e, where: { act: true })",
+    "  @@index({ act: true })",
+    "  @@index([e], { act: true })",
+    "  @@index([e(sort: Desc)], where: { act: true })",
+    "  @@index([l], type: Gin, where: { act: true })",
+    "  @@id([e], where: { act: true })",
+    "  @@fulltext([e], where: { act: true })",
+    "  @@index([e], when: { act: true })",
+    "  x Int @unique(where: { act: true })",
+    '  x Int @unique(where: raw("x"), map: "y")',
+    "  x Int @unique @unique(where: { act: true })",
+    "  x String @default({})",
+    "  x B? @relation(fields: [n], references: [k])",
+    "  x B @relation(fields: [y], references: [id])\n  y Int @unique(where: { act: true })",
+)
+"""Lines of such a model."""
+
 VIEWS = tuple(
     f"view V {{\n  id Int{on_field}\n  b Int\n{on_block}}}\n"
     for on_field, on_block in product(
@@ -832,9 +924,57 @@ def _all() -> Iterator[str]:
     for old, new in CONFIGS:
         yield CONFIG.replace(old, new, 1) + MODEL
     yield from SCHEMAS
+    yield from _of_prisma_7()
     for view in VIEWS:
         yield CONFIG + MODEL + view
     yield CONFIG.replace('"views"', "") + MODEL + VIEWS[-1]
+
+
+def long_names() -> Iterator[str]:
+    """Schemas whose names in the database are longer than PostgreSQL's can be, all of them valid."""
+    for stem, length in product(
+        ("FrameworkEditorTemplate", "Müßigänger"), (24, 27, 28, 29, 30, 31, 40, 54, 58)
+    ):
+        name = (stem * 3)[:length]
+        yield (
+            f"{HEAD}model {name} {{\n  id Int\n  {name}X Int\n  up{name} Int?\n  es {name}E[]\n"
+            f'  o {name}? @relation("t{name}", fields: [up{name}], references: [id])\n  os {name}[] @relation("t{name}")\n'
+            f'  bs {name}B[]\n  cs {name}B[] @relation("r{name * 2}")\n  @@id([id])\n  @@unique([id, {name}X])\n'
+            f"  @@index([{name}X, id])\n  @@unique([up{name}])\n}}\n"
+            f'model {name}B {{\n  id String @id\n  as {name}[]\n  ds {name}[] @relation("r{name * 2}")\n}}\n'
+            f"enum {name}E {{\n  A\n}}\n"
+        ).replace("  @@unique([up", "  @@index([up")
+
+
+def _of_prisma_7() -> Iterator[str]:
+    lines = [*PARTIAL, *(f"  @@index([e], where: {where})" for where in WHERE)]
+    for line, back in product(lines, ("as A[]", "as A?")):
+        if back == "as A[]" or "x B" in line:
+            yield (
+                f'{PRISMA_7}model A {{\n  id Int @id\n  e String\n  act Boolean @map("is_act")\n  n Int?\n'
+                f'  d DateTime?\n  dc Decimal?\n  r E?\n  j Json?\n  l Int[]\n  u Unsupported("x")?\n'
+                f'  bid Int\n  b B @relation("q", fields: [bid], references: [id])\n{line}\n}}\n'
+                f'model B {{\n  id Int @id\n  k Int @unique(where: raw("k"))\n  qs A[] @relation("q")\n'
+                f'{f"  {back}" if "x B" in line else ""}\n}}\nenum E {{\n  X\n  Y @map("yy")\n}}\n'
+            )
+    yield (
+        PRISMA_7.replace('"partialIndexes"', "")
+        + "model A {\n  id Int @id\n  x Int @unique(where: { x: 1 })\n}\n"
+    )
+    yield PRISMA_7 + 'model A {\n  id Int @unique(where: raw("id"))\n}\n'
+
+    for line in (
+        "",
+        'url = "u"',
+        'directUrl = "u"',
+        'shadowDatabaseUrl = env("X")',
+        "foo = 1",
+        "extensions = [a]",
+    ):
+        for feature in ("partialIndexes", "metrics", "views"):
+            head = PRISMA_7.replace("partialIndexes", feature)
+            yield head.replace('postgresql"\n', f'postgresql"\n  {line}\n') + MODEL
+            yield head.partition("datasource")[0] + MODEL
 
 
 def _relations() -> Iterator[str]:

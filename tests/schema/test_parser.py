@@ -155,7 +155,7 @@ def test_an_error_says_where_and_what(text: str, line: int, column: int, about: 
 def test_an_error_says_what_was_expected() -> None:
     with pytest.raises(SchemaError) as caught:
         parse_schema("model A {\n  id Int @id(map:)\n}\n")
-    assert caught.value.expected == ("'['", "a name", "a number", "a quoted text")
+    assert caught.value.expected == ("'['", "'{'", "a name", "a number", "a quoted text")
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from octavo.schema.datamodel import (
     SingleDefault,
 )
 from octavo.schema.draft import (
+    Condition,
     EnumDraft,
     FieldDraft,
     IndexDraft,
@@ -40,6 +41,7 @@ from octavo.schema.syntax import (
     Constant,
     Expression,
     NumberLiteral,
+    Object,
     Sources,
     StringLiteral,
 )
@@ -52,6 +54,7 @@ _KINDS = {
     Constant: "a word",
     Array: "a list",
     Call: "a function",
+    Object: "an object",
 }
 
 
@@ -260,7 +263,8 @@ def _scalar_field(model: ModelDraft, draft: ScalarDraft, schema: SchemaDraft) ->
     if draft.kind is ScalarKind.SCALAR:
         draft.native_attribute = attributes.scoped()
     if args := attributes.single("unique"):
-        model.indexes.append(_field_key(args, IndexKind.UNIQUE, draft))
+        where = _where(args, model)
+        model.indexes.append(_field_key(args, IndexKind.UNIQUE, draft, where))
     attributes.done()
 
 
@@ -274,13 +278,20 @@ def _map_column(args: Arguments, model: ModelDraft, draft: ScalarDraft) -> None:
     draft.written_column = column
 
 
-def _field_key(args: Arguments, kind: IndexKind, draft: ScalarDraft) -> IndexDraft:
+def _field_key(
+    args: Arguments,
+    kind: IndexKind,
+    draft: ScalarDraft,
+    where: str | tuple[Condition, ...] | None = None,
+) -> IndexDraft:
     """``@id`` or ``@unique``."""
     mapped = args.text("map")
     indexed = _field_options(args, draft)
     clustered = _clustered(args)
     args.done()
-    return IndexDraft(kind, args.attribute, (indexed,), map=mapped, clustered=clustered, on_field=True)
+    return IndexDraft(
+        kind, args.attribute, (indexed,), map=mapped, clustered=clustered, on_field=True, where=where
+    )
 
 
 def _field_options(args: Arguments, draft: ScalarDraft) -> IndexedDraft:
@@ -358,6 +369,7 @@ def _block_index(args: Arguments, model: ModelDraft) -> IndexDraft:
         map=name or mapped,
         algorithm=args.choice("type", ALGORITHMS),
         clustered=_clustered(args),
+        where=_where(args, model),
     )
     args.done()
     return index
@@ -368,8 +380,44 @@ def _block_key(args: Arguments, kind: IndexKind, model: ModelDraft) -> IndexDraf
     fields = _index_fields(args, model)
     name, mapped = _client_name(args), args.text("map")
     clustered = _clustered(args)
+    where = _where(args, model) if kind is IndexKind.UNIQUE else None
     args.done()
-    return IndexDraft(kind, args.attribute, fields, name=name, map=mapped, clustered=clustered)
+    return IndexDraft(kind, args.attribute, fields, name=name, map=mapped, clustered=clustered, where=where)
+
+
+_NUMBERS = ("Int", "BigInt", "Float", "Decimal")
+
+
+def _where(args: Arguments, model: ModelDraft) -> str | tuple[Condition, ...] | None:
+    """Which rows an index is of: ``raw("…")`` as its text, ``{ field: value }`` as conditions."""
+    value = args.optional("where")
+    match value:
+        case None:
+            return None
+        case Call(name="raw", args=(Argument(value=StringLiteral(value=text)), *_)) if text:
+            return text
+        case Object(members=members) if members:
+            return tuple(_condition(args, model, name, part) for name, part in members)
+    args.sources.fail(f'{args.label}: "where" is raw("…") or {{ field: value }}', value.at)
+
+
+def _condition(args: Arguments, model: ModelDraft, name: str, value: Expression) -> Condition:
+    field = _find(args, model, name, value.at, [])
+    negated = isinstance(value, Object)
+    if isinstance(value, Object):
+        if len(value.members) != 1 or value.members[0][0] != "not":
+            args.sources.fail(f"{args.label}: an object here is {{ not: value }}", value.at)
+        value = value.members[0][1]
+    match value:
+        case Constant(text="null"):
+            return Condition(field, None, negated)
+        case Constant(text="true" | "false") if field.is_scalar("Boolean"):
+            return Condition(field, value.text == "true", negated)
+        case NumberLiteral() if field.is_scalar(*_NUMBERS):
+            return Condition(field, Number(value.text), negated)
+        case StringLiteral() if field.kind is ScalarKind.ENUM or field.is_scalar("String", "DateTime"):
+            return Condition(field, value.value, negated)
+    args.sources.fail(f"{args.label}: {name} cannot have this value", value.at)
 
 
 def _client_name(args: Arguments) -> str | None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from octavo.schema.datamodel import Action, Arity, IndexKind, ScalarKind
+from octavo.schema.datamodel import MAX_BYTES, Action, Arity, IndexKind, ScalarKind
 from octavo.schema.draft import (
-    MAX_BYTES,
     FieldDraft,
     IndexDraft,
     IndexedDraft,
@@ -233,6 +232,8 @@ def _check_fields(schema: SchemaDraft, model: ModelDraft, index: IndexDraft) -> 
         fail(f"{index.label} is called {client_name} in a client, as a field of {model.name} is", index.at)
     if any(f.length is not None for f in index.fields):
         fail("PostgreSQL indexes a column as a whole, without a length", index.at)
+    if index.where is not None and "partialIndexes" not in schema.preview_features:
+        fail("an index with 'where' needs the preview feature partialIndexes in a generator", index.at)
     if index.clustered is not None:
         fail("Prisma has no clustered indexes for PostgreSQL", index.at)
 

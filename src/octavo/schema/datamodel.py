@@ -18,6 +18,20 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+MAX_BYTES = 63
+"""How long a name can be in PostgreSQL."""
+
+
+def cut_name(text: str, limit: int = MAX_BYTES) -> str:
+    """A name cut to so many bytes, between two characters."""
+    return text.encode()[:limit].decode(errors="ignore")
+
+
+def constraint_name(table: str, columns: Sequence[str], suffix: str) -> str:
+    """What Prisma calls a constraint or index: ``<table>_<column>…_<suffix>``, the part before cut to fit."""
+    end = f"_{suffix}"
+    return cut_name("_".join((table, *columns)), MAX_BYTES - len(end)) + end
+
 
 class Arity(StrEnum):
     """How many values a field holds."""
@@ -202,6 +216,8 @@ class Index(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
     """the algorithm, if written (``type:``): ``BTree`` too"""
     on_field: bool = False
     """written on the field (``@id``), not on the block (``@@id``)"""
+    predicate: str | None = None
+    """of a partial index, which rows it is of, in SQL (``where:``)"""
 
     @cached_property
     def field_names(self) -> tuple[str, ...]:
@@ -222,6 +238,8 @@ class Model(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
     primary_key: Index | None = None
     uniques: tuple[Index, ...] = ()
     indexes: tuple[Index, ...] = ()
+    partial_indexes: tuple[Index, ...] = ()
+    """uniques and indexes of some rows only (``where:``), which identify no record"""
     index_order: tuple[Index, ...] = ()
     """uniques and indexes together, in the order in which Prisma's DMMF has them; empty: uniques first"""
     schema: str | None = None
@@ -245,9 +263,14 @@ class Model(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
 
     @cached_property
     def all_indexes(self) -> tuple[Index, ...]:
-        """The primary key, the uniques and the plain indexes."""
+        """The primary key, the uniques and the plain indexes, without the partial ones."""
         key = () if self.primary_key is None else (self.primary_key,)
-        return (*key, *(self.index_order or (*self.uniques, *self.indexes)))
+        return (*key, *(index for index in self.written_indexes if index.predicate is None))
+
+    @cached_property
+    def written_indexes(self) -> tuple[Index, ...]:
+        """The uniques and the plain indexes, partial ones too, in the schema's order."""
+        return self.index_order or (*self.uniques, *self.indexes, *self.partial_indexes)
 
     @cached_property
     def key(self) -> Index:
@@ -353,6 +376,14 @@ class Relation(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """whether every child has a parent"""
 
 
+class Extension(Struct, frozen=True, omit_defaults=True):
+    """An extension of PostgreSQL that the schema asks for, by its name there."""
+
+    name: str
+    schema: str | None = None
+    version: str | None = None
+
+
 class Datasource(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The ``datasource`` block, as far as it says anything about the data."""
 
@@ -360,7 +391,7 @@ class Datasource(Struct, frozen=True, kw_only=True, omit_defaults=True):
     provider: str = "postgresql"
     relation_mode: str = "foreignKeys"
     schemas: tuple[str, ...] = ()
-    extensions: tuple[str, ...] = ()
+    extensions: tuple[Extension, ...] = ()
 
 
 class Source(Struct, frozen=True):
@@ -485,9 +516,15 @@ def _join_table(relation: Relation, models: dict[str, Model]) -> Model:
         primary_key=Index(
             kind=IndexKind.ID,
             fields=(IndexField("A"), IndexField("B")),
-            constraint=f"{table}_AB_pkey",
+            constraint=constraint_name(table, (), "AB_pkey"),
         ),
-        indexes=(Index(kind=IndexKind.NORMAL, fields=(IndexField("B"),), constraint=f"{table}_B_index"),),
+        indexes=(
+            Index(
+                kind=IndexKind.NORMAL,
+                fields=(IndexField("B"),),
+                constraint=constraint_name(table, (), "B_index"),
+            ),
+        ),
     )
 
 
@@ -504,5 +541,5 @@ def _join_keys(join: Model) -> Iterator[Relation]:
             references=link.references,
             on_delete=Action.CASCADE,
             on_update=Action.CASCADE,
-            constraint=f"{join.name}_{link.fields[0]}_fkey",
+            constraint=constraint_name(join.name, (), f"{link.fields[0]}_fkey"),
         )

@@ -15,7 +15,7 @@ import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from decimal import Decimal
 
 from octavo.errors import SchemaError
 from octavo.schema.datamodel import (
@@ -25,6 +25,7 @@ from octavo.schema.datamodel import (
     DefaultValue,
     Enum,
     EnumValue,
+    Extension,
     Function,
     Index,
     IndexField,
@@ -35,6 +36,7 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
 )
+from octavo.schema.literals import show_datetime
 from octavo.schema.native import NATIVE_TYPES, literal, native_type, qualified, quote, table_name
 
 _ACTIONS = {
@@ -108,11 +110,17 @@ def ddl(datamodel: Datamodel, schema: str = "public") -> Ddl:
     belong to the first schema of the search path, which ``schema`` names: it is created if it is not
     ``public``. Raises SchemaError for a default that cannot be written.
     """
-    named = datamodel.datasource.schemas or ((schema,) if schema != "public" else ())
+    source = datamodel.datasource
+    named = source.schemas or ((schema,) if schema != "public" else ())
+    of_extensions = (e.schema for e in source.extensions if e.schema is not None)
     tables = datamodel.tables
     return Ddl(
-        schemas=tuple(f"CREATE SCHEMA IF NOT EXISTS {quote(name)}" for name in named if name != "public"),
-        extensions=tuple(_extension(name) for name in datamodel.datasource.extensions),
+        schemas=tuple(
+            f"CREATE SCHEMA IF NOT EXISTS {quote(name)}"
+            for name in dict.fromkeys((*named, *of_extensions))
+            if name not in ("public", "pg_catalog")
+        ),
+        extensions=tuple(map(_extension, dict.fromkeys(source.extensions))),
         enums=tuple(_enum(enum) for enum in datamodel.enums),
         tables=tuple(_table(datamodel, model, with_key=True) for model in tables),
         bare_tables=tuple(_table(datamodel, model, with_key=False) for model in tables),
@@ -165,8 +173,13 @@ def is_serial(scalar: ScalarField) -> bool:
     return isinstance(scalar.default, Function) and scalar.default.name == "autoincrement"
 
 
-def _extension(written: str) -> str:
-    return f"CREATE EXTENSION IF NOT EXISTS {quote(written)}"
+def _extension(extension: Extension) -> str:
+    words = [f"CREATE EXTENSION IF NOT EXISTS {quote(extension.name)}"]
+    if extension.schema is not None:
+        words.append(f"WITH SCHEMA {quote(extension.schema)}")
+    if extension.version is not None:
+        words.append(f"VERSION {quote(extension.version)}")
+    return " ".join(words)
 
 
 def _enum(enum: Enum) -> str:
@@ -196,11 +209,13 @@ def _primary_key(model: Model, key: Index) -> str:
 
 
 def _indexes(model: Model) -> Iterator[str]:
-    for index in model.index_order or (*model.uniques, *model.indexes):
+    for index in model.written_indexes:
         unique = "UNIQUE " if index.kind is IndexKind.UNIQUE else ""
         method = f" USING {_METHODS[index.algorithm]} " if index.algorithm not in (None, "BTree") else ""
         columns = ", ".join(_index_column(model, part) for part in index.fields)
-        yield f"CREATE {unique}INDEX {quote(index.constraint)} ON {table_name(model)}{method}({columns})"
+        yield f"CREATE {unique}INDEX {quote(index.constraint)} ON {table_name(model)}{method}({columns})" + (
+            f" WHERE ({index.predicate})" if index.predicate is not None else ""
+        )
 
 
 def _index_column(model: Model, part: IndexField) -> str:
@@ -242,7 +257,7 @@ def _constant(datamodel: Datamodel, scalar: ScalarField, value: DefaultValue) ->
         case bool():
             return "true" if value else "false"
         case Number():
-            return value.text
+            return number_text(value, scalar)
         case EnumValue():
             return literal(_label(datamodel.enum(scalar.type), value.name))
         case str() if scalar.type == "Bytes":
@@ -269,19 +284,15 @@ def _bytes(scalar: ScalarField, text: str) -> bytes:
         raise SchemaError(f"the default of {scalar.name} is not base64") from None
 
 
+def number_text(value: Number, scalar: ScalarField) -> str:
+    """A number as Prisma writes it into a default: ``1_000``, ``1e3`` and ``01000`` are ``1000``."""
+    if scalar.type in ("Int", "BigInt"):
+        return str(int(value.text))
+    number = Decimal(value.text)
+    return format(number if number else abs(number), "f")
+
+
 def _moment(text: str) -> str:
     """An RFC 3339 time as Prisma writes it into a default: ``2020-01-01 00:00:00 +00:00``."""
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return text
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    digits = (
-        "seconds"
-        if not moment.microsecond
-        else "microseconds"
-        if moment.microsecond % 1000
-        else "milliseconds"
-    )
-    written = moment.isoformat(" ", digits)
-    return f"{written[:-6]} {written[-6:]}"
+    shown = show_datetime(text)
+    return f"{shown[:10]} {shown[11:-6]} {shown[-6:]}"

@@ -34,7 +34,7 @@ def dmmf(datamodel: Datamodel) -> dict[str, Any]:
             "enums": [_enum(e) for e in datamodel.enums],
             "models": [_model(m) for m in models],
             "types": [],
-            "indexes": [_index(m, index) for m in models for index in m.all_indexes],
+            "indexes": [_index(m, index) for m in models for index in _indexes(m)],
         }
     }
 
@@ -149,6 +149,10 @@ def _relation(field: RelationField) -> dict[str, Any]:
         entry["relationOnUpdate"] = field.written_on_update.value
     entry |= {"isGenerated": False, "isUpdatedAt": False}
     return _documented(entry, field.documentation)
+
+
+def _indexes(model: Model) -> tuple[Index, ...]:
+    return (*([model.primary_key] if model.primary_key else []), *model.written_indexes)
 
 
 def _index(model: Model, index: Index) -> dict[str, Any]:

@@ -13,7 +13,17 @@ from typing import TypeAlias
 import msgspec
 from msgspec import Struct
 
-from octavo.schema.datamodel import Action, Arity, Datasource, DefaultValue, IndexKind, NativeType, ScalarKind
+from octavo.schema.datamodel import (
+    Action,
+    Arity,
+    Datasource,
+    DefaultValue,
+    IndexKind,
+    NativeType,
+    Number,
+    ScalarKind,
+    constraint_name,
+)
 from octavo.schema.native import SCALARS
 from octavo.schema.syntax import (
     Attribute,
@@ -93,6 +103,14 @@ class IndexedDraft(Struct, eq=False):
     length: int | None = None
 
 
+class Condition(Struct, eq=False):
+    """One field of an index's ``where: { field: value }``, or ``{ field: { not: value } }``."""
+
+    field: ScalarDraft
+    value: bool | str | Number | None
+    negated: bool
+
+
 class IndexDraft(Struct, eq=False):
     kind: IndexKind
     attribute: Attribute
@@ -102,7 +120,8 @@ class IndexDraft(Struct, eq=False):
     algorithm: str | None = None
     clustered: bool | None = None
     on_field: bool = False
-    is_fulltext: bool = False
+    where: str | tuple[Condition, ...] | None = None
+    """which rows it is of: SQL, or conditions; None: all"""
 
     @property
     def at(self) -> int:
@@ -198,6 +217,8 @@ class SchemaDraft(Struct, eq=False):
     sources: Sources
     datasource: Datasource
     has_datasource: bool = False
+    has_url: bool = False
+    """of the datasource: it is written for Prisma 6, else for Prisma 7"""
     datasource_at: int = 0
     schemas_at: int | None = None
     preview_features: frozenset[str] = frozenset()
@@ -210,9 +231,6 @@ class SchemaDraft(Struct, eq=False):
 
 FieldDraft: TypeAlias = ScalarDraft | RelationDraft
 
-
-MAX_BYTES = 63
-"""How long a name can be in PostgreSQL."""
 
 _RESERVED = """
     PrismaClient break case catch class const continue debugger default delete do else enum export extends
@@ -288,16 +306,6 @@ def _field(draft: SchemaDraft, model: ModelDraft, node: Member) -> ScalarDraft |
     if (target := draft.models_by_name.get(written.name)) is not None:
         return RelationDraft(node, model, target, written.arity)
     draft.sources.fail(f"{model.name}.{node.name}: unknown type, enum or model {written.name}", written.at)
-
-
-def _cut(text: str, limit: int) -> str:
-    return text.encode()[:limit].decode(errors="ignore")
-
-
-def constraint_name(table: str, columns: Sequence[str], suffix: str) -> str:
-    """What Prisma calls a constraint or index: ``<table>_<column>…_<suffix>``, the part before cut to fit."""
-    end = f"_{suffix}"
-    return _cut("_".join((table, *columns)), MAX_BYTES - len(end)) + end
 
 
 _SUFFIXES = {IndexKind.ID: "pkey", IndexKind.UNIQUE: "key", IndexKind.NORMAL: "idx"}

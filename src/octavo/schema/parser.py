@@ -1,6 +1,7 @@
 """The Prisma schema language: text in, Datamodel out.
 
-It accepts any schema that Prisma 6.19 accepts for PostgreSQL, and refuses what Prisma refuses.  On the way::
+It accepts any schema that Prisma 6.19 or Prisma 7 accepts for PostgreSQL, and refuses what both refuse.  A
+``url`` in the datasource tells which of the two a schema is written for.  On the way::
 
     text ─syntax→ blocks ─draft→ names, relations ─attributes→ ─checks→ ─build→ Datamodel
 """
@@ -19,11 +20,13 @@ from octavo.schema.datamodel import (
     Datasource,
     Enum,
     EnumMember,
+    Extension,
     Field,
     Index,
     IndexField,
     IndexKind,
     Model,
+    Number,
     Relation,
     RelationField,
     RelationKind,
@@ -31,8 +34,10 @@ from octavo.schema.datamodel import (
     ScalarKind,
     Secret,
     Source,
+    cut_name,
 )
 from octavo.schema.draft import (
+    Condition,
     EnumDraft,
     IndexDraft,
     ModelDraft,
@@ -48,6 +53,7 @@ from octavo.schema.draft import (
     pair_relations,
     read_names,
 )
+from octavo.schema.native import literal, quote
 from octavo.schema.syntax import Block, Call, Expression, Sources, StringLiteral, read_blocks
 
 
@@ -75,7 +81,7 @@ _PROVIDERS = ("postgresql", "postgres")
 _RELATION_MODES = ("foreignKeys", "prisma")
 
 _FEATURES = """
-    fullTextSearchPostgres metrics nativeDistinct postgresqlExtensions relationJoins
+    fullTextSearchPostgres nativeDistinct postgresqlExtensions relationJoins
     schemaEngineDriverAdapters shardKeys strictUndefinedChecks views
 
     aggregateApi atomicNumberOperations clientExtensions cockroachDb cockroachdb connectOrCreate createMany
@@ -88,12 +94,14 @@ _FEATURES = """
 """
 PREVIEW_FEATURES = frozenset(_FEATURES.split())
 """What ``previewFeatures`` may name: what is in preview, then what once was."""
+_FEATURES_OF_6 = frozenset(["metrics"])
+_FEATURES_OF_7 = frozenset(["partialIndexes"])
 
 
 def read_config(sources: Sources, blocks: tuple[Block, ...]) -> SchemaDraft:
     """A draft with the datasource and the preview features.  Raises SchemaError."""
     draft = SchemaDraft(sources, Datasource())
-    features: set[str] = set()
+    features: dict[str, int] = {}
     seen: set[tuple[str, str]] = set()
     datasources = 0
     for block in blocks:
@@ -110,8 +118,23 @@ def read_config(sources: Sources, blocks: tuple[Block, ...]) -> SchemaDraft:
             _datasource(draft, block, properties)
         else:
             features |= _generator(sources, block, properties)
+    _check_features(draft, features)
     draft.preview_features = frozenset(features)
     return draft
+
+
+def _check_features(draft: SchemaDraft, features: dict[str, int]) -> None:
+    """Refuse preview features that neither Prisma has, or not the one that the datasource is written for."""
+    if not draft.has_datasource:
+        of_other: frozenset[str] = frozenset()
+    else:
+        of_other = _FEATURES_OF_7 if draft.has_url else _FEATURES_OF_6
+    for name, at in sorted(features.items()):
+        if name not in PREVIEW_FEATURES | _FEATURES_OF_6 | _FEATURES_OF_7:
+            draft.sources.fail(f"unknown preview feature {name}", at)
+        if name in of_other:
+            which = "7, whose datasource has no url" if draft.has_url else "6, whose datasource has a url"
+            draft.sources.fail(f"{name} is a preview feature of Prisma {which}", at)
 
 
 def _properties(sources: Sources, block: Block) -> dict[str, Expression]:
@@ -150,8 +173,11 @@ def _datasource(draft: SchemaDraft, block: Block, properties: dict[str, Expressi
     relation_mode = values.string(mode) if mode is not None else "foreignKeys"
     if mode is not None and relation_mode not in _RELATION_MODES:
         fail(f"unknown relationMode {relation_mode!r}", mode.at, _RELATION_MODES)
-    if "url" not in properties:
-        fail(f"the datasource {block.name} has no url", block.at, ("url",))
+    draft.has_url = "url" in properties
+    if not draft.has_url and (other := properties.get("directUrl") or properties.get("shadowDatabaseUrl")):
+        fail(
+            f"the datasource {block.name} has no url; in Prisma 7 no other address either", other.at, ("url",)
+        )
     urls = {
         key: _text_or_env(values, value)
         for key in ("url", "shadowDatabaseUrl", "directUrl")
@@ -185,23 +211,25 @@ def _schemas(draft: SchemaDraft, values: Values, value: Expression | None) -> tu
     return tuple(names)
 
 
-def _extensions(values: Values, value: Expression | None) -> tuple[str, ...]:
+def _extensions(values: Values, value: Expression | None) -> tuple[Extension, ...]:
     if value is None:
         return ()
 
-    def item(part: Expression) -> str:
+    def item(part: Expression) -> Extension:
         if not isinstance(part, Call):
-            return values.constant(part)
+            return Extension(values.constant(part))
+        given: dict[str, str] = {}
         for arg in part.args:
             if arg.name not in ("map", "schema", "version"):
                 values.sources.fail(f"an extension has no {arg.name or 'argument without a name'}", arg.at)
-            values.string(arg.value)
-        return part.name
+            given[arg.name] = values.string(arg.value)
+        return Extension(given.get("map", part.name), given.get("schema"), given.get("version"))
 
     return tuple(values.array(value, item))
 
 
-def _generator(sources: Sources, block: Block, properties: dict[str, Expression]) -> set[str]:
+def _generator(sources: Sources, block: Block, properties: dict[str, Expression]) -> dict[str, int]:
+    """The preview features that a generator names, each with its place."""
     values = Values(sources)
     provider = properties.pop("provider", None)
     if provider is None:
@@ -215,11 +243,8 @@ def _generator(sources: Sources, block: Block, properties: dict[str, Expression]
         values.array(targets, lambda part: _text_or_env(values, part))
     features = properties.pop("previewFeatures", None)
     if features is None:
-        return set()
-    names = set(values.array(features, values.string))
-    for name in sorted(names - PREVIEW_FEATURES):
-        sources.fail(f"unknown preview feature {name}", features.at)
-    return names
+        return {}
+    return dict.fromkeys(values.array(features, values.string), features.at)
 
 
 def build(schema: SchemaDraft) -> Datamodel:
@@ -253,14 +278,16 @@ def _enum(draft: EnumDraft) -> Enum:
 
 def _model(schema: SchemaDraft, draft: ModelDraft) -> Model:
     secrets = read_secrets(schema, draft)
-    indexes = [_index(draft, index) for index in draft.indexes]
+    indexes = [_index(schema, draft, index) for index in draft.indexes]
+    whole = [index for index in indexes if index.predicate is None]
     return Model(
         name=draft.name,
         table=draft.table,
         fields=tuple(_field(f, secrets.get(f.name)) for f in draft.fields),
-        primary_key=_index(draft, draft.primary_key) if draft.primary_key else None,
-        uniques=tuple(index for index in indexes if index.kind is IndexKind.UNIQUE),
-        indexes=tuple(index for index in indexes if index.kind is IndexKind.NORMAL),
+        primary_key=_index(schema, draft, draft.primary_key) if draft.primary_key else None,
+        uniques=tuple(index for index in whole if index.kind is IndexKind.UNIQUE),
+        indexes=tuple(index for index in whole if index.kind is IndexKind.NORMAL),
+        partial_indexes=tuple(index for index in indexes if index.predicate is not None),
         index_order=tuple(indexes),
         schema=draft.schema,
         written_table=draft.written_table,
@@ -300,7 +327,7 @@ def _field(draft: ScalarDraft | RelationDraft, secret: Secret | None) -> Field:
     )
 
 
-def _index(model: ModelDraft, draft: IndexDraft) -> Index:
+def _index(schema: SchemaDraft, model: ModelDraft, draft: IndexDraft) -> Index:
     return Index(
         kind=draft.kind,
         fields=tuple(
@@ -313,7 +340,28 @@ def _index(model: ModelDraft, draft: IndexDraft) -> Index:
         algorithm=draft.algorithm if draft.algorithm != "BTree" else None,
         written_algorithm=draft.algorithm,
         on_field=draft.on_field,
+        predicate=_predicate(schema, draft.where),
     )
+
+
+def _predicate(schema: SchemaDraft, where: str | tuple[Condition, ...] | None) -> str | None:
+    """Which rows a partial index is of, in SQL."""
+    if where is None or isinstance(where, str):
+        return where
+    return " AND ".join(f"{quote(c.field.column)} {_comparison(schema, c)}" for c in where)
+
+
+def _comparison(schema: SchemaDraft, condition: Condition) -> str:
+    value, sign = condition.value, "!=" if condition.negated else "="
+    match value:
+        case None:
+            return f"IS{' NOT' * condition.negated} NULL"
+        case bool():
+            return f"{sign} {'true' if value else 'false'}"
+        case Number():
+            return f"{sign} {value.text}"
+    enum = schema.enums_by_name.get(condition.field.type)
+    return f"{sign} {literal(value if enum is None else enum.written_labels.get(value, value))}"
 
 
 def _relation(schema: SchemaDraft, pair: RelationPair) -> Relation:
@@ -330,7 +378,7 @@ def _relation(schema: SchemaDraft, pair: RelationPair) -> Relation:
             parent_field=back.name,
             on_delete=Action.CASCADE,
             on_update=Action.CASCADE,
-            constraint=f"_{forward.relation_name}",
+            constraint=cut_name(f"_{forward.relation_name}"),
         )
     return Relation(
         name=forward.relation_name,

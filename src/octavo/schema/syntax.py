@@ -58,7 +58,14 @@ class Call(Struct, frozen=True):
     at: int
 
 
-Expression: TypeAlias = StringLiteral | NumberLiteral | Constant | Array | Call
+class Object(Struct, frozen=True):
+    """``{ name: value }``, which only the ``where`` of an index can be."""
+
+    members: tuple[tuple[str, Expression], ...]
+    at: int
+
+
+Expression: TypeAlias = StringLiteral | NumberLiteral | Constant | Array | Call | Object
 
 
 class Argument(Struct, frozen=True):
@@ -218,6 +225,7 @@ _WORDS = {
     "_LIST": "'[]'",
     "_BANG": "",
     "LBRACKET": "'['",
+    "LBRACE": "'{'",
     "_RBRACKET": "']'",
     "_LPAREN": "'('",
     "_RPAREN": "')'",
@@ -316,6 +324,12 @@ class _Builder(Transformer[Token, Any]):
 
     def constant(self, children: list[Token]) -> Constant:
         return Constant(self._name(children[0]), self._at(children[0]))
+
+    def member(self, children: list[Any]) -> tuple[str, Expression]:
+        return self._name(children[0]), children[1]
+
+    def object(self, children: list[Any]) -> Object:
+        return Object(tuple(children[1:]), self._at(children[0]))
 
     def array(self, children: list[Any]) -> Array:
         return Array(tuple(children[1:]), self._at(children[0]))
