@@ -65,7 +65,7 @@ class Violations:
         for model in datamodel.tables:
             place = (model.schema or url.schema, model.table)
             self._models[place] = model
-            for index in model.all_indexes:
+            for index in (*model.all_indexes, *model.partial_indexes):
                 self._uniques[*place, index.constraint] = index.field_names
         for key in datamodel.foreign_keys:
             child = datamodel.model(key.child)
