@@ -24,7 +24,7 @@ ORDER = [
         "query",
     ),
     *("query", "postgres", "backends", "client", "aio", "typed", "opening", "generate", "app", "inspect"),
-    *("fold", "follow", "care", "secrets", "move", "report", "demo", "testing", "cli", "__main__"),
+    *("fold", "follow", "care", "secrets", "move", "report", "demo", "testing", "serve", "cli", "__main__"),
 ]
 """lowest first: each imports only from itself and from those before it"""
 

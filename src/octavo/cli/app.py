@@ -9,6 +9,7 @@ import typer
 
 from octavo.cli import care, console, failures, fold, move, schema
 from octavo.cli.demo import demo
+from octavo.cli.serve import serve
 from octavo.version import __version__
 
 app = typer.Typer(
@@ -54,7 +55,7 @@ app.add_typer(care.secrets, name="secrets")
 for command in (
     *(fold.inventory, fold.scaffold, fold.export, fold.follow, fold.verify, fold.restore),
     *(move.status, move.report, move.cutover, move.rollback, move.cleanup),
-    *(care.doctor, care.compact, care.backup, schema.generate),
+    *(care.doctor, care.compact, care.backup, schema.generate, serve),
 ):
     app.command()(command)
 

@@ -1,0 +1,196 @@
+"""From a query of Prisma's JSON protocol to a call of the client, and its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+from octavo.serve.arguments import Arguments
+from octavo.serve.refusals import Place, Refused
+from octavo.serve.results import Shape, value_of
+from octavo.serve.selections import Selections
+from octavo.serve.view import SeenModel, View
+
+_OPERATIONS = {
+    "findUnique": "find_unique",
+    "findUniqueOrThrow": "find_unique_or_raise",
+    "findFirst": "find_first",
+    "findFirstOrThrow": "find_first_or_raise",
+    "findMany": "find_many",
+    "createOne": "create",
+    "createMany": "create_many",
+    "createManyAndReturn": "create_many_and_return",
+    "updateOne": "update",
+    "updateMany": "update_many",
+    "updateManyAndReturn": "update_many_and_return",
+    "upsertOne": "upsert",
+    "deleteOne": "delete",
+    "deleteMany": "delete_many",
+}
+_AGGREGATES = ("_count", "_avg", "_sum", "_min", "_max")
+
+
+class Call(NamedTuple):
+    """A call of the client: ``db[model].operation(**arguments)``."""
+
+    name: str
+    """the query as answers and logs name it: ``findManyChat``"""
+    model: SeenModel | None
+    operation: str
+    arguments: dict[str, Any]
+    answer: Callable[[Any], Any]
+    """from what the call gives to what goes out"""
+    shape: Shape | None = None
+    """of an answer of many records"""
+
+    @property
+    def key(self) -> str:
+        """The member of the answer, by which the client tells results of raw queries."""
+        return self.operation if self.model is None else self.name
+
+
+class Calls:
+    """Reads the queries of one view."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self._arguments = Arguments(view)
+        self._selections = Selections(self._arguments)
+
+    def read(self, query: Mapping[str, Any]) -> Call:
+        """The call that a query means.  Raises Refused."""
+        given_query = query if type(query) is dict else {}
+        action, model_name, asked = (given_query.get(name) for name in ("action", "modelName", "query"))
+        if type(action) is not str or type(asked) is not dict:
+            raise Refused("the request is no query", {}, "")
+        given, selection = asked.get("arguments") or {}, asked.get("selection") or {}
+        if model_name is None:
+            return self._raw(action, given)
+        if model_name not in self.view:
+            raise Refused(f"Operation '{action}' for model '{model_name}' does not match any query.", {}, "")
+        model = self.view[model_name]
+        name = f"{action}{model_name}"
+        at = Place((name,))
+        if action in ("aggregate", "groupBy"):
+            return self._aggregate(name, action, model, (given, selection), at)
+        if action not in _OPERATIONS:
+            raise Refused(f"Operation '{action}' for model '{model_name}' does not match any query.", {}, "")
+        arguments = self._read(action, model, given, at)
+        operation = _OPERATIONS[action]
+        if action in ("createMany", "updateMany", "deleteMany"):
+            return Call(name, model, operation, arguments, _count)
+        include, shape = self._selections.records(model, selection, at)
+        if include:
+            arguments["include"] = include
+        if action in ("findMany", "createManyAndReturn", "updateManyAndReturn"):
+            return Call(name, model, operation, arguments, partial(_many, shape), shape)
+        return Call(name, model, operation, arguments, shape.shown)
+
+    def _read(self, action: str, model: SeenModel, given: Mapping[str, Any], at: Place) -> dict[str, Any]:
+        if action in ("findMany", "findFirst", "findFirstOrThrow"):
+            return self._selections.finding(model, given, at)
+        if action in ("createMany", "createManyAndReturn"):
+            return self._arguments.rows(model, given, at)
+        read = self._arguments
+        known: dict[str, Callable[[Any, Place], Any]] = {
+            "where": partial(
+                read.where if action.startswith(("updateMany", "deleteMany")) else read.unique, model
+            ),
+            "data": partial(read.data, model, new=action == "createOne"),
+            "create": partial(read.data, model, new=True),
+            "update": partial(read.data, model, new=False),
+            "limit": _whole,
+        }
+        wanted = _TAKEN[action]
+        found = {}
+        for name, value in given.items():
+            if name in wanted:
+                found[name] = known[name](value, at / name)
+            elif name != "relationLoadStrategy":
+                raise (at / name).unknown_argument(wanted)
+        for name in _NEEDED.get(action, ()):
+            if name not in found:
+                missing = (at / name).missing(f"{model.name}{name.title()}Input")
+                missing.code = "P2012"
+                raise missing
+        return found
+
+    def _aggregate(self, name: str, action: str, model: SeenModel, query: tuple[Any, Any], at: Place) -> Call:
+        given, selection = query
+        plain = {key: value for key, value in given.items() if key not in ("by", "having")}
+        arguments = self._selections.finding(model, plain, at)
+        if action == "groupBy":
+            arguments["by"] = self._arguments.names(model, given.get("by", []), at / "by")
+            if "having" in given:
+                arguments["having"] = self._arguments.having(model, given["having"], at / "having")
+        shown: dict[str, dict[str, str]] = {}
+        for key, wanted in selection.items():
+            if key in _AGGREGATES:
+                inner = at.within(key)
+                fields = [f for f, on in (wanted.get("selection") or {}).items() if on]
+                shown[key] = {
+                    f: f if f == "_all" else self._arguments.field(model, f, inner / f) for f in fields
+                }
+                arguments[key] = dict.fromkeys(shown[key].values(), True)
+        if action == "aggregate":
+            return Call(name, model, "aggregate", arguments, partial(_aggregated, shown))
+        by = {key: model.fields[key].name for key in selection if key in model.fields}
+        return Call(name, model, "group_by", arguments, partial(_groups, by, shown))
+
+    def _raw(self, action: str, given: Mapping[str, Any]) -> Call:
+        if action not in ("queryRaw", "executeRaw"):
+            raise Refused(f"Operation '{action}' does not match any query.", {}, "")
+        raise Refused("raw queries are not supported", {}, "P2010")
+
+
+_TAKEN = {
+    "findUnique": ("where",),
+    "findUniqueOrThrow": ("where",),
+    "createOne": ("data",),
+    "updateOne": ("data", "where"),
+    "updateMany": ("data", "where", "limit"),
+    "updateManyAndReturn": ("data", "where", "limit"),
+    "upsertOne": ("where", "create", "update"),
+    "deleteOne": ("where",),
+    "deleteMany": ("where", "limit"),
+}
+_NEEDED = {
+    "findUnique": ("where",),
+    "findUniqueOrThrow": ("where",),
+    "updateOne": ("data", "where"),
+    "updateMany": ("data",),
+    "updateManyAndReturn": ("data",),
+    "upsertOne": ("where", "create", "update"),
+    "deleteOne": ("where",),
+}
+
+
+def _whole(given: Any, at: Place) -> int:
+    if type(given) is not int:
+        raise at.wrong_type(given, "Int")
+    return given
+
+
+def _count(number: int) -> dict[str, int]:
+    return {"count": number}
+
+
+def _many(shape: Shape, records: list[Any]) -> list[Any]:
+    return [shape.shown(record) for record in records]
+
+
+def _aggregated(shown: Mapping[str, Mapping[str, str]], found: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        kind: {name: value_of(found[kind][stored]) for name, stored in fields.items()}
+        for kind, fields in shown.items()
+    }
+
+
+def _groups(
+    by: Mapping[str, str], shown: Mapping[str, Mapping[str, str]], found: list[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    return [
+        {**{name: value_of(group[stored]) for name, stored in by.items()}, **_aggregated(shown, group)}
+        for group in found
+    ]

@@ -1,0 +1,114 @@
+"""Runs queries: one, a batch, or a batch that is one transaction; counts them, and notes the slow ones."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from octavo.errors import OctavoError
+from octavo.serve.calls import Call, Calls
+from octavo.serve.failures import failure
+from octavo.serve.refusals import Refused
+from octavo.serve.results import SLICE, encode, pieces
+
+if TYPE_CHECKING:
+    from octavo.aio import AsyncClient, AsyncModels
+
+log = logging.getLogger("octavo.serve")
+
+SLOW = 1.0
+"""seconds after which a call is worth a line"""
+_WAIT, _LIMIT = 30.0, 600.0
+"""seconds: how long a batch that is one transaction may wait, and take"""
+
+Answer: TypeAlias = bytes | AsyncIterator[bytes]
+"""the body of an answer, perhaps piece by piece"""
+
+
+class Execution:
+    """Runs the queries of one server."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self.counters = {"calls": 0, "failed": 0, "slow": 0}
+
+    async def run(self, calls: Calls, body: Any, tx: AsyncModels | None) -> Answer:
+        """Answer a request, on the client or within a transaction."""
+        place = self._client if tx is None else tx
+        batch = body.get("batch") if type(body) is dict else None
+        if type(batch) is not list:
+            return await self._one(calls, body, place)
+        if body.get("transaction") is not None and tx is None:
+            return await self._together(calls, batch, body["transaction"])
+        results = [await self._apart(calls, query, place) for query in batch]
+        return _batch(results)
+
+    async def _one(self, calls: Calls, query: Any, place: AsyncModels) -> Answer:
+        call = None
+        try:
+            call = calls.read(query)
+            found = await self._found(call, place)
+            if call.shape is not None and len(found) > SLICE:
+                return _stream(pieces(call.key, found, call.shape))
+            return encode({"data": {call.key: call.answer(found)}})
+        except Exception as error:
+            return self.failed(error, call)
+
+    async def _apart(self, calls: Calls, query: Any, place: AsyncModels) -> bytes:
+        """Answer a query of a batch, which fails by itself."""
+        call = None
+        try:
+            call = calls.read(query)
+            return encode({"data": {call.key: call.answer(await self._found(call, place))}})
+        except Exception as error:
+            return self.failed(error, call)
+
+    async def _together(self, calls: Calls, batch: list[Any], options: Mapping[str, Any]) -> bytes:
+        """Answer a batch that happens as a whole."""
+        results: list[bytes] = []
+        call = None
+        try:
+            read = [calls.read(query) for query in batch]
+            async with self._client.tx(max_wait=_WAIT, timeout=_LIMIT) as tx:
+                for call in read:
+                    found = await self._found(call, tx)
+                    results.append(encode({"data": {call.key: call.answer(found)}}))
+        except Exception as error:
+            return self.failed(error, call, len(results))
+        return _batch(results)
+
+    async def _found(self, call: Call, place: AsyncModels) -> Any:
+        self.counters["calls"] += 1
+        began = time.monotonic()
+        try:
+            models = place if call.model is None else place[call.model.store_name]
+            return await getattr(models, call.operation)(**call.arguments)
+        finally:
+            took = time.monotonic() - began
+            if took > SLOW:
+                self.counters["slow"] += 1
+                log.warning("slow: %s took %.3f s", call.name, took)
+
+    def failed(self, error: Exception, call: Call | None, index: int | None = None) -> bytes:
+        """The answer of a query that has failed."""
+        self.counters["failed"] += 1
+        if not isinstance(error, OctavoError | Refused):
+            # Its message may hold values.
+            trace = error.__traceback__
+            while trace is not None and trace.tb_next is not None:
+                trace = trace.tb_next
+            where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
+            name = "a query" if call is None else call.name
+            log.error("%s failed: %s at %s", name, type(error).__name__, where)
+        return encode({"errors": [failure(error, call, index)]})
+
+
+def _batch(results: Iterable[bytes]) -> bytes:
+    return b'{"batchResult":[' + b",".join(results) + b"]}"
+
+
+async def _stream(parts: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part

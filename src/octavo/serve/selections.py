@@ -1,0 +1,117 @@
+"""From a selection of Prisma's JSON protocol to what a call includes, and what an answer shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from octavo.serve.arguments import Arguments
+from octavo.serve.refusals import Place
+from octavo.serve.results import Shape
+from octavo.serve.view import SeenField, SeenLink, SeenModel
+
+MANY = ("where", "orderBy", "cursor", "take", "skip", "distinct", "relationLoadStrategy")
+
+
+class Selections:
+    """Reads selections, and the arguments that they contain."""
+
+    def __init__(self, arguments: Arguments) -> None:
+        self.arguments = arguments
+
+    def records(self, model: SeenModel, given: Mapping[str, Any], at: Place) -> tuple[dict[str, Any], Shape]:
+        """What is included with records, and how they are shown."""
+        fields: dict[str, SeenField] = {}
+        include: dict[str, Any] = {}
+        relations: list[tuple[str, str, Shape, bool]] = []
+        counts: list[tuple[str, str]] | None = None
+        if given.get("$scalars"):
+            fields = {
+                name: field for name, field in model.fields.items() if field.field.kind != "unsupported"
+            }
+        for name, wanted in given.items():
+            if name in ("$scalars", "$composites"):
+                continue
+            if (field := model.fields.get(name)) is not None:
+                if wanted is False:
+                    fields.pop(name, None)
+                elif wanted is True:
+                    fields[name] = field
+                else:
+                    raise at.within(name).unknown_selection(
+                        next(iter(wanted.get("selection", {})), ""), model
+                    )
+            elif name == "_count":
+                if wanted is not False:
+                    include["_count"], counts = self._counts(model, wanted, at.within(name))
+            elif (link := model.links.get(name)) is None:
+                raise at.unknown_selection(name, model)
+            elif wanted is not False:
+                query = {} if wanted is True else wanted
+                include[link.name], shape = self._related(link, query, at.within(name))
+                relations.append((name, link.name, shape, link.field.is_list))
+        if not (fields or relations or counts):
+            raise at.empty_selection(model)
+        return include, Shape(model.name, list(fields.items()), relations, counts)
+
+    def _related(self, link: SeenLink, query: Mapping[str, Any], at: Place) -> tuple[Any, Shape]:
+        target, given = link.target, query.get("arguments") or {}
+        found = self.finding(target, given, at) if link.field.is_list else self._one(target, given, at)
+        selection = query.get("selection") or {"$scalars": True}
+        include, shape = self.records(target, selection, at)
+        if include:
+            found["include"] = include
+        return found or True, shape
+
+    def _one(self, model: SeenModel, given: Mapping[str, Any], at: Place) -> dict[str, Any]:
+        for name in given:
+            if name != "where":
+                raise (at / name).unknown_argument(("where",))
+        return self._where(model, given, at)
+
+    def _where(self, model: SeenModel, given: Mapping[str, Any], at: Place) -> dict[str, Any]:
+        if "where" not in given:
+            return {}
+        return {"where": self.arguments.where(model, given["where"], at / "where")}
+
+    def finding(self, model: SeenModel, given: Mapping[str, Any], at: Place) -> dict[str, Any]:
+        """The arguments of a reading of many records."""
+        read, found = self.arguments, {}
+        for name, value in given.items():
+            match name:
+                case "where":
+                    found["where"] = read.where(model, value, at / name)
+                case "orderBy":
+                    found["order_by"] = read.order(model, value, at / name)
+                case "cursor":
+                    found["cursor"] = read.unique(model, value, at / name)
+                case "take" | "skip":
+                    if type(value) is not int:
+                        raise (at / name).wrong_type(value, "Int")
+                    found[name] = value
+                case "distinct":
+                    found["distinct"] = read.names(model, value, at / name)
+                case "relationLoadStrategy":
+                    pass
+                case _:
+                    raise (at / name).unknown_argument(MANY)
+        return found
+
+    def _counts(self, model: SeenModel, wanted: Any, at: Place) -> tuple[Any, list[tuple[str, str]]]:
+        lists = {name: link for name, link in model.links.items() if link.field.is_list}
+        selection: Mapping[str, Any] = {} if wanted is True else wanted.get("selection") or {}
+        if wanted is True or selection.get("$scalars"):
+            selection = {**dict.fromkeys(lists, True), **selection}
+        select: dict[str, Any] = {}
+        shown: list[tuple[str, str]] = []
+        for name, value in selection.items():
+            if name in ("$scalars", "$composites") or value is False:
+                continue
+            if (link := lists.get(name)) is None:
+                raise at.unknown_selection(name, model)
+            given = {} if value is True else value.get("arguments") or {}
+            select[link.name] = self._where(link.target, given, at.within(name)) or True
+            shown.append((name, link.name))
+        if not shown:
+            raise at.empty_selection(model)
+        return {"select": select}, shown

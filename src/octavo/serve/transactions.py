@@ -1,0 +1,165 @@
+"""Interactive transactions: begun by one request, used by some, ended by another.
+
+Each has an unguessable id and a deadline.  It runs on a thread of its own (:mod:`octavo.aio`), which rolls it
+back when the time is up, whatever has become of its caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from octavo.aio import AsyncClient, AsyncModels
+from octavo.serve.refusals import Refused
+
+MAX_WAIT, TIMEOUT = 2.0, 5.0
+"""seconds: Prisma's defaults"""
+_REMEMBERED = 100
+"""how many closed transactions are told from unknown ones"""
+
+
+class _GivenUp(Exception):
+    """Leaves the block of a transaction that is rolled back."""
+
+
+class Interactive:
+    """A transaction that is open."""
+
+    def __init__(self, block: AbstractAsyncContextManager[AsyncModels], limit: float) -> None:
+        self.block, self.limit = block, limit
+        self.models: AsyncModels
+        self.began = time.monotonic()
+        self.turn = asyncio.Lock()
+        """held by the one request that uses it"""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is up."""
+        return time.monotonic() - self.began > self.limit
+
+    def expired(self, doing: str) -> Refused:
+        """What to say to one who uses it after its time."""
+        limit, taken = round(self.limit * 1000), round((time.monotonic() - self.began) * 1000)
+        return _refused(
+            f"A {doing} cannot be executed on an expired transaction. The timeout for this transaction was"
+            f" {limit} ms, however {taken} ms passed since the start of the transaction. Consider increasing"
+            " the interactive transaction timeout or doing less work in the transaction.",
+            {"operation": doing, "timeout": limit, "timeTaken": taken},
+        )
+
+
+class Transactions:
+    """Those of one server."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self._open: dict[str, Interactive] = {}
+        self._closed: OrderedDict[str, Callable[[str], Refused]] = OrderedDict()
+        """what to say to one who uses a transaction that is over"""
+        self._ending: set[asyncio.Task[None]] = set()
+        self.count = 0
+        """how many have begun"""
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def begin(self, wait: float, limit: float, isolation: str | None, *, refused: bool) -> str:
+        """Begin one, unless they are refused, and give its id.  Raises TransactionFailed, Refused."""
+        if refused:
+            raise _refused("the server is shutting down")
+        block = self._client.tx(max_wait=wait, timeout=limit)
+        made = Interactive(block, limit)
+        made.models = await block.__aenter__()
+        key = secrets.token_urlsafe(24)
+        self._open[key] = made
+        self.count += 1
+        # A little later than the thread itself, which knows best why it ended.
+        asyncio.get_running_loop().call_later(limit + 0.1, self._expire, key)
+        return key
+
+    def get(self, key: str, doing: str) -> Interactive:
+        """The open one with this id.  Raises Refused."""
+        found = self._open.get(key)
+        if found is not None and found.is_over:
+            self._expire(key)
+            found = None
+        if found is None:
+            closed = self._closed.get(key)
+            raise _refused(_UNKNOWN) if closed is None else closed(doing)
+        return found
+
+    async def end(self, key: str, *, keep: bool) -> None:
+        """Commit it, or roll it back.  Raises what the commit raises."""
+        made = self.get(key, "commit" if keep else "rollback")
+        async with made.turn:
+            self._forget(key, _committed if keep else _rolled_back)
+            await _leave(made, keep=keep)
+
+    def _forget(self, key: str, tell: Callable[[str], Refused]) -> Interactive | None:
+        self._closed[key] = tell
+        while len(self._closed) > _REMEMBERED:
+            self._closed.popitem(last=False)
+        return self._open.pop(key, None)
+
+    def _expire(self, key: str) -> None:
+        if (made := self._open.get(key)) is not None:
+            self._forget(key, made.expired)
+            task = asyncio.ensure_future(_leave(made, keep=False))
+            self._ending.add(task)
+            task.add_done_callback(self._ending.discard)
+
+    async def close(self) -> None:
+        """Roll back all that are open."""
+        for key in list(self._open):
+            made = self._forget(key, _rolled_back)
+            if made is not None:
+                await _leave(made, keep=False)
+
+
+async def _leave(made: Interactive, *, keep: bool) -> None:
+    if keep:
+        await made.block.__aexit__(None, None, None)
+        return
+    error = _GivenUp()
+    await made.block.__aexit__(type(error), error, None)
+
+
+_UNKNOWN = (
+    "Transaction not found. Transaction ID is invalid, refers to an old closed transaction Prisma doesn't"
+    " have information about anymore, or was obtained before disconnecting."
+)
+
+
+def _refused(message: str, meta: dict[str, Any] | None = None) -> Refused:
+    return Refused(f"Transaction API error: {message}", meta or {}, "P2028")
+
+
+def _committed(doing: str) -> Refused:
+    return _refused(f"Transaction already closed: A {doing} cannot be executed on a committed transaction.")
+
+
+def _rolled_back(doing: str) -> Refused:
+    return _refused(
+        f"Transaction already closed: A {doing} cannot be executed on a transaction that was rolled back."
+    )
+
+
+def options(given: Any) -> tuple[float, float, str | None]:
+    """What the body of a beginning asks for: seconds to wait and to run, and the isolation level.
+
+    Raises Refused.
+    """
+    if type(given) is not dict:
+        raise _refused("the request is not JSON")
+    found = []
+    for name, default in (("max_wait", MAX_WAIT), ("timeout", TIMEOUT)):
+        value = given.get(name)
+        if value is not None and (type(value) not in (int, float) or value < 0):
+            raise _refused(f"{name} is not a number of milliseconds")
+        found.append(default if value is None else value / 1000)
+    return found[0], found[1], given.get("isolation_level")
