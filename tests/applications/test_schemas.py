@@ -7,7 +7,7 @@ import re
 import pytest
 
 from applications.schemas import APPLICATIONS, FOLDER, datamodel_of, path_of
-from prisma_oracle import Oracle, find_package
+from prisma_oracle import Oracle, find_packages
 
 PAGE = (FOLDER / "README.md").read_text()
 COUNTS = dict(re.findall(r"^\| `(\w+)\.prisma` \| (\d+) \|", PAGE, re.MULTILINE))
@@ -18,12 +18,12 @@ def test_the_page_counts_the_models_of_each() -> None:
     assert {a: str(n) for a, n in found.items()} == COUNTS
 
 
-@pytest.mark.skipif(find_package() is None, reason="Prisma's engine is not installed")
+@pytest.mark.skipif(find_packages() is None, reason="Prisma's engine is not installed")
 @pytest.mark.parametrize("application", APPLICATIONS)
 def test_prisma_takes_each(application: str) -> None:
-    package = find_package()
-    assert package is not None
-    with Oracle(package) as oracle:
+    packages = find_packages()
+    assert packages is not None
+    with Oracle(packages) as oracle:
         # Prisma 7 knows no ``directUrl``.
         verdict = oracle.ask(re.sub(r"(?m)^\s*directUrl.*$", "", path_of(application).read_text()))
     assert verdict.accepted, verdict.message
