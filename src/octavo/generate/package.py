@@ -63,7 +63,7 @@ def _check_name(out: Path) -> None:
     if not name.isidentifier() or keyword.iskeyword(name) or not name.isascii():
         raise UsageError(
             f"{name!r} cannot be the name of a Python package",
-            hint="the last part of --out is the package's name, such as --out src/db",
+            hint="the last part of --out is the package's name, such as --out app/db",
         )
     if name == "octavo":
         raise UsageError("a package called octavo would hide Octavo itself", hint="choose another --out")
