@@ -278,7 +278,6 @@ def test_a_secret_may_stand_alone(scheme: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "@secret",
         "@secret rot13",
         "@secret bcrypt(owner: id)",
         "@secret aes-256-gcm",
@@ -289,6 +288,7 @@ def test_a_secret_may_stand_alone(scheme: str) -> None:
         "@secret aes-256-gcm(owner: id, iv: code, tag: tag)",
         "@secret aes-256-gcm(owner id, iv: iv, tag: tag)",
         "@secret token\n  /// @secret bcrypt",
+        "@secret\n  /// @public",
     ],
 )
 def test_a_malformed_secret_line_is_refused(line: str) -> None:

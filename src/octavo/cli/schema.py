@@ -178,7 +178,7 @@ def _marks(datamodel: Datamodel, model: Model, scalar: ScalarField) -> Iterator[
     if scalar.updated_at:
         yield "set on every write"
     if scalar.secret is not None:
-        yield f"secret ({scalar.secret.scheme})"
+        yield "secret, by its name" if scalar.secret.named else f"secret ({scalar.secret.scheme})"
 
 
 def _as_json(datamodel: Datamodel, model: Model) -> dict[str, Any]:

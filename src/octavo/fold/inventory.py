@@ -341,6 +341,7 @@ def _field(datamodel: Datamodel, f: ScalarField) -> Facts:
             "scheme": secret.scheme,
             **{name: text for name in ("iv", "tag", "owner") if (text := getattr(secret, name))},
             **({"part": True} if secret.part else {}),
+            **({"named": True} if secret.named else {}),
         }
     return facts
 

@@ -221,7 +221,7 @@ def _or_null(schema: Schema) -> Schema:
 
 def _documentation(f: ScalarField) -> str:
     lines = (f.documentation or "").splitlines()
-    return " ".join(line.strip() for line in lines if not line.strip().startswith("@secret"))
+    return " ".join(line.strip() for line in lines if not line.strip().startswith(("@secret", "@public")))
 
 
 def _protection(secret: Secret | None) -> str:
@@ -230,7 +230,7 @@ def _protection(secret: Secret | None) -> str:
     if secret.part:
         return "Part of an encrypted value."
     if secret.scheme == "token":
-        return "Secret, in plain text."
+        return "Secret, by its name." if secret.named else "Secret, in plain text."
     where = f" with {secret.iv} and {secret.tag}, for the user in {secret.owner}" if secret.iv else ""
     return f"Secret: {secret.scheme}{where}."
 

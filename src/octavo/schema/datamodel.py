@@ -109,7 +109,7 @@ class NativeType(Struct, frozen=True, omit_defaults=True):
 
 
 class Secret(Struct, frozen=True, omit_defaults=True):
-    """How a field's value is protected, from a ``/// @secret …`` line of its documentation.
+    """How a field's value is protected, from a ``/// @secret …`` line of its documentation, or from its name.
 
     ``scheme`` is ``bcrypt``, ``aes-256-gcm``, or ``token`` (plain, but never shown).  ``iv``, ``tag`` and
     ``owner`` name the sibling fields that hold the IV, the authentication tag and the user's id from which
@@ -121,6 +121,8 @@ class Secret(Struct, frozen=True, omit_defaults=True):
     tag: str = ""
     owner: str = ""
     part: bool = False
+    named: bool = False
+    """whether no line says so: the field is named as a secret (:mod:`octavo.schema.secrets`)"""
 
     @property
     def is_checkable(self) -> bool:
@@ -490,7 +492,7 @@ def _join_table(relation: Relation, models: dict[str, Model]) -> Model:
             default=None,
             updated_at=False,
             documentation=None,
-            secret=None,
+            secret=None if identity.secret is None else Secret("token", named=True),
         )
         link = RelationField(
             name=f"{letter}_{target}",

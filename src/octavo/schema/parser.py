@@ -8,7 +8,6 @@ It accepts any schema that Prisma 6.19 or Prisma 7 accepts for PostgreSQL, and r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from octavo.schema.attributes import Values, read_attributes
@@ -31,7 +30,6 @@ from octavo.schema.datamodel import (
     RelationField,
     RelationKind,
     ScalarField,
-    ScalarKind,
     Secret,
     Source,
     cut_name,
@@ -54,6 +52,7 @@ from octavo.schema.draft import (
     read_names,
 )
 from octavo.schema.native import literal, quote
+from octavo.schema.secrets import read_secrets, with_references
 from octavo.schema.syntax import Block, Call, Expression, Sources, StringLiteral, read_blocks
 
 
@@ -249,12 +248,13 @@ def _generator(sources: Sources, block: Block, properties: dict[str, Expression]
 
 def build(schema: SchemaDraft) -> Datamodel:
     """The Datamodel of a checked draft.  Raises SchemaError for a malformed ``@secret`` line."""
-    return Datamodel(
+    built = Datamodel(
         models=tuple(_model(schema, model) for model in schema.models),
         enums=tuple(_enum(enum) for enum in schema.enums),
         relations=tuple(_relation(schema, pair) for pair in schema.pairs),
         datasource=schema.datasource,
     )
+    return with_references(built)
 
 
 def _enum(draft: EnumDraft) -> Enum:
@@ -395,60 +395,3 @@ def _relation(schema: SchemaDraft, pair: RelationPair) -> Relation:
         written_constraint=forward.map,
         required=forward.arity is Arity.REQUIRED,
     )
-
-
-_LINE = re.compile(r"@secret\b(.*)")
-_ENCRYPTED = re.compile(r"aes-256-gcm\s*\((.*)\)")
-_ROLES = ("owner", "iv", "tag")
-_FORMS = ("bcrypt", "token", "aes-256-gcm(owner: …, iv: …, tag: …)")
-
-
-def read_secrets(schema: SchemaDraft, model: ModelDraft) -> dict[str, Secret]:
-    """The secrets of a model by field.  Raises SchemaError for a line that is not of the form above."""
-    found: dict[str, Secret] = {}
-    parts: dict[str, Secret] = {}
-    for field in model.fields:
-        lines = [
-            m for line in (field.node.documentation or "").splitlines() if (m := _LINE.match(line.strip()))
-        ]
-        if not lines:
-            continue
-        if not isinstance(field, ScalarDraft) or field.kind is not ScalarKind.SCALAR:
-            schema.sources.fail(f"{model.name}.{field.name} cannot be a secret", field.at)
-        if len(lines) > 1:
-            schema.sources.fail(f"{model.name}.{field.name} has two @secret lines", field.at)
-        secret = _read(schema, model, field, lines[0].group(1).strip())
-        found[field.name] = secret
-        for part in (secret.iv, secret.tag):
-            if part in parts:
-                schema.sources.fail(f"{model.name}.{part} is part of two secrets", field.at)
-            if part:
-                parts[part] = Secret(secret.scheme, part=True)
-    for name in parts.keys() & found.keys():
-        schema.sources.fail(
-            f"{model.name}.{name} is a secret and part of another", model.fields_by_name[name].at
-        )
-    return found | parts
-
-
-def _read(schema: SchemaDraft, model: ModelDraft, field: ScalarDraft, text: str) -> Secret:
-    where = f"@secret of {model.name}.{field.name}"
-    if text in ("bcrypt", "token"):
-        return Secret(text)
-    match = _ENCRYPTED.fullmatch(text)
-    if match is None:
-        schema.sources.fail(f"{where} is malformed", field.at, _FORMS)
-    named: dict[str, str] = {}
-    for item in match.group(1).split(","):
-        role, colon, name = (part.strip() for part in item.partition(":"))
-        if role not in _ROLES or not colon or role in named:
-            schema.sources.fail(f"{where} is malformed", field.at, _FORMS)
-        target = model.fields_by_name.get(name)
-        if not isinstance(target, ScalarDraft):
-            schema.sources.fail(f"{where} names {name!r}, which is not a column of {model.name}", field.at)
-        if target is field:
-            schema.sources.fail(f"{where} names the field itself", field.at)
-        named[role] = name
-    if set(named) != set(_ROLES) or len(set(named.values())) < len(named):
-        schema.sources.fail(f"{where} is malformed", field.at, _FORMS)
-    return Secret("aes-256-gcm", iv=named["iv"], tag=named["tag"], owner=named["owner"])
