@@ -51,7 +51,9 @@ def test_only_texts_are_secrets_by_their_names_and_a_line_overrules_the_name() -
     assert named_secrets(found) == ["User.password", "User.tokens"]
     schemes = {f.name: f.secret.scheme for f in found.model("User").scalars if f.secret}
     assert schemes == {"password": "token", "tokens": "token", "note": "token", "secret": "bcrypt"}
-    assert told(found).startswith("taken for secrets by their names, and never shown: User.password, User.tok")
+    assert told(found).startswith(
+        "taken for secrets by their names, and never shown: User.password, User.tok"
+    )
 
 
 def test_a_key_that_refers_to_a_secret_is_one() -> None:

@@ -140,7 +140,8 @@ def _secrets(evidence: Evidence) -> Item:
     if report is None:
         return _unseen(title, evidence, "secrets")
     lacking = [str(unopened) for unopened in report.unopened.first]
-    return _item(title, lacking, f"{report.values:,} looked at, all hold", total=report.unopened.total)
+    good = f"{report.values:,} looked at, all hold" if report.values else "there are none to look at"
+    return _item(title, lacking, good, total=report.unopened.total)
 
 
 def _references(evidence: Evidence) -> Item:

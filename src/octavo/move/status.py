@@ -357,7 +357,7 @@ class _Look:
         }
 
     def _secrets(self) -> SecretsReport | None:
-        from octavo.secrets.check import check
+        from octavo.secrets.check import SecretsReport, are_none, check
 
         kind, pepper = self.found.backend, self.looking.pepper
         sides = {DataBackend.PRISMA: ("database",), DataBackend.JSON: ("files",)}.get(
@@ -365,11 +365,13 @@ class _Look:
         )
         if reason := next((self.unseen[side] for side in sides if side in self.unseen), ""):
             self.unseen["secrets"] = reason
-        elif pepper is None:
-            self.unseen["secrets"] = "ENCRYPTION_MASTER_PEPPER is not set"
         else:
             try:
-                return check(kind, self.vocabulary, self.settings, pepper, self.progress)
+                if pepper is not None:
+                    return check(kind, self.vocabulary, self.settings, pepper, self.progress)
+                if are_none(kind, self.vocabulary, self.settings):
+                    return SecretsReport(kind, {})
+                self.unseen["secrets"] = "ENCRYPTION_MASTER_PEPPER is not set"
             except OctavoError as error:
                 self.unseen["secrets"] = str(error)
         return None

@@ -179,6 +179,19 @@ def in_step(
                     progress.advance(1)
 
 
+def are_none(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) -> bool:
+    """Whether the backend, on both sides of ``dual``, has no secret that could be looked at.
+
+    Raises what opening and reading the backend raises.
+    """
+    found = holders(vocabulary)
+    if not found:
+        return True
+    with opened(kind, vocabulary, settings) as backend:
+        sides = sides_of(backend).values()
+        return not any(side.count(Query(model=h.terms.name, where=h.where)) for side in sides for h in found)
+
+
 def check(
     kind: DataBackend,
     vocabulary: Vocabulary,
