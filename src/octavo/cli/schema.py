@@ -68,6 +68,7 @@ def check(job: Job) -> Answer:
     """
     from octavo.postgres.connection import connect, transaction
     from octavo.postgres.drift import check as drift_of
+    from octavo.schema.secrets import named_secrets, told
 
     datamodel, url = job.datamodel, job.url
     with (
@@ -76,17 +77,21 @@ def check(job: Job) -> Answer:
     ):
         drift = drift_of(connection, datamodel, url.schema)
 
+    named = named_secrets(datamodel)
+
     def show_findings() -> None:
         console.problems("drift", map(str, drift.findings))
 
     def show_all() -> None:
         for note in drift.notes:
             typer.echo(f"note: {console.plain(str(note))}")
+        if named:
+            typer.echo(f"note: {console.plain(told(datamodel))}")
         if not drift.refuses:
             typer.echo(f"{console.plain(url.display)} is as the schema says")
         show_findings()
 
-    value = _drift_as_json(drift, url.display)
+    value = {**_drift_as_json(drift, url.display), "secretsByName": named}
     return Answer(value, show_all, good=not drift.refuses, brief=show_findings)
 
 

@@ -38,6 +38,7 @@ from octavo.postgres import fence
 from octavo.postgres.connection import Connection, Queued
 from octavo.postgres.failures import database_errors
 from octavo.schema.native import quote, table_name
+from octavo.schema.secrets import told as named_secrets
 from octavo.store import disk, phase
 from octavo.store.intake import PayloadProblem
 from octavo.store.lock import TIMEOUT
@@ -310,7 +311,7 @@ def export(
             counts,
             dry_run=options.dry_run,
             replaces=state is State.STORE,
-            notes=tuple(str(note) for note in source.drift.notes),
+            notes=(*map(str, source.drift.notes), *filter(None, [named_secrets(layout.datamodel)])),
         )
         if not options.dry_run:
             resolve = seeding.resolve if seeding else None
