@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -96,10 +97,10 @@ def test_no_record_and_no_error_of_the_client_shows_one(database: str, tmp_path:
         connection.execute(ROWS.encode())
     assert command("export", "--data-dir", data, "--schema", schema, DATABASE_URL=database).code == 0
     with octavo.connect(backend, database_url=database, data_dir=data, schema=schema) as db:
-        session = db.session.find_unique(where={"token": f"{HIDDEN}-a"}, include={"visits": True})
+        session = db.session.find_unique_or_raise(where={"token": f"{HIDDEN}-a"}, include={"visits": True})
         said = [repr(session), json.dumps(session.to_dict("json")), octavo.dumps(session)]
         visit = {"session": f"{HIDDEN}-a", "number": 1, "path": "/", "apiKey": f"{HIDDEN}-k1"}
-        for call in (
+        calls: list[Callable[[], object]] = [
             lambda: db.session.create(data={"token": f"{HIDDEN}-a", "note": "again"}),
             lambda: db.visit.create(data={**visit, "number": 2}),
             lambda: db.visit.create(data={**visit, "session": f"{HIDDEN}-none", "apiKey": "other"}),
@@ -108,7 +109,8 @@ def test_no_record_and_no_error_of_the_client_shows_one(database: str, tmp_path:
             lambda: db.session.delete(where={"token": f"{HIDDEN}-a"}),
             lambda: db.visit.update(where={"session_number": f"{HIDDEN}-a"}, data={}),
             lambda: db.session.create(data={"token": [f"{HIDDEN}-a"], "note": "x"}),
-        ):
+        ]
+        for call in calls:
             with pytest.raises(OctavoError) as caught:
                 call()
             said.append(f"{caught.value!r} {caught.value} {vars(caught.value)}")
