@@ -18,6 +18,7 @@ from octavo.layout.load import layout_for
 from octavo.layout.record import Record
 from octavo.query.evaluate import Evaluator
 from octavo.query.plan import Change, Condition, Key, Link, Query, Search
+from octavo.query.raw import RawResult, RawStatement, constants
 from octavo.query.search import Searching
 from octavo.query.vocabulary import Defaults, Vocabulary, moment
 from octavo.schema.datamodel import Action, Function, Relation
@@ -92,6 +93,9 @@ class MemoryReader:
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         query = Query(model=link.target, where=where)
         return [len(self.choose(query, self.by_key(link, key))) for key in keys]
+
+    def raw(self, statement: RawStatement) -> RawResult:
+        return constants(statement)
 
     def search(self, search: Search) -> list[tuple[Record, float]]:
         test = self.evaluator.condition(search.model, search.where)
@@ -213,13 +217,13 @@ class MemoryTransaction(MemoryReader):
             case Action.NO_ACTION:
                 self._left_behind(relation, old)
             case Action.RESTRICT:
-                raise ForeignKeyViolation(relation.child, relation.fields)
+                raise ForeignKeyViolation(relation.child, relation.fields, constraint=relation.constraint)
 
     def _left_behind(self, relation: Relation, old: Record) -> None:
         """Refuse those that point still at what a record was."""
         children = self._children(relation, old)
         if children and not self._is_there(relation, children[0]):
-            raise ForeignKeyViolation(relation.child, relation.fields)
+            raise ForeignKeyViolation(relation.child, relation.fields, constraint=relation.constraint)
 
     def _point(self, relation: Relation, children: list[Record], key: tuple[Any, ...]) -> None:
         terms = self.vocabulary[relation.child]
@@ -233,7 +237,7 @@ class MemoryTransaction(MemoryReader):
         """Refuse a record that points at nothing, as it is by now."""
         current = self.rows[relation.child].get(self._key(relation.child, record))
         if current is not None and not self._is_there(relation, current):
-            raise ForeignKeyViolation(relation.child, relation.fields)
+            raise ForeignKeyViolation(relation.child, relation.fields, constraint=relation.constraint)
 
     def _is_there(self, relation: Relation, child: Record) -> bool:
         wanted = self.of(relation.child, relation.fields, child)

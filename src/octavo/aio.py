@@ -34,13 +34,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
 from octavo.client import Client, ModelClient, Models, seconds
-from octavo.errors import BusyError, TransactionFailed, UsageError
+from octavo.errors import BusyError, OwnTransaction, TransactionFailed, UsageError
 from octavo.query.bodies import Types
 from octavo.query.plan import Reader, Transaction
 from octavo.query.run import Shown
 from octavo.store.freshness import Stale
 
 if TYPE_CHECKING:
+    from octavo.query.raw import RawResult, RawStatement
     from octavo.query.search import Hit
 
 P = ParamSpec("P")
@@ -151,6 +152,9 @@ class _AtOnce:
         found: T = self._read(work) if several else work(self.reader)
         return found
 
+    def raw(self, statement: RawStatement) -> RawResult:
+        raise Stale
+
     def writing(self, *, single: bool) -> Any:
         raise Stale
 
@@ -163,6 +167,7 @@ class _Claiming:
     def __init__(self, client: Client) -> None:
         self._alone = client._alone
         self.reader, self.read = self._alone.reader, self._alone.read
+        self.raw = self._alone.raw
 
     @contextmanager
     def writing(self, *, single: bool) -> Iterator[Transaction]:
@@ -254,6 +259,18 @@ class AsyncModels:
         """The accessor of a model by the schema's name.  Raises KeyError."""
         at_once = None if self._at_once is None else self._at_once[model]
         return AsyncModelClient(self._models[model], at_once, self._place)
+
+    async def query_raw(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """As :meth:`octavo.client.Models.query_raw`."""
+        return await self._place._do(partial(self._models.query_raw, query, *parameters), writes=False)
+
+    async def query_first(self, query: str, *parameters: Any) -> dict[str, Any] | None:
+        """As :meth:`octavo.client.Models.query_first`."""
+        return await self._place._do(partial(self._models.query_first, query, *parameters), writes=False)
+
+    async def execute_raw(self, query: str, *parameters: Any) -> int:
+        """As :meth:`octavo.client.Models.execute_raw`."""
+        return await self._place._do(partial(self._models.execute_raw, query, *parameters), writes=True)
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *dir(self._models)})
@@ -470,10 +487,7 @@ class AsyncClient(AsyncModels):
         inside = _inside.get()
         while inside is not None:
             if inside.is_open and inside.client is self:
-                raise UsageError(
-                    "a transaction cannot begin inside another one of the same task",
-                    hint="write with what db.tx() gives",
-                )
+                raise OwnTransaction("a transaction cannot begin inside another one of the same task")
             inside = inside.outer
 
     async def _do(self, call: Callable[[], T], *, writes: bool) -> T:

@@ -10,24 +10,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
-from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
-from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation, UsageError, ValidationError
+from octavo.errors import RecordNotFound, UniqueViolation, ValidationError
 from octavo.query.arguments import At
 from octavo.query.filters import Filters
-from octavo.query.plan import TRUE, Backend, Condition, Find, Projection, Reader, Transaction, Unique
+from octavo.query.plan import TRUE, Backend, Condition, Find, Projection, Transaction, Unique
 from octavo.query.reads import Reads
 from octavo.query.result import record_of
 from octavo.query.run import Execution, Shown, Writing
 from octavo.query.vocabulary import Defaults, Terms, Vocabulary
+from octavo.sessions import Alone, Session, Together
 
 if TYPE_CHECKING:
     from octavo.query.bodies import Types
+    from octavo.query.raw import RawResult
     from octavo.query.search import Hit
     from octavo.query.writes import Writes
 
@@ -98,100 +99,10 @@ class Schema:
         return Writes(self.filters)
 
 
-class _Session(Protocol):
-    """Where operations run: on a backend by themselves, or within one transaction."""
-
-    @property
-    def reader(self) -> Reader:
-        """For a look-up by a unique."""
-
-    def read(self, work: Callable[[Reader], T], *, several: bool) -> T:
-        """What a function makes of one reading call, or of several that must see one state."""
-
-    def writing(self, *, single: bool) -> AbstractContextManager[Transaction]: ...
-
-    owns_transaction: bool
-
-
-class _Alone:
-    """Each operation is a transaction of its own."""
-
-    owns_transaction = True
-
-    def __init__(self, backend: Backend) -> None:
-        self.reader: Reader = backend
-        self.backend = backend
-        self._holders: set[int] = set()
-        """the threads that have a transaction"""
-
-    def read(self, work: Callable[[Reader], T], *, several: bool) -> T:
-        return self.backend.read(work) if several else work(self.backend)
-
-    def writing(self, *, single: bool) -> AbstractContextManager[Transaction]:
-        if self._holders:
-            self._check(get_ident())
-        return self.backend.transaction(single=single)
-
-    @contextmanager
-    def together(self, max_wait: float, timeout: float) -> Iterator[Transaction]:
-        """A transaction of several operations, the only one that this thread has."""
-        thread = get_ident()
-        self._check(thread)
-        with self.backend.transaction(max_wait=max_wait, timeout=timeout) as transaction:
-            try:
-                self._holders.add(thread)
-                yield transaction
-            finally:
-                self._holders.discard(thread)
-
-    def _check(self, thread: int) -> None:
-        # On the files it would wait for itself; so it is refused on PostgreSQL too.
-        if thread in self._holders:
-            raise UsageError(
-                "a transaction cannot begin inside another one of the same thread",
-                hint="write with what db.tx() gives",
-            )
-
-
-class _Together:
-    """All operations run in one transaction, which the first error of the data or the place dooms."""
-
-    owns_transaction = False
-
-    def __init__(self, transaction: Transaction) -> None:
-        self.transaction = transaction
-        self.state = ""
-
-    @property
-    def reader(self) -> Reader:
-        self.check()
-        return self.transaction
-
-    def check(self) -> None:
-        if self.state:
-            raise TransactionFailed(f"the transaction {self.state}; nothing more can be done in it")
-
-    @contextmanager
-    def _watched(self) -> Iterator[Transaction]:
-        self.check()
-        try:
-            yield self.transaction
-        except BaseException:
-            self.state = "has failed"
-            raise
-
-    def read(self, work: Callable[[Reader], T], *, several: bool) -> T:
-        with self._watched() as transaction:
-            return work(transaction)
-
-    def writing(self, *, single: bool) -> AbstractContextManager[Transaction]:
-        return self._watched()
-
-
 class ModelClient:
     """The operations on one model.  Each takes Prisma's arguments by name."""
 
-    def __init__(self, schema: Schema, terms: Terms, session: _Session) -> None:
+    def __init__(self, schema: Schema, terms: Terms, session: Session) -> None:
         self._schema, self._terms, self._session = schema, terms, session
         self._name = terms.name
         self._texts = {
@@ -448,7 +359,7 @@ class ModelClient:
 class Models:
     """Accessors of the models, by attribute in snake_case or by ``[…]`` in the schema's spelling."""
 
-    def __init__(self, schema: Schema, session: _Session) -> None:
+    def __init__(self, schema: Schema, session: Session) -> None:
         self._schema, self._session = schema, session
 
     def __getattr__(self, name: str) -> ModelClient:
@@ -468,6 +379,28 @@ class Models:
         """The accessor of a model by the schema's name.  Raises KeyError."""
         return ModelClient(self._schema, self._schema.vocabulary[model], self._session)
 
+    def query_raw(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """The rows that a statement of SQL gives, each as a dict; its parameters are ``$1`` ….
+
+        Any statement on PostgreSQL, one that reads in ``dual``, a SELECT of constants (``SELECT 1``) on the
+        files.  Raises RawQueryError, UsageError.
+        """
+        return self._raw(query, parameters, writes=False).records()
+
+    def query_first(self, query: str, *parameters: Any) -> dict[str, Any] | None:
+        """The first of the rows that :meth:`query_raw` gives; None if there is none."""
+        found = self.query_raw(query, *parameters)
+        return found[0] if found else None
+
+    def execute_raw(self, query: str, *parameters: Any) -> int:
+        """The same, and give the number of rows that the statement was about."""
+        return self._raw(query, parameters, writes=True).affected
+
+    def _raw(self, query: str, parameters: Sequence[Any], *, writes: bool) -> RawResult:
+        from octavo.query.raw import raw_statement
+
+        return self._session.raw(raw_statement(query, parameters, writes=writes))
+
     def __dir__(self) -> list[str]:
         unmistakable = (name for name, models in self._schema.accessors.items() if len(models) == 1)
         return [*super().__dir__(), *unmistakable]
@@ -477,7 +410,7 @@ class Client(Models):
     """A connection to the data, wherever it lives."""
 
     def __init__(self, backend: Backend, vocabulary: Vocabulary) -> None:
-        self._alone = _Alone(backend)
+        self._alone = Alone(backend)
         super().__init__(Schema(vocabulary, backend.searched), self._alone)
         self._backend = backend
 
@@ -492,7 +425,7 @@ class Client(Models):
         """
         wait, limit = seconds("max_wait", max_wait), seconds("timeout", timeout)
         with self._alone.together(wait, limit) as transaction:
-            session = _Together(transaction)
+            session = Together(transaction)
             try:
                 yield Models(self._schema, session)
                 session.check()
@@ -541,7 +474,7 @@ def seconds(name: str, given: float | timedelta) -> float:
 
 def _required(found: Mapping[str, Any], name: str, at: At) -> Any:
     if name not in found:
-        at.fail(f"lacks {name}")
+        at.lacks(name)
     return found[name]
 
 

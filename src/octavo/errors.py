@@ -7,7 +7,9 @@
     │   ├── SchemaError            a Prisma schema that cannot be accepted (file, line, column)
     │   ├── LayoutError            a layout that does not fit its schema
     │   ├── SchemaMismatch         a store has another schema or layout (store, given, differences)
-    │   └── ValidationError        P2009: an argument of a query cannot be meant (path, nearest known name)
+    │   ├── ValidationError        P2009: an argument of a query is invalid (path, nearest known name)
+    │   │                          P2012: it is missing; P2000, P2020: its column has no room for it
+    │   └── OwnTransaction         P2028: a write would wait for the transaction that its caller is in
     ├── DifferenceError        exit 1: a difference or damage was found
     │   ├── DriftError             the live database is not what the schema says
     │   ├── DivergedError          PostgreSQL and the files differ in what a dual write touches (model, key)
@@ -24,6 +26,7 @@
     ├── ConflictError          exit 3: P2034: what a transaction was built on is not there (any more)
     │   └── ReplacedError          another store was put in the place of this one
     ├── DatabaseError          exit 3: PostgreSQL refused, failed or could not be reached
+    │   └── RawQueryError          P2010: it refused a statement of raw SQL
     └── DiskError              exit 3: the file system refused or failed
 
 Each carries the facts as attributes and says them in one sentence.  A secret (password, pepper,
@@ -107,18 +110,29 @@ _TOLD = 5
 
 
 class ValidationError(UsageError):
-    """An argument of a query is not one.
+    """An argument of a query is invalid.
 
-    ``path`` leads to it (``where.name.containz``); ``known`` is the nearest name that would be, or empty.
+    ``path`` leads to it (``where.name.containz``); ``known`` is the nearest name that would do, or empty.
+    ``code`` is P2009, or P2012 where a required value is missing, P2000 where a text is too long for its
+    column, P2020 where a number is out of its column's range.
     """
 
-    code: ClassVar[str] = "P2009"
-
-    def __init__(self, path: str, reason: str, *, model: str = "", known: str = "") -> None:
-        self.path, self.reason, self.model, self.known = path, reason, model, known
+    def __init__(
+        self, path: str, reason: str, *, model: str = "", known: str = "", code: str = "P2009"
+    ) -> None:
+        self.path, self.reason, self.model, self.known, self.code = path, reason, model, known, code
         where = ": ".join(part for part in (model, path) if part)
         meant = f"; did you mean {known}?" if known else ""
         super().__init__(f"{where}: {reason}{meant}")
+
+
+class OwnTransaction(UsageError):
+    """A write would wait for the end of the very transaction that its caller is in."""
+
+    code: ClassVar[str] = "P2028"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, hint="write with what db.tx() gives")
 
 
 class DifferenceError(OctavoError):
@@ -198,15 +212,16 @@ class DamagedError(DifferenceError):
 class ConstraintError(OctavoError):
     """A change that the schema's constraints refuse; nothing of it was done.
 
-    ``code`` is Prisma's, ``fields`` are those of the constraint, on ``model``.
+    ``code`` is Prisma's, ``fields`` are those of the constraint, on ``model``; ``constraint`` is its name in
+    the database, or empty.
     """
 
     exit_code = 1
     code: ClassVar[str]
     says: ClassVar[str]
 
-    def __init__(self, model: str, fields: Sequence[str], *, hint: str = "") -> None:
-        self.model, self.fields = model, tuple(fields)
+    def __init__(self, model: str, fields: Sequence[str], *, constraint: str = "", hint: str = "") -> None:
+        self.model, self.fields, self.constraint = model, tuple(fields), constraint
         super().__init__(f"{model}: {self.says} ({', '.join(self.fields)})", hint=hint)
 
 
@@ -254,11 +269,38 @@ class RecordNotFound(OctavoError):
         self.model, self.doing = model, doing
         super().__init__(f"{model}: no record found for {doing}")
 
+    @property
+    def operation(self) -> str:
+        """What needed the record, without the relation: ``an update``, ``a connect``."""
+        return self.doing.partition(" over ")[0]
+
+    @property
+    def over(self) -> tuple[str, str] | None:
+        """The model and the name of the relation over which it was needed."""
+        model, _, name = self.doing.partition(" over ")[2].partition(".")
+        return (model, name) if name else None
+
 
 class TransactionFailed(OctavoError):
-    """A transaction did not begin in time, ran out of time, or was used after it failed or ended."""
+    """A transaction did not begin in time, ran out of time, or was used after it failed or ended.
+
+    ``timeout`` and ``taken`` are in seconds, where it ran out of time; ``end`` is ``committed`` or ``rolled
+    back`` where it has ended.
+    """
 
     code: ClassVar[str] = "P2028"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        timeout: float | None = None,
+        taken: float = 0.0,
+        end: str = "",
+        hint: str = "",
+    ) -> None:
+        self.timeout, self.taken, self.end = timeout, taken, end
+        super().__init__(message, hint=hint)
 
 
 class BusyError(TransactionFailed):
@@ -287,6 +329,16 @@ class DatabaseError(OctavoError):
     def __init__(self, message: str, *, sqlstate: str = "", hint: str = "") -> None:
         self.sqlstate = sqlstate
         super().__init__(message, hint=hint)
+
+
+class RawQueryError(DatabaseError):
+    """PostgreSQL refused a statement of raw SQL.  ``sqlstate`` is its code, ``reason`` what it said."""
+
+    code: ClassVar[str] = "P2010"
+
+    def __init__(self, reason: str, *, sqlstate: str = "", hint: str = "") -> None:
+        self.reason = reason
+        super().__init__(f"raw SQL: {reason}", sqlstate=sqlstate, hint=hint)
 
 
 class DiskError(OctavoError):

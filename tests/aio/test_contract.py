@@ -18,7 +18,7 @@ from backends import dual_backend, on_files, prisma_backend
 from blocking import Blocking
 from octavo import aio
 from octavo.aio import AsyncClient, AsyncModelClient
-from octavo.client import Client, ModelClient
+from octavo.client import Client, ModelClient, Models
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation, UsageError, ValidationError
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import default_layout, frozen_layout
@@ -48,7 +48,7 @@ def test_every_operation_of_the_synchronous_client_is_there() -> None:
         assert inspect.iscoroutinefunction(ours)
         assert ours.__doc__ == getattr(ModelClient, name).__doc__
     # Nothing else stands in the way of a model's accessor.
-    methods = {name for name in vars(Client) if not name.startswith("_")}
+    methods = {name for name in (*vars(Client), *vars(Models)) if not name.startswith("_")}
     assert {name for name in dir(AsyncClient) if not name.startswith("_")} == methods
 
 

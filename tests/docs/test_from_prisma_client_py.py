@@ -96,6 +96,9 @@ EXPECTED = {
     "db.post.count(select={'_all': True, 'description': True})": "found == {'_all': 3, 'description': 1}",
     "db.loginevent.find_many()": "ids == [1]",
     "db.post.find_many()": "len(found) == 3",
+    "db.query_raw('SELECT 1')": "found == [{'?column?': 1}]",
+    "db.query_first('SELECT 1')": "found == {'?column?': 1}",
+    "db.execute_raw('SELECT 1')": "found == 1",
     # Filters
     "db.post.find_many(where={'title': 'First'})": "ids == ['p1']",
     "db.post.find_many(where={'title': {'equals': 'First'}})": "ids == ['p1']",
@@ -204,7 +207,7 @@ class Application:
 
     def fulfils(self, condition: str, found: Any) -> bool:
         """Whether something is true after a program, of what it has found."""
-        ids = [record.id for record in found] if isinstance(found, list) else []
+        ids = [getattr(record, "id", None) for record in found] if isinstance(found, list) else []
         return bool(eval(condition, {"found": found, "ids": ids, "db": self.db, "UTC": UTC}))
 
 

@@ -68,6 +68,7 @@ from octavo.store.writer import Decision, Lagging
 
 if TYPE_CHECKING:
     from octavo.backend import Settings
+    from octavo.query.raw import RawResult, RawStatement
 
 _UNSAID: Any = object()
 
@@ -219,6 +220,9 @@ class DualTransaction:
     def _diverged(self, kind: str, model: str, key: Key | None, reason: str) -> DivergedError:
         self._backend.divergences.count("refused")
         return DivergedError(model, self._record(kind, model, key), reason)
+
+    def raw(self, statement: RawStatement) -> RawResult:
+        return self.primary.raw(statement, read_only=True)
 
     # What referential actions have done
 
@@ -415,6 +419,9 @@ class DualBackend(SingleReads):
 
     def _one(self, work: Callable[[Reader], T]) -> T:
         return self._compared(work) if self.is_sampled() else work(self.primary)
+
+    def raw(self, statement: RawStatement) -> RawResult:
+        return self.primary.raw(statement, read_only=True)
 
     # Writing
 

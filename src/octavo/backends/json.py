@@ -34,6 +34,7 @@ from octavo.store.view import View
 
 if TYPE_CHECKING:
     from octavo.backend import Settings
+    from octavo.query.raw import RawResult, RawStatement
 
 T = TypeVar("T")
 
@@ -91,6 +92,10 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
             raise TransactionFailed("the transaction has failed; nothing more can be done in it")
         if self._end is not None and time.monotonic() > self._end:
             raise TransactionFailed(f"the transaction took longer than {self._timeout:g} s; nothing was kept")
+
+    def raw(self, statement: RawStatement) -> RawResult:
+        self.check()
+        return self._backend.raw(statement)
 
     def insert(
         self,
@@ -322,6 +327,11 @@ class JsonBackend(SingleReads):
         if self.keys.get(model) == fields:
             return self._get(model, values[0])
         return self.read(lambda reader: reader.find(model, fields, values))
+
+    def raw(self, statement: RawStatement) -> RawResult:
+        from octavo.query.raw import constants
+
+        return constants(statement)
 
     def transaction(
         self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None

@@ -18,6 +18,7 @@ import psycopg
 
 from octavo.backend import DataBackend, Settings
 from octavo.backends.sql.columns import Lowering, Tables
+from octavo.backends.sql.raw import RawTypes, raw_error, run_raw
 from octavo.backends.sql.statements import Ready, Statements
 from octavo.errors import (
     ConflictError,
@@ -33,6 +34,7 @@ from octavo.layout.record import Record
 from octavo.postgres.failures import database_error
 from octavo.postgres.session import Pool, Session
 from octavo.query.plan import Change, ChangeKind, Condition, Key, Link, Query, Search, one_of
+from octavo.query.raw import RawResult, RawStatement
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action, Datamodel, Model
 from octavo.store.phase import Guard
@@ -79,9 +81,9 @@ class Violations:
         there = self._models.get(place)
         name = there.name if there else found.table_name or model
         if state == _UNIQUE:
-            return UniqueViolation(name, self._uniques.get(constraint, ()))
+            return UniqueViolation(name, self._uniques.get(constraint, ()), constraint=constraint[2])
         if state in _FOREIGN_KEY:
-            return ForeignKeyViolation(name, self._keys.get(constraint, ()))
+            return ForeignKeyViolation(name, self._keys.get(constraint, ()), constraint=constraint[2])
         if state == _NOT_NULL:
             fields = [f.name for f in there.scalars if f.column == found.column_name] if there else []
             return NullViolation(name, fields)
@@ -113,6 +115,15 @@ class Schema:
         self.tables = Tables(vocabulary)
         self.statements = Statements(self.tables, lowering)
         self.violations = Violations(vocabulary.datamodel, url)
+        self.raw_types = RawTypes()
+
+    def raw(self, session: Session, statement: RawStatement, *, read_only: bool = False) -> RawResult:
+        """The answer to a statement of raw SQL."""
+        try:
+            return run_raw(session, statement, self.raw_types)
+        except psycopg.Error as error:
+            known = self.violations.error(error, "")
+            raise raw_error(error, known, self.violations.url, read_only=read_only) from None
 
 
 class PrismaReader:
@@ -196,6 +207,19 @@ class PrismaTransaction(PrismaReader):
             raised = self._late() or self.schema.violations.error(error, model, computed)
             # The cause would repeat values of rows.
             raise raised from None
+
+    def raw(self, statement: RawStatement, *, read_only: bool = False) -> RawResult:
+        """The answer to a statement of raw SQL; ``read_only``: PostgreSQL refuses it if it writes."""
+        with self._lock:
+            self._check()
+            if not read_only:
+                return self.schema.raw(self.session, statement)
+            # A part of a transaction can be read-only, and what comes after it is not.
+            self.session.execute("SAVEPOINT reading")
+            self.session.execute("SET TRANSACTION READ ONLY")
+            answer = self.schema.raw(self.session, statement, read_only=True)
+            self.session.execute("RELEASE SAVEPOINT reading")
+            return answer
 
     @property
     def has_ended(self) -> bool:
@@ -367,6 +391,21 @@ class PrismaBackend(PrismaReader):
                 return found
             finally:
                 transaction.rollback()
+
+    def raw(self, statement: RawStatement, *, read_only: bool = False) -> RawResult:
+        """The answer to a statement of raw SQL, run by itself; ``read_only`` as in a transaction."""
+        if self._guard is not None and not read_only:
+            self._guard.check()
+        with self.pool.session() as session:
+            if not (session.pooled or read_only):
+                return self.schema.raw(session, statement)
+            session.begin(_ONE_STATE if read_only else _WRITES)
+            try:
+                answer = self.schema.raw(session, statement, read_only=read_only)
+                session.commit()
+                return answer
+            finally:
+                session.rollback()
 
     @contextmanager
     def transaction(

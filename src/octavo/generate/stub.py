@@ -296,7 +296,9 @@ class _Stub:
             *(["@overload"] if self.names.models else []),
             "def __getitem__(self, model: str) -> Any: ...",
         ]
-        yield _block(f"class {kind}Models:", lines, "Accessors of the models, as a transaction has them.")
+        yield _block(
+            f"class {kind}Models({kind}RawSql):", lines, "Accessors of the models, as a transaction has them."
+        )
         head = f"class {kind}Client({kind}Models, {kind}Connection[{kind}Models]):"
         yield _block(head, [], "A connection to the data, wherever it lives.")
 

@@ -66,6 +66,8 @@ class Session:
         self._outdated: list[bytes] = []
         """the names of those that are used no more"""
         self._number = 0
+        self.is_tainted = False
+        """whether a statement of a caller may have left something behind in it"""
 
     def _is_behind_a_pooler(self) -> bool:
         found = self.connection.execute("SELECT pg_backend_pid()").fetchone()
@@ -283,7 +285,8 @@ class Pool:
 
     def _give_back(self, session: Session) -> None:
         idle = session.connection.info.transaction_status == pq.TransactionStatus.IDLE
-        if idle and not self._closed and not session.connection.closed:
+        usable = not (session.is_tainted or session.connection.closed)
+        if idle and usable and not self._closed:
             self._idle.append(session)
         else:
             session.close()

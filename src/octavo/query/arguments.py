@@ -8,6 +8,7 @@ from functools import lru_cache, wraps
 from typing import Any, NoReturn, TypeVar, cast
 
 from octavo.errors import ValidationError
+from octavo.values.base import Unfit
 
 Check = TypeVar("Check", bound=Callable[..., Any])
 
@@ -45,8 +46,11 @@ class At:
     def __getitem__(self, number: int) -> At:
         return At(self.model, f"{self.path}[{number}]")
 
-    def fail(self, reason: str, known: str = "") -> NoReturn:
-        raise ValidationError(self.path, reason, model=self.model, known=known)
+    def fail(self, reason: str, known: str = "", code: str = "P2009") -> NoReturn:
+        raise ValidationError(self.path, reason, model=self.model, known=known, code=code)
+
+    def lacks(self, name: str) -> NoReturn:
+        self.fail(f"lacks {name}", code="P2012")
 
     def unknown(self, name: Any, known: Iterable[str], what: str) -> NoReturn:
         """Refuse a name, and suggest the nearest of those that are known."""
@@ -60,7 +64,11 @@ class At:
         try:
             return write(given)
         except ValueError as error:
-            self.fail(str(error))
+            self.refuse(error)
+
+    def refuse(self, error: ValueError) -> NoReturn:
+        """Refuse a value, for what its type says of it."""
+        self.fail(str(error), code=error.code if isinstance(error, Unfit) else "P2009")
 
     def mapping(self, given: Any) -> Mapping[str, Any]:
         if type(given) is not dict and not isinstance(given, Mapping):

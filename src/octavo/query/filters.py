@@ -129,7 +129,7 @@ class Filters:
                 parts = inner.named(value, fields, "the fields of this unique")
                 for field in fields:
                     if field not in parts:
-                        inner.fail(f"lacks {field}")
+                        inner.lacks(field)
                 values = tuple((inner / f).value(terms.columns[f].operand, parts[f]) for f in fields)
             elif isinstance(value, Mapping):
                 continue

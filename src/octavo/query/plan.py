@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from msgspec import Struct
 
 from octavo.layout.record import Record
+
+if TYPE_CHECKING:
+    from octavo.query.raw import RawResult, RawStatement
 
 
 class Link(Struct, frozen=True, gc=False, kw_only=True):
@@ -486,10 +489,13 @@ class Transaction(Reader, Protocol):
         (``onDelete``) are carried out, and what they delete is not counted.  ``model`` may be a join table.
         """
 
+    def raw(self, statement: RawStatement) -> RawResult:
+        """As :meth:`Backend.raw`, within the transaction."""
+
 
 class Backend(Reader, Protocol):
-    """Where the data lives: nine methods on records, and two ways to bracket them.  Safe to share among
-    threads.
+    """Where the data lives: nine methods on records, raw SQL, and two ways to bracket them.  Safe to share
+    among threads.
 
     Everything else (nested writes, includes, upsert, defaults, cursors) is built on these in one place, so
     that it is the same on every backend.
@@ -528,6 +534,10 @@ class Backend(Reader, Protocol):
         and ``timeout`` are in seconds; when one has passed, TransactionFailed is raised and nothing of the
         transaction is kept.  Transactions are not nested: a thread that holds one asks it, not the backend.
         """
+
+    def raw(self, statement: RawStatement) -> RawResult:
+        """The answer to a statement of SQL: on PostgreSQL to any, in ``dual`` to one that reads, on the files
+        to a SELECT of constants.  Raises RawQueryError, and UsageError for what the place does not do."""
 
     def payload(self, record: Record) -> bytes | None:
         """The content of the file that a record points at; None if there is none, or it cannot be had."""

@@ -221,7 +221,7 @@ class Reads:
         """What ``find_unique`` asks for."""
         found = at.named(given, ONE, "arguments")
         if "where" not in found:
-            at.fail("lacks where")
+            at.lacks("where")
         unique = self.filters.unique(terms, found["where"], at / "where")
         query = Query(model=terms.name, where=unique.where)
         return Find(query=query, projection=self.projection(terms, found, at))

@@ -98,7 +98,7 @@ class Writes:
                 try:
                     values[name] = column.write(plain_value)
                 except ValueError as error:
-                    (at / name).fail(str(error))
+                    (at / name).refuse(error)
             elif (link := terms.links.get(name)) is not None and not plain:
                 if from_link is not None and self.vocabulary.opposite(from_link) == link:
                     (at / name).fail("is the record that this one is created in")
@@ -108,7 +108,7 @@ class Writes:
         linked = self._linked_fields(nested, values, at) if nested else ()
         for name in terms.needed:
             if name not in values and name not in supplied and name not in linked:
-                at.fail(f"lacks {self._named(terms, name)}, which is required")
+                at.lacks(f"{self._named(terms, name)}, which is required")
         return NewRecord(model=terms.name, values=values, nested=tuple(nested))
 
     def rows(self, terms: Terms, given: Any, at: At, supplied: tuple[str, ...] = ()) -> tuple[NewRecord, ...]:
@@ -227,7 +227,7 @@ class Writes:
         found = at.named(given, known)
         for key in known if link.is_list else known[:2]:
             if key not in found:
-                at.fail(f"lacks {key}")
+                at.lacks(key)
         record = self._new(link, target, found["create"], at / "create")
         edit = self.edit(target, found["update"], at / "update")
         return Upsert(self._linked(link, target, found.get("where"), at / "where"), record, edit)
@@ -238,7 +238,7 @@ class Writes:
         found = at.named(given, ("where", "data"))
         for key in ("where", "data") if link.is_list else ("data",):
             if key not in found:
-                at.fail(f"lacks {key}")
+                at.lacks(key)
         where = self._linked(link, target, found.get("where"), at / "where")
         return Update(where, self.edit(target, found["data"], at / "data"))
 
@@ -252,7 +252,7 @@ class Writes:
         found = at.named(given, names)
         for name in names:
             if name not in found:
-                at.fail(f"lacks {name}")
+                at.lacks(name)
         return found
 
     def _unique(self, target: Terms, given: Any, at: At) -> Unique:

@@ -16,6 +16,7 @@ from octavo.layout.keys import Key
 from octavo.layout.record import Record, Row, keeping, model_of, plain
 from octavo.schema.datamodel import Relation
 from octavo.store.index import Spec
+from octavo.store.rules import unique_name
 from octavo.store.view import Writable
 
 Name: TypeAlias = tuple[str, Key]
@@ -147,13 +148,19 @@ class _Application:
             if len(found) > 1:
                 names = [(model, key_of(other)) for other in found]
                 others = tuple(name for name in names if name[1] != key_of(row))
-                self._conflicts.append(Conflict(UniqueViolation(model, fields), row, others))
+                self._conflicts.append(
+                    Conflict(
+                        UniqueViolation(model, fields, constraint=unique_name(model_of(row), fields)),
+                        row,
+                        others,
+                    )
+                )
         for relation in self.rules.parents[model]:
             get = self.rules.values_of(Spec(model, relation.fields))
             if not thoroughly and before is not None and get(before) == get(row):
                 continue
             if self.view.lacks_parent(relation, get(row)):
-                error = ForeignKeyViolation(model, relation.fields)
+                error = ForeignKeyViolation(model, relation.fields, constraint=relation.constraint)
                 self._conflicts.append(Conflict(error, row, (), relation))
 
     def _check_pointing(self) -> None:
@@ -168,5 +175,7 @@ class _Application:
                 key_of = self.rules.codecs[relation.child].key_of
                 found = self.view.find(relation.child, relation.fields, values)
                 if others := tuple((relation.child, key_of(child)) for child in found):
-                    error = ForeignKeyViolation(relation.child, relation.fields)
+                    error = ForeignKeyViolation(
+                        relation.child, relation.fields, constraint=relation.constraint
+                    )
                     self._conflicts.append(Conflict(error, None, others))

@@ -134,6 +134,11 @@ def _uniques(model: Model) -> tuple[tuple[str, ...], ...]:
     return tuple(dict.fromkeys(i.field_names for i in model.all_indexes if i.kind in kinds))
 
 
+def unique_name(model: Model, fields: tuple[str, ...]) -> str:
+    """The name in the database of a key or unique."""
+    return next((index.constraint for index in model.all_indexes if index.field_names == fields), "")
+
+
 def literal_default(field: ScalarField, datamodel: Datamodel) -> Any:
     """The stored form of a field's default, NULL without one.  Raises UsageError for a computed one."""
     kind = value_type(field, datamodel)

@@ -24,7 +24,7 @@ from octavo.layout.record import Noted, Record, attribute, digest_of, keeping, m
 from octavo.schema.datamodel import Action, Model, Relation
 from octavo.store.index import Spec
 from octavo.store.overlay import Layer, Overlay
-from octavo.store.rules import Rules, literal_default
+from octavo.store.rules import Rules, literal_default, unique_name
 from octavo.values.registry import value_type
 
 
@@ -227,11 +227,11 @@ class Writable(View):
                 if old == values or (same is not None and same(old) == same(values)):
                     continue
             if self.find(model.name, fields, values):
-                raise UniqueViolation(model.name, fields)
+                raise UniqueViolation(model.name, fields, constraint=unique_name(model, fields))
 
     def _check_parent(self, relation: Relation, row: Record) -> None:
         if self.lacks_parent(relation, self.rules.values_of(Spec(relation.child, relation.fields))(row)):
-            raise ForeignKeyViolation(relation.child, relation.fields)
+            raise ForeignKeyViolation(relation.child, relation.fields, constraint=relation.constraint)
 
     def _check_current(self, relation: Relation, row: Record) -> None:
         """The same for a row that may have been changed or removed since."""
@@ -281,14 +281,14 @@ class Writable(View):
             case Action.NO_ACTION:
                 self._check_left(relation, left)
             case Action.RESTRICT:
-                raise ForeignKeyViolation(relation.child, relation.fields)
+                raise ForeignKeyViolation(relation.child, relation.fields, constraint=relation.constraint)
 
     def _check_left(self, relation: Relation, values: Any) -> None:
         """Raise ForeignKeyViolation for rows that point at nothing; another may have come to have the key."""
         if self.find(relation.child, relation.fields, values) and not self.find(
             relation.parent, relation.references, values
         ):
-            raise ForeignKeyViolation(relation.child, relation.fields)
+            raise ForeignKeyViolation(relation.child, relation.fields, constraint=relation.constraint)
 
     def _set_null(self, relation: Relation, children: Sequence[Record], triggers: _Triggers) -> None:
         fields = map(self.rules.model(relation.child).scalar, relation.fields)

@@ -16,6 +16,7 @@ from octavo.typed.shapes import (
     Actions,
     Arithmetic,
     AsyncConnection,
+    AsyncRawSql,
     Connection,
     CountSelect,
     CountWhere,
@@ -28,6 +29,7 @@ from octavo.typed.shapes import (
     Mode,
     NewMany,
     NewOne,
+    RawSql,
     SetTo,
     ShownMany,
     ShownOne,
@@ -4379,7 +4381,7 @@ class ImageProfileTagAsyncActions(
     ],
 ): ...
 
-class Models:
+class Models(RawSql):
     """Accessors of the models, as a transaction has them."""
 
     user: UserActions
@@ -4457,7 +4459,7 @@ class Models:
 class Client(Models, Connection[Models]):
     """A connection to the data, wherever it lives."""
 
-class AsyncModels:
+class AsyncModels(AsyncRawSql):
     """Accessors of the models, as a transaction has them."""
 
     user: UserAsyncActions

@@ -462,6 +462,30 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
     def delete_many(self, *, where: Where = ...) -> int:
         """Delete all records that fulfil ``where`` (left out: all); how many these were."""
 
+class RawSql:
+    """Statements of SQL."""
+
+    def query_raw(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """The rows that a statement of SQL gives, each as a dict; its parameters are ``$1`` …."""
+
+    def query_first(self, query: str, *parameters: Any) -> dict[str, Any] | None:
+        """The first of these rows; None if there is none."""
+
+    def execute_raw(self, query: str, *parameters: Any) -> int:
+        """The same, and give the number of rows that the statement was about."""
+
+class AsyncRawSql:
+    """The same for asyncio."""
+
+    async def query_raw(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
+        """The rows that a statement of SQL gives, each as a dict; its parameters are ``$1`` …."""
+
+    async def query_first(self, query: str, *parameters: Any) -> dict[str, Any] | None:
+        """The first of these rows; None if there is none."""
+
+    async def execute_raw(self, query: str, *parameters: Any) -> int:
+        """The same, and give the number of rows that the statement was about."""
+
 Tx = TypeVar("Tx")
 
 class Connection(Generic[Tx]):

@@ -165,6 +165,18 @@ TYPES: dict[str, ValueType | Callable[[tuple[int, ...]], ValueType]] = {}
 """By the native type's name: the type, or what makes it from the arguments (``@db.VarChar(20)``)."""
 
 
+class Unfit(ValueError):
+    """A value of the right type for which its column has no room; ``code`` is Prisma's."""
+
+    code = "P2020"
+
+
+class TooLong(Unfit):
+    """A text that is longer than its column."""
+
+    code = "P2000"
+
+
 def wrong(value: Any, wanted: str) -> ValueError:
     return ValueError(f"must be {wanted}, not {'None' if value is None else type(value).__name__}")
 

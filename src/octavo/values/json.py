@@ -365,7 +365,7 @@ def number(text: str) -> float | Decimal:
 _reader = msgspec.json.Decoder(float_hook=number)
 
 
-def _read(raw: msgspec.Raw) -> Any:
+def read_json(raw: msgspec.Raw) -> Any:
     """Dicts, lists, strings, bools, None, ints of any size, and :func:`number`.
 
     Raises RecursionError for one nested deeper than Python's stack goes; its text is whole all the same.
@@ -427,7 +427,7 @@ _JSONB = ValueType(
     decoded=msgspec.Raw,
     text=_jsonb,
     null=msgspec.UNSET,
-    read=_read,
+    read=read_json,
     write=_write_jsonb,
     key=lambda raw: order_key(jsonb_text(bytes(raw))),
     identity=lambda raw: equality_key(jsonb_text(bytes(raw))),

@@ -27,7 +27,7 @@ import msgspec
 from msgspec.structs import replace
 
 from octavo.text import pattern
-from octavo.values.base import TYPES, ValueType, cast_text, matching, quoted, wrong
+from octavo.values.base import TYPES, Unfit, ValueType, cast_text, matching, quoted, wrong
 
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "increment": operator.add,
@@ -54,7 +54,7 @@ def _whole_number(lowest: int, highest: int) -> ValueType:
                 raise wrong(value, "a whole number")
             value = int(value)
         if not lowest <= value <= highest:
-            raise ValueError(f"is out of range ({lowest} to {highest})")
+            raise Unfit(f"is out of range ({lowest} to {highest})")
         return value  # type: ignore[no-any-return]
 
     def compute(kind: str, stored: int, by: int) -> int:
@@ -63,7 +63,7 @@ def _whole_number(lowest: int, highest: int) -> ValueType:
         else:
             number = _OPERATIONS[kind](stored, by)
         if not lowest <= number <= highest:
-            raise ValueError("is out of range")
+            raise Unfit("is out of range")
         return number
 
     return ValueType(
@@ -145,9 +145,9 @@ def _given(value: Any) -> Decimal:
 
 def _checked(number: Decimal, *, may_be_infinite: bool = False) -> Decimal:
     if number.is_infinite() and not may_be_infinite:
-        raise ValueError("is infinite, which its column cannot hold")
+        raise Unfit("is infinite, which its column cannot hold")
     if number and number.is_finite() and number.adjusted() >= MOST_DIGITS:
-        raise ValueError("is out of PostgreSQL's range")
+        raise Unfit("is out of PostgreSQL's range")
     return number
 
 
@@ -173,7 +173,7 @@ def _scaled(precision: int, scale: int) -> Callable[[Decimal], str]:
             return "NaN"
         rounded = _checked(number).quantize(unit, context=_ROUNDING)
         if rounded and rounded.adjusted() >= precision - scale:
-            raise ValueError(f"has more than {precision - scale} digits before the point")
+            raise Unfit(f"has more than {precision - scale} digits before the point")
         return _printed(rounded)
 
     return fitted
@@ -184,7 +184,7 @@ def _money(number: Decimal) -> str:
         raise ValueError("is NaN, which money does not have")
     rounded = _checked(number).quantize(Decimal("0.01"), context=_ROUNDING)
     if not _MONEY[0] <= rounded <= _MONEY[1]:
-        raise ValueError("is out of range")
+        raise Unfit("is out of range")
     return _printed(rounded)
 
 
@@ -304,15 +304,15 @@ def _float_type(raw: Callable[[float], msgspec.Raw], exactly: Callable[[float], 
         try:
             return raw(float(value))
         except OverflowError as error:
-            raise ValueError("is too large") from error
+            raise Unfit("is too large") from error
 
     def compute(kind: str, stored: msgspec.Raw, by: msgspec.Raw) -> msgspec.Raw:
         left, right = exactly(_read_float(stored)), exactly(_read_float(by))
         result = _OPERATIONS[kind](left, right)
         if math.isinf(result) and not (math.isinf(left) or math.isinf(right)):
-            raise ValueError("is too large")
+            raise Unfit("is too large")
         if not result and left and kind in ("multiply", "divide") and right and not math.isinf(right):
-            raise ValueError("is too small")
+            raise Unfit("is too small")
         return raw(result)
 
     return ValueType(
@@ -353,7 +353,7 @@ def _single(number: float) -> float:
     try:
         single: float = struct.unpack("f", struct.pack("f", number))[0]
     except OverflowError as error:
-        raise ValueError("is too large") from error
+        raise Unfit("is too large") from error
     return single
 
 
@@ -362,9 +362,9 @@ def _real(number: float) -> msgspec.Raw:
         return _special(number)
     single = _single(number)
     if math.isinf(single):
-        raise ValueError("is too large")
+        raise Unfit("is too large")
     if number and not single:
-        raise ValueError("is too small")
+        raise Unfit("is too small")
     if not single:
         return msgspec.Raw(b"-0" if math.copysign(1, single) < 0 else b"0")
     bits = struct.unpack("i", struct.pack("f", single))[0]

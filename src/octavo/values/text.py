@@ -14,7 +14,7 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from octavo.text import pattern
-from octavo.values.base import TYPES, Schema, ValueType, as_it_is, matching, wrong
+from octavo.values.base import TYPES, Schema, TooLong, ValueType, as_it_is, matching, wrong
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ANY: Schema = {"type": "string", "pattern": r"^[^\u0000]*$"}
@@ -92,7 +92,7 @@ def _cut(value: str, length: int) -> str:
     """PostgreSQL drops blanks beyond the length, and nothing else."""
     if len(value) > length:
         if value[length:].strip(" "):
-            raise ValueError(f"is longer than {length} characters")
+            raise TooLong(f"is longer than {length} characters")
         value = value[:length]
     return value
 
@@ -134,7 +134,7 @@ def _bits(value: Any, fits: Callable[[int], bool] = lambda _: True, reason: str 
     if bits.strip("01"):
         raise ValueError("is not a text of 0 and 1")
     if not fits(len(bits)):
-        raise ValueError(reason)
+        raise TooLong(reason)
     return bits
 
 
