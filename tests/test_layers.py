@@ -24,7 +24,8 @@ ORDER = [
         "query",
     ),
     *("query", "postgres", "backends", "sessions", "client", "aio", "typed", "opening", "generate", "app"),
-    *("inspect", "fold", "follow", "care", "secrets", "move", "report", "demo", "testing", "serve", "cli"),
+    *("inspect", "fold", "evolve", "follow", "care", "secrets", "move", "report", "demo", "testing"),
+    *("serve", "cli"),
     "__main__",
 ]
 """lowest first: each imports only from itself and from those before it"""

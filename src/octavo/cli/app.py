@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octavo.cli import care, console, failures, fold, move, schema
+from octavo.cli import care, console, evolve, failures, fold, move, schema
 from octavo.cli.demo import demo
 from octavo.cli.serve import serve
 from octavo.version import __version__
@@ -50,6 +50,7 @@ def octavo(
 
 
 app.command()(demo)
+schema.app.command()(evolve.migrate)
 app.add_typer(schema.app, name="schema")
 app.add_typer(care.secrets, name="secrets")
 for command in (

@@ -34,9 +34,11 @@ from octavo.errors import DiskError, UsageError, disk_errors
 from octavo.fold.source import ORIGIN
 from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.listing import empty_file
-from octavo.store import disk, phase
+from octavo.store import disk, phase, searchfile
 from octavo.store.changes import is_left_over
 from octavo.store.engine import Resolve
+from octavo.store.identity import FOLDER as IDENTITY
+from octavo.store.identity import is_identity
 from octavo.store.journal import FOLDER as JOURNAL_FOLDER
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
@@ -76,7 +78,7 @@ class _Foreign:
             except FileNotFoundError:
                 # The user is at work.
                 continue
-            if is_own and self._layout.is_own_folder(path):
+            if is_own and (self._layout.is_own_folder(path) or path == IDENTITY):
                 if path != _CACHE and stat.S_ISDIR(state.st_mode):
                     yield from self.below(path, is_own=True)
             elif stat.S_ISDIR(state.st_mode):
@@ -89,7 +91,7 @@ class _Foreign:
 
     def _is_own(self, path: str) -> bool:
         name = os.path.basename(path)
-        is_known = self._layout.family(path) is not None or path == JOURNAL
+        is_known = self._layout.family(path) is not None or path == JOURNAL or is_identity(path)
         return is_known or is_left_over(name) or is_incoming(name) or _PAYLOAD.fullmatch(path) is not None
 
     def _is_of_a_store(self, path: str, state: os.stat_result) -> bool:
@@ -122,12 +124,12 @@ class Carried:
             if state.st_dev != device:
                 raise _elsewhere(old / path)
             if stat.S_ISDIR(state.st_mode):
-                (new / path).mkdir(FOLDER_MODE)
+                (new / path).mkdir(FOLDER_MODE, exist_ok=True)
                 folders.append((path, state))
                 continue
             (new / path).parent.mkdir(FOLDER_MODE, exist_ok=True)
             with suppress(FileNotFoundError):
-                _name(old / path, new / path)
+                give_name(old / path, new / path)
                 self._named[path] = Signature.of(state), Signature.of(os.lstat(new / path))
         for path, state in reversed(folders):
             with suppress(PermissionError):
@@ -178,7 +180,7 @@ def _is_same(one: Signature, other: Signature) -> bool:
     return (one.inode, one.size, one.modified) == (other.inode, other.size, other.modified)
 
 
-def _name(source: Path, target: Path) -> None:
+def give_name(source: Path, target: Path) -> None:
     """Give a file another name; a copy of its own where there can be none."""
     try:
         os.link(source, target, follow_symlinks=False)
@@ -198,7 +200,7 @@ def _elsewhere(path: Path) -> UsageError:
 
 
 _CACHE = "cache"
-_OWN = OWN | {divergence.NAME, gap.SEED, gap.TOUCHED, ORIGIN, phase.LOCK}
+_OWN = OWN | {divergence.NAME, gap.SEED, gap.TOUCHED, ORIGIN, phase.LOCK, searchfile.FOLDER}
 """what of ``cache/`` a store does not get from the one that it replaces"""
 Held: TypeAlias = "Callable[[], AbstractContextManager[None]]"
 """Holds the store that is to be replaced at rest"""
@@ -260,8 +262,8 @@ def _raise(error: OSError) -> None:
 class Building:
     """A data folder under construction, at ``path``."""
 
-    def __init__(self, target: Path, path: Path, layout: Layout, held: Held) -> None:
-        self.target, self.path, self.layout, self._held = target, path, layout, held
+    def __init__(self, target: Path, path: Path, layout: Layout, held: Held, old: Layout) -> None:
+        self.target, self.path, self.layout, self._held, self._old = target, path, layout, held, old
         self.settled: list[Path] = []
         """where stores are kept that an export set aside which was interrupted before it named them"""
 
@@ -292,11 +294,11 @@ class Building:
                     last(self.path)
                 if self.path.stat().st_dev != self.target.stat().st_dev:
                     raise _mounted(self.target)
-                carried = Carried(self.layout)
+                carried = Carried(self._old)
                 carried.name_in(self.target, self.path)
                 self._exchange()
                 carried.leave(self.path, self.target)
-                return _settle(self.path, self.target, self.layout)
+                return _settle(self.path, self.target, self._old)
 
     def _exchange(self) -> None:
         announced = self.target.with_name(f"{_exchanging(self.target)}{self.path.stat().st_ino}")
@@ -343,11 +345,14 @@ def building(
     *,
     lock_timeout: float | None = TIMEOUT,
     resolve: Resolve | None = None,
+    held: Held | None = None,
+    old: Layout | None = None,
 ) -> Iterator[Building]:
     """Make a folder beside the target to build in; whatever is left of it at the end is removed.
 
     Leftovers of a builder that was killed are removed too.  ``lock_timeout``: seconds to wait for the write
     lock of a store that is there, None for ever.  ``resolve`` tells the fate of what is in doubt there.
+    ``held`` holds that store at rest where its lock is the caller's; ``old`` is its layout, if another.
     Raises DiskError if nothing can be written there, and what
     :meth:`Building.put_in_place` raises of a store that could not be replaced.
     """
@@ -355,15 +360,15 @@ def building(
         target = target.resolve()
     with disk_errors("making a folder beside the data folder"):
         made = _make_parents(target)
-        settled = _sweep(target, layout)
-    held = partial(at_rest, target, timeout=lock_timeout, resolve=resolve)
+        settled = _sweep(target, old or layout)
+    held = held or partial(at_rest, target, timeout=lock_timeout, resolve=resolve)
     if target.is_dir():
         # What would refuse the exchange is better known before the work than after it.
         with held():
             pass
     try:
         with _new_folder(target) as path:
-            built = Building(target, path, layout, held)
+            built = Building(target, path, layout, held, old or layout)
             built.settled = settled
             try:
                 with disk_errors("preparing the export"):

@@ -1,0 +1,200 @@
+"""``octavo schema migrate``: a store to the next version of its schema, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from octavo.cli import console
+from octavo.cli.runner import Answer, Job, command
+from octavo.errors import UsageError
+from octavo.text import some
+
+if TYPE_CHECKING:
+    from octavo.evolve.functions import Function
+    from octavo.evolve.migrate import MigrateOptions, MigrateReport
+    from octavo.evolve.steps import Step
+    from octavo.layout.layout import Layout
+    from octavo.schema.datamodel import Datamodel
+    from octavo.store.engine import Resolve
+
+_EXISTING = {"exists": True, "show_default": False}
+
+
+@command("database_url", "data_dir", "schema")
+def migrate(
+    job: Job,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="The new Prisma schema: a file or a folder.", **_EXISTING)
+    ] = None,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rename", metavar="MODEL.OLD=NEW", help="A field, or a label (Enum.OLD=NEW), renamed."
+        ),
+    ] = None,
+    rename_model: Annotated[
+        list[str] | None, typer.Option("--rename-model", metavar="OLD=NEW", help="A model that is renamed.")
+    ] = None,
+    functions: Annotated[
+        Path | None,
+        typer.Option(
+            "--with",
+            help="A Python file with a function for each model whose records need one.",
+            dir_okay=False,
+            **_EXISTING,
+        ),
+    ] = None,
+    layout_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--layout",
+            help="The new layout; without it, each model keeps its place.",
+            dir_okay=False,
+            **_EXISTING,
+        ),
+    ] = None,
+    back: Annotated[bool, typer.Option("--back", help="Take the last migration back.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; change nothing.")] = False,
+) -> Answer:
+    """Take a store from its schema to the next one, or back.
+
+    Needs no database. The new store is built beside the old one, verified, and put in place in one step; the
+    old one is kept. Ends with 1, and changes nothing, if records speak against a step.
+    """
+    from octavo.evolve.migrate import MigrateOptions, migrate_back
+    from octavo.evolve.migrate import migrate as migrate_store
+
+    if back == (to is not None or layout_file is not None):
+        raise UsageError(
+            "nothing says where to migrate to" if not back else "--back takes no --to and no --layout",
+            hint="--to FILE names the next schema, --back takes the last migration back",
+        )
+    if back and (rename or rename_model):
+        raise UsageError("--back takes no renames: it knows those of the way forth")
+    old = job.layout
+    with job.progress() as progress:
+        if back:
+            target = _former(job)
+            made = MigrateOptions(
+                functions=_functions(functions, target), dry_run=dry_run, resolve=_resolve(job)
+            )
+            report = migrate_back(job.data_dir, old, made, progress)
+        else:
+            target = old.datamodel if to is None else _datamodel(to)
+            options = _options(job, rename, rename_model, _functions(functions, target), dry_run=dry_run)
+            layout = _layout(target, layout_file)
+            report = migrate_store(job.data_dir, old, target, options, progress, layout=layout)
+    return Answer(_as_json(report), lambda: _show(report), good=not report.refused, shows_if_quiet=True)
+
+
+def _datamodel(path: Path) -> Datamodel:
+    from octavo.store.decoded import load_datamodel
+
+    return load_datamodel(None, path)
+
+
+def _former(job: Job) -> Datamodel:
+    from octavo.evolve.history import last_migration
+    from octavo.store.identity import read_identity
+
+    return last_migration(read_identity(job.data_dir)).former_layout().datamodel
+
+
+def _layout(target: Datamodel, path: Path | None) -> Layout | None:
+    from octavo.layout.load import layout_for
+
+    return None if path is None else layout_for(target, path)
+
+
+def _functions(path: Path | None, target: Datamodel) -> dict[str, Function]:
+    from octavo.evolve.functions import load
+
+    return {} if path is None else load(path, target)
+
+
+def _options(
+    job: Job,
+    rename: list[str] | None,
+    rename_model: list[str] | None,
+    functions: dict[str, Function],
+    *,
+    dry_run: bool,
+) -> MigrateOptions:
+    from octavo.evolve.matching import Renames
+    from octavo.evolve.migrate import MigrateOptions
+
+    renames = Renames.parse(rename or [], rename_model or [])
+    return MigrateOptions(renames=renames, functions=functions, dry_run=dry_run, resolve=_resolve(job))
+
+
+def _resolve(job: Job) -> Resolve | None:
+    """What tells the outcome of a dual write that is in doubt: only PostgreSQL does."""
+    if not job.database_url:
+        return None
+    from octavo.backends.outcome import Outcomes
+    from octavo.backends.prisma import PrismaBackend
+
+    return Outcomes(PrismaBackend(job.vocabulary, job.url).schema, job.url).committed
+
+
+def _as_json(report: MigrateReport) -> dict[str, Any]:
+    return {
+        "dataDir": report.target,
+        "from": report.before,
+        "to": report.after,
+        "back": report.back,
+        "dryRun": report.dry_run,
+        "refused": report.refused,
+        "steps": [step.to_dict() for step in report.steps],
+        "counts": report.counts,
+        "lost": report.lost,
+        "rebuilt": report.rebuilt,
+        "files": report.files,
+        "payloads": report.payloads,
+        "kept": report.kept,
+        "settled": report.settled,
+        "seconds": round(report.seconds, 3),
+    }
+
+
+def _show(report: MigrateReport) -> None:
+    if report.steps:
+        console.table(["step", "records", "what happens"], [_row(step) for step in report.steps])
+        typer.echo()
+    console.section("refused:", report.refused)
+    total, where = some(sum(report.counts.values()), "record"), console.plain(str(report.target))
+    if report.dry_run:
+        said = "would be refused" if report.refused else "can be done"
+        typer.echo(f"dry run: the migration {said}; nothing was changed\ndata: {where}")
+    elif report.rebuilt:
+        typer.echo(f"{total} in {some(report.files, 'file')}, in {report.seconds:.1f} s\ndata: {where}")
+        typer.echo(f"the store before: {console.plain(str(report.kept))}")
+    else:
+        typer.echo(f"no record changes: the schema's text is new\ndata: {where}")
+    for kept in report.settled:
+        typer.echo(f"a store that an interrupted command had replaced: {console.plain(str(kept))}")
+    if not report.refused:
+        _show_ways(report)
+
+
+def _row(step: Step) -> list[str]:
+    means = f"{step.means} ({step.how})" if step.means else str(step.how)
+    return [f"{step.subject} {step.change}", f"{step.records:,}", means]
+
+
+def _show_ways(report: MigrateReport) -> None:
+    """What is to be known about the way back, and about the database beside."""
+    from octavo.backend import DataBackend
+
+    if not report.back:
+        console.section("--back cannot bring these back, which the old store alone has:", report.lost)
+    if report.is_moving and not report.dry_run:
+        if report.backend is DataBackend.JSON:
+            typer.echo(
+                "octavo rollback needs PostgreSQL's tables as this schema has them: migrate them first"
+            )
+        else:
+            typer.echo("octavo verify compares the files with PostgreSQL, which is to be migrated by Prisma")
