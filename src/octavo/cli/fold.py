@@ -63,6 +63,7 @@ def _show_inventory(saved: SavedInventory) -> None:
         typer.echo(f"{changed} since {saved.baseline.name}")
     console.listed(saved.changes)
     console.section("beside the schema, the database has:", notes)
+    console.section("left out:", saved.metadata["leftOut"])
     typer.echo(f"inventory: {console.plain(str(saved.json))}")
     typer.echo(f"report:    {console.plain(str(saved.report))}")
 
@@ -143,6 +144,7 @@ def _show_export(report: ExportReport, layout: Layout) -> None:
     console.warnings(_export_warnings(report))
     console.section("payloads to look at:", [_payload_line(p) for p in report.payload_problems])
     console.section("beside the schema, the database has:", report.notes)
+    console.section("left out:", report.left_out)
 
 
 def _payload_line(problem: PayloadProblem) -> str:
@@ -188,6 +190,7 @@ def _export_as_json(report: ExportReport) -> dict[str, Any]:
             "notKept": sum(not p.kept for p in problems),
         },
         "notes": report.notes,
+        "leftOut": report.left_out,
         "seconds": round(report.seconds, 3),
     }
 
@@ -210,6 +213,7 @@ def restore(job: Job) -> Answer:
         "counts": report.counts,
         "createdTables": report.created_tables,
         "payloads": {"written": report.payloads, "notes": report.payload_notes},
+        "leftOut": report.left_out,
         "seconds": round(report.seconds, 3),
     }
     notes = len(report.payload_notes)
@@ -226,6 +230,7 @@ def _show_restore(report: RestoreReport, job: Job) -> None:
     root = console.plain(str(job.files_root))
     typer.echo(f"payloads: of {some(report.payloads, 'record')}, below {root}")
     console.section("payloads to look at:", report.payload_notes)
+    console.section("left out:", report.left_out)
 
 
 @command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")

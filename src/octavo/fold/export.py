@@ -258,6 +258,8 @@ class ExportReport:
     """stores that an interrupted export had replaced, which have a name now"""
     notes: tuple[str, ...] = ()
     """what the catalog holds beside the schema that cannot hurt"""
+    left_out: list[str] = field(default_factory=list)
+    """the tables that the layout excludes"""
     seconds: float = 0.0
 
 
@@ -312,6 +314,7 @@ def export(
             dry_run=options.dry_run,
             replaces=state is State.STORE,
             notes=(*map(str, source.drift.notes), *filter(None, [named_secrets(layout.datamodel)])),
+            left_out=source.left_out(layout),
         )
         if not options.dry_run:
             resolve = seeding.resolve if seeding else None

@@ -93,7 +93,8 @@ def generate_prisma_metadata(
         missing = [str(f) for f in drift.findings if f.kind is FindingKind.MISSING and f.what == "table"]
         if missing:
             raise DriftError("the database has not all tables of the schema:", missing)
-        counts = Source(snapshot, drift).counts(layout.datamodel)
+        source = Source(snapshot, drift)
+        counts, left_out = source.counts(layout.datamodel), source.left_out(layout)
     return {
         "version": METADATA_VERSION,
         "generatedAt": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -113,6 +114,7 @@ def generate_prisma_metadata(
         **describe(layout),
         "drift": [str(finding) for finding in drift.findings],
         "notes": [str(note) for note in drift.notes],
+        "leftOut": left_out,
     }
 
 
@@ -209,7 +211,7 @@ def compare_metadata(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[st
 _WORDS: Final = {"models": "", "enums": "enum", "relations": "relation", "integrityChecks": "check"}
 """How a part of the inventory is called in front of the thing that changed; else by its own name."""
 
-_SENTENCES: Final = ("drift", "notes", "database migrations")
+_SENTENCES: Final = ("drift", "notes", "leftOut", "database migrations")
 
 
 def _differences(where: str, old: Any, new: Any) -> Iterator[str]:

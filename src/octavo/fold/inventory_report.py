@@ -72,6 +72,9 @@ def _drift(metadata: Facts) -> Iterator[str]:
     if metadata["notes"]:
         yield "Notes, which cannot hurt an export:"
         yield _listed(map(_text, metadata["notes"]))
+    if metadata["leftOut"]:
+        yield "Left out:"
+        yield _listed(map(_text, metadata["leftOut"]))
 
 
 def _counts(metadata: Facts) -> Iterator[str]:

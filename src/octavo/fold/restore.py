@@ -19,7 +19,7 @@ from pathlib import Path
 import psycopg
 
 from octavo.errors import DamagedError, DifferenceError, DiskError, UsageError, disk_errors
-from octavo.fold.source import add_copy, database_of
+from octavo.fold.source import EXCLUDED, add_copy, database_of
 from octavo.inspect.findings import listed, shown_key
 from octavo.inspect.integrity import violations
 from octavo.inspect.payloads import CONFLICT, file_digest, payload_conflict, put_back
@@ -332,6 +332,7 @@ def restore(
             report.payloads = payloads.write()
         report.payload_notes = payloads.notes
         report.left_out = [*sorted(loading.unknown), *(f"{path}: a stray file" for path in there.strays)]
+        report.left_out += [f"the rows of {m.name}: {EXCLUDED}" for m in layout.datamodel.excluded]
         here = database_of(connection, url)
     # Where it cannot be written down, no state of a move could be either.
     with suppress(DiskError):
@@ -353,7 +354,7 @@ class _Filling:
     def prepare(self) -> bool:
         """Make the tables, unless they are there and empty.  Says whether it made them."""
         schemas = self.datamodel.datasource.schemas or (self.url.schema,)
-        self._run(f"CREATE SCHEMA IF NOT EXISTS {quote(s)}" for s in schemas if s != "public")
+        self._run(self.statements.schemas)
         catalog = introspect(self.connection, schemas)
         if not catalog.datamodel.models:
             self.created = True

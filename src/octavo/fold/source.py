@@ -7,7 +7,7 @@ that is about the database that the files were made from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,14 @@ from octavo.postgres.catalog import introspect
 from octavo.postgres.connection import HERE, Connection, Snapshot, read_snapshot
 from octavo.postgres.drift import Drift, compare
 from octavo.postgres.failures import database_errors
-from octavo.schema.datamodel import Datamodel
+from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.native import table_name
 from octavo.store import disk
 from octavo.store.phase import Database, Migration
+from octavo.text import some
 from octavo.url import DatabaseUrl
+
+EXCLUDED = "the layout excludes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,15 @@ class Source:
 
     def counts(self, datamodel: Datamodel) -> dict[str, int]:
         """The number of rows of each table, by model."""
-        tables = datamodel.tables
+        return self._count(datamodel.tables)
+
+    def left_out(self, layout: Layout) -> list[str]:
+        """The tables that the layout excludes, with the number of their rows."""
+        excluded = layout.datamodel.excluded
+        numbers = self._count(excluded)
+        return [f"{some(numbers[m.name], 'row')} of {m.name}: {EXCLUDED}" for m in excluded]
+
+    def _count(self, tables: Sequence[Model]) -> dict[str, int]:
         if not tables:
             return {}
         each = ", ".join(f"(SELECT count(*) FROM {table_name(m)})" for m in tables)

@@ -75,7 +75,7 @@ VERSION = 1
 
 RESERVED_FOLDERS = frozenset({"journal", "cache"})
 
-NO_KEY = "has nothing that identifies a record"
+NO_KEY = "has nothing that identifies a record: name it in the layout's exclude, and its table is left out"
 
 
 class Kind(StrEnum):

@@ -127,7 +127,7 @@ class _Parser:
     def __init__(self, text: str, datamodel: Datamodel, source: str) -> None:
         import tomllib
 
-        self.datamodel, self.source, self.text = datamodel, source, text
+        self.datamodel, self.source, self.text = datamodel.complete, source, text
         try:
             self.data: Mapping[str, Any] = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -139,7 +139,18 @@ class _Parser:
 
     def parse(self) -> Layout:
         """The layout.  Raises LayoutError."""
-        known = {"version", "documents", "files", "logs", "logs_per_parent", "embedded", "payloads", "search"}
+        self.exclude()
+        known = {
+            "exclude",
+            "version",
+            "documents",
+            "files",
+            "logs",
+            "logs_per_parent",
+            "embedded",
+            "payloads",
+            "search",
+        }
         if unknown := sorted(set(self.data) - known):
             raise self.fail(f"unknown table {', '.join(unknown)}; there are {', '.join(sorted(known))}")
         version = self.data.get("version")
@@ -168,6 +179,17 @@ class _Parser:
         self.check_hosts(layout)
         self.check_paths(layout)
         return layout
+
+    def exclude(self) -> None:
+        """Leave out the models of ``exclude``, which is for tables without a key alone."""
+        names = self.data.get("exclude", [])
+        if not isinstance(names, list):
+            raise self.fail("exclude must be a list of models")
+        for name in names:
+            model = self.model(name)
+            if model.is_view or model.has_key:
+                raise self.fail("has a key: only a model without one can be excluded", model.name)
+        self.datamodel = self.datamodel.without(names)
 
     def table(self, name: str) -> Mapping[str, Any]:
         found = self.data.get(name, {})

@@ -31,6 +31,8 @@ def layout_text(layout: Layout, reasons: Mapping[str, str] = _NO_REASONS) -> str
 
 def _lines(layout: Layout, reasons: Mapping[str, str]) -> Iterator[str]:
     yield f"version = {VERSION}"
+    if excluded := layout.datamodel.excluded:
+        yield f"exclude = [{', '.join(_string(m.name) for m in excluded)}]"
     for kind, (table, comment) in _TABLES.items():
         families = [family for family in layout.families if family.kind is kind]
         if families:

@@ -170,6 +170,7 @@ def _verify(
             verification = _Verification(source, layout, data_dir, options, there, found)
             report = verification.run(progress)
             report.notes = tuple(str(note) for note in source.drift.notes)
+            report.left_out += source.left_out(layout)
             report.database = database_of(source.snapshot.connection, url)
             if known_origin(data_dir).is_about_another(report.database, phase.read(data_dir)):
                 report.elsewhere = str(report.database)

@@ -112,7 +112,7 @@ class Drift:
 
 def compare(expected: Datamodel, catalog: Catalog) -> Drift:
     """Hold a live database against the schema that it should have."""
-    comparison = _Comparison(expected, catalog)
+    comparison = _Comparison(expected.complete, catalog)
     comparison.run()
     return Drift(tuple(comparison.findings), tuple(comparison.notes))
 

@@ -10,7 +10,7 @@ hundredth of the time that the text takes to parse.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import TypeAlias
@@ -422,6 +422,37 @@ class Datamodel(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True
     enums: tuple[Enum, ...] = ()
     relations: tuple[Relation, ...] = ()
     datasource: Datasource = Datasource()
+    whole: "Datamodel | None" = None
+    """the schema with the models that a layout excludes; None: none is excluded"""
+
+    def without(self, names: Collection[str]) -> "Datamodel":
+        """The schema without some models, as a layout that excludes them has it: no relation leads there."""
+        if not names:
+            return self
+        kept = [m for m in self.models if m.name not in names]
+        made = Datamodel(
+            models=tuple(
+                replace(m, fields=tuple(f for f in m.fields if not _is_of(f, names)))
+                if any(_is_of(f, names) for f in m.fields)
+                else m
+                for m in kept
+            ),
+            enums=self.enums,
+            relations=tuple(r for r in self.relations if r.child not in names and r.parent not in names),
+            datasource=self.datasource,
+            whole=self.complete,
+        )
+        return made if self.source is None else made.parsed_from(self.source)
+
+    @property
+    def complete(self) -> "Datamodel":
+        """The schema with every model, whatever a layout excludes."""
+        return self.whole or self
+
+    @cached_property
+    def excluded(self) -> tuple[Model, ...]:
+        """The models that a layout excludes."""
+        return tuple(m for m in self.complete.models if m.name not in self)
 
     @cached_property
     def source(self) -> Source | None:
@@ -478,6 +509,10 @@ class Datamodel(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True
     def parents(self, child: str) -> Iterator[Relation]:
         """The foreign keys that a model holds."""
         return (r for r in self.foreign_keys if r.child == child)
+
+
+def _is_of(field: Field, models: Collection[str]) -> bool:
+    return isinstance(field, RelationField) and field.model in models
 
 
 def _join_table(relation: Relation, models: dict[str, Model]) -> Model:

@@ -104,12 +104,13 @@ class Ddl:
 
 
 def ddl(datamodel: Datamodel, schema: str = "public") -> Ddl:
-    """The statements that make the tables of a Datamodel.
+    """The statements that make the tables of a Datamodel, those that a layout excludes too.
 
     Names carry their PostgreSQL schema where the Prisma schema names several; otherwise they are plain and
     belong to the first schema of the search path, which ``schema`` names: it is created if it is not
     ``public``. Raises SchemaError for a default that cannot be written.
     """
+    datamodel = datamodel.complete
     source = datamodel.datasource
     named = source.schemas or ((schema,) if schema != "public" else ())
     of_extensions = (e.schema for e in source.extensions if e.schema is not None)

@@ -38,6 +38,7 @@ def know(datamodel: Datamodel, found: str) -> str:
 
 
 def _meaning(datamodel: Datamodel) -> dict[str, Any]:
+    datamodel = datamodel.complete
     return {
         "models": [_plain(_model(model)) for model in datamodel.models],
         "enums": sorted(map(_plain, datamodel.enums), key=lambda enum: enum["name"]),
@@ -94,6 +95,7 @@ def differences(store: Datamodel, given: Datamodel) -> list[str]:
     """How a given schema differs from the store's, a few words each; none if both mean the same."""
     if fingerprint(store) == fingerprint(given):
         return []
+    store, given = store.complete, given.complete
     ours, theirs = ({m.name: m for m in d.models} for d in (store, given))
     found = list(_one_sided(ours, theirs, "model {}"))
     for name, model in theirs.items():
