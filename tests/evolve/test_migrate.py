@@ -79,6 +79,7 @@ class Tasks:
 
     def __init__(self, root: Path) -> None:
         self.root = root / "data"
+        root.mkdir(exist_ok=True)
         self.layout = parse_layout(PLACES, parse_schema(TASKS))
         scaffold(self.root, self.layout)
         write_identity(self.root, identity_files(self.layout))

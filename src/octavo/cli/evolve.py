@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -134,10 +135,15 @@ def _resolve(job: Job) -> Resolve | None:
     """What tells the outcome of a dual write that is in doubt: only PostgreSQL does."""
     if not job.database_url:
         return None
-    from octavo.backends.outcome import Outcomes
-    from octavo.backends.prisma import PrismaBackend
 
-    return Outcomes(PrismaBackend(job.vocabulary, job.url).schema, job.url).committed
+    def resolve(note: dict[str, str]) -> bool:
+        from octavo.backends.outcome import Outcomes
+        from octavo.backends.prisma import PrismaBackend
+
+        with closing(PrismaBackend(job.vocabulary, job.url)) as primary:
+            return Outcomes(primary.schema, job.url).committed(note)
+
+    return resolve
 
 
 def _as_json(report: MigrateReport) -> dict[str, Any]:
@@ -154,6 +160,7 @@ def _as_json(report: MigrateReport) -> dict[str, Any]:
         "rebuilt": report.rebuilt,
         "files": report.files,
         "payloads": report.payloads,
+        "toHeal": report.to_heal,
         "kept": report.kept,
         "settled": report.settled,
         "seconds": round(report.seconds, 3),
@@ -197,4 +204,7 @@ def _show_ways(report: MigrateReport) -> None:
                 "octavo rollback needs PostgreSQL's tables as this schema has them: migrate them first"
             )
         else:
-            typer.echo("octavo verify compares the files with PostgreSQL, which is to be migrated by Prisma")
+            typer.echo("octavo verify compares the files with PostgreSQL, which Prisma Migrate takes along")
+    if report.to_heal:
+        names = ", ".join(report.to_heal)
+        typer.echo(f"octavo status --heal copies what PostgreSQL made by itself in {names}")

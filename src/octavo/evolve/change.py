@@ -71,6 +71,8 @@ class ModelChange:
         self.left_out = self.count = 0
         self.is_counted = False
         """whether records are numbered, so that their order matters"""
+        self.is_ours = function is not None
+        """whether it makes values that PostgreSQL's own need not equal: times, numbers, a function's"""
         self.touched: set[str] = set()
         """the new fields whose values may not be what they were"""
         self.dropped: dict[str, Sum] = {}
@@ -117,6 +119,7 @@ class ModelChange:
             def give(row: Any, values: dict[str, Any], number: int) -> None:
                 raise _Unfit(step, filled.refused)
         elif filled.is_counted:
+            self.is_ours = True
             step = self.step(field.name, what, "records are numbered, from 1")
             self.is_counted = True
 
@@ -127,6 +130,7 @@ class ModelChange:
                     raise _Unfit(step, str(error)) from error
         else:
             null = kind.is_null(filled.value)
+            self.is_ours = self.is_ours or filled.is_moment
             self.step(
                 field.name, what, "NULL in existing records" if null else "its default in existing records"
             )

@@ -181,6 +181,8 @@ class Fill(Struct, frozen=True):
     """in stored form"""
     is_counted: bool = False
     """each gets a number, from 1"""
+    is_moment: bool = False
+    """it is the time of the migration"""
     refused: str = ""
     """why it can get none; empty: it can"""
 
@@ -196,7 +198,7 @@ def fill(field: ScalarField, datamodel: Datamodel, moment: datetime) -> Fill:
         case Function(name="autoincrement"):
             return Fill(is_counted=True)
         case Function(name="now"):
-            return Fill(kind.write(moment))
+            return Fill(kind.write(moment), is_moment=True)
         case Function(name="dbgenerated", args=args) if args:
             return Fill(refused="only PostgreSQL can evaluate its default")
         case Function(name=name):

@@ -33,8 +33,6 @@ class NewFiles:
     def __init__(self, layout: Layout, root: Path, codecs: Codecs, arriving: frozenset[str]) -> None:
         """``arriving``: the embedded models whose records come with their parent's."""
         self.layout, self.root, self._codecs = layout, root, codecs
-        self.written = 0
-        """files"""
         self.unknown: dict[str, list[tuple[str, bytes]]] = {}
         """of each document the keys that no schema knows"""
         self._stack = ExitStack()
@@ -147,22 +145,19 @@ class NewFiles:
             yield row, codec.encode(row, embedded)
 
     def _create(self, path: str) -> BinaryIO:
-        self.written += 1
         return disk.create(self.root / path, _BUFFER)
 
     def _record_file(self, codec: Codec, row: Row, text: bytes) -> None:
         namer = self._namer(codec)
         path = namer.file(namer.values_of(row))
-        self._touch(path)
         # Two records of one key are found by the checks.
-        with open(self.root / path, "wb") as file:
+        with open(self.root / path, "wb", opener=open_privately) as file:
             file.write(text)
 
     def _touch(self, path: str) -> None:
         """An empty file, unless there is one of this name."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         os.close(os.open(self.root / path, flags, FILE_MODE))
-        self.written += 1
 
     def _log(self, family: FileFamily) -> None:
         with self._create(family.path) as file:

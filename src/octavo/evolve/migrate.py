@@ -18,16 +18,16 @@ from stat import S_ISREG
 
 from octavo.backend import DataBackend
 from octavo.errors import DamagedError, DifferenceError, UsageError, disk_errors
+from octavo.evolve.beside import carry
 from octavo.evolve.checks import Gathering
 from octavo.evolve.files import NewFiles
 from octavo.evolve.functions import Function
 from octavo.evolve.history import Migration, last_migration, migration
 from octavo.evolve.matching import Matching, Renames
-from octavo.evolve.places import next_layout
+from octavo.evolve.places import next_layout, with_keys
 from octavo.evolve.plan import Plan
 from octavo.evolve.records import Pass, arriving
 from octavo.evolve.steps import How, Step, refused
-from octavo.fold.source import ORIGIN
 from octavo.fold.target import Building, building, foreign, give_name
 from octavo.inspect.integrity import gathering
 from octavo.inspect.observers import scanning
@@ -81,6 +81,8 @@ class MigrateReport:
     files: int = 0
     rebuilt: bool = False
     """whether the records were written anew; else the texts in ``schema/`` alone were"""
+    to_heal: list[str] = field(default_factory=list)
+    """where PostgreSQL is written to as well: the models that ``octavo status --heal`` has to copy"""
     backend: DataBackend = DataBackend.PRISMA
     """the backend of record"""
     is_moving: bool = False
@@ -110,7 +112,7 @@ def migrate(
     BusyError, DiskError.
     """
     moment = datetime.now(UTC)
-    matching = Matching(old.datamodel, target, options.renames)
+    matching = Matching(old.datamodel, layout.datamodel if layout else with_keys(target), options.renames)
     new = layout or next_layout(old, matching)
     run = _Run(data_dir.resolve(), (old, new), matching, options, moment)
     return run.forth(progress)
@@ -264,7 +266,6 @@ class _Run:
             self._keep_unknown(taken)
             if taken.files is not None and not refused(plan.steps):
                 taken.files.finish()
-                self.report.files = taken.files.written
         return taken
 
     def _keep_unknown(self, taken: Pass) -> None:
@@ -285,7 +286,8 @@ class _Run:
     ) -> None:
         with disk_errors("keeping the payloads"):
             self._link_payloads(built.path)
-            self._keep_origin(built.path)
+        only_there = (name for name, change in plan.changes.items() if change.is_ours and change.count)
+        self.report.to_heal = carry(self.data_dir, built.path, self.matching, only_there)
         self._verify(built.path, taken, progress)
         identity = read_identity(self.data_dir)
         migrations = () if identity is None else identity.migrations
@@ -319,15 +321,11 @@ class _Run:
             give_name(self.data_dir / path, there)
             self.report.payloads += 1
 
-    def _keep_origin(self, root: Path) -> None:
-        if (self.data_dir / ORIGIN).exists():
-            (root / ORIGIN).parent.mkdir(FOLDER_MODE, exist_ok=True)
-            (root / ORIGIN).write_bytes((self.data_dir / ORIGIN).read_bytes())
-
     def _verify(self, root: Path, taken: Pass, progress: Progress) -> None:
         """Read what was built, and compare it with what was to be written."""
         with disk_errors("verifying what was written"):
             listed = contents(self.new, root)
+        self.report.files = len(listed.files)
         progress.begin("verify", 0)
         with scanning(self.new, root, listed.files, self.options.jobs) as scan:
             found = scan()

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
+
 from msgspec.structs import replace
 
+from octavo.errors import LayoutError
 from octavo.evolve.matching import Matching
 from octavo.evolve.steps import Step
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.load import default_layout, parse_layout
 from octavo.layout.written import layout_text
-from octavo.schema.datamodel import Model, Relation, ScalarKind
+from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarKind
 
 SOURCE = "schema/layout.toml"
 
 
+def with_keys(datamodel: Datamodel) -> Datamodel:
+    """A schema without the models that nothing identifies: they have no place in files."""
+    return datamodel.without([m.name for m in datamodel.models if not (m.is_view or m.has_key)])
+
+
 def next_layout(old: Layout, matching: Matching) -> Layout:
-    """The layout of the new schema.  Raises LayoutError if places that stay do not fit any more."""
-    kept = {
-        place.model.name: place for m in matching.models if (place := _kept(old, matching, m)) is not None
-    }
+    """The layout of the new schema.  Raises LayoutError if places that stay do not fit any more.
+
+    Its text is the old one, with what its author wrote beside, where that says the same.
+    """
+    kept = {name: place for name in matching.models if (place := _kept(old, matching, name)) is not None}
     kept = {name: place for name, place in kept.items() if _has_host(place, kept)}
     proposed = {place.model.name: place for place in default_layout(matching.new).places}
     used = {place.path for place in kept.values()}
@@ -29,6 +39,11 @@ def next_layout(old: Layout, matching: Matching) -> Layout:
         used.add(place.path)
     folder = old.payload_folder if any(place.payload for place in places) else ""
     made = Layout(matching.new, tuple(places), folder, SOURCE)
+    if all(re.search(rf"\b{re.escape(model.name)}\b", old.text) for model in matching.new.tables):
+        with suppress(LayoutError):
+            same = parse_layout(old.text, matching.new, source=SOURCE)
+            if (same.places, same.payload_folder) == (made.places, made.payload_folder):
+                return same
     return parse_layout(layout_text(made), matching.new, source=SOURCE)
 
 

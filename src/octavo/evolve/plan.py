@@ -80,6 +80,8 @@ class Plan:
         """Note, after a pass, how many records each step concerns; ``before``: those of each old model."""
         for name, step in self.dropped.items():
             step.records = before[name]
+            if before[name] and name in self.matching.new.complete:
+                step.refuse(f"{name}: nothing identifies its records any more, so no file can hold them")
         for change in self.changes.values():
             change.settle()
         after = {name: before[old] for name, old in self.matching.models.items()}
