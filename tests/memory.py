@@ -16,8 +16,9 @@ from typing import Any, TypeAlias, TypeVar
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation, UsageError, ValueOutOfRange
 from octavo.layout.load import layout_for
 from octavo.layout.record import Record
+from octavo.query.aggregates import Grouper
 from octavo.query.evaluate import Evaluator
-from octavo.query.plan import Change, Condition, Key, Link, Query, Search
+from octavo.query.plan import Change, Condition, Group, Grouping, Key, Link, Query, Search
 from octavo.query.raw import RawResult, RawStatement, constants
 from octavo.query.search import Searching
 from octavo.query.vocabulary import Defaults, Vocabulary, moment
@@ -93,6 +94,9 @@ class MemoryReader:
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         query = Query(model=link.target, where=where)
         return [len(self.choose(query, self.by_key(link, key))) for key in keys]
+
+    def aggregate(self, grouping: Grouping) -> list[Group]:
+        return Grouper(self.evaluator, grouping).of(self.select(grouping.query))
 
     def raw(self, statement: RawStatement) -> RawResult:
         return constants(statement)

@@ -230,6 +230,8 @@ class AsyncModelClient:
     search.__doc__ = ModelClient.search.__doc__
 
     count = _reading(ModelClient.count)
+    aggregate = _reading(ModelClient.aggregate)
+    group_by = _reading(ModelClient.group_by)
     create = _writing(ModelClient.create)
     create_many = _writing(ModelClient.create_many)
     create_many_and_return = _writing(ModelClient.create_many_and_return)

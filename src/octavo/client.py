@@ -20,13 +20,14 @@ from octavo.errors import RecordNotFound, UniqueViolation, ValidationError
 from octavo.query.arguments import At
 from octavo.query.filters import Filters
 from octavo.query.plan import TRUE, Backend, Condition, Find, Projection, Transaction, Unique
-from octavo.query.reads import Reads
+from octavo.query.reads import NO_END, Reads
 from octavo.query.result import record_of
 from octavo.query.run import Execution, Shown, Writing
 from octavo.query.vocabulary import Defaults, Terms, Vocabulary
 from octavo.sessions import Alone, Session, Together
 
 if TYPE_CHECKING:
+    from octavo.query.aggregates import Aggregates, Asked
     from octavo.query.bodies import Types
     from octavo.query.raw import RawResult
     from octavo.query.search import Hit
@@ -85,6 +86,12 @@ class Schema:
             return self.accessors[name]
         every = (model for models in self.accessors.values() for model in models)
         return [model for model in every if model.lower() == name]
+
+    @cached_property
+    def aggregates(self) -> Aggregates:
+        from octavo.query.aggregates import Aggregates
+
+        return Aggregates(self.reads)
 
     @cached_property
     def types(self) -> Types:
@@ -166,22 +173,35 @@ class ModelClient:
         known = ("where", "order_by", "take", "skip", "cursor", "select")
         found = at.named(arguments, known, "arguments")
         select = found.pop("select", None)
+        if select is not None:
+            asked = self._schema.aggregates.count(self._terms, found, select, at)
+            counted: dict[str, int] = self._grouped(asked)[0]["_count"]
+            return counted
         find = self._schema.reads.many(self._terms, found, at)
-        if select is None:
-            return self._read(lambda run: run.count(find), None, more=find.cursor is not None)
-        inner = at / "select"
-        named = inner.named(select, ("_all", *self._terms.usable), f"{self._name} has no such field")
-        fields = [name for name, wanted in named.items() if (inner / name).boolean(wanted)]
-        if not fields:
-            inner.fail("selects nothing")
-        records = self._run(find)
-        columns = self._terms.columns
-        return {
-            name: len(records)
-            if name == "_all"
-            else sum(not columns[name].is_null(columns[name].stored(r)) for r in records)
-            for name in fields
-        }
+        return self._read(lambda run: run.count(find), None, more=find.cursor is not None)
+
+    def aggregate(self, **arguments: Any) -> dict[str, Any]:
+        """What the records that :meth:`find_many` would give (``where``, ``order_by``, ``take``, ``skip``,
+        ``cursor``) give together.
+
+        ``_count`` (True, or fields and ``_all``), ``_sum``, ``_avg``, ``_min`` and ``_max`` (fields) say
+        what; the answer has the same shape.  All but counts are None where no record has a value.
+        """
+        return self._grouped(self._schema.aggregates.aggregate(self._terms, arguments, self._at()))[0]
+
+    def group_by(self, **arguments: Any) -> list[dict[str, Any]]:
+        """The same for each group of records that agree in the fields ``by``, which the answer has too.
+
+        ``where`` says of which records; ``having``, ``order_by``, ``take`` and ``skip`` are of the groups,
+        and may go by what they are aggregated to: ``having={"size": {"_avg": {"gt": 10}}}``.
+        """
+        return self._grouped(self._schema.aggregates.group_by(self._terms, arguments, self._at()))
+
+    def _grouped(self, asked: Asked) -> list[dict[str, Any]]:
+        from octavo.query.aggregates import shown
+
+        groups = self._read(lambda run: run.groups(asked), None, more=asked.find.cursor is not None)
+        return shown(self._schema.vocabulary, asked, groups)
 
     def search(self, query: str, **arguments: Any) -> list[Hit]:
         """The records that have every word of ``query``, best first (:class:`octavo.query.search.Hit`).
@@ -265,27 +285,27 @@ class ModelClient:
             return run.show([run.update(unique, edit)], projection)[0]
 
     def update_many(self, **arguments: Any) -> int:
-        """Change all records that fulfil ``where``; how many these were.
+        """Change all records that fulfil ``where``, or the first ``limit`` of them; how many these were.
 
         Without ``where`` that is every record; a ``where`` that is given must filter by something.
         """
-        return len(self._update_many(arguments, ("where", "data")))
+        return len(self._update_many(arguments, ("where", "data", "limit")))
 
     def update_many_and_return(self, **arguments: Any) -> list[Shown]:
-        """The same, and give the records, by key."""
-        return self._update_many(arguments, ("where", "data", *_SHOWN))
+        """The same, and give the records."""
+        return self._update_many(arguments, ("where", "data", "limit", *_SHOWN))
 
     def _update_many(self, arguments: Mapping[str, Any], known: tuple[str, ...]) -> list[Shown]:
         at = self._at()
         found = at.named(arguments, known, "arguments")
         where = self._affected(found, at)
         edit = self._schema.writes.edit(self._terms, _required(found, "data", at), at / "data", plain=True)
+        limit = self._limit(found, at)
         projection = self._schema.reads.shown(self._terms, found, at)
-        with self._session.writing(single=projection is None) as transaction:
+        with self._session.writing(single=projection is None and limit is None) as transaction:
             run = self._write(transaction)
-            changed = run.change(self._name, where, edit.changes)
-            columns = [self._terms.columns[name] for name in self._terms.key]
-            changed.sort(key=lambda r: [c.comparable(c.stored(r)) for c in columns])
+            changed = run.change(self._name, run.first(self._name, where, limit), edit.changes)
+            run.sort(changed)
             return run.show(changed, projection)
 
     def upsert(self, **arguments: Any) -> Shown:
@@ -330,15 +350,22 @@ class ModelClient:
             return shown
 
     def delete_many(self, **arguments: Any) -> int:
-        """Delete all records that fulfil ``where``; how many these were, cascades not counted.
+        """Delete all records that fulfil ``where``, or the first ``limit`` of them; how many these were,
+        cascades not counted.
 
         Without ``where`` that is every record; a ``where`` that is given must filter by something.
         """
         at = self._at()
-        found = at.named(arguments, ("where",), "arguments")
-        where = self._affected(found, at)
-        with self._session.writing(single=True) as transaction:
-            return transaction.delete(self._name, where)
+        found = at.named(arguments, ("where", "limit"), "arguments")
+        where, limit = self._affected(found, at), self._limit(found, at)
+        with self._session.writing(single=limit is None) as transaction:
+            run = self._write(transaction)
+            return transaction.delete(self._name, run.first(self._name, where, limit))
+
+    @staticmethod
+    def _limit(found: Mapping[str, Any], at: At) -> int | None:
+        limit = found.get("limit")
+        return None if limit is None else min((at / "limit").whole(limit, lowest=0), NO_END)
 
     def _affected(self, found: Mapping[str, Any], at: At) -> Condition:
         """Which records a writing of many concerns.

@@ -94,6 +94,12 @@ EXPECTED = {
     "db.post.count(where={'published': True})": "found == 2",
     "db.post.count(take=2, skip=2)": "found == 1",
     "db.post.count(select={'_all': True, 'description': True})": "found == {'_all': 3, 'description': 1}",
+    "db.post.group_by(by=['author_id'], count=True, order={'author_id': 'asc'})": (
+        "found == [{'author_id': 'u1', '_count': 2}, {'author_id': 'u2', '_count': 1}]"
+    ),
+    "db.post.group_by(by=['published'], sum={'views': True}, having={'views': {'_avg': {'gt': 4}}})": (
+        "found == [{'published': True, '_sum': {'views': 10}}]"
+    ),
     "db.loginevent.find_many()": "ids == [1]",
     "db.post.find_many()": "len(found) == 3",
     "db.query_raw('SELECT 1')": "found == [{'?column?': 1}]",
@@ -312,4 +318,4 @@ def test_a_client_connects_as_the_page_says(
 def test_every_spelling_that_is_understood_is_listed() -> None:
     listed = PAGE.partition("\n## ")[0]
     for alias, name in ALIASES.items():
-        assert re.search(rf"`{alias}=?`.*`{name}=?`", listed)
+        assert re.search(rf"`{alias}=?`.*`{name}=?`", listed), alias

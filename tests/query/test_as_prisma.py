@@ -111,6 +111,12 @@ model UserUrl {
   id Int  @id
   x  Int?
 }
+model Event {
+  id        Int       @id
+  createdAt DateTime?
+  kind      String    @default("a")
+  boxId     Int?
+}
 model Shift {
   id    Int        @id
   from  DateTime   @db.Time(0)
@@ -151,6 +157,15 @@ def db(
             ) as both:
                 yield Client(both, VOCABULARY)
     emptied(on_postgres)
+
+
+@pytest.fixture
+def events(db: Any) -> Any:
+    """Four, of which two were made at the same moment and one at no known one."""
+    for key, day in ((4, 1), (3, 2), (2, None), (1, 2)):
+        moment = None if day is None else datetime(2025, 1, day, tzinfo=UTC)
+        db.event.create(data={"id": key, "createdAt": moment})
+    return db
 
 
 def ids(found: list[Any]) -> list[int]:
@@ -525,3 +540,33 @@ def test_times_of_day_keep_their_digits_and_zones(db: Any) -> None:
     # What was read can be given again.
     again = db.shift.create(data={**pushed.to_dict(), "id": 2})
     assert {**again.to_dict(), "id": 1} == pushed.to_dict()
+
+
+def test_without_an_order_records_come_by_the_moment_of_their_making_and_then_by_key(events: Any) -> None:
+    def found(**arguments: Any) -> list[int]:
+        return [event.id for event in events.event.find_many(**arguments)]
+
+    assert found() == [4, 1, 3, 2]
+    assert found(take=-2) == [3, 2]
+    assert found(take=2, cursor={"id": 3}) == [3, 2]
+    assert found(distinct=["createdAt"]) == [4, 1, 2]
+    assert found(order_by={"kind": "asc"}) == [1, 2, 3, 4], "any other order ends with the key alone"
+    assert events.event.find_first().id == 4
+    assert events.event.find_first(take=-1).id == 2
+
+
+def test_a_limit_is_of_the_first_records(events: Any) -> None:
+    event = events.event
+    assert event.update_many(where={"id": {"gt": 1}}, data={"kind": "b"}, limit=2) == 2
+    assert ids(event.find_many(where={"kind": "b"})) == [3, 4]
+    changed = event.update_many_and_return(data={"kind": "c"}, limit=3, select={"id": True})
+    assert [e.id for e in changed] == [4, 1, 3]
+    assert event.update_many(data={"kind": "d"}, limit=0) == 0
+    assert event.update_many(data={}, limit=3) == 3
+    assert event.delete_many(limit=3) == 3
+    assert ids(event.find_many()) == [2]
+    assert event.delete_many(where={"id": 2}, limit=9) == 1
+    for limit in (-1, 1.5, "1", True):
+        with pytest.raises(ValidationError) as raised:
+            event.delete_many(limit=limit)
+        assert raised.value.path == "limit"

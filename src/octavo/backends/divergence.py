@@ -33,7 +33,7 @@ from octavo.backends.reading import JsonReader
 from octavo.errors import OctavoError
 from octavo.layout.keys import Key, KeyForm, one_or_tuple
 from octavo.layout.record import Record, model_of, stored_value
-from octavo.query.plan import Condition, Link, Query, Reader, Search
+from octavo.query.plan import Condition, Group, Grouping, Link, Query, Reader, Search
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.lock import LockFile
 from octavo.store.rules import Rules
@@ -289,6 +289,10 @@ class Listening:
 
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         found: list[int] = self._noted("count_related", link.target, link, where, keys)
+        return found
+
+    def aggregate(self, grouping: Grouping) -> list[Group]:
+        found: list[Group] = self._noted("aggregate", grouping.query.model, grouping)
         return found
 
     def search(self, search: Search) -> list[tuple[Record, float]]:

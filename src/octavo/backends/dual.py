@@ -90,7 +90,7 @@ class DualTransaction:
             reader = Listening(primary, self._compare)
         self.find, self.select = reader.find, reader.select
         self.related, self.count, self.count_related = reader.related, reader.count, reader.count_related
-        self.search = reader.search
+        self.aggregate, self.search = reader.aggregate, reader.search
 
     def _compare(self, call: Call) -> None:
         """Compare an answer, of as many as outside transactions, with the files."""

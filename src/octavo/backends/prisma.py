@@ -18,6 +18,7 @@ import psycopg
 
 from octavo.backend import DataBackend, Settings
 from octavo.backends.sql.columns import Lowering, Tables
+from octavo.backends.sql.groups import Groups
 from octavo.backends.sql.raw import RawTypes, raw_error, run_raw
 from octavo.backends.sql.statements import Ready, Statements
 from octavo.errors import (
@@ -33,7 +34,18 @@ from octavo.errors import (
 from octavo.layout.record import Record
 from octavo.postgres.failures import database_error
 from octavo.postgres.session import Pool, Session
-from octavo.query.plan import Change, ChangeKind, Condition, Key, Link, Query, Search, one_of
+from octavo.query.plan import (
+    Change,
+    ChangeKind,
+    Condition,
+    Group,
+    Grouping,
+    Key,
+    Link,
+    Query,
+    Search,
+    one_of,
+)
 from octavo.query.raw import RawResult, RawStatement
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action, Datamodel, Model
@@ -171,6 +183,11 @@ class PrismaReader:
             for number, count in rows:
                 numbers[int(number) - 1] = int(count)
         return numbers
+
+    def aggregate(self, grouping: Grouping) -> list[Group]:
+        groups = Groups(self.schema.statements, grouping)
+        rows, _ = self._run(grouping.query.model, groups.ready, groups.computed)
+        return [groups.decode(row) for row in rows]
 
     def search(self, search: Search) -> list[tuple[Record, float]]:
         rows, _ = self._run(search.model, self.schema.statements.search(search))
@@ -365,9 +382,11 @@ class PrismaBackend(PrismaReader):
 
     def _run(self, model: str, ready: Ready, computed: Sequence[str] = ()) -> tuple[list[Row], int]:
         with self.pool.session() as session:
-            return self._alone(session, model, ready)
+            return self._alone(session, model, ready, computed)
 
-    def _alone(self, session: Session, model: str, ready: Ready) -> tuple[list[Row], int]:
+    def _alone(
+        self, session: Session, model: str, ready: Ready, computed: Sequence[str] = ()
+    ) -> tuple[list[Row], int]:
         """Run a reading statement by itself."""
         try:
             if not session.pooled:
@@ -378,7 +397,7 @@ class PrismaBackend(PrismaReader):
             finally:
                 session.rollback()
         except psycopg.Error as error:
-            raise self.schema.violations.error(error, model) from None
+            raise self.schema.violations.error(error, model, computed) from None
 
     def read(self, work: Callable[[PrismaReader], T]) -> T:
         with self.pool.session() as session:

@@ -7,7 +7,7 @@ then the condition is decided for each candidate, and what is found is sorted an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import islice, product
 from typing import Any
@@ -21,6 +21,8 @@ from octavo.query.plan import (
     And,
     Compare,
     Condition,
+    Group,
+    Grouping,
     Key,
     Link,
     OneOf,
@@ -32,7 +34,7 @@ from octavo.query.plan import (
     Search,
 )
 from octavo.query.search import Searching
-from octavo.query.vocabulary import Vocabulary
+from octavo.query.vocabulary import Column, Vocabulary
 from octavo.store.freshness import Stale
 from octavo.store.index import Spec
 from octavo.store.rules import Rules
@@ -338,6 +340,11 @@ class JsonReader:
         number = max(_number(test, candidates) - query.skip, 0)
         return number if query.take is None else min(number, query.take)
 
+    def aggregate(self, grouping: Grouping) -> list[Group]:
+        from octavo.query.aggregates import Grouper
+
+        return Grouper(self._evaluator, grouping).of(self.select(grouping.query))
+
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         test = test_of(self._evaluator, link.target, where)
         return [_number(test, records) for records in self._linked_to(link, keys)]
@@ -364,6 +371,9 @@ _DECIDED = 2_000
 class HurriedReader(JsonReader):
     """Raises Stale rather than look at many records."""
 
+    def aggregate(self, grouping: Grouping) -> list[Group]:
+        raise Stale
+
     @cached_property
     def _evaluator(self) -> Evaluator:
         return _Hurried(self.vocabulary, self._linked)
@@ -372,10 +382,10 @@ class HurriedReader(JsonReader):
 class _Hurried(Evaluator):
     _left = _DECIDED
 
-    def condition(self, model: str, condition: Condition) -> Callable[[Record], Any]:
-        test = super().condition(model, condition)
+    def test(self, columns: Mapping[str, Column], condition: Condition) -> Callable[[Any], Any]:
+        test = super().test(columns, condition)
 
-        def decide(record: Record) -> Any:
+        def decide(record: Any) -> Any:
             if not self._left:
                 raise Stale
             self._left -= 1
@@ -383,10 +393,10 @@ class _Hurried(Evaluator):
 
         return decide
 
-    def order(self, model: str, order: Sequence[Order]) -> Callable[[list[Record]], None]:
-        sort = super().order(model, order)
+    def sorting(self, columns: Mapping[str, Column], order: Sequence[Order]) -> Callable[[list[Any]], None]:
+        sort = super().sorting(columns, order)
 
-        def sort_few(records: list[Record]) -> None:
+        def sort_few(records: list[Any]) -> None:
             if len(records) > _DECIDED:
                 raise Stale
             sort(records)

@@ -12,7 +12,16 @@ from octavo.values.base import Unfit
 
 Check = TypeVar("Check", bound=Callable[..., Any])
 
-ALIASES: Mapping[str, str] = {"order": "order_by", "startswith": "starts_with", "endswith": "ends_with"}
+ALIASES: Mapping[str, str] = {
+    "order": "order_by",
+    "startswith": "starts_with",
+    "endswith": "ends_with",
+    "count": "_count",
+    "sum": "_sum",
+    "avg": "_avg",
+    "min": "_min",
+    "max": "_max",
+}
 """spellings of prisma-client-py, understood wherever the name that they stand for is known"""
 
 

@@ -8,7 +8,7 @@ affair, and so is finding candidates by an index.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import msgspec
@@ -32,7 +32,7 @@ from octavo.query.plan import (
     Order,
     Related,
 )
-from octavo.query.vocabulary import Column, Terms, Vocabulary
+from octavo.query.vocabulary import Column, Vocabulary
 from octavo.values.json import (
     at_path,
     contains,
@@ -46,7 +46,7 @@ from octavo.values.json import (
 from octavo.values.text import lower
 
 Truth: TypeAlias = bool | None
-Test: TypeAlias = Callable[[Record], Truth]
+Test: TypeAlias = Callable[[Any], Truth]
 Linked: TypeAlias = Callable[[Link, Record], Iterable[Record]]
 """From a record of ``link.model`` to the records that are linked to it."""
 
@@ -72,15 +72,19 @@ class Evaluator:
 
     def condition(self, model: str, condition: Condition) -> Test:
         """The function that decides a condition for records of a model."""
+        return self.test(self.vocabulary[model].columns, condition)
+
+    def test(self, columns: Mapping[str, Column], condition: Condition) -> Test:
+        """The function that decides a condition for what has these columns."""
         match condition:
             case And() | Or():
-                tests = [self.condition(model, part) for part in condition.parts]
+                tests = [self.test(columns, part) for part in condition.parts]
                 return _and(tests) if isinstance(condition, And) else _or(tests)
             case Not():
-                return _not(self.condition(model, condition.part))
+                return _not(self.test(columns, condition.part))
             case Related():
                 return self._related(condition)
-        column = self.vocabulary[model].columns[condition.field]
+        column = columns[condition.field]
         match condition:
             case IsNull():
                 return lambda record: column.is_null(column.stored(record))
@@ -115,19 +119,24 @@ class Evaluator:
 
     def order(self, model: str, order: Sequence[Order]) -> Callable[[list[Record]], None]:
         """The function that sorts records of a model in place."""
-        keys = [(self._order_key(self.vocabulary[model], term), term.descending) for term in order]
+        return self.sorting(self.vocabulary[model].columns, order)
 
-        def sort(records: list[Record]) -> None:
+    def sorting(self, columns: Mapping[str, Column], order: Sequence[Order]) -> Callable[[list[Any]], None]:
+        """The function that sorts in place what has these columns."""
+        keys = [(self._order_key(columns, term), term.descending) for term in order]
+
+        def sort(records: list[Any]) -> None:
             for key, descending in reversed(keys):
                 records.sort(key=key, reverse=descending)
 
         return sort
 
-    def _order_key(self, terms: Terms, order: Order) -> Callable[[Record], Any]:
+    def _order_key(self, columns: Mapping[str, Column], order: Order) -> Callable[[Any], Any]:
         if order.field is None:
             return lambda record: self._number(order.path, record)
-        end = self.vocabulary[order.path[-1].target] if order.path else terms
-        column = end.columns[order.field]
+        if order.path:
+            columns = self.vocabulary[order.path[-1].target].columns
+        column = columns[order.field]
         if not order.path and not column.field.nullable:
             return column.sort_key
         # Sorted backwards, what is to come first must be the greatest.
@@ -159,11 +168,12 @@ class Evaluator:
         columns = [self.vocabulary[model].columns[f] for f in fields]
         found: dict[tuple[Any, ...], Record] = {}
         for record in records:
-            found.setdefault(tuple(_mark(c, c.stored(record)) for c in columns), record)
+            found.setdefault(tuple(mark(c, c.stored(record)) for c in columns), record)
         return list(found.values())
 
 
-def _mark(column: Column, stored: Any) -> Any:
+def mark(column: Column, stored: Any) -> Any:
+    """What values have in common that agree, as NULL does with NULL."""
     return () if column.is_null(stored) else (column.comparable(stored),)
 
 
@@ -249,14 +259,14 @@ def _one_of(column: Column, condition: OneOf) -> Test:
 
 def _list_test(column: Column, condition: ListTest) -> Test:
     read = column.stored
-    mark, is_null = column.one.key or _as_it_is, column.one.is_null
-    wanted = [mark(value) for value in condition.values]
+    key, is_null = column.one.key or _as_it_is, column.one.is_null
+    wanted = [key(value) for value in condition.values]
 
     def test(record: Record) -> Truth:
         values = read(record)
         if values is None:
             return None
-        there = [None if is_null(v) else mark(v) for v in values]
+        there = [None if is_null(v) else key(v) for v in values]
         if condition.op is ListOperator.EQUALS:
             return there == wanted
         found = (value in there for value in wanted)

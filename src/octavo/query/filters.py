@@ -8,7 +8,8 @@ can silently vanish.  Empty branches of ``AND``, ``OR`` and ``NOT`` are Prisma's
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import msgspec
 
@@ -101,6 +102,12 @@ def quantifiers(link: Link) -> tuple[str, ...]:
     return _MANY if link.is_list else _ONE
 
 
+class Where(Protocol):
+    """Checks one branch of AND, OR or NOT."""
+
+    def __call__(self, given: Any, at: At, *, branch: bool) -> Condition: ...
+
+
 class Filters:
     """Checks filters on any model of a vocabulary."""
 
@@ -144,17 +151,21 @@ class Filters:
             return self.field(column, value, at / key)
         if (link := terms.links.get(key)) is not None:
             return self._relation(link, value, at / key)
-        if key in LOGIC:
-            return self._logic(terms, key, value, at / key, branch)
+        if (found := self.logic(key, value, at, branch, partial(self._where, terms))) is not None:
+            return found
         if key in terms.uniques:
             fields = terms.uniques[key]
             inner = (at / key).named(value, fields, "the fields of this unique")
             return both(*(self.field(terms.columns[f], v, at / key / f) for f, v in inner.items()))
         at.unknown(key, _keys(terms), f"{terms.name} has no such field")
 
-    def _logic(self, terms: Terms, key: str, value: Any, at: At, branch: bool) -> Condition:
-        items = at.each(at.sequence(value) if key == "OR" else value)
-        found = [self._where(terms, item, inner, branch=True) for item, inner in items]
+    def logic(self, key: str, value: Any, at: At, branch: bool, where: Where) -> Condition | None:
+        """The condition that AND, OR or NOT means; None: the key is none of them."""
+        if key not in LOGIC:
+            return None
+        inner = at / key
+        items = inner.each(inner.sequence(value) if key == "OR" else value)
+        found = [where(item, place, branch=True) for item, place in items]
         # As in Prisma, a branch that filters nothing is left out.
         parts = [part for part in found if part != TRUE]
         if key == "OR":

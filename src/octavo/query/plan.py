@@ -62,6 +62,16 @@ class Operator(StrEnum):
     ENDS_WITH = "ends_with"
 
 
+class AggregateFunction(StrEnum):
+    """What many values are made one by."""
+
+    COUNT = "_count"
+    SUM = "_sum"
+    AVG = "_avg"
+    MIN = "_min"
+    MAX = "_max"
+
+
 class ListOperator(StrEnum):
     """How a list field is tested.  The order and number of the values given matter to ``EQUALS`` alone."""
 
@@ -211,6 +221,45 @@ class Query(Struct, frozen=True, kw_only=True):
     skip: int = 0
     take: int | None = None
     distinct: tuple[str, ...] = ()
+
+
+class Aggregate(Struct, frozen=True, gc=False):
+    """A number or a value that many records give.
+
+    ``COUNT`` is 0 of no records, all others NULL.  ``SUM`` and ``AVG`` of floats depend on the order of the
+    records.  Of equal values that print differently, ``MIN`` and ``MAX`` give the first.
+    """
+
+    function: AggregateFunction
+    field: str | None = None
+    """NULLs of it are left out; None, of ``COUNT`` alone: all records"""
+
+    @property
+    def name(self) -> str:
+        """What conditions and orders of groups call it: ``_sum.size``."""
+        return f"{self.function}.{self.field or '_all'}"
+
+
+class Grouping(Struct, frozen=True, kw_only=True):
+    """Aggregates of the records that a query gives, for each group of those that agree in ``by``.
+
+    NULL agrees with NULL; of values that are equal and print differently, a group has the first.  Without
+    ``by`` there is one group, also of no records.  ``having`` and ``order`` name a field of ``by``, or an
+    aggregate by its name; the order ends with ``by``.
+    """
+
+    query: Query
+    by: tuple[str, ...] = ()
+    aggregates: tuple[Aggregate, ...]
+    """those of ``having`` and ``order`` too"""
+    having: Condition = TRUE
+    order: tuple[Order, ...] = ()
+    skip: int = 0
+    take: int | None = None
+
+
+Group: TypeAlias = tuple[Any, ...]
+"""The values of a group in stored form: those of ``by``, then the aggregates'."""
 
 
 class Search(Struct, frozen=True, kw_only=True):
@@ -455,6 +504,10 @@ class Reader(Protocol):
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         """For each of the keys (as above): how many linked records fulfil the condition."""
 
+    def aggregate(self, grouping: Grouping) -> list[Group]:
+        """The groups that a grouping gives, in its order.  Raises ValueOutOfRange where a sum or an average
+        is out of range."""
+
     def search(self, search: Search) -> list[tuple[Record, float]]:
         """The records that a search finds, in its order, with their rank: the greater, the better."""
 
@@ -494,7 +547,7 @@ class Transaction(Reader, Protocol):
 
 
 class Backend(Reader, Protocol):
-    """Where the data lives: nine methods on records, raw SQL, and two ways to bracket them.  Safe to share
+    """Where the data lives: ten methods on records, raw SQL, and two ways to bracket them.  Safe to share
     among threads.
 
     Everything else (nested writes, includes, upsert, defaults, cursors) is built on these in one place, so
@@ -550,7 +603,7 @@ class Backend(Reader, Protocol):
 
 
 class SingleReads:
-    """The six reads of a backend, where each is a function of a reader that :meth:`_one` finds for it."""
+    """The seven reads of a backend, where each is a function of a reader that :meth:`_one` finds for it."""
 
     def _one(self, work: Callable[[Reader], T]) -> T:
         """What a function makes of the state that is current; it asks one question."""
@@ -570,6 +623,9 @@ class SingleReads:
 
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> list[int]:
         return self._one(lambda reader: reader.count_related(link, where, keys))
+
+    def aggregate(self, grouping: Grouping) -> list[Group]:
+        return self._one(lambda reader: reader.aggregate(grouping))
 
     def search(self, search: Search) -> list[tuple[Record, float]]:
         return self._one(lambda reader: reader.search(search))

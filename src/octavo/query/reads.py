@@ -29,7 +29,7 @@ DIRECTIONS = ("asc", "desc")
 NULLS = ("first", "last")
 _SHOWN = ("include", "select", "omit")
 _COUNT = "_count"
-_NO_END = 2**61
+NO_END = 2**61
 """more records than there ever are; twice as many can still be counted in 64 bits"""
 
 
@@ -54,9 +54,9 @@ class Reads:
             model=terms.name,
             where=self._where(terms, found, at),
             order=tuple(_flipped(o) for o in order) if backwards else order,
-            take=None if take is None else min(abs(take), _NO_END),
-            skip=min(skip, _NO_END),
-            distinct=self._distinct(terms, found.get("distinct"), at / "distinct"),
+            take=None if take is None else min(abs(take), NO_END),
+            skip=min(skip, NO_END),
+            distinct=self.fields(terms, found.get("distinct"), at / "distinct"),
         )
         return Find(
             query=query, cursor=cursor, backwards=backwards, projection=self.projection(terms, found, at)
@@ -72,7 +72,8 @@ class Reads:
             return TRUE
         return self.filters.where(terms, found["where"], at / "where")
 
-    def _distinct(self, terms: Terms, given: Any, at: At) -> tuple[str, ...]:
+    def fields(self, terms: Terms, given: Any, at: At) -> tuple[str, ...]:
+        """One field or several, by name."""
         if given is None:
             return ()
         names = []
@@ -107,18 +108,7 @@ class Reads:
         self, terms: Terms, path: tuple[Link, ...], name: str, value: Any, at: At
     ) -> tuple[Order, ...]:
         if (column := terms.usable.get(name)) is not None:
-            nulls = None
-            if isinstance(value, Mapping):
-                found = at.named(value, ("sort", "nulls"))
-                if "sort" not in found:
-                    at.fail("lacks sort")
-                value, nulls = found["sort"], found.get("nulls")
-                if nulls is not None and nulls not in NULLS:
-                    (at / "nulls").fail("is neither 'first' nor 'last'")
-                if nulls is not None and not column.field.nullable:
-                    (at / "nulls").fail("goes with fields that can be NULL only")
-            descending = _descending(value, at)
-            return (Order(name, descending, descending if nulls is None else nulls == "first", path),)
+            return (Order(name, *direction(value, at, column.field.nullable), path),)
         if (link := terms.links.get(name)) is None:
             at_parent = At(at.model, at.path.rpartition(".")[0])
             at_parent.unknown(name, (*terms.usable, *terms.links), f"{terms.name} has no such field")
@@ -234,13 +224,31 @@ class Reads:
 
 
 def total(terms: Terms, order: tuple[Order, ...]) -> tuple[Order, ...]:
-    """An order that no two records share a place in."""
+    """An order that no two records share a place in; the default one, where none is asked for."""
+    if not order:
+        return terms.default_order
     plain = {term.field for term in order if not term.path}
     return (*order, *(term for term in terms.key_order if term.field not in plain))
 
 
 def _flipped(order: Order) -> Order:
     return replace(order, descending=not order.descending, nulls_first=not order.nulls_first)
+
+
+def direction(given: Any, at: At, nullable: bool) -> tuple[bool, bool]:
+    """Whether a term of an order is descending, and whether NULLs come first."""
+    nulls = None
+    if isinstance(given, Mapping):
+        found = at.named(given, ("sort", "nulls"))
+        if "sort" not in found:
+            at.fail("lacks sort")
+        given, nulls = found["sort"], found.get("nulls")
+        if nulls is not None and nulls not in NULLS:
+            (at / "nulls").fail("is neither 'first' nor 'last'")
+        if nulls is not None and not nullable:
+            (at / "nulls").fail("goes with fields that can be NULL only")
+    descending = _descending(given, at)
+    return descending, descending if nulls is None else nulls == "first"
 
 
 def _descending(value: Any, at: At) -> bool:

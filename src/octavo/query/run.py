@@ -7,13 +7,14 @@ give its key; over all others they come after it.  Whatever is written carries t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec.structs import replace
 
 from octavo.errors import RecordNotFound, RequiredRelationViolation
 from octavo.layout.record import Record, model_of
+from octavo.query.evaluate import Evaluator
 from octavo.query.filters import both
 from octavo.query.plan import (
     FALSE,
@@ -33,6 +34,7 @@ from octavo.query.plan import (
     Disconnect,
     Edit,
     Find,
+    Group,
     Inclusion,
     IsNull,
     Key,
@@ -60,6 +62,9 @@ from octavo.query.plan import (
 )
 from octavo.query.result import Counts, Result
 from octavo.query.vocabulary import Defaults, Terms, Vocabulary, moment
+
+if TYPE_CHECKING:
+    from octavo.query.aggregates import Asked
 
 Shown: TypeAlias = Any
 """A :class:`Record`, or where relations or a part of it were asked for a :class:`Result`; its attributes
@@ -93,6 +98,13 @@ class Execution:
         """How many records a find would give."""
         query = self._from_cursor(find)
         return 0 if query is None else self.reader.count(query)
+
+    def groups(self, asked: Asked) -> list[Group]:
+        """The groups that a call asks for, in their order."""
+        query = self._from_cursor(asked.find)
+        grouping = replace(asked.grouping, query=query or replace(asked.find.query, where=FALSE))
+        found = self.reader.aggregate(grouping)
+        return found[::-1] if grouping.by and asked.find.backwards else found
 
     def show(self, records: Sequence[Record], projection: Projection | None) -> list[Shown]:
         """The records as a projection shows them: one call of the backend for each relation, never one for
@@ -306,6 +318,15 @@ class Writing(Execution):
         order = self.vocabulary[model].key_order
         return self.transaction.select(Query(model=model, where=where, order=order))
 
+    def first(self, model: str, where: Condition, limit: int | None) -> Condition:
+        """The condition that at most so many of the records fulfil, the first of them in the default
+        order."""
+        if limit is None:
+            return where
+        order = self.vocabulary[model].default_order
+        found = self.transaction.select(Query(model=model, where=where, order=order, take=limit))
+        return both(where, self._exactly(found)) if found else FALSE
+
     def delete(self, record: Record, doing: str) -> None:
         """Delete a record.  Raises RecordNotFound if another caller was first."""
         if not self.transaction.delete(model_of(record).name, self._exactly([record])):
@@ -317,6 +338,12 @@ class Writing(Execution):
         if found is None:
             raise RecordNotFound(unique.model, doing)
         return found
+
+    def sort(self, records: list[Record]) -> None:
+        """Put records of a model into the default order."""
+        if len(records) > 1:
+            terms = self.vocabulary[model_of(records[0]).name]
+            Evaluator(self.vocabulary, _nowhere).sorting(terms.columns, terms.default_order)(records)
 
     def again(self, record: Record) -> Record:
         """A record as it is now, after what hangs on it was written."""
@@ -540,6 +567,10 @@ class Writing(Execution):
         """The condition that these records fulfil, and no others."""
         terms: Terms = self.vocabulary[model_of(records[0]).name]
         return one_of(terms.key, [terms.key_of(r) for r in records])
+
+
+def _nowhere(link: Link, record: Record) -> list[Record]:
+    return []
 
 
 PAGE = 1000

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cached_property, partial
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, TypeAlias
 
 from octavo.errors import ValueOutOfRange
@@ -30,7 +30,7 @@ from octavo.schema.datamodel import (
     ScalarField,
     ScalarKind,
 )
-from octavo.values.base import Key, Write
+from octavo.values.base import Key, ValueType, Write
 from octavo.values.registry import literal_value, value_type, writer
 
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -217,17 +217,25 @@ def _maker(column: Column) -> Make | None:
 class Column:
     """A scalar field, with the ways between a caller's value, the stored form and comparing."""
 
-    def __init__(self, field: ScalarField, datamodel: Datamodel) -> None:
+    def __init__(
+        self,
+        field: ScalarField,
+        datamodel: Datamodel,
+        kind: ValueType | None = None,
+        place: int | None = None,
+    ) -> None:
+        """``kind``: the type of its values, where the field does not say it; ``place``: where its value is in
+        a row that is a tuple and no record."""
         self.field = field
         self.name = field.name
         self.attribute = attribute(field)
-        self.stored: Callable[[Any], Any] = attrgetter(self.attribute)
+        self.stored: Callable[[Any], Any] = attrgetter(self.attribute) if place is None else itemgetter(place)
         """from a record to this field's value in stored form"""
-        self.type = value_type(field, datamodel)
+        self.type = kind or value_type(field, datamodel)
         self.one = self.type.one
         """the type of one value, where the field is a list of them"""
         self.null, self.is_null, self.key = self.type.null, self.type.is_null, self.type.key
-        self.write: Write = writer(field, datamodel)
+        self.write: Write = writer(field, datamodel) if kind is None else kind.write
         self.operand: Write = self.one.operand
         """from a value to compare with"""
         self.sort_key: Callable[[Any], Any] = _composed(self.key, self.stored)
@@ -322,6 +330,14 @@ class Terms:
     def key_order(self) -> tuple[Order, ...]:
         """The order by key, which any other order ends with."""
         return tuple(Order(name) for name in self.key)
+
+    @cached_property
+    def default_order(self) -> tuple[Order, ...]:
+        """The order where a caller asks for none: by ``createdAt`` if there is one, then by key."""
+        created = self.model.created
+        if created is None or created.ignored or created.name in self.key:
+            return self.key_order
+        return (Order(created.name), *self.key_order)
 
 
 class Vocabulary:

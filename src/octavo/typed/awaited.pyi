@@ -1,7 +1,7 @@
 """The operations for asyncio, made from those in ``shapes.pyi`` by ``make stub``."""
 
 from collections.abc import Mapping, Sequence
-from typing import Generic, Literal, overload
+from typing import Any, Generic, Literal, overload
 
 from octavo.typed.shapes import (
     Change,
@@ -137,6 +137,53 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         """How many records ``find_many`` would give; with ``select``, in how many of them each field is not
         NULL."""
 
+    async def aggregate(
+        self,
+        *,
+        _count: bool | Mapping[Field | Literal["_all"], bool] | None = ...,
+        _sum: Mapping[Field, bool] | None = ...,
+        _avg: Mapping[Field, bool] | None = ...,
+        _min: Mapping[Field, bool] | None = ...,
+        _max: Mapping[Field, bool] | None = ...,
+        count: bool | Mapping[Field | Literal["_all"], bool] | None = ...,
+        sum: Mapping[Field, bool] | None = ...,
+        avg: Mapping[Field, bool] | None = ...,
+        min: Mapping[Field, bool] | None = ...,
+        max: Mapping[Field, bool] | None = ...,
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+    ) -> dict[str, Any]:
+        """What the records that ``find_many`` would give give together, in the shape of what is asked."""
+
+    async def group_by(
+        self,
+        *,
+        by: Field | Sequence[Field],
+        _count: bool | Mapping[Field | Literal["_all"], bool] | None = ...,
+        _sum: Mapping[Field, bool] | None = ...,
+        _avg: Mapping[Field, bool] | None = ...,
+        _min: Mapping[Field, bool] | None = ...,
+        _max: Mapping[Field, bool] | None = ...,
+        count: bool | Mapping[Field | Literal["_all"], bool] | None = ...,
+        sum: Mapping[Field, bool] | None = ...,
+        avg: Mapping[Field, bool] | None = ...,
+        min: Mapping[Field, bool] | None = ...,
+        max: Mapping[Field, bool] | None = ...,
+        where: Where = ...,
+        having: Mapping[str, Any] = ...,
+        order_by: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = ...,
+        orderBy: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = ...,
+        order: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+    ) -> list[dict[str, Any]]:
+        """The same for each group of records that agree in the fields ``by``."""
+
     async def create(
         self,
         *,
@@ -175,14 +222,16 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
     ) -> Shown:
         """Change the record that ``where`` names.  Raises RecordNotFound."""
 
-    async def update_many(self, *, data: Change, where: Where = ...) -> int:
-        """Change all records that fulfil ``where`` (left out: all); how many these were."""
+    async def update_many(self, *, data: Change, where: Where = ..., limit: int | None = ...) -> int:
+        """Change all records that fulfil ``where`` (left out: all), or the first ``limit`` of them; how many
+        these were."""
 
     async def update_many_and_return(
         self,
         *,
         data: Change,
         where: Where = ...,
+        limit: int | None = ...,
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
@@ -222,5 +271,6 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
     ) -> Shown:
         """Delete the record that ``where`` names, and give it as it was.  Raises RecordNotFound."""
 
-    async def delete_many(self, *, where: Where = ...) -> int:
-        """Delete all records that fulfil ``where`` (left out: all); how many these were."""
+    async def delete_many(self, *, where: Where = ..., limit: int | None = ...) -> int:
+        """Delete all records that fulfil ``where`` (left out: all), or the first ``limit`` of them; how many
+        these were."""

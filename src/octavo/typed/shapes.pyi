@@ -374,6 +374,53 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         """How many records ``find_many`` would give; with ``select``, in how many of them each field is not
         NULL."""
 
+    def aggregate(
+        self,
+        *,
+        _count: bool | Mapping[Field | Literal["_all"], bool] | None = ...,
+        _sum: Mapping[Field, bool] | None = ...,
+        _avg: Mapping[Field, bool] | None = ...,
+        _min: Mapping[Field, bool] | None = ...,
+        _max: Mapping[Field, bool] | None = ...,
+        count: bool | Mapping[Field | Literal["_all"], bool] | None = ...,
+        sum: Mapping[Field, bool] | None = ...,
+        avg: Mapping[Field, bool] | None = ...,
+        min: Mapping[Field, bool] | None = ...,
+        max: Mapping[Field, bool] | None = ...,
+        where: Where = ...,
+        order_by: Order | Sequence[Order] | None = ...,
+        orderBy: Order | Sequence[Order] | None = ...,
+        order: Order | Sequence[Order] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+        cursor: Unique | None = ...,
+    ) -> dict[str, Any]:
+        """What the records that ``find_many`` would give give together, in the shape of what is asked."""
+
+    def group_by(
+        self,
+        *,
+        by: Field | Sequence[Field],
+        _count: bool | Mapping[Field | Literal["_all"], bool] | None = ...,
+        _sum: Mapping[Field, bool] | None = ...,
+        _avg: Mapping[Field, bool] | None = ...,
+        _min: Mapping[Field, bool] | None = ...,
+        _max: Mapping[Field, bool] | None = ...,
+        count: bool | Mapping[Field | Literal["_all"], bool] | None = ...,
+        sum: Mapping[Field, bool] | None = ...,
+        avg: Mapping[Field, bool] | None = ...,
+        min: Mapping[Field, bool] | None = ...,
+        max: Mapping[Field, bool] | None = ...,
+        where: Where = ...,
+        having: Mapping[str, Any] = ...,
+        order_by: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = ...,
+        orderBy: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = ...,
+        order: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = ...,
+        take: int | None = ...,
+        skip: int | None = ...,
+    ) -> list[dict[str, Any]]:
+        """The same for each group of records that agree in the fields ``by``."""
+
     def create(
         self,
         *,
@@ -412,14 +459,16 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
     ) -> Shown:
         """Change the record that ``where`` names.  Raises RecordNotFound."""
 
-    def update_many(self, *, data: Change, where: Where = ...) -> int:
-        """Change all records that fulfil ``where`` (left out: all); how many these were."""
+    def update_many(self, *, data: Change, where: Where = ..., limit: int | None = ...) -> int:
+        """Change all records that fulfil ``where`` (left out: all), or the first ``limit`` of them; how many
+        these were."""
 
     def update_many_and_return(
         self,
         *,
         data: Change,
         where: Where = ...,
+        limit: int | None = ...,
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
@@ -459,8 +508,9 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
     ) -> Shown:
         """Delete the record that ``where`` names, and give it as it was.  Raises RecordNotFound."""
 
-    def delete_many(self, *, where: Where = ...) -> int:
-        """Delete all records that fulfil ``where`` (left out: all); how many these were."""
+    def delete_many(self, *, where: Where = ..., limit: int | None = ...) -> int:
+        """Delete all records that fulfil ``where`` (left out: all), or the first ``limit`` of them; how many
+        these were."""
 
 class RawSql:
     """Statements of SQL."""

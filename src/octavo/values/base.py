@@ -15,7 +15,7 @@ a mistake in one shows against the other.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import UNSET
@@ -112,6 +112,8 @@ class ValueType(msgspec.Struct, frozen=True, kw_only=True):
     """to one that sorts as ``order_sql`` does; None: the stored value does"""
     compute: Callable[[str, Any, Any], Any] | None = None
     """``increment``, ``decrement``, ``multiply`` or ``divide`` by an operand; None: it is no number"""
+    summed: Literal["", "whole", "big", "decimal", "double", "single"] = ""
+    """how its values are summed (:mod:`octavo.values.totals`); empty: they are no numbers"""
     is_ordered: bool = False
     """whether filters may ask for what is less or greater"""
     is_text: bool = False

@@ -47,7 +47,9 @@ def _default_key(text: str) -> Any:
 # Whole numbers.
 
 
-def _whole_number(lowest: int, highest: int) -> ValueType:
+def whole_number(lowest: int, highest: int) -> ValueType:
+    """The type of whole numbers that are numbers in JSON, within these bounds."""
+
     def write(value: Any) -> int:
         if type(value) is not int:
             if not isinstance(value, int) or isinstance(value, bool):
@@ -73,6 +75,7 @@ def _whole_number(lowest: int, highest: int) -> ValueType:
         write=write,
         compute=compute,
         default_key=_default_key,
+        summed="whole",
         is_ordered=True,
         schema={"type": "integer", "minimum": lowest, "maximum": highest},
     )
@@ -89,7 +92,7 @@ def _bigint_text(value: str) -> bytes:
 
 
 def _bigint() -> ValueType:
-    whole = _whole_number(-(2**63), 2**63 - 1)
+    whole = whole_number(-(2**63), 2**63 - 1)
     write, compute = whole.write, whole.compute
     assert compute is not None
     return ValueType(
@@ -102,6 +105,7 @@ def _bigint() -> ValueType:
         file_key=int,
         compute=lambda kind, stored, by: str(compute(kind, int(stored), int(by))),
         default_key=_default_key,
+        summed="big",
         is_ordered=True,
         schema=matching(_BIGINT),
     )
@@ -115,7 +119,7 @@ _IS_SPELLED = pattern(
     r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?|NaN|-?Infinity", re.ASCII
 )
 _ROUNDING = Context(prec=200_000, rounding=ROUND_HALF_UP, Emax=400_000, Emin=-400_000)
-_EXACT = Context(prec=400_000, rounding=ROUND_HALF_UP, Emax=999_999, Emin=-999_999)
+EXACT = Context(prec=400_000, rounding=ROUND_HALF_UP, Emax=999_999, Emin=-999_999)
 MOST_DIGITS, MOST_FRACTION = 131_072, 16_383
 """of ``numeric``: before the point, and after it"""
 _MONEY = (Decimal("-92233720368547758.08"), Decimal("92233720368547758.07"))
@@ -143,7 +147,8 @@ def _given(value: Any) -> Decimal:
     return Decimal(value)
 
 
-def _checked(number: Decimal, *, may_be_infinite: bool = False) -> Decimal:
+def checked(number: Decimal, *, may_be_infinite: bool = False) -> Decimal:
+    """A number that ``numeric`` can hold.  Raises ValueError."""
     if number.is_infinite() and not may_be_infinite:
         raise Unfit("is infinite, which its column cannot hold")
     if number and number.is_finite() and number.adjusted() >= MOST_DIGITS:
@@ -151,7 +156,8 @@ def _checked(number: Decimal, *, may_be_infinite: bool = False) -> Decimal:
     return number
 
 
-def _printed(number: Decimal) -> str:
+def printed(number: Decimal) -> str:
+    """A number as PostgreSQL prints it."""
     if not number.is_finite():
         return "NaN" if number.is_nan() else "Infinity" if number > 0 else "-Infinity"
     # PostgreSQL has no negative zero.
@@ -159,10 +165,10 @@ def _printed(number: Decimal) -> str:
 
 
 def _any_decimal(number: Decimal) -> str:
-    exponent = _checked(number, may_be_infinite=True).as_tuple().exponent
+    exponent = checked(number, may_be_infinite=True).as_tuple().exponent
     if isinstance(exponent, int) and exponent < -MOST_FRACTION:
         raise ValueError(f"has more than {MOST_FRACTION} digits after the point")
-    return _printed(number)
+    return printed(number)
 
 
 def _scaled(precision: int, scale: int) -> Callable[[Decimal], str]:
@@ -171,10 +177,10 @@ def _scaled(precision: int, scale: int) -> Callable[[Decimal], str]:
     def fitted(number: Decimal) -> str:
         if number.is_nan():
             return "NaN"
-        rounded = _checked(number).quantize(unit, context=_ROUNDING)
+        rounded = checked(number).quantize(unit, context=_ROUNDING)
         if rounded and rounded.adjusted() >= precision - scale:
             raise Unfit(f"has more than {precision - scale} digits before the point")
-        return _printed(rounded)
+        return printed(rounded)
 
     return fitted
 
@@ -182,16 +188,16 @@ def _scaled(precision: int, scale: int) -> Callable[[Decimal], str]:
 def _money(number: Decimal) -> str:
     if number.is_nan():
         raise ValueError("is NaN, which money does not have")
-    rounded = _checked(number).quantize(Decimal("0.01"), context=_ROUNDING)
+    rounded = checked(number).quantize(Decimal("0.01"), context=_ROUNDING)
     if not _MONEY[0] <= rounded <= _MONEY[1]:
         raise Unfit("is out of range")
-    return _printed(rounded)
+    return printed(rounded)
 
 
 def _decimal_type(fitted: Callable[[Decimal], str]) -> ValueType:
     def compute(kind: str, stored: str, by: str) -> str:
-        with localcontext(_EXACT):
-            return fitted(_computed(kind, Decimal(stored), Decimal(by)))
+        with localcontext(EXACT):
+            return fitted(computed(kind, Decimal(stored), Decimal(by)))
 
     return ValueType(
         json_sql=quoted,
@@ -205,26 +211,28 @@ def _decimal_type(fitted: Callable[[Decimal], str]) -> ValueType:
         file_key=_decimal_key,
         compute=compute,
         default_key=_default_key,
+        summed="decimal",
         is_ordered=True,
         equal_spellings=True,
         schema=matching(_DECIMAL),
     )
 
 
-def _computed(kind: str, left: Decimal, right: Decimal) -> Decimal:
+def computed(kind: str, left: Decimal, right: Decimal) -> Decimal:
+    """What PostgreSQL computes of two numbers.  Raises ValueError."""
     if left.is_nan() or right.is_nan():
         return Decimal("NaN")
     if not (left.is_finite() and right.is_finite()):
         if kind == "divide" and right.is_infinite():
             return Decimal("NaN") if left.is_infinite() else Decimal(0)
-        with localcontext(_EXACT) as context:
+        with localcontext(EXACT) as context:
             context.clear_traps()
             return Decimal(_OPERATIONS[kind](left, right))
     if kind != "divide":
         return Decimal(_OPERATIONS[kind](left, right))
     if not right:
         raise ValueError("is divided by zero")
-    with localcontext(_EXACT) as context:
+    with localcontext(EXACT) as context:
         scale = _quotient_scale(left, right)
         # Enough digits that rounding to the scale is rounding the quotient itself.
         context.prec = max(50, left.adjusted() - right.adjusted() + scale + 50)
@@ -329,6 +337,7 @@ def _float_type(raw: Callable[[float], msgspec.Raw], exactly: Callable[[float], 
         file_key=_float_key,
         compute=compute,
         default_key=_default_key,
+        summed="double",
         is_ordered=True,
         equal_spellings=True,
         respelled=True,
@@ -346,32 +355,32 @@ def _double(number: float) -> msgspec.Raw:
     return msgspec.Raw(_float_printed(_shortest(number, *neighbours), 15))
 
 
-def _single(number: float) -> float:
+def single(number: float) -> float:
     """The nearest number of single precision.  Raises ValueError."""
     if not math.isfinite(number):
         return number
     try:
-        single: float = struct.unpack("f", struct.pack("f", number))[0]
+        nearest: float = struct.unpack("f", struct.pack("f", number))[0]
     except OverflowError as error:
         raise Unfit("is too large") from error
-    return single
+    return nearest
 
 
 def _real(number: float) -> msgspec.Raw:
     if not math.isfinite(number):
         return _special(number)
-    single = _single(number)
-    if math.isinf(single):
+    nearest = single(number)
+    if math.isinf(nearest):
         raise Unfit("is too large")
-    if number and not single:
+    if number and not nearest:
         raise Unfit("is too small")
-    if not single:
-        return msgspec.Raw(b"-0" if math.copysign(1, single) < 0 else b"0")
-    bits = struct.unpack("i", struct.pack("f", single))[0]
+    if not nearest:
+        return msgspec.Raw(b"-0" if math.copysign(1, nearest) < 0 else b"0")
+    bits = struct.unpack("i", struct.pack("f", nearest))[0]
     neighbours = [struct.unpack("f", struct.pack("i", bits + step))[0] for step in (-1, 1)]
     if math.isinf(neighbours[1]):
-        neighbours[1] = math.copysign(2.0**128, single)
-    return msgspec.Raw(_float_printed(_shortest(single, *sorted(neighbours)), 6))
+        neighbours[1] = math.copysign(2.0**128, nearest)
+    return msgspec.Raw(_float_printed(_shortest(nearest, *sorted(neighbours)), 6))
 
 
 def _special(number: float) -> msgspec.Raw:
@@ -419,9 +428,9 @@ def _float_printed(number: Decimal, widest: int) -> bytes:
 
 TYPES.update(
     {
-        "SmallInt": _whole_number(-(2**15), 2**15 - 1),
-        "Integer": _whole_number(-(2**31), 2**31 - 1),
-        "Oid": replace(_whole_number(0, 2**32 - 1), computed_as="bigint"),
+        "SmallInt": whole_number(-(2**15), 2**15 - 1),
+        "Integer": whole_number(-(2**31), 2**31 - 1),
+        "Oid": replace(whole_number(0, 2**32 - 1), computed_as="bigint"),
         "BigInt": _bigint(),
         "Decimal": lambda args: _decimal_type(_scaled(*args) if args else _any_decimal),
         # Money prints with the locale's currency sign and rounds what it is compared with.
@@ -436,6 +445,6 @@ TYPES.update(
         ),
         "DoublePrecision": _float_type(_double, float),
         # What is printed is near enough to tell a number of single precision, and not the number itself.
-        "Real": _float_type(_real, _single),
+        "Real": replace(_float_type(_real, single), summed="single"),
     }
 )

@@ -10,9 +10,9 @@ than Python does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 
@@ -89,6 +89,13 @@ class SqlColumn:
 def array(values: Sequence[bytes | None]) -> str:
     """An array of PostgreSQL's texts as a parameter."""
     return array_text(list(values)).decode()
+
+
+class Rows(Protocol):
+    """What conditions and orders are about."""
+
+    @property
+    def columns(self) -> Mapping[str, SqlColumn]: ...
 
 
 class Table:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from octavo.backends.sql.columns import ROW, Lowering, Parameter, SqlColumn, Table, Tables, array
+from octavo.backends.sql.columns import ROW, Lowering, Parameter, Rows, SqlColumn, Table, Tables, array
 from octavo.query.plan import (
     TRUE,
     And,
@@ -85,7 +85,7 @@ class Statement:
         self._aliases += 1
         return f"t{self._aliases}"
 
-    def condition(self, table: Table, condition: Condition, alias: str = ROW) -> str:
+    def condition(self, table: Rows, condition: Condition, alias: str = ROW) -> str:
         """A condition on the row under an alias: true, false or NULL as the plan's is true, false or
         unknown."""
         match condition:
@@ -115,14 +115,14 @@ class Statement:
                 return f"{column.compared(alias)} {_LISTS[condition.op]} {values}"
         return self._json_test(column, condition, alias)
 
-    def _related(self, table: Table, condition: Related, alias: str) -> str:
+    def _related(self, table: Rows, condition: Related, alias: str) -> str:
         link, far = condition.link, self.alias()
         join, on = self.linked(table, link, alias, far)
         target = self.tables[link.target]
         where = "" if condition.where == TRUE else f" AND {self.condition(target, condition.where, far)}"
         return f"EXISTS (SELECT FROM {target.name} AS {far}{join} WHERE {on}{where})"
 
-    def linked(self, table: Table, link: Link, near: str, far: str) -> tuple[str, str]:
+    def linked(self, table: Rows, link: Link, near: str, far: str) -> tuple[str, str]:
         """How rows of a link's target are found from a row of its model, by their aliases: a JOIN or
         nothing, and the condition."""
         join = self.alias() if link.join else ""
@@ -210,14 +210,14 @@ class Statement:
             compared = f"{value} {sign} {self.parameter(operand.decode(), 'jsonb')}"
         return f"(jsonb_typeof({value}) = '{kind}' AND {compared})"
 
-    def order(self, table: Table, order: Sequence[Order]) -> tuple[str, str]:
+    def order(self, table: Rows, order: Sequence[Order]) -> tuple[str, str]:
         """The joins that an order needs beside the row :data:`ROW`, and its terms (empty: there is none)."""
         joins: dict[tuple[Link, ...], str] = {}
         clauses: list[str] = []
         terms = [self._term(table, term, joins, clauses) for term in order]
         return "".join(clauses), ", ".join(terms)
 
-    def _term(self, table: Table, term: Order, joins: dict[tuple[Link, ...], str], clauses: list[str]) -> str:
+    def _term(self, table: Rows, term: Order, joins: dict[tuple[Link, ...], str], clauses: list[str]) -> str:
         alias, path = ROW, term.path if term.field is not None else term.path[:-1]
         for number, link in enumerate(path, 1):
             target = self.tables[link.target]
@@ -239,7 +239,7 @@ class Statement:
             return f'{self._lowered(column, alias)} COLLATE "C"'
         return column.collated(column.compared(alias))
 
-    def _number(self, table: Table, link: Link, alias: str) -> str:
+    def _number(self, table: Rows, link: Link, alias: str) -> str:
         far = self.alias()
         join, on = self.linked(table, link, alias, far)
         return f"(SELECT count(*) FROM {self.tables[link.target].name} AS {far}{join} WHERE {on})"
@@ -293,22 +293,23 @@ class Statements:
 
     def select(self, query: Query) -> Ready:
         """The records of a query; a row is a record's JSON."""
-        statement, table = self._begin(query.model)
+        statement, table = self.begin(query.model)
         if not query.distinct:
             joins, order = statement.order(table, query.order)
             where = statement.where(statement.condition(table, query.where))
             rows = f"{table.name} AS {ROW}{joins}{where}"
             by = f" ORDER BY {order}" if order else ""
         else:
-            rows = f"({self._numbered(statement, table, query)}) AS {ROW} WHERE {table.first} = 1"
+            rows = f"({self.numbered(statement, table, query)}) AS {ROW} WHERE {table.first} = 1"
             by = f" ORDER BY {table.place}"
         text = f"SELECT {table.record} FROM {rows}{by}{statement.slice(query.skip, query.take)}"
         return Ready(text, statement.parameters)
 
-    def _begin(self, model: str) -> tuple[Statement, Table]:
+    def begin(self, model: str) -> tuple[Statement, Table]:
+        """A statement about a model's records."""
         return Statement(self.tables, self.lowering), self.tables[model]
 
-    def _numbered(
+    def numbered(
         self, statement: Statement, table: Table, query: Query, source: str = "", on: str = ""
     ) -> str:
         """The rows of a query in its order, numbered; if it is distinct, also among those that agree."""
@@ -324,7 +325,7 @@ class Statements:
 
     def count(self, query: Query) -> Ready:
         """How many records a query gives."""
-        statement, table = self._begin(query.model)
+        statement, table = self.begin(query.model)
         where = statement.where(statement.condition(table, query.where))
         rows = f"{table.name} AS {ROW}{where}"
         if query.distinct:
@@ -336,7 +337,7 @@ class Statements:
 
     def search(self, search: Search) -> Ready:
         """What a search finds; a row is a rank and a record's JSON."""
-        statement, table = self._begin(search.model)
+        statement, table = self.begin(search.model)
         texts = ", ".join(table.columns[name].text(ROW) for name in search.fields)
         text = statement.lowering.sql(f"left(concat_ws(' ', {texts}), {_SEARCHED})")
         words = statement.parameter(" ".join(search.words), "text")
@@ -353,13 +354,13 @@ class Statements:
 
     def related(self, query: Query, link: Link, keys: Sequence[Key]) -> Ready:
         """The linked records of each key; a row is the key's number, from 1, and a record's JSON."""
-        statement, table = self._begin(link.target)
+        statement, table = self.begin(link.target)
         source = self._keys(statement, link, keys)
         join, on = self._linked(statement, link)
         columns = f"SELECT k.n, {table.record} FROM"
         if query.distinct or ((query.skip or query.take is not None) and self.tables.is_sliced_quickly(link)):
             # For each key by itself.
-            chosen = self._numbered(statement, table, query, join, on)
+            chosen = self.numbered(statement, table, query, join, on)
             if query.distinct:
                 chosen = f"SELECT * FROM ({chosen}) AS {ROW} WHERE {table.first} = 1 ORDER BY {table.place}"
             chosen += statement.slice(query.skip, query.take)
@@ -387,7 +388,7 @@ class Statements:
     def count_related(self, link: Link, where: Condition, keys: Sequence[Key]) -> Ready:
         """How many linked records of each key fulfil a condition; a row is the key's number, from 1, and
         theirs, if there are any."""
-        statement, table = self._begin(link.target)
+        statement, table = self.begin(link.target)
         source = self._keys(statement, link, keys)
         join, on = self._linked(statement, link)
         asked = statement.where(on, statement.condition(table, where))
@@ -449,7 +450,7 @@ class Statements:
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> Ready:
         """Change the rows that fulfil a condition.  A row of the answer is a record's JSON."""
-        statement, table = self._begin(model)
+        statement, table = self.begin(model)
         settings = ", ".join(self._setting(statement, table, change) for change in changes)
         asked = statement.where(statement.condition(table, where))
         text = f"UPDATE {table.name} AS {ROW} SET {settings}{asked} RETURNING {table.record}"
@@ -472,7 +473,7 @@ class Statements:
     def delete(self, model: str, where: Condition, *, returning: bool = False) -> Ready:
         """Delete the rows that fulfil a condition.  ``returning``: a row of the answer is a record's JSON, as
         it was."""
-        statement, table = self._begin(model)
+        statement, table = self.begin(model)
         asked = statement.where(statement.condition(table, where))
         answer = f" RETURNING {table.record}" if returning else ""
         return Ready(f"DELETE FROM {table.name} AS {ROW}{asked}{answer}", statement.parameters)
