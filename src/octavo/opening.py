@@ -129,4 +129,9 @@ def connect_async(
 def open_backend(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) -> Backend:
     """The backend of this kind: what ``open_backend(vocabulary, settings)`` of its module gives."""
     module = import_module(f"octavo.backends.{kind.value}")
-    return cast(Backend, module.open_backend(vocabulary, settings))
+    backend = cast(Backend, module.open_backend(vocabulary, settings))
+    if vocabulary.datamodel.datasource.relation_mode != "prisma":
+        return backend
+    from octavo.backends.emulation import EmulatingBackend
+
+    return cast(Backend, EmulatingBackend(backend, vocabulary))

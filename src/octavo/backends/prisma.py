@@ -485,13 +485,10 @@ def execute(session: Session, ready: Ready) -> tuple[list[Row], int]:
 def open_backend(vocabulary: Vocabulary, settings: Settings) -> PrismaBackend:
     """The database at ``settings.database_url``.  Connects when it is first needed.
 
-    Raises UsageError if no URL is given, or if the schema leaves its foreign keys to Prisma's client
-    (``relationMode = "prisma"``), where nothing in the database would keep them.
+    Raises UsageError if no URL is given.
     """
     if not settings.database_url:
         raise UsageError("DATABASE_URL is not set", hint="DATA_BACKEND=json needs none")
-    if vocabulary.datamodel.datasource.relation_mode == "prisma":
-        raise UsageError('relationMode = "prisma" leaves foreign keys unguarded; only "foreignKeys" works')
     guard = Guard(settings.data_dir, DataBackend.PRISMA)
     root = settings.files_root
 

@@ -214,6 +214,7 @@ def restore(job: Job) -> Answer:
         "createdTables": report.created_tables,
         "payloads": {"written": report.payloads, "notes": report.payload_notes},
         "leftOut": report.left_out,
+        "notes": report.notes,
         "seconds": round(report.seconds, 3),
     }
     notes = len(report.payload_notes)
@@ -231,6 +232,7 @@ def _show_restore(report: RestoreReport, job: Job) -> None:
     typer.echo(f"payloads: of {some(report.payloads, 'record')}, below {root}")
     console.section("payloads to look at:", report.payload_notes)
     console.section("left out:", report.left_out)
+    console.section("point at nothing, as the schema allows:", report.notes)
 
 
 @command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")

@@ -313,7 +313,11 @@ def export(
             counts,
             dry_run=options.dry_run,
             replaces=state is State.STORE,
-            notes=(*map(str, source.drift.notes), *filter(None, [named_secrets(layout.datamodel)])),
+            notes=(
+                *map(str, source.drift.notes),
+                *source.orphans(layout),
+                *filter(None, [named_secrets(layout.datamodel)]),
+            ),
             left_out=source.left_out(layout),
         )
         if not options.dry_run:

@@ -451,7 +451,7 @@ def checks(layout: Layout, model: Model) -> Iterator[str]:
     for unique in model.uniques:
         if unique.field_names != model.key.field_names:
             yield f"{_and(unique.field_names)} {'is' if len(unique.fields) == 1 else 'are together'} unique"
-    for key in datamodel.parents(model.name):
+    for key in (k for k in datamodel.held_keys if k.child == model.name):
         unless = "" if key.required else ", or is null"
         yield f"{_and(key.fields)} names a {key.parent} that exists{unless}"
     for f in model.scalars:

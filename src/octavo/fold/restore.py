@@ -19,9 +19,9 @@ from pathlib import Path
 import psycopg
 
 from octavo.errors import DamagedError, DifferenceError, DiskError, UsageError, disk_errors
-from octavo.fold.source import EXCLUDED, add_copy, database_of
+from octavo.fold.source import EXCLUDED, add_copy, database_of, orphans
 from octavo.inspect.findings import listed, shown_key
-from octavo.inspect.integrity import violations
+from octavo.inspect.integrity import Rule, violations
 from octavo.inspect.payloads import CONFLICT, file_digest, payload_conflict, put_back
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.codec import Values
@@ -153,7 +153,8 @@ class Loading:
         """
         reader = self.reader
         check = violations(reader.layout, reader.root, self.there.files, lambda _: None, keys=True)
-        found = [str(violation) for violation in islice(check, _VIOLATIONS_SHOWN)]
+        broken = (violation for violation in check if violation.rule is not Rule.ORPHAN)
+        found = [str(violation) for violation in islice(broken, _VIOLATIONS_SHOWN)]
         table, constraint = error.diag.table_name or "?", error.diag.constraint_name or "?"
         message = f"the files are not consistent: {kind_of(error)} in table {table}, by {constraint}"
         return DifferenceError(message, found)
@@ -295,6 +296,8 @@ class RestoreReport:
     payload_notes: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     """what lies in the data folder and has no place in the database: unknown keys, stray files"""
+    notes: list[str] = field(default_factory=list)
+    """what was loaded and points at nothing, where the schema allows it"""
     seconds: float = 0.0
 
 
@@ -328,6 +331,7 @@ def restore(
         loading.check_logs()
         progress.begin("keys and indexes", 0)
         filling.finish(loading)
+        report.notes = orphans(connection, url, layout)
         with disk_errors("writing payloads"):
             report.payloads = payloads.write()
         report.payload_notes = payloads.notes

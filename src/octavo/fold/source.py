@@ -21,7 +21,7 @@ from octavo.postgres.connection import HERE, Connection, Snapshot, read_snapshot
 from octavo.postgres.drift import Drift, compare
 from octavo.postgres.failures import database_errors
 from octavo.schema.datamodel import Datamodel, Model
-from octavo.schema.native import table_name
+from octavo.schema.native import quote, table_name
 from octavo.store import disk
 from octavo.store.phase import Database, Migration
 from octavo.text import some
@@ -47,6 +47,10 @@ class Source:
         numbers = self._count(excluded)
         return [f"{some(numbers[m.name], 'row')} of {m.name}: {EXCLUDED}" for m in excluded]
 
+    def orphans(self, layout: Layout) -> list[str]:
+        """As :func:`orphans`, in the snapshot."""
+        return orphans(self.snapshot.connection, self.snapshot.url, layout)
+
     def _count(self, tables: Sequence[Model]) -> dict[str, int]:
         if not tables:
             return {}
@@ -54,6 +58,31 @@ class Source:
         with database_errors(self.snapshot.url, "counting rows"):
             row = self.snapshot.connection.execute(f"SELECT ARRAY[{each}]".encode()).fetchone()
         return dict(zip((m.name for m in tables), row[0] if row else (), strict=True))
+
+
+def orphans(connection: Connection, url: DatabaseUrl, layout: Layout) -> list[str]:
+    """How many rows point at a missing one, by foreign key, where the client is to keep them."""
+    datamodel = layout.datamodel
+    keys = () if datamodel.held_keys else datamodel.foreign_keys
+    tables = {m.name for m in datamodel.tables}
+    found = []
+    for key in keys:
+        if not tables.issuperset((key.child, key.parent)):
+            continue
+        child, parent = datamodel.model(key.child), datamodel.model(key.parent)
+        own = [f"k.{quote(child.scalar(f).column)}" for f in key.fields]
+        theirs = [f"p.{quote(parent.scalar(f).column)}" for f in key.references]
+        same = " AND ".join(f"{a} = {b}" for a, b in zip(own, theirs, strict=True))
+        query = (
+            f"SELECT count(*) FROM {table_name(child)} AS k WHERE num_nulls({', '.join(own)}) = 0"
+            f" AND NOT EXISTS (SELECT FROM {table_name(parent)} AS p WHERE {same})"
+        )
+        with database_errors(url, "looking for rows without a parent"):
+            row = connection.execute(query.encode()).fetchone()
+        if row and row[0]:
+            by = ", ".join(key.fields)
+            found.append(f"{some(row[0], 'row')} of {child.name} by {by}: no such {parent.name}")
+    return found
 
 
 @contextmanager

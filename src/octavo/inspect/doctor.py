@@ -39,6 +39,7 @@ _BROKEN = {
     Rule.KEY: Kind.SAME_KEY,
     Rule.UNIQUE: Kind.NOT_UNIQUE,
     Rule.REFERENCE: Kind.BROKEN_REFERENCE,
+    Rule.ORPHAN: Kind.ORPHAN,
 }
 
 

@@ -49,6 +49,7 @@ class Kind(StrEnum):
     STALE = "stale"
     OPEN_TO_OTHERS = "open to others"
     STRAY = "stray"
+    ORPHAN = "orphan"
     UNKNOWN_KEY = "unknown key"
     PAYLOAD_NOT_KEPT = "payload not kept"
     PAYLOAD_SIZE = "payload size"
@@ -130,6 +131,11 @@ MEANINGS: dict[Kind, Meaning] = {
         False,
         "ends as the records beside it, and is not one by its name",
         "it is not read; to make it one, let the application create the record",
+    ),
+    Kind.ORPHAN: Meaning(
+        False,
+        "points at a record that is missing",
+        'relationMode = "prisma" allows it, here and in PostgreSQL',
     ),
     Kind.UNKNOWN_KEY: Meaning(False, "a key that the schema does not know", "it is kept as it is"),
     Kind.PAYLOAD_NOT_KEPT: Meaning(

@@ -87,6 +87,8 @@ class Rule(Enum):
     KEY = auto()
     UNIQUE = auto()
     REFERENCE = auto()
+    ORPHAN = auto()
+    """no rule: a reference to nothing, where the schema has the client keep references"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,7 @@ class Gathered:
 
     def _orphans(self, number: int, relation: Relation) -> Iterator[Violation]:
         parent = self.datamodel.model(relation.parent)
+        rule = Rule.REFERENCE if self.datamodel.held_keys else Rule.ORPHAN
         by_key = relation.references == parent.key.field_names
         there = (
             "SELECT key FROM records WHERE model = ?"
@@ -273,7 +276,7 @@ class Gathered:
         )
         for key, *where in self.database.execute(query, (number, *asked, relation.parent)):
             reason = f"its {relation.parent} ({', '.join(relation.fields)}) is not there"
-            yield self._violation(Rule.REFERENCE, (relation.child, key), relation.fields, reason, where)
+            yield self._violation(rule, (relation.child, key), relation.fields, reason, where)
 
     def _violation(
         self,

@@ -264,6 +264,9 @@ class _Parser:
         self.put(name, Kind.EMBEDDED, "", array=array, relation=relation)
 
     def check_parent(self, relation: Relation) -> None:
+        if not self.datamodel.held_keys:
+            reason = 'with relationMode = "prisma" its parent may be missing: it cannot live with it'
+            raise self.fail(reason, relation.child)
         if not relation.required:
             raise self.fail(f"its parent by {', '.join(relation.fields)} must be required", relation.child)
         if relation.references != self.datamodel.model(relation.parent).key.field_names:

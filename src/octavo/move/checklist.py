@@ -145,7 +145,7 @@ def _secrets(evidence: Evidence) -> Item:
 
 
 def _references(evidence: Evidence) -> Item:
-    keys = [r for m in evidence.datamodel.tables for r in evidence.datamodel.parents(m.name)]
+    keys = evidence.datamodel.held_keys
     item = _found(
         evidence,
         "referential integrity",

@@ -28,7 +28,7 @@ import msgspec
 from octavo.errors import DamagedError, disk_errors
 from octavo.fold.source import Source, database_of, known_origin, open_source
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
-from octavo.inspect.integrity import Violation, sweep, violations
+from octavo.inspect.integrity import Rule, Violation, sweep, violations
 from octavo.inspect.observers import Inspector, Named, Observed, Rows, log_places, scanning, unowned
 from octavo.inspect.payloads import digest_of, file_digest
 from octavo.inspect.progress import SILENT, Progress
@@ -169,7 +169,7 @@ def _verify(
         with closing(Differences(_new_report(data_dir))) as found:
             verification = _Verification(source, layout, data_dir, options, there, found)
             report = verification.run(progress)
-            report.notes = tuple(str(note) for note in source.drift.notes)
+            report.notes = (*map(str, source.drift.notes), *source.orphans(layout))
             report.left_out += source.left_out(layout)
             report.database = database_of(source.snapshot.connection, url)
             if known_origin(data_dir).is_about_another(report.database, phase.read(data_dir)):
@@ -238,7 +238,7 @@ class _Verification:
             progress.begin("integrity", seen.counts.total())
             check = violations(self.layout, self.root, self.there.files, progress.advance)
             for violation in check:
-                if len(report.violations) < _VIOLATIONS_SHOWN:
+                if violation.rule is not Rule.ORPHAN and len(report.violations) < _VIOLATIONS_SHOWN:
                     report.violations.append(violation)
         self._conclude(report, seen)
         return report

@@ -210,6 +210,10 @@ class Filters:
     def _none(self, link: Link, at: At) -> Condition:
         if link.holds_key and link.required:
             at.fail(f"{link.name} is required: there is none without")
+        columns = self.vocabulary[link.model].columns
+        if link.holds_key and all(columns[name].field.nullable for name in link.fields):
+            # As in Prisma, by the foreign key alone, which may point at nothing.
+            return And(tuple(map(IsNull, link.fields)))
         return Not(Related(link, TRUE))
 
     def _quantified(self, link: Link, target: Terms, quantifier: str, value: Any, at: At) -> Condition:

@@ -502,6 +502,11 @@ class Datamodel(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True
         joins = [fk for j in self.join_tables for fk in _join_keys(j)]
         return (*own, *joins)
 
+    @property
+    def held_keys(self) -> tuple[Relation, ...]:
+        """The foreign keys that the database holds to: none where the client does its work."""
+        return () if self.datasource.relation_mode == "prisma" else self.foreign_keys
+
     def children(self, parent: str) -> Iterator[Relation]:
         """The foreign keys that point at a model."""
         return (r for r in self.foreign_keys if r.parent == parent)

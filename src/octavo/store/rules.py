@@ -27,16 +27,11 @@ class Rules:
         self.layout = layout
         self.codecs = Codecs(layout)
         datamodel = layout.datamodel
-        self.parents: dict[str, tuple[Relation, ...]] = {m.name: () for m in datamodel.tables}
+        held = datamodel.held_keys
+        self.parents = {m.name: tuple(r for r in held if r.child == m.name) for m in datamodel.tables}
         """the foreign keys of each model, in the order in which they are made"""
-        self.children = {m.name: tuple(datamodel.children(m.name)) for m in datamodel.tables}
+        self.children = {m.name: tuple(r for r in held if r.parent == m.name) for m in datamodel.tables}
         """those that point at each model"""
-        if datamodel.datasource.relation_mode == "foreignKeys":
-            self.parents = {m.name: tuple(datamodel.parents(m.name)) for m in datamodel.tables}
-        for place in layout.places:
-            # A row is embedded in a record that is there, whatever the database enforces.
-            if place.kind is Kind.EMBEDDED and place.relation not in self.parents[place.model.name]:
-                self.parents[place.model.name] += (place.relation,)  # type: ignore[operator]
         self.uniques = {m.name: _uniques(m) for m in datamodel.tables}
         self.indexed = {place.model.name: self._indexed(place) for place in layout.places}
         self.loose = cache(self._loose)
