@@ -14,11 +14,11 @@ WASM = prisma-schema-6@npm:@prisma/prisma-schema-wasm@7.1.1-3.c2990dca591cba766e
 demo: .venv/ready
 	$(BIN)/octavo demo
 
-test: .venv/ready node_modules/.ready
+test: .venv/ready node_modules/.ready tests/serve/node/.ready
 	$(BIN)/pytest $(WORKERS) -m "not slow"
 
 # PART=3/40 runs one part of forty, which may be empty (pytest's exit code 5).
-test-slow: .venv/ready node_modules/.ready
+test-slow: .venv/ready node_modules/.ready tests/serve/node/.ready
 	$(BIN)/pytest $(WORKERS) -m slow $(if $(PART),--part $(PART)) || [ $$? -eq 5 ]
 
 lint: .venv/ready
@@ -55,5 +55,17 @@ node_modules/.ready: Makefile
 	  else echo "Prisma's engine could not be installed: the live comparison with it is left out"; fi; \
 	else echo "Node is not there: the live comparison with Prisma's engine is left out"; fi
 
+# Prisma's real clients, for the tests of the server; their native engines are not needed.
+PRISMA = prisma-6 prisma-5 prisma-7
+tests/serve/node/.ready: js/index.js tests/serve/node/generate.mjs $(PRISMA:%=tests/serve/node/%/package.json)
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	  for version in $(PRISMA); do \
+	    (cd tests/serve/node/$$version && \
+	      npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund --fetch-retries=1) && \
+	    node tests/serve/node/generate.mjs $$version || exit 0; \
+	  done; touch $@; \
+	else echo "Node is not there: the tests with Prisma's clients are left out"; fi
+
 clean:
+	rm -rf tests/serve/node/.ready tests/serve/node/*/node_modules tests/serve/node/*/generated
 	rm -rf .venv node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from octavo.fold.scaffold import scaffold
-from octavo.layout.load import frozen_layout
+from octavo.layout.load import frozen_layout, layout_for
+from octavo.schema.parser import parse_schema
 from serve.serving import Served
 
 
@@ -21,6 +22,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield made
 
 
-def empty_store(path: Path) -> Path:
-    scaffold(path, frozen_layout())
+def empty_store(path: Path, schema: Path | None = None) -> Path:
+    """An empty store of schema 0.7, or of another one."""
+    layout = frozen_layout() if schema is None else layout_for(parse_schema(schema.read_text()), None)
+    scaffold(path, layout)
     return path

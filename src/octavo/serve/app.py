@@ -13,7 +13,6 @@ from base64 import b64decode
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from octavo.errors import OctavoError
@@ -47,7 +46,7 @@ class App:
 
     def __init__(self, client: AsyncClient, vocabulary: Vocabulary, token: str, backend: str) -> None:
         self._vocabulary, self._gate, self._backend = vocabulary, Gate(token), backend
-        self.transactions, self._execution = Transactions(client), Execution(client)
+        self.transactions, self._execution = Transactions(client), Execution(client, vocabulary)
         self.is_draining = False
         self._views: dict[str, Calls] = {}
         self._began = time.monotonic()
@@ -63,25 +62,26 @@ class App:
         elif not self._gate.knows(headers):
             response = _answer("the token is not the server's", 401)
         else:
-            response = await self._route(Request(scope, receive), headers)
+            response = await self._route(scope, await _body(receive), headers)
         await response(scope, receive, send)
 
-    async def _route(self, request: Request, headers: Headers) -> Response:
-        path, method = request.scope["path"].split("/")[1:], request.method
+    async def _route(self, scope: Scope, body: bytes, headers: Headers) -> Response:
+        path, method = scope["path"].split("/")[1:], scope["method"]
         if len(path) == 3 and path[2] == "schema" and method == "PUT":
-            return await self._take_schema(path[1], request)
+            return self._take_schema(path[1], body)
         calls = self._views.get(path[1]) if len(path) > 2 and method == "POST" else None
         match path[2:]:
             case _ if method != "POST":
                 pass
             case ["graphql"] if calls is not None:
-                return await self._query(calls, request)
+                return _response(await self._execution.run(calls, _decoded(body), None))
             case ["itx", key, "graphql"] if calls is not None:
-                return await self._query_within(calls, request, key)
+                return await self._query_within(calls, body, key)
             case ["itx", key, ("commit" | "rollback") as end]:
                 return await self._end(key, end)
             case ["transaction", "start"] if calls is not None:
-                return await self._begin("/".join(path[:2]), request, headers)
+                host = headers.get(b"host", b"localhost").decode("latin-1")
+                return await self._begin(f"{scope['scheme']}://{host}/{path[0]}/{path[1]}", body)
             case ["graphql"] | ["transaction", "start"] | ["itx", _, "graphql"]:
                 return _answer({"EngineNotStarted": {"reason": "SchemaMissing"}}, 400)
         return _answer("nothing is at this path", 404)
@@ -96,9 +96,9 @@ class App:
             told["open_transactions"] = len(self.transactions)
         return _answer(told, 503 if self.is_draining else 200)
 
-    async def _take_schema(self, view: str, request: Request) -> Response:
+    def _take_schema(self, view: str, body: bytes) -> Response:
         try:
-            text = b64decode(await request.body(), validate=True).decode()
+            text = b64decode(body, validate=True).decode()
             calls = Calls(View(parse_schema(text), self._vocabulary))
         except (OctavoError, ValueError) as error:
             reason = error.message if isinstance(error, OctavoError) else "the schema is not text in base64"
@@ -110,39 +110,49 @@ class App:
         self._views[view] = calls
         return _answer({"schemaHash": view})
 
-    async def _query(self, calls: Calls, request: Request) -> Response:
-        return _response(await self._execution.run(calls, await _body(request), None))
-
-    async def _query_within(self, calls: Calls, request: Request, key: str) -> Response:
-        body = await _body(request)
+    async def _query_within(self, calls: Calls, body: bytes, key: str) -> Response:
         try:
             made = self.transactions.get(key, "query")
         except Refused as error:
             return _response(self._execution.failed(error, None))
         async with made.turn:
-            return _response(await self._execution.run(calls, body, made.models))
+            return _response(await self._execution.run(calls, _decoded(body), made.models))
 
-    async def _begin(self, path: str, request: Request, headers: Headers) -> Response:
+    async def _begin(self, place: str, body: bytes) -> Response:
         try:
-            key = await self.transactions.begin(*options(await _body(request)), refused=self.is_draining)
+            key = await self.transactions.begin(*options(_decoded(body)), refused=self.is_draining)
         except (OctavoError, Refused) as error:
-            return _known(error)
-        host = headers.get(b"host", b"localhost").decode("latin-1")
-        endpoint = f"{request.url.scheme}://{host}/{path}/itx/{key}"
-        return _answer({"id": key, "data-proxy": {"endpoint": endpoint}})
+            return self._known(error, "start")
+        return _answer({"id": key, "data-proxy": {"endpoint": f"{place}/itx/{key}"}})
 
     async def _end(self, key: str, end: str) -> Response:
         try:
             await self.transactions.end(key, keep=end == "commit")
         except (OctavoError, Refused) as error:
-            return _known(error)
+            return self._known(error, end)
         return _answer({})
 
+    def _known(self, error: Exception, operation: str) -> Response:
+        """An error outside a query, which the client knows by its code."""
+        told = failure(error, self._vocabulary, operation=operation)["user_facing_error"]
+        known = {"is_panic": False, "error_code": told.get("error_code", "P2028")}
+        return _answer({**known, "message": told["message"], "meta": told["meta"]}, 400)
 
-async def _body(request: Request) -> Any:
+
+async def _body(receive: Receive) -> bytes:
+    """The body of a request; what of it came, if the client has gone."""
+    pieces: list[bytes] = []
+    while True:
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _decoded(body: bytes) -> Any:
     """A request's JSON; None of what is none."""
     try:
-        return msgspec.json.decode(await request.body())
+        return msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError):
         return None
 
@@ -155,10 +165,3 @@ def _response(answer: Any) -> Response:
 
 def _answer(value: Any, status: int = 200) -> Response:
     return Response(encode(value), status, _JSON)
-
-
-def _known(error: Exception) -> Response:
-    """An error outside a query, which the client knows by its code."""
-    told = failure(error)["user_facing_error"]
-    code = told.get("error_code", "P2028")
-    return _answer({"is_panic": False, "message": told["message"], "error_code": code}, 400)

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
+from octavo.query.raw import RawResult
 from octavo.serve.arguments import Arguments
+from octavo.serve.raw import parameters, rows
 from octavo.serve.refusals import Place, Refused
 from octavo.serve.results import Shape, value_of
-from octavo.serve.selections import Selections
+from octavo.serve.selections import Selections, whole
 from octavo.serve.view import SeenModel, View
 
 _OPERATIONS = {
@@ -100,7 +102,7 @@ class Calls:
             "data": partial(read.data, model, new=action == "createOne"),
             "create": partial(read.data, model, new=True),
             "update": partial(read.data, model, new=False),
-            "limit": _whole,
+            "limit": whole,
         }
         wanted = _TAKEN[action]
         found = {}
@@ -141,7 +143,9 @@ class Calls:
     def _raw(self, action: str, given: Mapping[str, Any]) -> Call:
         if action not in ("queryRaw", "executeRaw"):
             raise Refused(f"Operation '{action}' does not match any query.", {}, "")
-        raise Refused("raw queries are not supported", {}, "P2010")
+        asked = {"query": given.get("query"), "parameters": parameters(given.get("parameters"))}
+        answer = rows if action == "queryRaw" else _affected
+        return Call(action, None, action, {**asked, "writes": action == "executeRaw"}, answer)
 
 
 _TAKEN = {
@@ -166,10 +170,8 @@ _NEEDED = {
 }
 
 
-def _whole(given: Any, at: Place) -> int:
-    if type(given) is not int:
-        raise at.wrong_type(given, "Int")
-    return given
+def _affected(result: RawResult) -> int:
+    return result.affected
 
 
 def _count(number: int) -> dict[str, int]:

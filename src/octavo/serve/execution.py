@@ -7,14 +7,17 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from octavo import aio
 from octavo.errors import OctavoError
 from octavo.serve.calls import Call, Calls
 from octavo.serve.failures import failure
+from octavo.serve.raw import raw
 from octavo.serve.refusals import Refused
 from octavo.serve.results import SLICE, encode, pieces
 
 if TYPE_CHECKING:
     from octavo.aio import AsyncClient, AsyncModels
+    from octavo.query.vocabulary import Vocabulary
 
 log = logging.getLogger("octavo.serve")
 
@@ -30,8 +33,8 @@ Answer: TypeAlias = bytes | AsyncIterator[bytes]
 class Execution:
     """Runs the queries of one server."""
 
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+    def __init__(self, client: AsyncClient, vocabulary: Vocabulary) -> None:
+        self._client, self._vocabulary = client, vocabulary
         self.counters = {"calls": 0, "failed": 0, "slow": 0}
 
     async def run(self, calls: Calls, body: Any, tx: AsyncModels | None) -> Answer:
@@ -83,8 +86,9 @@ class Execution:
         self.counters["calls"] += 1
         began = time.monotonic()
         try:
-            models = place if call.model is None else place[call.model.store_name]
-            return await getattr(models, call.operation)(**call.arguments)
+            if call.model is None:
+                return await aio.call(place, raw, **call.arguments)
+            return await getattr(place[call.model.store_name], call.operation)(**call.arguments)
         finally:
             took = time.monotonic() - began
             if took > SLOW:
@@ -102,7 +106,7 @@ class Execution:
             where = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "?"
             name = "a query" if call is None else call.name
             log.error("%s failed: %s at %s", name, type(error).__name__, where)
-        return encode({"errors": [failure(error, call, index)]})
+        return encode({"errors": [failure(error, self._vocabulary, call, index=index)]})
 
 
 def _batch(results: Iterable[bytes]) -> bytes:

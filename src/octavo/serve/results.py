@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -92,6 +93,18 @@ def wrap_of(field: SeenField) -> Wrap | None:
     return lambda values: [] if values is None else [one(value) for value in values]
 
 
+@lru_cache(1024)
+def _struct(name: str, members: tuple[str, ...]) -> Callable[..., Any]:
+    """A struct whose JSON has these members."""
+    return msgspec.defstruct(
+        name,
+        [f"f{n}" for n in range(len(members))],
+        rename={f"f{n}": member for n, member in enumerate(members)},
+        frozen=True,
+        gc=False,
+    )
+
+
 class Shape:
     """What a selection shows of a model's records."""
 
@@ -113,13 +126,7 @@ class Shape:
         ]
         names = [name for name, _ in fields] + [name for name, *_ in relations]
         names += [] if counts is None else ["_count"]
-        self._type: Callable[..., Any] = msgspec.defstruct(
-            name,
-            [f"f{n}" for n in range(len(names))],
-            rename={f"f{n}": name for n, name in enumerate(names)},
-            frozen=True,
-            gc=False,
-        )
+        self._type = _struct(name, tuple(names))
 
     def shown(self, record: Any) -> Any:
         """A record, or None, as it goes out."""

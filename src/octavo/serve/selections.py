@@ -6,11 +6,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from octavo.serve.arguments import Arguments
-from octavo.serve.refusals import Place
+from octavo.serve.refusals import Place, Refused
 from octavo.serve.results import Shape
 from octavo.serve.view import SeenField, SeenLink, SeenModel
 
+_WHOLE = {"$composites", "$scalars"}
 MANY = ("where", "orderBy", "cursor", "take", "skip", "distinct", "relationLoadStrategy")
+
+
+def whole(given: Any, at: Place) -> int:
+    """A number of records.  Raises Refused."""
+    if type(given) is not int:
+        raise at.wrong_type(given, "Int")
+    if given < 0 and at.arguments[-1] == "skip":
+        said = f"Invalid value for skip argument: Value can only be positive, found: {given}"
+        raise Refused(said, {}, "")
+    return given
 
 
 class Selections:
@@ -18,9 +29,18 @@ class Selections:
 
     def __init__(self, arguments: Arguments) -> None:
         self.arguments = arguments
+        self._whole: dict[str, Shape] = {}
+        """how whole records are shown, by model"""
 
     def records(self, model: SeenModel, given: Mapping[str, Any], at: Place) -> tuple[dict[str, Any], Shape]:
         """What is included with records, and how they are shown."""
+        if given.keys() == _WHOLE and given["$scalars"] is True:
+            if (known := self._whole.get(model.name)) is None:
+                known = self._whole[model.name] = self._records(model, given, at)[1]
+            return {}, known
+        return self._records(model, given, at)
+
+    def _records(self, model: SeenModel, given: Mapping[str, Any], at: Place) -> tuple[dict[str, Any], Shape]:
         fields: dict[str, SeenField] = {}
         include: dict[str, Any] = {}
         relations: list[tuple[str, str, Shape, bool]] = []
@@ -86,9 +106,7 @@ class Selections:
                 case "cursor":
                     found["cursor"] = read.unique(model, value, at / name)
                 case "take" | "skip":
-                    if type(value) is not int:
-                        raise (at / name).wrong_type(value, "Int")
-                    found[name] = value
+                    found[name] = whole(value, at / name)
                 case "distinct":
                     found["distinct"] = read.names(model, value, at / name)
                 case "relationLoadStrategy":
