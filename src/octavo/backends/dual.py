@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from octavo.backend import DataBackend
 from octavo.backends import gap, prisma
+from octavo.backends.agreement import Agreement
 from octavo.backends.copying import Copy, differences
 from octavo.backends.divergence import (
     LOG,
@@ -105,8 +106,9 @@ class DualTransaction:
         self._has_written = True
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             self._failed = True
+            self._backend.agreement.explain(error)
             raise
 
     def insert(
@@ -279,6 +281,7 @@ class DualTransaction:
         if not self._has_written:
             self.primary.commit()
             return None
+        self._backend.agreement.check(self.primary)
         note: dict[str, str] = {}
         outcomes, touching = self._backend.outcomes, self._backend.touching
         if touching.is_wanted:
@@ -343,6 +346,7 @@ class DualBackend(SingleReads):
         self._data_dir, self._layout, self._system = data_dir, layout, system
         self.sample, self._files_root = sample, files_root
         self.outcomes = Outcomes(primary.schema, primary.pool.url)
+        self.agreement = Agreement(primary)
         self._opening = threading.Lock()
         self.files = self._opened()
         self._guard = Guard(data_dir, DataBackend.DUAL)
@@ -473,7 +477,9 @@ class DualBackend(SingleReads):
         if not self._is_seeded:
             self._look_for_gap(view)
         primary = self.primary.on(
-            afterwards.enter_context(self.primary.pool.session(wait)), timeout, asking=BEGINNING
+            afterwards.enter_context(self.primary.pool.session(wait)),
+            timeout,
+            asking=self.agreement.asking(BEGINNING),
         )
         afterwards.callback(primary.rollback)
         self._require_seeded(view, primary)
@@ -495,6 +501,7 @@ class DualBackend(SingleReads):
         """Raise UsageError if the files are empty and PostgreSQL is not: it was not exported yet."""
         if self._is_seeded:
             return
+        self.agreement.compare(primary)
         models = [model.name for model in self.vocabulary.datamodel.tables]
         if all(next(iter(view.rows(model)), None) is None for model in models):
             for model in models:
