@@ -442,7 +442,7 @@ class TestRefusals:
             ("ALTER TABLE tags ADD COLUMN colour text", "colour"),
             ("ALTER TABLE tags DROP COLUMN name", "name"),
             ("DROP TABLE tags CASCADE", "tags"),
-            ("ALTER TABLE messages ALTER COLUMN content TYPE varchar(5)", "content"),
+            ('ALTER TABLE messages ALTER COLUMN "tokenCount" TYPE bigint', "tokenCount"),
             ("ALTER TYPE \"Role\" ADD VALUE 'JUDGE'", "JUDGE"),
             ('ALTER TABLE messages ALTER COLUMN "createdAt" TYPE timestamp(6)', "createdAt"),
         ],

@@ -146,6 +146,18 @@ def test_rows_that_cannot_be_followed_leave_nothing_behind(followed: Followed) -
     assert read_plan(followed.data_dir) is None
 
 
+def test_generated_columns_are_not_followed(followed: Followed) -> None:
+    followed.sql(
+        'ALTER TABLE tags DROP COLUMN "updatedAt"',
+        'ALTER TABLE tags ADD COLUMN "updatedAt" timestamp(3) NOT NULL'
+        ' GENERATED ALWAYS AS ("createdAt") STORED',
+    )
+    with pytest.raises(DriftError) as raised:
+        followed.seed()
+    assert raised.value.findings == ("generated column Tag.updatedAt",)
+    assert made(followed) == NOTHING
+
+
 # What goes wrong later
 
 
@@ -209,7 +221,8 @@ def test_a_database_with_another_history(followed: Followed) -> None:
     [
         ("ALTER TABLE users ADD COLUMN age integer DEFAULT 7", "age"),
         ("ALTER TABLE users DROP COLUMN image", "image"),
-        ("ALTER TABLE users ALTER COLUMN name TYPE varchar(5) USING left(name, 5)", "name"),
+        ('ALTER TABLE messages ALTER COLUMN "tokenCount" TYPE bigint', "tokenCount"),
+        ("ALTER TABLE users ALTER COLUMN name TYPE varchar(5) USING left(name, 5)", "users was altered"),
         ("CREATE TABLE more (id text PRIMARY KEY)", "more"),
     ],
 )

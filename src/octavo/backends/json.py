@@ -229,11 +229,11 @@ class Counters:
         values = dict(row)
         for column in self._vocabulary[model].filled_by_place:
             default = column.field.default
-            if isinstance(default, Function) and default.name != "autoincrement":
+            if not isinstance(default, Function) or default.name != "autoincrement":
                 if column.name not in values:
                     raise UsageError(
-                        f"{model}.{column.name}: only PostgreSQL can evaluate its default, dbgenerated(…);"
-                        " give a value"
+                        f"{model}.{column.name}: only PostgreSQL can compute its value,"
+                        f" {'dbgenerated(…)' if default else 'a generated column'}; give a value"
                     )
                 continue
             highest = self._known(view, model, column)

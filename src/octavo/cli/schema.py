@@ -130,10 +130,10 @@ def generate(
         Path, typer.Option("--out", help="The package's folder; its last part is the package's name.")
     ],
 ) -> Answer:
-    """Write the typed client of the store's schema as a Python package, stubs included.
+    """Write the typed client of the store's schema.
 
-    Type checkers and editors then know every model, field, filter and input; the package's connect() opens
-    the data, and refuses a store of another schema.
+    It is a Python package, by which type checkers and editors know every model, field, filter and input.
+    Its connect() opens the data, and refuses a store of another schema.
     """
     from octavo.generate.package import write_package
     from octavo.schema.texts import frozen_text, schema_texts

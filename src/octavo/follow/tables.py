@@ -73,9 +73,20 @@ class Tables:
         """schema and name of each model's table"""
         schemas = layout.datamodel.datasource.schemas or (url.schema,)
         with database_errors(url, "looking at the tables"):
-            compare(layout.datamodel, introspect(connection, schemas)).raise_if_any()
+            drift = compare(layout.datamodel, introspect(connection, schemas))
+            drift.raise_if_any()
             self._stored = {(s.schema, s.name): s for s in stored(connection, url, layout)}
             self._columns = _columns(connection, self._stored.values())
+        if generated := drift.live.generated:
+            raise DriftError(
+                "PostgreSQL's log does not tell the values of generated columns:",
+                [
+                    f"generated column {model}.{name}"
+                    for model, fields in generated.items()
+                    for name in fields
+                ],
+                hint="keep the files in step by DATA_BACKEND=dual instead",
+            )
 
     @property
     def published(self) -> list[tuple[str, str]]:

@@ -305,7 +305,10 @@ class _Reader:
         enum = enums.get((column.type_schema, column.type_name)) if column.type_kind == "e" else None
         type_, kind, native = _type_of(column, enum)
         if column.generated:
-            self.note(ObjectKind.GENERATED_COLUMN, column.name, detail=column.expression or "", **where)
+            how = "VIRTUAL" if column.generated == "v" else "STORED"
+            self.note(
+                ObjectKind.GENERATED_COLUMN, column.name, detail=f"({column.expression}) {how}", **where
+            )
         if column.identity:
             always = "ALWAYS" if column.identity == "a" else "BY DEFAULT"
             self.note(ObjectKind.IDENTITY_COLUMN, column.name, detail=always, **where)

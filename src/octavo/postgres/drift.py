@@ -1,40 +1,26 @@
 """What of a live database is not as the schema says.
 
-A *finding* could make an export lose or bend something and refuses it; a *note* is told and waived, as it
-cannot: the order of columns, an index more, a view, a trigger, Prisma's own table.  What has no rows and
-decides over none is a note.  Names are those of the database.
+A *finding* could lose or change data, and refuses an export until it is waived by its kind
+(``--allow-drift``).  A *note* cannot: the order of columns, a missing index, a stricter rule, a trigger,
+Prisma's own table.  Some notes *end* with PostgreSQL: they name what no one does once the files are of
+record.  Names are those of the database.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from octavo.errors import DriftError
+from octavo.errors import DriftError, UsageError
 from octavo.postgres.catalog import Catalog, CatalogObject, ObjectKind, introspect
-from octavo.postgres.expressions import comparable, words
-from octavo.schema.datamodel import (
-    Arity,
-    Datamodel,
-    DefaultValue,
-    EnumValue,
-    Function,
-    Index,
-    IndexField,
-    IndexKind,
-    Model,
-    NativeType,
-    Relation,
-    ScalarField,
-    ScalarKind,
-    SingleDefault,
-)
-from octavo.schema.ddl import default_sql, is_serial, operator_class, sql_type
-from octavo.schema.native import NATIVE_TYPES, native_type
+from octavo.postgres.expressions import words
+from octavo.postgres.facts import ANY, Column, Facts, ForeignKey, Key, Place, stored
+from octavo.schema.datamodel import Datamodel, Enum, Model
+from octavo.schema.live import Live
+from octavo.schema.native import NATIVE_TYPES
 from octavo.text import some
-from octavo.values.registry import value_type
 
 if TYPE_CHECKING:
     import psycopg
@@ -50,9 +36,10 @@ class FindingKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One difference.  ``what`` is ``table``, ``column``, ``type``, ``precision``, ``nullability``,
-    ``default``, ``primary key``, ``unique``, ``index``, ``foreign key``, ``referential action``, ``enum`` or
-    ``row-level security``; ``expected`` and ``found`` are empty on the side where there is nothing.
+    """One difference that could lose or change data.  ``what`` is ``table``, ``foreign table``, ``column``,
+    ``type``, ``precision``, ``nullability``, ``primary key``, ``unique``, ``foreign key``,
+    ``referential action``, ``enum`` or ``row-level security``; ``expected`` and ``found`` are empty on the
+    side where there is nothing.
     """
 
     kind: FindingKind
@@ -60,6 +47,11 @@ class Finding:
     name: str
     expected: str = ""
     found: str = ""
+
+    @property
+    def allowed_as(self) -> str:
+        """The kind by which it can be waived, such as ``extra-table``."""
+        return f"{self.kind} {self.what}".replace(" ", "-")
 
     def __str__(self) -> str:
         match self.kind:
@@ -82,9 +74,21 @@ class Note:
     what: str
     name: str
     text: str = ""
+    ends: bool = False
+    """whether PostgreSQL does something by it that the files do not"""
 
     def __str__(self) -> str:
         return f"{self.what} {self.name}{f': {self.text}' if self.text else ''}"
+
+
+_KINDS = """
+    extra-table extra-foreign-table extra-column different-precision different-nullability
+    missing-primary-key extra-primary-key different-primary-key missing-unique different-unique
+    missing-foreign-key extra-foreign-key different-foreign-key different-referential-action
+    different-row-level-security
+"""
+ALLOWABLE = tuple(_KINDS.split())
+"""the kinds of findings that can be waived: with any other the data cannot be read as the schema says"""
 
 
 @dataclass(frozen=True)
@@ -93,28 +97,83 @@ class Drift:
 
     findings: tuple[Finding, ...]
     notes: tuple[Note, ...]
+    allowed: tuple[Finding, ...] = ()
+    """those that are waived"""
+    live: Live = field(default_factory=Live)
+    """what the files keep of the database"""
 
     @property
     def refuses(self) -> bool:
         """Whether an export would be at risk."""
         return bool(self.findings)
 
+    def allowing(self, kinds: Collection[str]) -> Drift:
+        """The same, with the findings of these kinds waived."""
+        left = tuple(f for f in self.findings if f.allowed_as not in kinds)
+        allowed = tuple(f for f in self.findings if f.allowed_as in kinds)
+        return replace(self, findings=left, allowed=(*self.allowed, *allowed))
+
+    def lines(self) -> list[str]:
+        """The notes in as few lines as there are kinds of them; what is waived is named first, one by one."""
+        allowed = [f"allowed: {finding}" for finding in self.allowed]
+        return [*allowed, *collapsed(self.notes)]
+
+    @property
+    def ending(self) -> list[str]:
+        """What PostgreSQL does that the files will not."""
+        return [str(note) for note in self.notes if note.ends]
+
     def raise_if_any(self) -> None:
         """Raise DriftError, which names every finding, if there is any."""
         if self.findings:
             differences = some(len(self.findings), "difference")
+            kinds = sorted({f.allowed_as for f in self.findings} & set(ALLOWABLE))
+            allow = "".join(f" --allow-drift {kind}" for kind in kinds)
             raise DriftError(
                 f"the database is not as the schema says ({differences}):",
                 [str(finding) for finding in self.findings],
-                hint="bring the database or the schema up to date; octavo schema check shows this list",
+                hint="bring the database or the schema up to date; octavo schema check shows this list"
+                + (f"; to go on without it:{allow}" if allow else ""),
             )
+
+
+def require_allowable(kinds: Iterable[str]) -> tuple[str, ...]:
+    """The kinds of drift to waive, each once.  Raises UsageError for one that cannot be waived."""
+    given = tuple(dict.fromkeys(kind for each in kinds for kind in each.replace(",", " ").split()))
+    for kind in given:
+        if kind not in ALLOWABLE:
+            raise UsageError(
+                f"drift of the kind {kind!r} cannot be allowed", hint=f"these can: {', '.join(ALLOWABLE)}"
+            )
+    return given
+
+
+def collapsed(notes: Sequence[Note]) -> list[str]:
+    """Notes of one kind in one line, if there are several."""
+    kinds: dict[str, list[Note]] = {}
+    for note in notes:
+        kinds.setdefault(note.what, []).append(note)
+    return [
+        str(found[0]) if len(found) == 1 else f"{what} ({len(found):,}): {_listed(n.name for n in found)}"
+        for what, found in kinds.items()
+    ]
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    more = f" and {len(every) - _LISTED:,} more" if len(every) > _LISTED else ""
+    return ", ".join(every[:_LISTED]) + more
+
+
+_LISTED = 5
 
 
 def compare(expected: Datamodel, catalog: Catalog) -> Drift:
     """Hold a live database against the schema that it should have."""
     comparison = _Comparison(expected.complete, catalog)
     comparison.run()
-    return Drift(tuple(comparison.findings), tuple(comparison.notes))
+    live = Live(comparison.orders, comparison.generated)
+    return Drift(tuple(comparison.findings), tuple(comparison.notes), live=live)
 
 
 def check(
@@ -126,195 +185,23 @@ def check(
     return compare(expected, introspect(connection, expected.datasource.schemas or schema))
 
 
-_Place: TypeAlias = tuple[str, str]
-"""a schema and a name in it, as the database has them"""
-
-
-class _Column(NamedTuple):
-    """What is compared of a column.  ``defaults`` holds, of the schema, the one that is wanted; of the
-    catalog, every form of the one that is set."""
-
-    which: object
-    """the type without its precision"""
-    precision: tuple[int, ...]
-    shown: str
-    plain: str
-    """the type's name as an author and PostgreSQL may both write it; only of what Prisma does not support"""
-    null: str
-    """``NULL`` or ``NOT NULL``; empty: Prisma's lists are neither"""
-    serial: bool
-    defaults: tuple[object, ...]
-    default: str
-    generated: bool = False
-
-
-class _Key(NamedTuple):
-    """What is compared of a primary key, a unique or an index.
-
-    ``classes`` has for each column its operator class, and whether that is the type's default; on the
-    schema's side it may be left open.
-    """
-
-    name: str
-    word: str
-    columns: tuple[str, ...]
-    how: tuple[object, ...]
-    """the method, and the sort order of each column"""
-    classes: tuple[tuple[str | None, bool], ...]
-    shown: str
-
-
-class _ForeignKey(NamedTuple):
-    """What is compared of a foreign key; ``ends`` are the parent and the pairs of columns."""
-
-    name: str
-    ends: object
-    parent: _Place
-    columns: tuple[str, ...]
-    shown: str
-    actions: tuple[str, str]
-
-
-_ANY = "any default"
-_NULL = {Arity.REQUIRED: "NOT NULL", Arity.OPTIONAL: "NULL"}
-
-
-class _Facts:
-    """One side as a table of facts: of the schema, or (with ``catalog``) of the database."""
-
-    def __init__(self, datamodel: Datamodel, home: str, shown: Callable[[_Place], str]) -> None:
-        self.datamodel, self.home, self.shown = datamodel, home, shown
-        self.catalog: Catalog | None = None
-
-    def place(self, model: Model) -> _Place:
-        """Where a model's table is."""
-        return model.schema or self.home, stored(model.table)
-
-    def enums(self) -> dict[_Place, tuple[str, ...]]:
-        return {(e.schema or self.home, stored(e.type)): e.labels for e in self.datamodel.enums}
-
-    def columns(self, model: Model) -> dict[str, _Column]:
-        return {stored(scalar.column): self._column(model, scalar) for scalar in model.scalars}
-
-    def _column(self, model: Model, scalar: ScalarField) -> _Column:
-        shown, serial, defaults = sql_type(self.datamodel, scalar), is_serial(scalar), [self._default(scalar)]
-        default, generated = "autoincrement()" if serial else "", False
-        is_unsupported = scalar.kind is ScalarKind.UNSUPPORTED
-        if self.catalog is None:
-            default = default or default_sql(self.datamodel, scalar) or ""
-        else:
-            place = (*self.place(model), scalar.column)
-            is_unsupported = True
-            if expression := self.catalog.expressions.get(place, ""):
-                default = expression
-                defaults.append(("expression", words(expression)))
-            for found in self.catalog.of_kind(ObjectKind.GENERATED_COLUMN):
-                if (found.schema, found.table, found.column) == place:
-                    default, generated = f"generated from {found.detail}", True
-        return _Column(
-            *self._type(scalar),
-            shown,
-            plain=_plain(shown.removesuffix("[]")) if is_unsupported else "",
-            null=_NULL.get(scalar.arity, ""),
-            serial=serial,
-            defaults=tuple(defaults),
-            default=default,
-            generated=generated,
-        )
-
-    def _type(self, scalar: ScalarField) -> tuple[object, tuple[int, ...]]:
-        if scalar.kind is ScalarKind.ENUM:
-            enum = self.datamodel.enum(scalar.type)
-            return (enum.schema or self.home, stored(enum.type), scalar.is_list), ()
-        if scalar.kind is ScalarKind.UNSUPPORTED:
-            return (_plain(scalar.type), scalar.is_list), ()
-        native = native_type(scalar)
-        return (native.name, scalar.is_list), _precision(native)
-
-    def _default(self, scalar: ScalarField) -> object:
-        """A default in a form that two spellings of it share.  What the client computes is none here."""
-        match scalar.default:
-            case Function("dbgenerated", args):
-                return ("expression", words(str(args[0]))) if args else _ANY
-            case Function("now" | "autoincrement" as name):
-                return name
-            case None | Function():
-                return None
-        kind = value_type(scalar, self.datamodel).one
-        return "constant", comparable(self._labelled(scalar, scalar.default), kind)
-
-    def _labelled(self, scalar: ScalarField, value: DefaultValue) -> DefaultValue:
-        """A default's enum values by their labels in the database."""
-
-        def labelled(single: SingleDefault) -> SingleDefault:
-            if not isinstance(single, EnumValue):
-                return single
-            members = self.datamodel.enum(scalar.type).members
-            return EnumValue(next((m.label for m in members if m.name == single.name), single.name))
-
-        return tuple(map(labelled, value)) if isinstance(value, tuple) else labelled(value)
-
-    def _key(self, model: Model, index: Index) -> _Key:
-        names = [_class(part) for part in index.fields]
-        columns = tuple(stored(model.scalar(name).column) for name in index.field_names)
-        sorts = tuple("desc" if (part.sort or "").lower() == "desc" else "" for part in index.fields)
-        method = (index.algorithm or "BTree").lower()
-        word = "unique" if index.kind is IndexKind.UNIQUE else "index"
-        parts = [" ".join(filter(None, part)) for part in zip(columns, names, sorts, strict=True)]
-        classes: tuple[tuple[str | None, bool], ...]
-        if self.catalog is not None:
-            found = self.catalog.operator_classes[self.place(model)[0], index.constraint]
-            classes = tuple((name, part.ops is None) for name, part in zip(found, index.fields, strict=True))
-        else:
-            classes = tuple((name, name is None) for name in names)
-        return _Key(
-            stored(index.constraint),
-            word,
-            columns,
-            (method, *sorts),
-            classes,
-            f"{'unique ' if word == 'unique' else ''}({', '.join(parts)})"
-            + ("" if method == "btree" else f" using {method}"),
-        )
-
-    def primary_key(self, model: Model) -> _Key | None:
-        return None if model.primary_key is None else self._key(model, model.primary_key)
-
-    def keys(self, model: Model) -> list[_Key]:
-        return [self._key(model, index) for index in (*model.uniques, *model.indexes)]
-
-    def foreign_keys(self, model: Model) -> list[_ForeignKey]:
-        return [self._foreign_key(model, k) for k in self.datamodel.foreign_keys if k.child == model.name]
-
-    def _foreign_key(self, child: Model, key: Relation) -> _ForeignKey:
-        own = tuple(stored(child.scalar(name).column) for name in key.fields)
-        if key.parent in self.datamodel:
-            parent = self.datamodel.model(key.parent)
-            place, target = self.place(parent), self.shown(self.place(parent))
-            theirs = tuple(stored(parent.scalar(name).column) for name in key.references)
-        else:
-            schema, dot, name = key.parent.partition(".")
-            place = (schema, name) if dot else ("", key.parent)
-            theirs, target = key.references, self.shown(place) if dot else key.parent
-        shown = f"{self.shown(self.place(child))}({', '.join(own)}) to {target}({', '.join(theirs)})"
-        ends = place, frozenset(zip(own, theirs, strict=True))
-        actions = f"ON DELETE {key.on_delete}", f"ON UPDATE {key.on_update}"
-        return _ForeignKey(stored(key.constraint), ends, place, own, shown, actions)
-
-
 class _Comparison:
     """Walks both tables of facts; a thing inside another that is missing is not named again by itself."""
 
     def __init__(self, expected: Datamodel, catalog: Catalog) -> None:
         self.expected, self.catalog = expected, catalog
         home = expected.datasource.schemas[0] if expected.datasource.schemas else catalog.schemas[0]
-        self.ours = _Facts(expected, home, self.shown)
-        self.theirs = _Facts(catalog.datamodel, catalog.schemas[0], self.shown)
+        self.ours = Facts(expected, home, self.shown)
+        self.theirs = Facts(catalog.datamodel, catalog.schemas[0], self.shown)
         self.theirs.catalog = catalog
         self.findings: list[Finding] = []
         self.notes: list[Note] = []
-        self.said: set[tuple[_Place, str]] = set()
+        self.said: set[tuple[Place, str]] = set()
         """foreign keys of tables that are compared: by table and name"""
+        self.orders: dict[str, tuple[str, ...]] = {}
+        self.generated: dict[str, dict[str, str]] = {}
+        self.reordered: list[str] = []
+        """tables whose columns have another order"""
 
     def run(self) -> None:
         self.enums()
@@ -323,6 +210,9 @@ class _Comparison:
             self.primary_key(model, live, columns)
             self.indexes(model, live, columns)
             self.foreign_keys(model, live, columns)
+        if self.reordered:
+            tables = some(len(self.reordered), "table")
+            self.note("order of columns", f"in {tables}", ", ".join(self.reordered))
         self.objects()
         self.migrations()
 
@@ -335,10 +225,10 @@ class _Comparison:
     def different(self, what: str, name: str, expected: str, found: str) -> None:
         self.findings.append(Finding(FindingKind.DIFFERENT, what, name, expected, found))
 
-    def note(self, what: str, name: str, text: str = "") -> None:
-        self.notes.append(Note(what, name, text))
+    def note(self, what: str, name: str, text: str = "", *, ends: bool = False) -> None:
+        self.notes.append(Note(what, name, text, ends))
 
-    def shown(self, place: _Place) -> str:
+    def shown(self, place: Place) -> str:
         return place[1] if len(self.catalog.schemas) == 1 else ".".join(place)
 
     def table(self, model: Model) -> str:
@@ -346,14 +236,26 @@ class _Comparison:
 
     def enums(self) -> None:
         live = self.theirs.enums()
+        names = {self.ours.place_of(enum): enum for enum in self.expected.enums}
         for place, labels in self.ours.enums().items():
             found = live.pop(place, None)
             if found is None:
                 self.missing("enum", self.shown(place), ", ".join(labels))
-            elif found != labels:
+            elif set(found) - set(labels):
                 self.different("enum", self.shown(place), ", ".join(labels), ", ".join(found))
+            elif found != labels:
+                self.labels(names[place], self.shown(place), found)
         for place in live:
             self.note("extra enum", self.shown(place))
+
+    def labels(self, enum: Enum, name: str, found: tuple[str, ...]) -> None:
+        """Labels that are missing cannot be in a row; the order of the others is kept."""
+        if lacking := [label for label in enum.labels if label not in found]:
+            self.note("enum without labels of the schema", name, ", ".join(lacking))
+        if [label for label in enum.labels if label in found] != list(found):
+            self.note("order of an enum's labels", name, f"{', '.join(found)} (kept, for sorting)")
+            by_label = {m.label: m.name for m in enum.members}
+            self.orders[enum.name] = tuple(by_label[label] for label in found)
 
     def tables(self) -> list[tuple[Model, Model]]:
         """The tables that are there, on both sides."""
@@ -382,9 +284,12 @@ class _Comparison:
     def columns(self, model: Model, live: Model) -> Collection[str]:
         """Compare the columns; gives the names of those that are there."""
         wanted, found = self.ours.columns(model), self.theirs.columns(live)
+        fields = {stored(scalar.column): scalar for scalar in model.scalars}
         for name, column in wanted.items():
             if name in found:
                 self.column(f"{self.table(model)}.{name}", column, found[name])
+                if generated := found[name].generated:
+                    self.generated.setdefault(model.name, {})[fields[name].name] = generated
             else:
                 self.missing("column", f"{self.table(model)}.{name}", column.shown)
         for name, column in found.items():
@@ -392,24 +297,30 @@ class _Comparison:
                 self.extra("column", f"{self.table(model)}.{name}", column.shown)
         order = [name for name in found if name in wanted]
         if len(order) == len(wanted) and order != list(wanted):
-            self.note("order of columns", self.table(model), ", ".join(order))
+            self.reordered.append(self.table(model))
         return found
 
-    def column(self, name: str, wanted: _Column, found: _Column) -> None:
+    def column(self, name: str, wanted: Column, found: Column) -> None:
         same = wanted.which == found.which
         if wanted.plain and wanted.plain == found.plain:
             same, found = True, found._replace(precision=wanted.precision)
-        if not same:
-            self.different("type", name, wanted.shown, found.shown)
-        elif wanted.precision != found.precision:
-            self.different("precision", name, wanted.shown, found.shown)
+        if not same or wanted.precision != found.precision:
+            if _takes_text(wanted, found):
+                self.note("other type of text", name, f"{found.shown}, not {wanted.shown}")
+            else:
+                self.different("precision" if same else "type", name, wanted.shown, found.shown)
         # A SERIAL column is NOT NULL, whatever its field says.
         free = not wanted.null or not found.null or (wanted.serial and found.null == "NOT NULL")
-        if wanted.null != found.null and not free:
+        if wanted.null == "NULL" and not free and found.null == "NOT NULL":
+            self.note("column that may not be NULL", name, "the schema says that it may", ends=True)
+        elif wanted.null != found.null and not free:
             self.different("nullability", name, wanted.null, found.null)
-        has_default = wanted.defaults[0] in (_ANY, *found.defaults)
-        if found.generated or (same and not has_default):
-            self.different("default", name, wanted.default, found.default)
+        if found.generated:
+            if wanted.generated and words(wanted.generated) != words(found.generated):
+                self.note("other expression of a generated column", name, f"expected {wanted.generated}")
+        elif same and (wanted.generated or wanted.defaults[0] not in (ANY, *found.defaults)):
+            text = f"expected {wanted.default or 'none'}, found {found.default or 'none'}"
+            self.note("other default", name, text, ends=bool(found.default))
 
     def primary_key(self, model: Model, live: Model, columns: Collection[str]) -> None:
         name = self.table(model)
@@ -424,6 +335,8 @@ class _Comparison:
                 self.note("unique index as the key", name, "made by a Prisma before version 6")
             elif known:
                 self.missing("primary key", name, ", ".join(wanted.columns))
+        elif set(wanted.columns) == set(found.columns) and wanted.columns != found.columns:
+            self.note("order of the primary key", name, ", ".join(found.columns))
         elif wanted.columns != found.columns and known:
             self.different("primary key", name, ", ".join(wanted.columns), ", ".join(found.columns))
         elif wanted.name != found.name:
@@ -445,10 +358,8 @@ class _Comparison:
             found = remaining.get(key.name)
             if found is None:
                 continue
-            if _same_key(key, found):
-                self.nulls(self.ours.place(model), found)
-            elif set(key.columns).issubset(columns):
-                self.different(key.word, key.name, key.shown, found.shown)
+            if not _same_key(key, found) and set(key.columns).issubset(columns):
+                self.other_key(key, found)
         unmatched = [key for key in wanted if remaining.pop(key.name, None) is None]
         for key in unmatched:
             twin = next((other for other in remaining.values() if _same_key(key, other)), None)
@@ -456,16 +367,21 @@ class _Comparison:
                 del remaining[twin.name]
                 self.note(f"name of the {key.word}", f"{table}.{key.name}", twin.name)
             elif set(key.columns).issubset(columns):
-                self.missing(key.word, key.name, f"on {table}: {key.shown}")
+                if key.word == "unique":
+                    self.missing(key.word, key.name, f"on {table}: {key.shown}")
+                else:
+                    self.note("missing index", key.name, f"on {table}: {key.shown}")
         known = self.old_join_keys(model, live)
         for name, key in remaining.items():
             if name not in known:
-                self.note(f"extra {key.word}", name, f"on {table}")
+                self.note(f"extra {key.word}", name, f"on {table}", ends=key.word == "unique")
 
-    def nulls(self, place: _Place, key: _Key) -> None:
-        for found in self.catalog.of_kind(ObjectKind.NULLS_NOT_DISTINCT):
-            if ((found.schema, found.table), found.name) == (place, key.name):
-                self.different("unique", key.name, "NULLs differ from each other", found.detail)
+    def other_key(self, key: Key, found: Key) -> None:
+        """An index of the right name that is another one.  A unique has to be of the same columns."""
+        if key.word == "index" or (found.word == "unique" and set(key.columns) == set(found.columns)):
+            self.note(f"other {key.word}", key.name, f"expected {key.shown}, found {found.shown}")
+        else:
+            self.different(key.word, key.name, key.shown, found.shown)
 
     def foreign_keys(self, model: Model, live: Model, columns: Collection[str]) -> None:
         place, table = self.ours.place(model), self.table(model)
@@ -494,9 +410,12 @@ class _Comparison:
             else:
                 self.missing("foreign key", key.name, key.shown)
         for key in remaining.values():
-            self.extra("foreign key", key.name, key.shown)
+            if key.parent in there and not (virtual and _as_wanted(key, self.ours.foreign_keys(model))):
+                self.extra("foreign key", key.name, f"{key.shown} {' '.join(key.actions)}")
+            else:
+                self.note("extra foreign key", key.name, key.shown, ends=True)
 
-    def rules(self, place: _Place, key: _ForeignKey, found: _ForeignKey) -> None:
+    def rules(self, place: Place, key: ForeignKey, found: ForeignKey) -> None:
         for wanted, has in zip(key.actions, found.actions, strict=True):
             if wanted != has:
                 self.different("referential action", key.name, wanted, has)
@@ -516,7 +435,9 @@ class _Comparison:
                 other.kind in (ObjectKind.NOT_VALID, ObjectKind.FOREIGN_KEY_DETAIL)
                 and (table, other.name) in self.said
             ):
-                self.note(other.kind, name, other.detail)
+                is_unique = other.detail.startswith("CREATE UNIQUE ")
+                ends = other.kind in _ENDING or (other.kind in _ENDING_IF_UNIQUE and is_unique)
+                self.note(other.kind, name, other.detail, ends=ends)
 
     def object_name(self, other: CatalogObject) -> str:
         home = other.schema in ("", self.catalog.schemas[0]) and len(self.catalog.schemas) == 1
@@ -536,7 +457,7 @@ class _Comparison:
                 self.note("migration that did not finish", migration.name)
 
 
-def _same_key(wanted: _Key, found: _Key) -> bool:
+def _same_key(wanted: Key, found: Key) -> bool:
     """Whether an index is the one that is wanted, whatever its name: a class left open is the default."""
     return wanted[1:4] == found[1:4] and all(
         is_default if open_ else name == other
@@ -551,32 +472,31 @@ _IN_PLACE_OF_TABLES = (
     ObjectKind.PARTITION,
     ObjectKind.EXTENSION_TABLE,
 )
-_SAID_ALREADY = frozenset(
+_SAID_ALREADY = frozenset((ObjectKind.FOREIGN_TABLE,))
+_ENDING = frozenset(
     (
-        ObjectKind.FOREIGN_TABLE,
+        ObjectKind.CHECK,
+        ObjectKind.EXCLUSION,
         ObjectKind.GENERATED_COLUMN,
         ObjectKind.NULLS_NOT_DISTINCT,
+        ObjectKind.ROW_SECURITY,
+        ObjectKind.RULE,
+        ObjectKind.TRIGGER,
     )
 )
+"""what PostgreSQL does by itself"""
+_ENDING_IF_UNIQUE = frozenset((ObjectKind.PARTIAL_INDEX, ObjectKind.EXPRESSION_INDEX))
 
 
-def stored(name: str) -> str:
-    """A name as PostgreSQL keeps it: cut to 63 bytes, between two characters."""
-    return name.encode()[:63].decode("utf-8", "ignore")
+def _as_wanted(key: ForeignKey, wanted: Iterable[ForeignKey]) -> bool:
+    """Whether a foreign key does what Prisma does without it."""
+    return any((key.ends, key.actions) == (other.ends, other.actions) for other in wanted)
 
 
-def _plain(type_: str) -> str:
-    """A type's name as an author and PostgreSQL may both write it."""
-    return "".join(type_.replace('"', "").lower().split()).removeprefix("public.").removeprefix("pg_catalog.")
-
-
-def _precision(native: NativeType) -> tuple[int, ...]:
-    arguments = native.args or NATIVE_TYPES[native.name].implied
-    return (*arguments, 0) if native.name == "Decimal" and len(arguments) == 1 else arguments
-
-
-def _class(part: IndexField) -> str | None:
-    """An operator class by PostgreSQL's name, without its parameters."""
-    if part.ops is None:
-        return None
-    return part.ops.partition("(")[0].strip() if part.raw_ops else operator_class(part.ops)
+def _takes_text(wanted: Column, found: Column) -> bool:
+    """Whether both are texts, of which PostgreSQL keeps every character, and each that is found is short
+    enough."""
+    texts = {(name, False) for name, rule in NATIVE_TYPES.items() if rule.catalog in ("text", "varchar")}
+    if not {wanted.which, found.which} <= texts:
+        return False
+    return not wanted.precision or (bool(found.precision) and found.precision <= wanted.precision)

@@ -148,7 +148,7 @@ class Defaults:
                 make = partial(_made, column)
             if make is not None:
                 self._makers[name] = make
-            elif column.field.default is None and column.field.nullable:
+            elif column.field.default is None and column.field.nullable and not column.filled_by_place:
                 self._constants[name] = column.null
 
     def fill(self, given: Mapping[str, Any], now: datetime) -> dict[str, Any]:
@@ -249,13 +249,15 @@ class Column:
     def filled_by_place(self) -> bool:
         """Whether the backend gives the value, where the caller gives none."""
         default = self.field.default
-        return isinstance(default, Function) and default.name in ("autoincrement", "dbgenerated")
+        is_computed = isinstance(default, Function) and default.name in ("autoincrement", "dbgenerated")
+        return is_computed or self.field.generated is not None
 
     @property
     def needed(self) -> bool:
         """Whether a new record must be given a value."""
         field = self.field
-        return field.arity is Arity.REQUIRED and field.default is None and not field.updated_at
+        has_value = field.default is not None or field.updated_at or field.generated is not None
+        return field.arity is Arity.REQUIRED and not has_value
 
 
 class Terms:

@@ -148,6 +148,8 @@ class ScalarField(Struct, frozen=True, tag="scalar", tag_field="field", kw_only=
     ignored: bool = False
     documentation: str | None = None
     secret: Secret | None = None
+    generated: str | None = None
+    """of a column that a live database computes, how (:mod:`octavo.schema.live`)"""
     collation: str | None = None
     """of a live column, where it is not the database's own"""
 
@@ -337,7 +339,7 @@ class EnumMember(Struct, frozen=True, omit_defaults=True):
 
 
 class Enum(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
-    """An enum type; the order of its members is the database's order."""
+    """An enum type; the order of its members is the database's order, unless ``order`` is another."""
 
     name: str
     type: str
@@ -346,10 +348,18 @@ class Enum(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):
     schema: str | None = None
     written_type: str | None = None
     documentation: str | None = None
+    order: tuple[str, ...] = ()
+    """the names of its members as a live database sorts them; empty: as the schema has them"""
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
         return tuple(m.label for m in self.members)
+
+    @cached_property
+    def sorted_members(self) -> tuple[EnumMember, ...]:
+        """The members as PostgreSQL sorts them."""
+        by_name = {m.name: m for m in self.members}
+        return tuple(by_name[name] for name in self.order or by_name)
 
 
 class Relation(Struct, frozen=True, kw_only=True, omit_defaults=True):

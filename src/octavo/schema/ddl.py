@@ -37,6 +37,7 @@ from octavo.schema.datamodel import (
     ScalarKind,
 )
 from octavo.schema.literals import show_datetime
+from octavo.schema.live import generation
 from octavo.schema.native import NATIVE_TYPES, literal, native_type, qualified, quote, table_name
 
 _ACTIONS = {
@@ -184,19 +185,23 @@ def _extension(extension: Extension) -> str:
 
 
 def _enum(enum: Enum) -> str:
-    labels = ", ".join(literal(label) for label in enum.labels)
+    labels = ", ".join(literal(member.label) for member in enum.sorted_members)
     return f"CREATE TYPE {qualified(enum.schema, enum.type)} AS ENUM ({labels})"
 
 
 def _table(datamodel: Datamodel, model: Model, *, with_key: bool) -> str:
-    columns = ",\n".join(f"    {_column(datamodel, scalar)}" for scalar in model.scalars)
+    columns = ",\n".join(f"    {_column(datamodel, model, scalar)}" for scalar in model.scalars)
     key = model.primary_key if with_key else None
     constraint = f",\n\n    {_primary_key(model, key)}" if key else ""
     return f"CREATE TABLE {table_name(model)} (\n{columns}{constraint}\n)"
 
 
-def _column(datamodel: Datamodel, scalar: ScalarField) -> str:
+def _column(datamodel: Datamodel, model: Model, scalar: ScalarField) -> str:
     required = " NOT NULL" if scalar.arity is Arity.REQUIRED else ""
+    if (generated := generation(model, scalar)) is not None:
+        return (
+            f"{quote(scalar.column)} {sql_type(datamodel, scalar)}{required} GENERATED ALWAYS AS {generated}"
+        )
     if is_serial(scalar):
         return f"{quote(scalar.column)} {NATIVE_TYPES[native_type(scalar).name].serial}{required}"
     default = default_sql(datamodel, scalar)

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from octavo.schema.datamodel import Datamodel, Enum, Model, RelationField, RelationKind, ScalarField
 from octavo.schema.native import DEFAULT_NATIVE
 
-_UNSAID = frozenset({"documentation", "secret", "on_field", "index_order", "collation"})
+_UNSAID = frozenset({"documentation", "secret", "on_field", "index_order", "collation", "generated", "order"})
 """what is no part of the meaning, beside what was written and would be so by default (``written_…``)"""
 
 

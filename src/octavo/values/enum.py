@@ -53,6 +53,6 @@ def enum_type(enum: Enum) -> ValueType:
         decoded=Literal[tuple(labels)],
         text=labels.__getitem__,
         write=write,
-        key={name: number for number, name in enumerate(labels)}.__getitem__,
+        key={m.name: number for number, m in enumerate(enum.sorted_members)}.__getitem__,
         schema={"type": "string", "enum": list(labels)},
     )
