@@ -21,6 +21,7 @@ from octavo.serve.refusals import (
     Place,
     data_fields,
     either,
+    input_error,
     operator_fields,
     quantifier_fields,
     where_fields,
@@ -99,11 +100,14 @@ class Arguments:
         found = {}
         for key, value in given.items():
             if (field := model.fields.get(key)) is not None:
-                found[field.name] = self._filter(model, field, value, at / key)
+                if (part := self._filter(model, field, value, at / key)) != {}:
+                    found[field.name] = part
             elif key in LOGIC:
                 found[key] = self._logic(model, key, value, at / key)
             elif (link := model.links.get(key)) is not None:
-                found[link.name] = self._related(link, value, at / key)
+                # As in Prisma, an empty filter of a relation filters nothing.
+                if value != {}:
+                    found[link.name] = self._related(link, value, at / key)
             elif key in model.uniques:
                 name, _ = model.uniques[key]
                 found[name] = self._compound(model, key, value, at / key)
@@ -140,6 +144,8 @@ class Arguments:
 
     def _filter(self, model: SeenModel, field: SeenField, given: Any, at: Place) -> Any:
         if type(given) is not dict or "$type" in given:
+            if field.field.is_json and given is None:
+                raise at.missing(f"{field.field.type}Filter")
             return json_value(given) if field.field.is_json else self.plain(given, at)
         known = operators(model.terms.columns[field.name])
         found = {}
@@ -149,9 +155,14 @@ class Arguments:
             if field.field.is_json and key not in ("path", "mode"):
                 found[key] = JsonNull if value is None else json_value(value)
             elif key == "not" and type(value) is dict and "$type" not in value:
-                found[key] = self._filter(model, field, value, at / key)
+                if inner := self._filter(model, field, value, at / key):
+                    found[key] = inner
             else:
                 found[key] = self.plain(value, at / key)
+        if found.keys() <= {"mode", "path"}:
+            if "path" in found:
+                raise input_error("A JSON path cannot be set without a scalar filter.")
+            return {}
         return found
 
     def _related(self, link: SeenLink, given: Any, at: Place) -> Any:
@@ -160,8 +171,9 @@ class Arguments:
         if type(given) is not dict:
             raise at.wrong_type(given, f"{link.field.model}WhereInput")
         known, target = quantifiers(link.link), link.target
-        if not link.field.is_list and not (given and all(snake(key) in known for key in given)):
-            return self.where(target, given, at)
+        if not link.field.is_list and not all(snake(key) in known for key in given):
+            # A filter of the record itself, whose record must be there.
+            return {"is": self.where(target, given, at)}
         found = {}
         for key, value in given.items():
             if snake(key) not in known:

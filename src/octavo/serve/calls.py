@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
 from octavo.query.raw import RawResult
 from octavo.serve.arguments import Arguments
 from octavo.serve.raw import parameters, rows
-from octavo.serve.refusals import Place, Refused
+from octavo.serve.refusals import Place, Refused, input_error
 from octavo.serve.results import Shape, value_of
 from octavo.serve.selections import Selections, whole
-from octavo.serve.view import SeenModel, View
+from octavo.serve.view import SeenField, SeenModel, View
 
 _OPERATIONS = {
     "findUnique": "find_unique",
@@ -91,7 +92,11 @@ class Calls:
 
     def _read(self, action: str, model: SeenModel, given: Mapping[str, Any], at: Place) -> dict[str, Any]:
         if action in ("findMany", "findFirst", "findFirstOrThrow"):
-            return self._selections.finding(model, given, at)
+            found = self._selections.finding(model, given, at)
+            if action != "findMany" and found.get("take") not in (None, 1, -1):
+                said = "cannot be used with a 'take' argument that isn't 1 or -1"
+                raise input_error(f"The '{action}' operation {said}")
+            return found
         if action in ("createMany", "createManyAndReturn"):
             return self._arguments.rows(model, given, at)
         read = self._arguments
@@ -111,6 +116,8 @@ class Calls:
                 found[name] = known[name](value, at / name)
             elif name != "relationLoadStrategy":
                 raise (at / name).unknown_argument(wanted)
+        if action in ("updateMany", "updateManyAndReturn", "deleteMany") and found.get("where") == {}:
+            del found["where"]
         for name in _NEEDED.get(action, ()):
             if name not in found:
                 missing = (at / name).missing(f"{model.name}{name.title()}Input")
@@ -122,23 +129,53 @@ class Calls:
         given, selection = query
         plain = {key: value for key, value in given.items() if key not in ("by", "having")}
         arguments = self._selections.finding(model, plain, at)
-        if action == "groupBy":
-            arguments["by"] = self._arguments.names(model, given.get("by", []), at / "by")
-            if "having" in given:
-                arguments["having"] = self._arguments.having(model, given["having"], at / "having")
-        shown: dict[str, dict[str, str]] = {}
+        by = self._by(model, given, at) if action == "groupBy" else {}
+        shown: dict[str, dict[str, SeenField | None]] = {}
         for key, wanted in selection.items():
             if key in _AGGREGATES:
-                inner = at.within(key)
-                fields = [f for f, on in (wanted.get("selection") or {}).items() if on]
-                shown[key] = {
-                    f: f if f == "_all" else self._arguments.field(model, f, inner / f) for f in fields
-                }
-                arguments[key] = dict.fromkeys(shown[key].values(), True)
+                shown[key] = self._computed(model, wanted, at.within(key))
+                arguments[key] = {"_all" if f is None else f.name: True for f in shown[key].values()}
         if action == "aggregate":
+            if not shown:
+                raise at.empty_selection(model, f"Aggregate{model.name}")
             return Call(name, model, "aggregate", arguments, partial(_aggregated, shown))
-        by = {key: model.fields[key].name for key in selection if key in model.fields}
-        return Call(name, model, "group_by", arguments, partial(_groups, by, shown))
+        arguments["by"] = [field.name for field in by.values()]
+        if "having" in given:
+            arguments["having"] = self._arguments.having(model, given["having"], at / "having")
+        keys = {key: by[key] for key in selection if key in by}
+        return Call(name, model, "group_by", arguments, partial(_groups, keys, shown))
+
+    def _by(self, model: SeenModel, given: Mapping[str, Any], at: Place) -> dict[str, SeenField]:
+        """The fields by whose values records are grouped.  Raises Refused."""
+        names = given.get("by", [])
+        listed = names if type(names) is list else [names]
+        self._arguments.names(model, listed, at / "by")
+        if not listed:
+            raise input_error("At least one selection is required for the `by` argument.")
+        order = given.get("orderBy") or []
+        terms = [key for term in (order if type(order) is list else [order]) for key in term]
+        missing = [key for key in terms if key in model.fields and key not in listed]
+        if not terms and ("take" in given or "skip" in given):
+            missing = [name for name, field in model.fields.items() if field.name in model.terms.key]
+        if missing:
+            said = "Every field used for orderBy must be included in the by-arguments of the query."
+            raise input_error(f"{said} Missing fields: {', '.join(missing)}")
+        return {name: model.fields[name] for name in listed}
+
+    def _computed(self, model: SeenModel, wanted: Any, at: Place) -> dict[str, SeenField | None]:
+        """The fields that something is computed of; None: all records together."""
+        selection = wanted.get("selection") if type(wanted) is dict else None
+        found: dict[str, SeenField | None] = {}
+        for name, on in (selection or {}).items():
+            if on and name != "_all" and name not in model.fields:
+                raise at.unknown_selection(name, model)
+            if on:
+                found[name] = None if name == "_all" else model.fields[name]
+        if not found:
+            raise at.empty_selection(
+                model, f"{model.name}{at.selection[-1].strip('_').title()}AggregateOutputType"
+            )
+        return found
 
     def _raw(self, action: str, given: Mapping[str, Any]) -> Call:
         if action not in ("queryRaw", "executeRaw"):
@@ -182,17 +219,27 @@ def _many(shape: Shape, records: list[Any]) -> list[Any]:
     return [shape.shown(record) for record in records]
 
 
-def _aggregated(shown: Mapping[str, Mapping[str, str]], found: Mapping[str, Any]) -> dict[str, Any]:
+def _aggregated(shown: Mapping[str, Mapping[str, SeenField | None]], found: Any) -> dict[str, Any]:
     return {
-        kind: {name: value_of(found[kind][stored]) for name, stored in fields.items()}
+        kind: {
+            name: found[kind]["_all"] if field is None else _computed(kind, field, found[kind][field.name])
+            for name, field in fields.items()
+        }
         for kind, fields in shown.items()
     }
 
 
+def _computed(kind: str, field: SeenField, value: Any) -> Any:
+    return value if kind in ("_count", "_avg") and type(value) is not Decimal else value_of(value, field)
+
+
 def _groups(
-    by: Mapping[str, str], shown: Mapping[str, Mapping[str, str]], found: list[Mapping[str, Any]]
+    by: Mapping[str, SeenField], shown: Mapping[str, Mapping[str, SeenField | None]], found: list[Any]
 ) -> list[dict[str, Any]]:
     return [
-        {**{name: value_of(group[stored]) for name, stored in by.items()}, **_aggregated(shown, group)}
+        {
+            **{name: value_of(group[field.name], field) for name, field in by.items()},
+            **_aggregated(shown, group),
+        }
         for group in found
     ]

@@ -71,8 +71,10 @@ class Place:
         meta = self.within(name)._meta("UnknownSelectionField", outputType=output_type(model))
         return Refused(f"Field '{name}' not found in enclosing type '{model.name}'", meta)
 
-    def empty_selection(self, model: SeenModel) -> Refused:
-        meta = self._meta("EmptySelection", outputType=output_type(model))
+    def empty_selection(self, model: SeenModel, name: str = "") -> Refused:
+        """Nothing of a model is selected, or (``name``) of what is computed over its records."""
+        shown = output_type(model)
+        meta = self._meta("EmptySelection", outputType={**shown, "name": name or shown["name"]})
         return Refused("Expected a minimum of 1 field to be present, got 0", meta)
 
     def missing(self, *kinds: str) -> Refused:
@@ -123,6 +125,11 @@ class Place:
             f"`{self._text}`: Too many fields given",
             self._meta("TooManyFieldsGiven", inputType=described, constraints=limits),
         )
+
+
+def input_error(details: str) -> Refused:
+    """A query that is well formed and cannot be meant."""
+    return Refused(f"Input error. {details}", {"details": details}, "P2019")
 
 
 def either(*errors: Refused) -> Refused:

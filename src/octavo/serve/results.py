@@ -15,11 +15,12 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import UNSET, Raw, Struct
+from msgspec import UNSET, Struct
 
 from octavo.layout.record import attribute
 from octavo.query.result import Result, record_of
 from octavo.serve.view import SeenField
+from octavo.values.json import json_text
 
 encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -158,17 +159,21 @@ def pieces(name: str, records: Sequence[Any], shape: Shape) -> Iterator[bytes]:
     yield b"]}}"
 
 
-def value_of(value: Any) -> Any:
-    """A Python value (of an aggregate or a raw query) as it goes out."""
+def value_of(value: Any, field: SeenField) -> Any:
+    """A Python value of a field (in a group, or of an aggregate) as it goes out."""
     match value:
+        case None:
+            return None
+        case list() | tuple():
+            return [value_of(item, field) for item in value]
+        case _ if field.field.is_json:
+            return Json(json_text(value))
+        case int() if field.field.type == "BigInt":
+            return BigInt(str(value))
         case Decimal():
             return Decimals(str(value))
         case datetime():
             return DateTime(value.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
         case bytes():
             return Bytes(value)
-        case list() | tuple():
-            return [value_of(item) for item in value]
-        case Raw():
-            return Json(bytes(value).decode())
     return value

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from octavo.serve.arguments import Arguments
-from octavo.serve.refusals import Place, Refused
+from octavo.serve.refusals import Place, Refused, input_error
 from octavo.serve.results import Shape
 from octavo.serve.view import SeenField, SeenLink, SeenModel
 
@@ -16,12 +16,15 @@ MANY = ("where", "orderBy", "cursor", "take", "skip", "distinct", "relationLoadS
 
 def whole(given: Any, at: Place) -> int:
     """A number of records.  Raises Refused."""
-    if type(given) is not int:
+    if type(given) not in (int, float):
         raise at.wrong_type(given, "Int")
-    if given < 0 and at.arguments[-1] == "skip":
-        said = f"Invalid value for skip argument: Value can only be positive, found: {given}"
+    number = int(given)
+    if number < 0 and at.arguments[-1] == "skip":
+        said = f"Invalid value for skip argument: Value can only be positive, found: {number}"
         raise Refused(said, {}, "")
-    return given
+    if number < 0 and at.arguments[-1] == "limit":
+        raise input_error(f"Provided limit ({number}) must be a positive integer.")
+    return number
 
 
 class Selections:

@@ -19,6 +19,7 @@ from octavo.serve.refusals import Refused
 
 MAX_WAIT, TIMEOUT = 2.0, 5.0
 """seconds: Prisma's defaults"""
+LEVELS = ("ReadUncommitted", "ReadCommitted", "RepeatableRead", "Serializable")
 _REMEMBERED = 100
 """how many closed transactions are told from unknown ones"""
 
@@ -156,10 +157,15 @@ def options(given: Any) -> tuple[float, float, str | None]:
     """
     if type(given) is not dict:
         raise _refused("the request is not JSON")
+    if given.get("within") is not None:
+        raise _refused("nested transactions are not supported; use the outer transaction's client")
+    level = given.get("isolation_level")
+    if level is not None and level not in LEVELS:
+        raise _refused(f"Invalid isolation level: {level}", {"isolationLevel": level})
     found = []
     for name, default in (("max_wait", MAX_WAIT), ("timeout", TIMEOUT)):
         value = given.get(name)
         if value is not None and (type(value) not in (int, float) or value < 0):
             raise _refused(f"{name} is not a number of milliseconds")
         found.append(default if value is None else value / 1000)
-    return found[0], found[1], given.get("isolation_level")
+    return found[0], found[1], level

@@ -1,0 +1,53 @@
+"""Calls of Prisma Client give what Prisma's own engine gives on PostgreSQL, values and errors alike.
+
+The answers of Prisma's engine are recorded (``tests/serve/record.py``).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from serve.conftest import empty_store
+from serve.prisma import SCHEMA, SETS, by_engine, needs, run
+from serve.serving import Served
+
+EXCEPT = json.dumps(
+    [
+        "field reference",
+        "field references",
+        "a fraction for an Int",
+        "include with a cursor",
+        "interactive: P2025 caught, goes on",
+    ]
+)
+"""calls that the client cannot answer as Prisma yet"""
+
+
+def served(path: Path, name: str, *options: str) -> Served:
+    schema = SCHEMA.get(name)
+    named = () if schema is None else ("--schema", str(schema))
+    return Served(empty_store(path / "data", schema), *options, *named)
+
+
+@needs("prisma-6")
+@pytest.mark.parametrize("name", SETS)
+def test_calls_by_the_url_alone_give_what_prisma_gives(name: str, tmp_path: Path) -> None:
+    with served(tmp_path, name) as server:
+        run("run.mjs", name, served=server, env={"EXCEPT": EXCEPT})
+        assert server.stop() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "version",
+    [pytest.param(version, marks=needs(version)) for version in ("prisma-6", "prisma-7")],
+)
+@pytest.mark.parametrize("name", SETS)
+def test_calls_by_the_exchanged_engine_give_what_prisma_gives(
+    name: str, version: str, tmp_path: Path
+) -> None:
+    with served(tmp_path, name, "--socket", str(tmp_path / "s")) as server:
+        run("run.mjs", name, env={**by_engine(server, version), "EXCEPT": EXCEPT})
