@@ -395,10 +395,6 @@ def test_a_client_that_cannot_be(url: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.delenv("DATABASE_URL", raising=False)
     with pytest.raises(UsageError, match="DATABASE_URL"):
         octavo.connect("prisma")
-    schema = tmp_path / "schema.prisma"
-    schema.write_text(SCHEMA.replace('url = ""', 'url = ""\n relationMode = "prisma"'))
-    with pytest.raises(UsageError, match="relationMode"):
-        octavo.connect("prisma", database_url=url, schema=schema)
     with (
         octavo.connect("prisma", database_url=f"postgresql://localhost:1/x?host={tmp_path}") as nobody,
         pytest.raises(DatabaseError, match="cannot be reached"),
