@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import octavo
+from octavo.backends.emulation import pointing_at
 from octavo.errors import ConstraintError, OctavoError, RecordNotFound
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import layout_for
@@ -35,6 +36,7 @@ model Top {
   required  Required[]
   coded     Coded[]
   one       One?
+  unseen    Unseen[]    @ignore
   tags      Tag[]
 }
 model Cascading {
@@ -83,6 +85,13 @@ model One {
 model Tag {
   id   Int   @id
   tops Top[]
+}
+model Unseen {
+  id    Int  @id
+  topId Int?
+  top   Top? @relation(fields: [topId], references: [id], onDelete: Restrict)
+  @@index([topId])
+  @@ignore
 }
 """
 MODELS = ("top", "cascading", "below", "optional", "kept", "required", "coded", "one")
@@ -340,6 +349,20 @@ def test_an_orphan_is_read_as_prisma_reads_it(db: Any, name: str) -> None:
         return read(tx)
 
     assert outcome(db, call)[0] == answer
+
+
+def test_what_a_client_ignores_is_not_looked_at() -> None:
+    """As Prisma, whose client does not know an ignored model."""
+    found = pointing_at(parse_schema(SCHEMA))
+    assert [r.child for r in found["Top"]] == [
+        "Cascading",
+        "Optional",
+        "Kept",
+        "Required",
+        "Coded",
+        "One",
+    ]
+    assert not found["Tag"]
 
 
 def test_nothing_is_written_where_an_action_refuses(db: Any) -> None:

@@ -11,7 +11,7 @@ when one of their records goes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias, cast
@@ -21,10 +21,21 @@ from octavo.errors import RequiredRelationViolation
 from octavo.layout.record import Record
 from octavo.query.plan import Backend, Change, ChangeKind, Condition, Key, Query, Transaction, one_of
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.datamodel import Action, Relation, RelationKind
+from octavo.schema.datamodel import Action, Datamodel, Relation, RelationKind
 
 Steps: TypeAlias = list[Callable[[], object]]
 """writes that are still to be made: nothing is written before all of them are known to be allowed"""
+
+
+def pointing_at(datamodel: Datamodel) -> Mapping[str, Sequence[Relation]]:
+    """The relations by which others point at each model, without what the schema has a client ignore."""
+    found: dict[str, list[Relation]] = {m.name: [] for m in datamodel.tables}
+    for relation in datamodel.relations:
+        child = datamodel.model(relation.child)
+        is_known = child.has_key and not child.ignored and not child.relation(relation.child_field).ignored
+        if is_known and relation.kind is not RelationKind.MANY_TO_MANY and relation.parent in found:
+            found[relation.parent].append(relation)
+    return found
 
 
 class EmulatingBackend:
@@ -32,6 +43,7 @@ class EmulatingBackend:
 
     def __init__(self, backend: Backend, vocabulary: Vocabulary) -> None:
         self._backend, self._vocabulary = backend, vocabulary
+        self._pointing_at = pointing_at(vocabulary.datamodel)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -40,14 +52,16 @@ class EmulatingBackend:
     def transaction(self, *, single: bool = False, **given: Any) -> Iterator[Transaction]:
         # One write may become several.
         with self._backend.transaction(single=False, **given) as transaction:
-            yield cast(Transaction, EmulatingTransaction(transaction, self._vocabulary))
+            yield cast(Transaction, EmulatingTransaction(transaction, self._vocabulary, self._pointing_at))
 
 
 class EmulatingTransaction:
     """A transaction that carries out referential actions before its own writes."""
 
-    def __init__(self, transaction: Transaction, vocabulary: Vocabulary) -> None:
-        self._transaction, self._vocabulary = transaction, vocabulary
+    def __init__(
+        self, transaction: Transaction, vocabulary: Vocabulary, relations: Mapping[str, Sequence[Relation]]
+    ) -> None:
+        self._transaction, self._vocabulary, self._pointing_at = transaction, vocabulary, relations
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transaction, name)
@@ -70,7 +84,7 @@ class EmulatingTransaction:
 
     def _deleting(self, model: str, where: Condition, steps: Steps) -> Condition:
         """Add what is to be done before records are deleted.  Gives the condition that they fulfil then."""
-        relations = self._relations(model)
+        relations = self._pointing_at[model]
         records = self._transaction.select(Query(model=model, where=where)) if relations else []
         if not records:
             return where
@@ -88,7 +102,7 @@ class EmulatingTransaction:
     def _updating(self, model: str, where: Condition, changes: Sequence[Change], steps: Steps) -> Condition:
         """Add what is to be done before records are changed.  Gives the condition that they fulfil then."""
         named = {change.field for change in changes}
-        relations = [r for r in self._relations(model) if not named.isdisjoint(r.references)]
+        relations = [r for r in self._pointing_at[model] if not named.isdisjoint(r.references)]
         records = self._transaction.select(Query(model=model, where=where)) if relations else []
         if not records:
             return where
@@ -128,11 +142,6 @@ class EmulatingTransaction:
         changes = [Change(f, ChangeKind.SET, v) for f, v in zip(relation.fields, values, strict=True)]
         which = self._updating(relation.child, which, changes, steps)
         steps.append(partial(self._transaction.update, relation.child, which, changes))
-
-    def _relations(self, model: str) -> list[Relation]:
-        """Those by which others point at a model."""
-        found = self._vocabulary.datamodel.relations
-        return [r for r in found if r.parent == model and r.kind is not RelationKind.MANY_TO_MANY]
 
     def _pointing(self, relation: Relation, records: Sequence[Record]) -> Condition | None:
         """The condition that those fulfil which point at these records; None if nothing can."""
