@@ -11,7 +11,7 @@ import pytest
 
 from octavo.backends.json import JsonBackend
 from octavo.client import Client
-from octavo.errors import DifferenceError, UsageError
+from octavo.errors import DamagedError, DifferenceError, UsageError
 from octavo.evolve.functions import load
 from octavo.evolve.matching import Renames
 from octavo.evolve.migrate import MigrateOptions, MigrateReport, migrate, migrate_back
@@ -223,6 +223,22 @@ def test_the_way_back_keeps_what_was_written_since(tasks: Tasks) -> None:
     assert tasks.records()[0]["title"] == "rinse"
     with tasks.client() as db:
         assert db.user.count() == 3
+
+
+def test_what_a_crash_has_torn_of_a_log_does_not_count(tasks: Tasks) -> None:
+    with open(tasks.root / "tasks.jsonl", "ab") as file:
+        file.write(b'{"_model":"Task","id":9,"ti')
+    assert tasks.to(ADD).counts["Task"] == 3
+    tasks.require_sound()
+
+
+def test_a_store_that_is_damaged_is_not_migrated(tasks: Tasks) -> None:
+    file = tasks.root / "tasks.jsonl"
+    file.write_bytes(file.read_bytes().replace(b'"id":1,', b'"id":"one",'))
+    before = tasks.files
+    with pytest.raises(DamagedError, match=r"tasks.jsonl:1: Task\.id"):
+        tasks.to(ADD)
+    assert tasks.files == before
 
 
 def test_two_migrations_are_taken_back_one_after_the_other(tasks: Tasks) -> None:

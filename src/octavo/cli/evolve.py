@@ -48,7 +48,7 @@ def migrate(
             **_EXISTING,
         ),
     ] = None,
-    layout_file: Annotated[
+    new_layout: Annotated[
         Path | None,
         typer.Option(
             "--layout",
@@ -68,11 +68,11 @@ def migrate(
     from octavo.evolve.migrate import MigrateOptions, migrate_back
     from octavo.evolve.migrate import migrate as migrate_store
 
-    if back == (to is not None or layout_file is not None):
-        raise UsageError(
-            "nothing says where to migrate to" if not back else "--back takes no --to and no --layout",
-            hint="--to FILE names the next schema, --back takes the last migration back",
-        )
+    hint = "--to FILE names the next schema, --back takes the last migration back"
+    if back and (to is not None or new_layout is not None):
+        raise UsageError("--back takes no --to and no --layout", hint=hint)
+    if not (back or to or new_layout or functions):
+        raise UsageError("nothing says where to migrate to", hint=hint)
     if back and (rename or rename_model):
         raise UsageError("--back takes no renames: it knows those of the way forth")
     old = job.layout
@@ -86,7 +86,7 @@ def migrate(
         else:
             target = old.datamodel if to is None else _datamodel(to)
             options = _options(job, rename, rename_model, _functions(functions, target), dry_run=dry_run)
-            layout = _layout(target, layout_file)
+            layout = _layout(target, new_layout)
             report = migrate_store(job.data_dir, old, target, options, progress, layout=layout)
     return Answer(_as_json(report), lambda: _show(report), good=not report.refused, shows_if_quiet=True)
 
@@ -180,7 +180,8 @@ def _show(report: MigrateReport) -> None:
         typer.echo(f"{total} in {some(report.files, 'file')}, in {report.seconds:.1f} s\ndata: {where}")
         typer.echo(f"the store before: {console.plain(str(report.kept))}")
     else:
-        typer.echo(f"no record changes: the schema's text is new\ndata: {where}")
+        said = f"{', '.join(report.texts)} says the same in other words" if report.texts else "nothing to do"
+        typer.echo(f"no record changes: {said}\ndata: {where}")
     for kept in report.settled:
         typer.echo(f"a store that an interrupted command had replaced: {console.plain(str(kept))}")
     if not report.refused:

@@ -285,7 +285,7 @@ class ModelChange:
         unknown = dict(row.unknown) if type(row) is Noted else {}
         try:
             given = self._given(record, unknown)
-            made = call(self.function, self._given(record, unknown), self.function.__code__.co_filename)
+            made = call(self.function, self._given(record, unknown))
         except Refused as error:
             raise _Unfit(step, str(error)) from error
         except RecursionError as error:

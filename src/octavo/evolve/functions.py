@@ -40,7 +40,7 @@ def load(path: Path, datamodel: Datamodel) -> dict[str, Function]:
         exec(compile(path.read_bytes(), str(path), "exec"), namespace)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"{path}: cannot be run: {type(error).__name__}: {error}") from error
     models = accessors(m.name for m in datamodel.models if not m.is_view)
     found: dict[str, Function] = {}
@@ -74,17 +74,19 @@ class Refused(ValueError):
         self.field = field
 
 
-def call(function: Function, record: dict[str, Any], path: str) -> dict[str, Any] | None:
+def call(function: Function, record: dict[str, Any]) -> dict[str, Any] | None:
     """What a function makes of a record.  Raises Refused, which repeats no value."""
+    path = str(getattr(function, "__globals__", {}).get("__file__", ""))
     try:
         made = function(record)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         trace, line = error.__traceback__, 0
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == path:
                 line = trace.tb_lineno
             trace = trace.tb_next
-        raise Refused("", f"{Path(path).name}:{line}: {type(error).__name__}") from error
+        where = f"{Path(path).name}:{line}: " if line else ""
+        raise Refused("", f"{where}{type(error).__name__}") from error
     if made is None or isinstance(made, dict):
         return made
     raise Refused("", f"the function gave {type(made).__name__}, not a dict or None")

@@ -24,7 +24,7 @@ from octavo.evolve.files import NewFiles
 from octavo.evolve.functions import Function
 from octavo.evolve.history import Migration, last_migration, migration
 from octavo.evolve.matching import Matching, Renames
-from octavo.evolve.places import next_layout, with_keys
+from octavo.evolve.places import as_before, next_layout, with_keys
 from octavo.evolve.plan import Plan
 from octavo.evolve.records import Pass, arriving
 from octavo.evolve.steps import How, Step, refused
@@ -35,11 +35,20 @@ from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.codec import Codecs
 from octavo.layout.layout import Layout
 from octavo.layout.listing import contents, payload_files, payload_path
+from octavo.layout.load import parse_layout
+from octavo.layout.written import layout_text
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.meaning import fingerprint
 from octavo.store import phase
 from octavo.store.engine import Resolve
-from octavo.store.identity import SchemaName, identity_files, read_identity, write_identity
+from octavo.store.identity import (
+    FOLDER,
+    SchemaName,
+    identity_files,
+    is_identity,
+    read_identity,
+    write_identity,
+)
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import at_rest, require_store
 from octavo.store.system import FOLDER_MODE
@@ -80,7 +89,9 @@ class MigrateReport:
     payloads: int = 0
     files: int = 0
     rebuilt: bool = False
-    """whether the records were written anew; else the texts in ``schema/`` alone were"""
+    """whether the records were written anew"""
+    texts: list[str] = field(default_factory=list)
+    """the texts in ``schema/`` that changed, where they say the same in other words"""
     to_heal: list[str] = field(default_factory=list)
     """where PostgreSQL is written to as well: the models that ``octavo status --heal`` has to copy"""
     backend: DataBackend = DataBackend.PRISMA
@@ -112,7 +123,11 @@ def migrate(
     BusyError, DiskError.
     """
     moment = datetime.now(UTC)
-    matching = Matching(old.datamodel, layout.datamodel if layout else with_keys(target), options.renames)
+    former = old.datamodel
+    target = as_before(target, former, Matching(former, target, options.renames))
+    if layout is not None:
+        layout = parse_layout(layout.text or layout_text(layout), target, source=layout.source)
+    matching = Matching(former, layout.datamodel if layout else with_keys(target), options.renames)
     new = layout or next_layout(old, matching)
     run = _Run(data_dir.resolve(), (old, new), matching, options, moment)
     return run.forth(progress)
@@ -129,7 +144,11 @@ def migrate_back(
     require_store(data_dir)
     last = last_migration(read_identity(data_dir))
     former = last.former_layout()
-    matching = Matching(old.datamodel, former.datamodel, last.renames.back)
+    renames = last.renames.back
+    kept = as_before(former.datamodel, old.datamodel, Matching(old.datamodel, former.datamodel, renames))
+    if kept is not former.datamodel:
+        former = parse_layout(former.text, kept, source=former.source)
+    matching = Matching(old.datamodel, former.datamodel, renames)
     run = _Run(data_dir.resolve(), (old, former), matching, options, last.at)
     return run.back(last, progress)
 
@@ -171,9 +190,7 @@ class _Run:
             self._look_at_move()
             held = at_rest(self.data_dir, timeout=options.lock_timeout, resolve=options.resolve)
             stack.enter_context(held)
-            if last is None and not self._changes_files():
-                self._write_texts()
-            else:
+            if last is not None or self._changes_files() or not self._write_texts():
                 self._rebuild(last, progress)
         self.report.seconds = time.monotonic() - started
         return self.report
@@ -188,18 +205,27 @@ class _Run:
             )
 
     def _changes_files(self) -> bool:
-        """Whether anything but the text of the schema changes."""
+        """Whether anything changes but one text that says the same in other words."""
         same = fingerprint(self.old.datamodel) == fingerprint(self.new.datamodel)
-        places = [(p.model.name, p.kind, p.path, p.array, p.payload, p.payload_size) for p in self.old.places]
-        others = [(p.model.name, p.kind, p.path, p.array, p.payload, p.payload_size) for p in self.new.places]
-        return not same or places != others or bool(self.options.functions)
+        return not same or _placed(self.old) != _placed(self.new) or bool(self.options.functions)
 
-    def _write_texts(self) -> None:
-        """The schema means what it meant: its text is all that changes."""
+    def _write_texts(self) -> bool:
+        """Write the texts that change: at each moment they say the same.  False if several files of the
+        schema change, of which that cannot be said."""
         identity = read_identity(self.data_dir)
+        files = identity_files(self.new, () if identity is None else identity.migrations)
+        there = {
+            str(path.relative_to(self.data_dir)): path.read_bytes()
+            for path in (self.data_dir / FOLDER).rglob("*")
+            if path.is_file() and is_identity(str(path.relative_to(self.data_dir)))
+        }
+        changed = [name for name in {**there, **files} if files.get(name) != there.get(name)]
+        self.report.texts = changed
+        if sum(name.endswith(".prisma") for name in changed) > 1 or not files.keys() >= set(changed):
+            return False
         if not self.options.dry_run:
-            migrations = () if identity is None else identity.migrations
-            write_identity(self.data_dir, identity_files(self.new, migrations))
+            write_identity(self.data_dir, {n: text for n, text in files.items() if n in changed})
+        return True
 
     def _rebuild(self, last: Migration | None, progress: Progress) -> None:
         self._look_for_strangers()
@@ -243,7 +269,6 @@ class _Run:
 
     def _pass(self, plan: Plan, built: Building | None, progress: Progress) -> Pass:
         codecs = Codecs(self.new)
-        progress.begin("migrate", 0)
         with (
             disk_errors("reading and writing records"),
             gathering(self.new, self.data_dir / "cache") as gathered,
@@ -255,7 +280,7 @@ class _Run:
                 plan.changes,
                 codecs,
                 Gathering(gathered, plan.checks),
-                progress.advance,
+                progress,
             )
             counted = {name for name, change in plan.changes.items() if change.is_counted}
             taken.arriving = arriving(self.matching, self.old, self.new) - counted
@@ -336,6 +361,12 @@ class _Run:
                 problems.append(f"{model.name}: its records are not those that were to be written")
         if problems:
             raise DifferenceError(f"the new store is not sound; {self.data_dir} is unchanged", problems)
+
+
+def _placed(layout: Layout) -> list[tuple[str, ...]]:
+    """What of a layout says where the records are."""
+    places = layout.places
+    return [(p.model.name, p.kind, p.path, p.array, p.payload, layout.payload_folder) for p in places]
 
 
 def _lost(plan: Plan, before: Counter[str]) -> list[str]:

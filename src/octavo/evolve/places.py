@@ -14,6 +14,7 @@ from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.load import default_layout, parse_layout
 from octavo.layout.written import layout_text
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarKind
+from octavo.schema.live import Live, as_live, live_of
 
 SOURCE = "schema/layout.toml"
 
@@ -21,6 +22,22 @@ SOURCE = "schema/layout.toml"
 def with_keys(datamodel: Datamodel) -> Datamodel:
     """A schema without the models that nothing identifies: they have no place in files."""
     return datamodel.without([m.name for m in datamodel.models if not (m.is_view or m.has_key)])
+
+
+def as_before(datamodel: Datamodel, old: Datamodel, matching: Matching) -> Datamodel:
+    """The next schema with what is kept of the live database beside the old one, under the new names."""
+    kept = live_of(old)
+    enums = {}
+    for enum in datamodel.enums:
+        if enum.name in kept.enums:
+            labels = matching.labels(old.enum(enum.name), enum)
+            enums[enum.name] = tuple(labels[name] for name in kept.enums[enum.name] if name in labels)
+    generated: dict[str, dict[str, str]] = {}
+    for model, fields in kept.generated.items():
+        for name, expression in fields.items():
+            if (after := matching.field_after(model, name)) is not None:
+                generated.setdefault(matching.after[model], {})[after] = expression
+    return as_live(datamodel, Live(enums, generated))
 
 
 def next_layout(old: Layout, matching: Matching) -> Layout:

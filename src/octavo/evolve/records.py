@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from octavo.errors import DifferenceError
+from octavo.errors import DamagedError, DifferenceError
 from octavo.evolve.change import ModelChange, named
 from octavo.evolve.checks import Gathering
 from octavo.evolve.files import NewFiles, packed
 from octavo.evolve.matching import Matching
 from octavo.evolve.sorting import Sorter
+from octavo.inspect.progress import Progress
 from octavo.inspect.row_hash import CopyBinary, Tally
 from octavo.layout.codec import NONE, Codec, Codecs, Embedded
 from octavo.layout.layout import Kind, Layout
-from octavo.layout.listing import contents
+from octavo.layout.listing import File, contents
 from octavo.layout.record import Noted, Row, digest_of, noted, plain
-from octavo.layout.scan import Entry, Reader, UnknownKey, live_records
+from octavo.layout.scan import Entry, Reader, UnknownKey, end_of_log, live_records
 from octavo.schema.datamodel import Action
+
+_TOLD = 1 << 18
+"""bytes of records after which the progress is told"""
 
 
 def arriving(matching: Matching, old: Layout, new: Layout) -> frozenset[str]:
@@ -47,11 +53,11 @@ class Pass:
         changes: Mapping[str, ModelChange],
         codecs: Codecs,
         gathering: Gathering,
-        advance: Callable[[int], object],
+        progress: Progress,
     ) -> None:
         """``layouts``: the old one and the new one; ``codecs``: of the new one."""
         self._old, self._new = layouts
-        self._root, self._codecs, self._gathering, self._advance = root, codecs, gathering, advance
+        self._root, self._codecs, self._gathering, self._progress = root, codecs, gathering, progress
         self._changes = {change.old.name: change for change in changes.values()}
         self._filled = {name: list(change.filled.values()) for name, change in changes.items()}
         self.files: NewFiles | None = None
@@ -75,19 +81,31 @@ class Pass:
             listed = contents(self._old, self._root)
             if listed.missing or listed.strays:
                 raise _unsound([*listed.missing, *listed.strays])
+            self._progress.begin("migrate", sum(file.size for file in listed.files), "bytes")
             for file in listed.files:
-                number = 0
-                for number, entry in enumerate(live_records(reader, file, None, self.unknown.append), 1):
+                size = 0
+                for entry in live_records(reader, file, partial(self._damage, file), self.unknown.append):
                     self._entry(entry, stack)
-                    if not number % 500:
-                        self._advance(500)
-                self._advance(number % 500)
+                    size += entry.span[1] - entry.span[0]
+                    if size > _TOLD:
+                        self._progress.advance(size)
+                        size = 0
+                self._progress.advance(size)
             for name, sorter in self._held.items():
                 change = self._changes[name]
                 for number, (_, (kept, inner)) in enumerate(sorter.sorted(), 1):
                     embedded = {child: [noted(*one) for one in rows] for child, rows in inner.items()}
                     self._become(change, noted(*kept), embedded, number)
         self._gathering.judge()
+
+    def _damage(self, file: File, error: DamagedError) -> None:
+        """What cannot be read ends the migration, but for what a crash has torn of a log's last line."""
+        if file.family.kind.is_log and error.span is not None:
+            with open(self._root / file.path, "rb") as content:
+                _, end, _ = end_of_log(content.fileno(), os.fstat(content.fileno()).st_size)
+            if error.span[0] >= end:
+                return
+        raise error
 
     def _entry(self, entry: Entry, stack: ExitStack) -> None:
         if entry.found is None:
