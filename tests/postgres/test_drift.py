@@ -10,7 +10,7 @@ import pytest
 
 from octavo.errors import DatabaseError, DriftError, SchemaError, UsageError
 from octavo.postgres.connection import Connection, connect, transaction
-from octavo.postgres.drift import Drift, check, require_allowable
+from octavo.postgres.drift import Drift, check, collapsed, require_allowable
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.ddl import ddl
@@ -359,7 +359,7 @@ def test_findings_are_waived_by_their_kinds(pristine: Connection) -> None:
     result = planted(pristine, "CREATE TABLE surprise (n int); DROP INDEX users_email_key")
     some = result.allowing(["extra-table"])
     assert [f.allowed_as for f in some.findings] == ["missing-unique"]
-    assert some.lines() == ["allowed: extra table surprise"]
+    assert some.waived == ["drift that is allowed: extra table surprise"]
     with pytest.raises(DriftError) as caught:
         some.raise_if_any()
     assert caught.value.hint.endswith("--allow-drift missing-unique")
@@ -374,7 +374,7 @@ def test_findings_are_waived_by_their_kinds(pristine: Connection) -> None:
 
 def test_notes_of_one_kind_are_one_line(pristine: Connection) -> None:
     made = "; ".join(f"CREATE INDEX more{n} ON users (name)" for n in range(7))
-    assert planted(pristine, made).lines() == [
+    assert collapsed(planted(pristine, made).notes) == [
         "extra index (7): more0, more1, more2, more3, more4 and 2 more"
     ]
 

@@ -8,6 +8,7 @@ DETAIL repeats, are in no message and in no cause.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -60,6 +61,8 @@ _FOREIGN_KEY = ("23503", "23001")
 """the second since PostgreSQL 18, for RESTRICT"""
 _OUT_OF_RANGE = ("22003", "22012", "0A000")
 """too large, divided by zero; and what a type has no value for: money that is NaN"""
+_GENERATED = "428C9"
+"""a value for a generated column"""
 _CONFLICTS = {
     "40001": "the data changed while the transaction was under way",
     "40P01": "two transactions waited for each other, and this one was ended",
@@ -99,6 +102,11 @@ class Violations:
         if state == _NOT_NULL:
             fields = [f.name for f in there.scalars if f.column == found.column_name] if there else []
             return NullViolation(name, fields)
+        if state == _GENERATED:
+            return UsageError(
+                f"{name}: PostgreSQL computes the generated column {_quoted(found.message_detail)}",
+                hint="give it none; in the schema, say @default(dbgenerated()), so that it is left out",
+            )
         if state in _OUT_OF_RANGE and computed:
             return ValueOutOfRange(model, computed)
         if state in _CONFLICTS:
@@ -106,6 +114,12 @@ class Violations:
         if state in _ENDED:
             return TransactionFailed("the transaction failed or ran out of time; nothing of it is kept")
         return database_error(error, self.url)
+
+
+def _quoted(text: str | None) -> str:
+    """What a message of PostgreSQL names."""
+    found = re.search(r'"(.+)"', text or "")
+    return found[1] if found else ""
 
 
 T = TypeVar("T")

@@ -101,7 +101,7 @@ def _show_scaffold(report: ScaffoldReport, job: Job) -> None:
     typer.echo(f"{console.plain(str(job.data_dir))} {done}")
 
 
-@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")
+@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs", "allow_drift")
 def export(
     job: Job,
     replace: Annotated[
@@ -113,7 +113,7 @@ def export(
     from octavo.fold.export import ExportOptions
     from octavo.fold.export import export as run
 
-    options = ExportOptions(job.files_root, job.jobs, replace, dry_run)
+    options = ExportOptions(job.files_root, job.jobs, replace, dry_run, allow_drift=job.allowed)
     with job.progress() as progress:
         report = run(job.url, job.data_dir, job.layout, options, progress)
     return Answer(
@@ -195,7 +195,7 @@ def _export_as_json(report: ExportReport) -> dict[str, Any]:
     }
 
 
-@command("database_url", "data_dir", "files_root", "schema", "layout_file")
+@command("database_url", "data_dir", "files_root", "schema", "layout_file", "allow_drift")
 def restore(job: Job) -> Answer:
     """Files → an empty PostgreSQL, in one transaction.
 
@@ -205,7 +205,7 @@ def restore(job: Job) -> Answer:
     from octavo.fold.restore import restore as run
 
     with job.progress() as progress:
-        report = run(job.url, job.data_dir, job.layout, job.files_root, progress)
+        report = run(job.url, job.data_dir, job.layout, job.files_root, progress, allow_drift=job.allowed)
     value = {
         "database": job.url.display,
         "dataDir": report.data_dir,
@@ -235,7 +235,7 @@ def _show_restore(report: RestoreReport, job: Job) -> None:
     console.section("point at nothing, as the schema allows:", report.notes)
 
 
-@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs")
+@command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs", "allow_drift")
 def verify(job: Job) -> Answer:
     """Compare every field of every record, both ways.
 
@@ -245,7 +245,7 @@ def verify(job: Job) -> Answer:
     from octavo.move.verify import VerifyOptions
     from octavo.move.verify import verify as run
 
-    options = VerifyOptions(job.files_root, pepper_from_env(), job.jobs)
+    options = VerifyOptions(job.files_root, pepper_from_env(), job.jobs, job.allowed)
     with job.progress() as progress:
         report = run(job.url, job.data_dir, job.layout, options, progress)
     return Answer(

@@ -64,6 +64,14 @@ SHARED: dict[str, tuple[Any, Any]] = {
         Path | None, None, "--layout", "A layout file, instead of the one shipped.", **_FILE
     ),
     "jobs": _option(int, 2, "--jobs", "How many workers read at once.", min=1, max=64),
+    "allow_drift": _option(
+        list[str] | None,
+        None,
+        "--allow-drift",
+        "A kind of drift to go on with, such as extra-table; may be given several times.",
+        show_default=False,
+        metavar="KIND",
+    ),
     "as_json": _option(bool, False, "--json", "Answer on stdout, as JSON."),
     "quiet": _option(bool, False, "--quiet", "Print nothing but problems."),
 }
@@ -80,6 +88,7 @@ class Job:
     schema: Path | None
     layout_file: Path | None
     jobs: int
+    allow_drift: list[str] | None
     as_json: bool
     quiet: bool
 
@@ -138,6 +147,13 @@ class Job:
         from octavo.query.vocabulary import Vocabulary
 
         return Vocabulary(self.datamodel)
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The kinds of drift to waive.  Raises UsageError for one that cannot be."""
+        from octavo.postgres.drift import require_allowable
+
+        return require_allowable(self.allow_drift or ())
 
     def settings(self, files_root: PathName | None = None) -> Settings:
         """Where a backend finds its data."""

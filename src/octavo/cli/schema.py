@@ -60,14 +60,18 @@ def show(
 
 
 @app.command()
-@command("database_url", "schema")
-def check(job: Job) -> Answer:
+@command("database_url", "schema", "allow_drift")
+def check(
+    job: Job,
+    each: Annotated[bool, typer.Option("--each", help="A line for each note, not for each kind.")] = False,
+) -> Answer:
     """Hold a live database against the schema.
 
-    Ends with 0 if an export can be trusted, with 1 if something differs.
+    Ends with 0 if an export can be trusted, with 1 if something differs that could lose or change data.
     """
     from octavo.postgres.connection import connect, transaction
     from octavo.postgres.drift import check as drift_of
+    from octavo.postgres.drift import collapsed
     from octavo.schema.secrets import named_secrets, told
 
     datamodel, url = job.datamodel, job.url
@@ -75,7 +79,7 @@ def check(job: Job) -> Answer:
         closing(connect(url)) as connection,
         transaction(connection, url.schema, isolation="REPEATABLE READ", read_only=True),
     ):
-        drift = drift_of(connection, datamodel, url.schema)
+        drift = drift_of(connection, datamodel, url.schema).allowing(job.allowed)
 
     named = named_secrets(datamodel)
 
@@ -83,8 +87,8 @@ def check(job: Job) -> Answer:
         console.problems("drift", map(str, drift.findings))
 
     def show_all() -> None:
-        for note in drift.notes:
-            typer.echo(f"note: {console.plain(str(note))}")
+        for line in (*drift.waived, *(map(str, drift.notes) if each else collapsed(drift.notes))):
+            typer.echo(f"note: {console.plain(line)}")
         if named:
             typer.echo(f"note: {console.plain(told(datamodel))}")
         if not drift.refuses:
@@ -210,4 +214,5 @@ def _drift_as_json(drift: Drift, database: str) -> dict[str, Any]:
         "equal": not drift.refuses,
         "findings": drift.findings,
         "notes": drift.notes,
+        "allowed": drift.allowed,
     }

@@ -36,6 +36,7 @@ from octavo.layout.fold import BREAK, CUT, WHOLE, Slice, fold, heads, logs_of, u
 from octavo.layout.layout import VERSION, FileFamily, Kind, Layout, Place
 from octavo.postgres import fence
 from octavo.postgres.connection import Connection, Queued
+from octavo.postgres.drift import collapsed
 from octavo.postgres.failures import database_errors
 from octavo.schema.native import quote, table_name
 from octavo.schema.secrets import told as named_secrets
@@ -233,6 +234,8 @@ class ExportOptions:
     lock_timeout: float | None = TIMEOUT
     snapshot: str | None = None
     finish: Callable[[Path], None] | None = None
+    allow_drift: tuple[str, ...] = ()
+    """the kinds of drift to waive, which those who work with the files waive too"""
 
 
 @dataclass
@@ -259,7 +262,7 @@ class ExportReport:
     notes: tuple[str, ...] = ()
     """what the catalog holds beside the schema that cannot hurt"""
     left_out: list[str] = field(default_factory=list)
-    """the tables that the layout excludes"""
+    """the tables that the layout excludes, and the drift that is waived"""
     seconds: float = 0.0
 
 
@@ -300,7 +303,9 @@ def export(
                 Seeding(url, data_dir, layout, options.files_root, options.lock_timeout)
             )
         cut = seeding.cut() if seeding else None
-        source = stack.enter_context(open_source(url, layout, cut, snapshot=options.snapshot))
+        source = stack.enter_context(
+            open_source(url, layout, cut, snapshot=options.snapshot, allow=options.allow_drift)
+        )
         source.drift.raise_if_any()
         mark = fence.read_mark(source.snapshot.connection)
         if state is State.STORE and mark is not None and mark.may_be_moved:
@@ -314,11 +319,11 @@ def export(
             dry_run=options.dry_run,
             replaces=state is State.STORE,
             notes=(
-                *map(str, source.drift.notes),
+                *collapsed(source.drift.notes),
                 *source.orphans(layout),
                 *filter(None, [named_secrets(layout.datamodel)]),
             ),
-            left_out=source.left_out(layout),
+            left_out=[*source.drift.waived, *source.left_out(layout)],
         )
         if not options.dry_run:
             resolve = seeding.resolve if seeding else None
@@ -329,7 +334,7 @@ def export(
                 _fill(source, Writer(keeper, progress.advance), options.jobs, report)
                 progress.begin("sync", 0)
                 here = database_of(source.snapshot.connection, url)
-                leave_origin(built.path, Origin(database=here))
+                leave_origin(built.path, Origin(database=here, allowed=options.allow_drift))
                 left = seed_of(source.snapshot.connection, counts)
                 if left is not None:
                     leave(built.path, left)

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import compress, islice
 from pathlib import Path
 
 import psycopg
@@ -46,9 +46,16 @@ _NULL = b"\\N"
 _BETWEEN, _ABSENT = b"\0", b"\x1a"
 
 
-def copy_in(model: Model, table: str = "") -> bytes:
-    """The statement that takes lines into the table, or into one like it, columns in the schema's order."""
-    columns = ", ".join(quote(f.column) for f in model.scalars)
+def computed_columns(connection: Connection, table: str) -> set[str]:
+    """The columns of a table that PostgreSQL computes, and that take no value.  Raises what psycopg does."""
+    query = "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = %s::regclass AND attgenerated <> ''"
+    return {str(name) for (name,) in connection.execute(query, [table])}
+
+
+def copy_in(model: Model, table: str = "", computed: Collection[str] = ()) -> bytes:
+    """The statement that takes lines into the table, or into one like it, columns in the schema's order
+    without the ``computed``."""
+    columns = ", ".join(quote(f.column) for f in model.scalars if f.column not in computed)
     return f"COPY {table or table_name(model)} ({columns}) FROM STDIN".encode()
 
 
@@ -104,11 +111,13 @@ class Loading:
         Raises DamagedError or DifferenceError for what PostgreSQL refuses.
         """
         source = Rows(self, self.reader.layout.place(model.name))
+        computed = computed_columns(connection, table or table_name(model))
+        given = [f.column not in computed for f in model.scalars]
         try:
-            with connection.cursor() as cursor, cursor.copy(copy_in(model, table)) as copy:
+            with connection.cursor() as cursor, cursor.copy(copy_in(model, table, computed)) as copy:
                 buffer = bytearray()
                 for values in source:
-                    buffer += line(values)
+                    buffer += line(list(compress(values, given)) if computed else values)
                     if len(buffer) >= _BUFFER:
                         copy.write(bytes(buffer))
                         buffer.clear()
@@ -307,8 +316,12 @@ def restore(
     layout: Layout,
     files_root: Path,
     progress: Progress = SILENT,
+    *,
+    allow_drift: tuple[str, ...] = (),
 ) -> RestoreReport:
     """Load a data folder into a database that holds no rows, and write its payloads to the files root.
+
+    ``allow_drift``: the kinds of drift to waive of tables that are there.
 
     Raises UsageError if there is no store or the database is not empty, DriftError if it has other tables
     than the schema's, DamagedError for anything in the files that cannot be loaded, DifferenceError if a
@@ -322,7 +335,7 @@ def restore(
     payloads.refuse_conflicts()
     report = RestoreReport(data_dir, {})
     with closing(connect(url)) as connection, transaction(connection, url.schema):
-        filling = _Filling(connection, url, layout)
+        filling = _Filling(connection, url, layout, allow_drift)
         report.created_tables = filling.prepare()
         progress.begin("restore", sum(f.size for f in there.files), "bytes")
         loading = Loading(reader, there, progress)
@@ -336,6 +349,7 @@ def restore(
             report.payloads = payloads.write()
         report.payload_notes = payloads.notes
         report.left_out = [*sorted(loading.unknown), *(f"{path}: a stray file" for path in there.strays)]
+        report.left_out += filling.waived
         report.left_out += [f"the rows of {m.name}: {EXCLUDED}" for m in layout.datamodel.excluded]
         here = database_of(connection, url)
     # Where it cannot be written down, no state of a move could be either.
@@ -348,8 +362,12 @@ def restore(
 class _Filling:
     """The database that is being filled."""
 
-    def __init__(self, connection: Connection, url: DatabaseUrl, layout: Layout) -> None:
+    def __init__(
+        self, connection: Connection, url: DatabaseUrl, layout: Layout, allow_drift: Collection[str]
+    ) -> None:
         self.connection, self.url, self.layout = connection, url, layout
+        self.allow_drift = allow_drift
+        self.waived: list[str] = []
         self.datamodel = layout.datamodel
         self.statements: Ddl = ddl(self.datamodel, url.schema)
         self.created = False
@@ -364,7 +382,9 @@ class _Filling:
             self.created = True
             self._run(s for s in self.statements.before_rows if not s.startswith("CREATE SCHEMA"))
             return True
-        compare(self.datamodel, catalog).raise_if_any()
+        drift = compare(self.datamodel, catalog).allowing(self.allow_drift)
+        drift.raise_if_any()
+        self.waived = drift.waived
         self._run([f"LOCK TABLE {', '.join(table_name(m) for m in self.datamodel.tables)}"])
         filled = [m.table for m in self.datamodel.tables if self._has_rows(m)]
         if filled:

@@ -7,12 +7,13 @@ that is about the database that the files were made from.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from octavo.errors import disk_errors
 from octavo.layout.layout import Layout
@@ -92,12 +93,13 @@ def open_source(
     cut: AbstractContextManager[object] | None = None,
     *,
     snapshot: str | None = None,
+    allow: Collection[str] = (),
 ) -> Iterator[Source]:
     """Open a snapshot of the database and compare its structure with the schema.
 
     ``cut`` is entered for as long as it takes to open the snapshot.  ``snapshot`` is the id of one that is
-    open already, and is to be read.  Raises DatabaseError if it cannot be read.  Drift is not raised here:
-    see :attr:`Source.drift`.
+    open already, and is to be read.  ``allow``: the kinds of drift that are waived.  Raises DatabaseError if
+    it cannot be read.  Drift is not raised here: see :attr:`Source.drift`.
     """
     schemas = layout.datamodel.datasource.schemas or (url.schema,)
     with ExitStack() as stack:
@@ -105,7 +107,7 @@ def open_source(
             opened = stack.enter_context(read_snapshot(url, schemas=schemas, snapshot=snapshot))
         with database_errors(url, "reading the catalog"):
             catalog = introspect(opened.connection, schemas)
-        yield Source(opened, compare(layout.datamodel, catalog))
+        yield Source(opened, compare(layout.datamodel, catalog).allowing(allow))
 
 
 ORIGIN = "cache/origin.json"
@@ -118,6 +120,8 @@ class Origin(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """the one that they were made from, or carried back to"""
     copies: tuple[Database, ...] = ()
     """those that they were restored into"""
+    allowed: tuple[str, ...] = ()
+    """the kinds of drift that the export waived"""
 
     def is_about_another(self, here: Database, state: Migration) -> bool:
         """Whether the move is about another database than this one: this is a copy, or the last verification
@@ -153,4 +157,9 @@ def add_copy(root: Path, here: Database) -> None:
     """The files were restored into this database.  Raises DiskError."""
     origin = known_origin(root)
     if here not in origin.copies:
-        leave_origin(root, Origin(database=origin.database, copies=(*origin.copies, here)))
+        leave_origin(root, replace(origin, copies=(*origin.copies, here)))
+
+
+def allowed_drift(root: Path, more: Iterable[str] = ()) -> tuple[str, ...]:
+    """The kinds of drift that are waived: those that the export of these files waived, and more."""
+    return (*known_origin(root).allowed, *more)

@@ -178,7 +178,9 @@ def _schema(evidence: Evidence) -> Item:
     title = "schema frozen and without drift"
     if evidence.drift is None:
         return _unseen(title, evidence, "database")
-    return _item(title, [str(f) for f in evidence.drift.findings], f"the database is what {which} says")
+    allowed = "".join(f"; allowed: {finding}" for finding in evidence.drift.allowed)
+    good = f"the database is what {which} says{allowed}"
+    return _item(title, [str(f) for f in evidence.drift.findings], good)
 
 
 def _documented(folder: Path) -> Item:

@@ -26,6 +26,8 @@ from octavo.move.status import Looking, status
 from octavo.postgres import fence
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.fence import Stage
+from octavo.schema.datamodel import Datamodel, Function
+from octavo.schema.live import generation
 from octavo.store import phase
 from octavo.store.offline import at_rest
 from octavo.store.phase import Phase
@@ -65,11 +67,23 @@ def cutover(
     return report
 
 
-def look(sides: Sides, options: MoveOptions, progress: Progress = SILENT) -> list[Gate]:
+def look(sides: Sides, options: MoveOptions, progress: Progress = SILENT) -> tuple[list[Gate], list[str]]:
+    """The gates, and what ends with PostgreSQL."""
     looking = Looking(pepper=options.pepper)
     unowned = _unowned(sides)
     found = status(DataBackend.DUAL, sides.vocabulary, sides.settings, looking, progress)
-    return gates(found, unowned, options.waive)
+    return gates(found, unowned, options.waive), [*found.ending, *_defaults(sides.layout.datamodel)]
+
+
+def _defaults(datamodel: Datamodel) -> list[str]:
+    """The defaults that only PostgreSQL computes."""
+    return [
+        f"default {m.name}.{f.name}: dbgenerated, so that a new record must be given a value"
+        for m in datamodel.models
+        for f in m.scalars
+        if not m.is_view and isinstance(f.default, Function) and f.default.name == "dbgenerated"
+        if generation(m, f) is None
+    ]
 
 
 def _unowned(sides: Sides) -> list[str]:
@@ -93,8 +107,9 @@ class _Cutover(Move):
                 self._finish()
             return False
         with self.step("gates") as told:
-            report.gates = look(sides, self.options, self.progress)
+            report.gates, ending = look(sides, self.options, self.progress)
             told(f"{sum(gate.open for gate in report.gates)} of {len(report.gates)} open")
+        report.notes += [f"ends with PostgreSQL: {what}" for what in ending]
         show(report.gates)
         return not (self.options.dry_run or report.closed)
 

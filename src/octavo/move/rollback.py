@@ -21,8 +21,14 @@ import psycopg
 
 from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, UsageError, disk_errors
-from octavo.fold.restore import Loading, PutBack, advance_counters, whole_contents
-from octavo.fold.source import Origin, database_of, leave_origin, open_source
+from octavo.fold.restore import (
+    Loading,
+    PutBack,
+    advance_counters,
+    computed_columns,
+    whole_contents,
+)
+from octavo.fold.source import Origin, allowed_drift, database_of, leave_origin, open_source
 from octavo.inspect.progress import SILENT, Progress, Tell, untold
 from octavo.layout.scan import Reader
 from octavo.move.sides import Move, MoveOptions, MoveReport, Sides, end_following, moving
@@ -109,7 +115,7 @@ class _Rollback(Move):
 
     def require_closed(self) -> None:
         """Raise DifferenceError if PostgreSQL may have been written to since the cutover."""
-        with open_source(self.url, self.layout) as source:
+        with open_source(self.url, self.layout, allow=allowed_drift(self.sides.data_dir)) as source:
             source.drift.raise_if_any()
             datamodel = self.layout.datamodel
             closed = fence.fenced(source.snapshot.connection, datamodel)
@@ -168,7 +174,8 @@ class _Rollback(Move):
                 state.go(Phase.DUAL_WRITE, "rollback", backend=DataBackend.PRISMA)
             with closing(connect(self.url)) as connection:
                 here = database_of(connection, self.url)
-            leave_origin(self.sides.data_dir, Origin(database=here))
+            allowed = allowed_drift(self.sides.data_dir)
+            leave_origin(self.sides.data_dir, Origin(database=here, allowed=allowed))
             told("PostgreSQL is the backend of record: DATA_BACKEND=dual or prisma")
 
     def let_in(self) -> None:
@@ -248,7 +255,8 @@ def _exchange(connection: Connection, tables: list[_Table]) -> dict[str, Carried
         gone[table.name] = row or (0, 0)
     done = {}
     for table in tables:
-        columns = ", ".join(quote(f.column) for f in table.model.scalars)
+        computed = computed_columns(connection, table.name)
+        columns = ", ".join(quote(f.column) for f in table.model.scalars if f.column not in computed)
         inserted = connection.execute(
             f"INSERT INTO {table.name} ({columns}) OVERRIDING SYSTEM VALUE"
             f" SELECT {columns} FROM {table.new} n WHERE NOT {table.is_there}".encode()

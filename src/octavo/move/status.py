@@ -16,7 +16,7 @@ import msgspec
 from octavo.backend import DataBackend
 from octavo.errors import BusyError, DifferenceError, DiskError, OctavoError, UsageError, disk_errors
 from octavo.fold.inventory import newest_baseline, read_baseline
-from octavo.fold.source import Source, database_of, open_source
+from octavo.fold.source import Source, allowed_drift, database_of, open_source
 from octavo.fold.target import State, set_aside, state_of
 from octavo.inspect.doctor import Diagnosis, examine
 from octavo.inspect.progress import SILENT, Progress
@@ -67,6 +67,8 @@ class Status:
     """the phase, the backend of record, and the way here"""
     standing: State = State.NOTHING
     """what stands at the data folder"""
+    ending: list[str] = field(default_factory=list)
+    """what PostgreSQL does that the files do not"""
     store: str | None = None
     database: str | None = None
     lacks: int = 0
@@ -301,8 +303,9 @@ class _Look:
                 self._at_fence(connection, parsed)
             if self.looking.quick:
                 return
-            with open_source(parsed, self.layout) as source:
+            with open_source(parsed, self.layout, allow=allowed_drift(self.found.data_dir)) as source:
                 self.drift = source.drift
+                self.found.ending = source.drift.ending
                 connection, datamodel = source.snapshot.connection, self.layout.datamodel
                 if not any(f.what == "table" for f in source.drift.findings):
                     self.in_database = source.counts(datamodel)

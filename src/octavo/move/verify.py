@@ -26,7 +26,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from octavo.errors import DamagedError, disk_errors
-from octavo.fold.source import Source, database_of, known_origin, open_source
+from octavo.fold.source import Source, allowed_drift, database_of, known_origin, open_source
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
 from octavo.inspect.integrity import Rule, Violation, sweep, violations
 from octavo.inspect.observers import Inspector, Named, Observed, Rows, log_places, scanning, unowned
@@ -36,6 +36,7 @@ from octavo.inspect.row_hash import CopyBinary, Tally, frames
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, contents, payload_files, payload_path
 from octavo.move.row_diff import CloseLook, Unread
+from octavo.postgres.drift import collapsed
 from octavo.postgres.failures import database_errors
 from octavo.postgres.session import Window, window, written_since
 from octavo.schema.datamodel import Datamodel, Model
@@ -63,6 +64,8 @@ class VerifyOptions:
     files_root: Path
     pepper: str | None = field(default=None, repr=False)
     jobs: int = 2
+    allow_drift: tuple[str, ...] = ()
+    """the kinds of drift to waive, beside those that the export waived"""
 
 
 @dataclass
@@ -162,15 +165,15 @@ def _verify(
     url: DatabaseUrl, data_dir: Path, layout: Layout, options: VerifyOptions, progress: Progress
 ) -> VerifyReport:
     started = time.monotonic()
-    with open_source(url, layout) as source:
+    with open_source(url, layout, allow=allowed_drift(data_dir, options.allow_drift)) as source:
         source.drift.raise_if_any()
         with disk_errors("listing the data folder"):
             there = contents(layout, data_dir)
         with closing(Differences(_new_report(data_dir))) as found:
             verification = _Verification(source, layout, data_dir, options, there, found)
             report = verification.run(progress)
-            report.notes = (*map(str, source.drift.notes), *source.orphans(layout))
-            report.left_out += source.left_out(layout)
+            report.notes = (*collapsed(source.drift.notes), *source.orphans(layout))
+            report.left_out += [*source.drift.waived, *source.left_out(layout)]
             report.database = database_of(source.snapshot.connection, url)
             if known_origin(data_dir).is_about_another(report.database, phase.read(data_dir)):
                 report.elsewhere = str(report.database)

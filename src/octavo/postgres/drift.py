@@ -113,10 +113,10 @@ class Drift:
         allowed = tuple(f for f in self.findings if f.allowed_as in kinds)
         return replace(self, findings=left, allowed=(*self.allowed, *allowed))
 
-    def lines(self) -> list[str]:
-        """The notes in as few lines as there are kinds of them; what is waived is named first, one by one."""
-        allowed = [f"allowed: {finding}" for finding in self.allowed]
-        return [*allowed, *collapsed(self.notes)]
+    @property
+    def waived(self) -> list[str]:
+        """What is waived, a line each."""
+        return [f"drift that is allowed: {finding}" for finding in self.allowed]
 
     @property
     def ending(self) -> list[str]:

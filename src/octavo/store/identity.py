@@ -5,6 +5,9 @@ own names), ``schema/layout.toml`` the layout's.  ``schema/store.json`` says wha
 
     {"_version": 1, "format": 1, "schema": {"name", "version", "fingerprint"}, "migrations": […]}
 
+With ``"database"`` it says, too, in which order that sorts enums, and how it computes generated columns
+(:mod:`octavo.schema.live`).
+
 It is written last: a folder without it belongs to a store from before Octavo wrote one.
 """
 
@@ -19,6 +22,7 @@ from octavo.backend import PathName
 from octavo.errors import DamagedError, DiskError, SchemaError, SchemaMismatch, is_of_system
 from octavo.layout.layout import VERSION, Layout
 from octavo.schema.datamodel import Datamodel, Source
+from octavo.schema.live import Live, as_live, live_of
 from octavo.schema.meaning import differences, fingerprint
 from octavo.schema.texts import VERSION as FROZEN_VERSION
 from octavo.schema.texts import is_frozen
@@ -57,7 +61,13 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     format: int = VERSION
     """the version of the files that hold the records"""
     schema: SchemaName
+    database: Live | msgspec.UnsetType = msgspec.UNSET
+    """what the database was found to have, where that is more than the schema says"""
     migrations: tuple[dict[str, Any], ...] = ()
+
+    def as_found(self, datamodel: Datamodel) -> Datamodel:
+        """The schema as the database was found to have it."""
+        return datamodel if self.database is msgspec.UNSET else as_live(datamodel, self.database)
 
 
 def read_identity(root: PathName) -> Identity | None:
@@ -145,17 +155,22 @@ def _decoded(file: str, text: bytes) -> str:
         raise DamagedError(f"is not UTF-8 (byte {error.start})", file=file) from error
 
 
-def identity_files(layout: Layout, migrations: tuple[dict[str, Any], ...] = ()) -> dict[str, bytes]:
+def identity_files(
+    layout: Layout, migrations: tuple[dict[str, Any], ...] = (), live: Live | None = None
+) -> dict[str, bytes]:
     """What ``schema/`` of a store with this schema and layout holds, by path; ``schema/store.json`` last.
 
-    Nothing for a schema that has no text, such as one that was read from a live database.
+    ``live`` is what its database was found to have; None: what the schema knows of that.  There are none for
+    a schema that has no text, such as one that was read from a live database.
     """
     from octavo.layout.written import layout_text
 
     datamodel = layout.datamodel
     if datamodel.source is None:
         return {}
-    identity = Identity(schema=SchemaName.of(datamodel), migrations=migrations)
+    found = live_of(datamodel if live is None else as_live(datamodel, live))
+    database = found if found != Live() else msgspec.UNSET
+    identity = Identity(schema=SchemaName.of(datamodel), database=database, migrations=migrations)
     return {
         **{f"{FOLDER}/{name}": text.encode() for name, text in datamodel.source.files},
         LAYOUT: (layout.text or layout_text(layout)).encode(),
