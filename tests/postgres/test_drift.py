@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -509,3 +509,36 @@ def test_an_older_server_is_read_as_well() -> None:
                 assert found(planted(connection, statements)) == expected
         result = drift(older.create_database("every"), schema, ddl(schema).script())
         assert not result.findings
+
+
+def test_a_partial_index_of_the_schema_is_looked_for(new_database: Callable[..., str]) -> None:
+    schema = parse_schema(
+        """
+        generator client {
+          provider        = "prisma-client"
+          previewFeatures = ["partialIndexes"]
+        }
+        datasource db {
+          provider = "postgresql"
+        }
+        model Post {
+          id     Int     @id
+          slug   String  @unique(where: { hidden: false })
+          hidden Boolean
+          @@index([hidden], where: raw("slug <> ''"))
+        }
+        """
+    )
+    url = new_database()
+    with connect(url) as connection:
+        connection.execute(ddl(schema).script().encode())
+    made = drift(url, schema)
+    assert not made.refuses
+    assert [(note.what, note.name, note.ends) for note in made.notes] == [
+        ("partial unique", "Post.Post_slug_key", True)
+    ]
+    missing = drift(url, schema, 'DROP INDEX "Post_slug_key"; DROP INDEX "Post_hidden_idx"')
+    assert [(note.what, note.name) for note in missing.notes] == [
+        ("missing partial index", "Post_slug_key"),
+        ("missing partial index", "Post_hidden_idx"),
+    ]

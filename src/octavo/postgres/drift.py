@@ -426,9 +426,18 @@ class _Comparison:
 
     def objects(self) -> None:
         wanted = {self.ours.place(model) for model in self.expected.tables}
+        partial = {
+            (self.ours.place(model), stored(index.constraint)): f"on {self.table(model)}"
+            for model in self.expected.tables
+            for index in model.partial_indexes
+        }
         for other in self.catalog.objects:
             name = self.object_name(other)
             table = other.schema, other.table
+            if other.kind is ObjectKind.PARTIAL_INDEX and partial.pop((table, other.name), ""):
+                if other.detail.startswith("CREATE UNIQUE "):
+                    self.note("partial unique", name, "held to by PostgreSQL alone", ends=True)
+                continue
             if other.kind is ObjectKind.HIDDEN_ROWS and table in wanted:
                 self.different("row-level security", name, "every row visible", "rows hidden from this user")
             elif other.kind not in _SAID_ALREADY and not (
@@ -438,6 +447,8 @@ class _Comparison:
                 is_unique = other.detail.startswith("CREATE UNIQUE ")
                 ends = other.kind in _ENDING or (other.kind in _ENDING_IF_UNIQUE and is_unique)
                 self.note(other.kind, name, other.detail, ends=ends)
+        for (_, name), where in partial.items():
+            self.note("missing partial index", name, where)
 
     def object_name(self, other: CatalogObject) -> str:
         home = other.schema in ("", self.catalog.schemas[0]) and len(self.catalog.schemas) == 1
