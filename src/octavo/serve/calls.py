@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
@@ -143,7 +143,8 @@ class Calls:
         if "having" in given:
             arguments["having"] = self._arguments.having(model, given["having"], at / "having")
         keys = {key: by[key] for key in selection if key in by}
-        return Call(name, model, "group_by", arguments, partial(_groups, keys, shown))
+        order = [key for key in selection if key in keys or key in shown]
+        return Call(name, model, "group_by", arguments, partial(_groups, order, keys, shown))
 
     def _by(self, model: SeenModel, given: Mapping[str, Any], at: Place) -> dict[str, SeenField]:
         """The fields by whose values records are grouped.  Raises Refused."""
@@ -234,12 +235,14 @@ def _computed(kind: str, field: SeenField, value: Any) -> Any:
 
 
 def _groups(
-    by: Mapping[str, SeenField], shown: Mapping[str, Mapping[str, SeenField | None]], found: list[Any]
+    order: Sequence[str],
+    by: Mapping[str, SeenField],
+    shown: Mapping[str, Mapping[str, SeenField | None]],
+    found: list[Any],
 ) -> list[dict[str, Any]]:
-    return [
-        {
-            **{name: value_of(group[field.name], field) for name, field in by.items()},
-            **_aggregated(shown, group),
-        }
-        for group in found
-    ]
+    groups = []
+    for group in found:
+        keys = {name: value_of(group[field.name], field) for name, field in by.items()}
+        members = {**keys, **_aggregated(shown, group)}
+        groups.append({name: members[name] for name in order})
+    return groups

@@ -115,9 +115,11 @@ class Shape:
         fields: Sequence[tuple[str, SeenField]],
         relations: Sequence[tuple[str, str, Shape, bool]] = (),
         counts: Sequence[tuple[str, str]] | None = None,
+        order: Sequence[str] = (),
     ) -> None:
         """``fields`` by the client's names; ``relations``: the client's name, the store's, what is shown of
-        its records, and whether they are many; ``counts``: of ``_count``, both names."""
+        its records, and whether they are many; ``counts``: of ``_count``, both names; ``order``: of all the
+        members, where fields do not come first."""
         self._relations, self._counts = tuple(relations), counts
         attributes = [attribute(field.stored) for _, field in fields]
         self._get: Callable[[Any], Any] = attrgetter(*attributes) if attributes else lambda record: ()
@@ -127,7 +129,9 @@ class Shape:
         ]
         names = [name for name, _ in fields] + [name for name, *_ in relations]
         names += [] if counts is None else ["_count"]
-        self._type = _struct(name, tuple(names))
+        places = [names.index(member) for member in order]
+        self._places = places if places != list(range(len(places))) else None
+        self._type = _struct(name, tuple(order or names))
 
     def shown(self, record: Any) -> Any:
         """A record, or None, as it goes out."""
@@ -139,6 +143,8 @@ class Shape:
             values[n] = wrap(values[n])
         if self._relations or self._counts is not None:
             self._add_related(record, values)
+            if self._places is not None:
+                values = [values[n] for n in self._places]
         return self._type(*values)
 
     def _add_related(self, record: Any, values: list[Any]) -> None:

@@ -75,7 +75,11 @@ class Selections:
                 relations.append((name, link.name, shape, link.field.is_list))
         if not (fields or relations or counts):
             raise at.empty_selection(model)
-        return include, Shape(model.name, list(fields.items()), relations, counts)
+        related = {name for name, *_ in relations} | ({"_count"} if counts else set())
+        order = [name for name in given if name in related or (name in fields and "$scalars" not in given)]
+        if "$scalars" in given:
+            order = [*fields, *order]
+        return include, Shape(model.name, list(fields.items()), relations, counts, order)
 
     def _related(self, link: SeenLink, query: Mapping[str, Any], at: Place) -> tuple[Any, Shape]:
         target, given = link.target, query.get("arguments") or {}

@@ -15,13 +15,16 @@ const generator = (side, schema, options) =>
 
 cpSync(join(here, '../../../js'), join(folder, 'node_modules/octavo-prisma'), { recursive: true })
 mkdirSync(join(folder, 'schemas'), { recursive: true })
-for (const schema of ['chat', 'types']) {
+// The example's schema, as far as it is the data's.
+const notes = readFileSync(join(here, '../../../examples/typescript/prisma/schema.prisma'), 'utf8')
+const models = { notes: notes.slice(notes.indexOf('enum ')) }
+for (const schema of ['chat', 'types', ...(major === 6 ? ['notes'] : [])]) {
   const client = '  engineType = "client"\n'
   const text = [
     generator('app', schema, major === 7 ? client : ''),
     major === 6 ? generator('real', schema, client) : '',
     `datasource db {\n  provider = "postgresql"\n${major < 7 ? '  url = env("DATABASE_URL")\n' : ''}}\n`,
-    readFileSync(join(here, 'schemas', `${schema}.prisma`), 'utf8'),
+    models[schema] ?? readFileSync(join(here, 'schemas', `${schema}.prisma`), 'utf8'),
   ]
   const file = join(folder, 'schemas', `${schema}.prisma`)
   writeFileSync(file, text.join('\n'))
