@@ -110,6 +110,8 @@ class _Cutover(Move):
             report.gates, ending = look(sides, self.options, self.progress)
             told(f"{sum(gate.open for gate in report.gates)} of {len(report.gates)} open")
         report.notes += [f"ends with PostgreSQL: {what}" for what in ending]
+        excluded = sides.layout.datamodel.excluded
+        report.notes += [f"stays in PostgreSQL: {m.name}, which the layout excludes" for m in excluded]
         show(report.gates)
         return not (self.options.dry_run or report.closed)
 
