@@ -297,6 +297,14 @@ class TestRefused:
         said = refused(("userId String\n", "userId String @unique\n"), ("tasks Task[]", "tasks Task?"))
         assert any("Task(userId) becomes unique: Task id 1" in line for line in said)
 
+    def test_a_unique_whose_values_are_spelled_otherwise(self, tasks: Tasks) -> None:
+        tasks.to(("  note   String?", "  note   String? @db.Citext\n  cost   Decimal? @db.Decimal"))
+        with tasks.client() as db:
+            db.task.update(where={"id": 1}, data={"note": "Same", "cost": "1.0"})
+            db.task.update(where={"id": 3}, data={"note": "sAME", "cost": "1.00"})
+        for line in ("note   String? @db.Citext", "cost   Decimal? @db.Decimal"):
+            assert len(tasks.to((line, f"{line} @unique"), dry_run=True).refused) == 2
+
     def test_a_label_in_use(self, refused: Callable[..., list[str]]) -> None:
         (said,) = refused(("  DONE\n", ""))
         assert said.endswith("Task id 3: is DONE, which is no label any more")

@@ -5,8 +5,9 @@ What was so before and is not touched was checked when it was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, TypeAlias
 
 from octavo.evolve.change import ModelChange
 from octavo.evolve.matching import Matching
@@ -14,7 +15,9 @@ from octavo.evolve.steps import Step
 from octavo.inspect.integrity import Gathered, Rule, Violation
 from octavo.layout.codec import Values
 from octavo.layout.layout import Layout
+from octavo.layout.record import Record, attribute
 from octavo.schema.datamodel import IndexKind, Model, Relation
+from octavo.values.registry import value_type
 
 _Name: TypeAlias = tuple[Rule, str, tuple[str, ...]]
 
@@ -83,6 +86,21 @@ class Checks:
             self._add(name, f"refers to {relation.parent}", means, is_new=is_new)
             self.models.add(relation.parent)
 
+    def same(self, model: str) -> list[tuple[int, str, Callable[[Any], Any]]]:
+        """The fields of a model's uniques of which values can be equal that are spelled otherwise: where they
+        stand in a row, and what equal ones have in common."""
+        rules = [name for name in self._rules if name[1] == model]
+        uniques = {f for rule, _, fields in rules if rule is Rule.UNIQUE for f in fields}
+        others = {f for rule, _, fields in rules if rule is not Rule.UNIQUE for f in fields}
+        datamodel = self._matching.new
+        others |= {f for r in datamodel.children(model) for f in r.references}
+        others |= set(datamodel.model(model).key.field_names)
+        return [
+            (number, attribute(f), kind.identity)
+            for number, f in enumerate(datamodel.model(model).scalars)
+            if f.name in uniques - others and (kind := value_type(f, datamodel)).identity is not None
+        ]
+
     def judge(self, violations: Iterable[Violation]) -> None:
         """Refuse the steps that records break."""
         for violation in violations:
@@ -101,11 +119,18 @@ class Gathering:
     def __init__(self, gathered: Gathered, checks: Checks) -> None:
         self._gathered, self._checks = gathered, checks
         self._put = gathered.visit("")
+        self._same = {model: checks.same(model) for model in checks.models}
         self._waiting: dict[str, list[tuple[Values, int]]] = {}
 
-    def add(self, model: str, values: Values) -> None:
+    def add(self, model: str, values: Values, row: Record) -> None:
+        """Take a row, given as PostgreSQL's texts too."""
         if model not in self._checks.models:
             return
+        if same := self._same[model]:
+            values = list(values)
+            for number, name, identity in same:
+                if values[number] is not None:
+                    values[number] = _spelled(identity(getattr(row, name))).encode()
         waiting = self._waiting.setdefault(model, [])
         waiting.append((values, 0))
         if len(waiting) >= 500:
@@ -119,3 +144,15 @@ class Gathering:
         self._waiting = {}
         if self._checks.models:
             self._checks.judge(self._gathered.violations(keys=True))
+
+
+def _spelled(value: Any) -> str:
+    """One text for equal values."""
+    if isinstance(value, tuple):
+        return f"({','.join(map(_spelled, value))})"
+    if isinstance(value, Decimal) and value.is_finite():
+        sign, digits, exponent = value.as_tuple()
+        text = "".join(map(str, digits)).lstrip("0")
+        stripped = text.rstrip("0")
+        return f"{'-' * sign}{stripped}e{int(exponent) + len(text) - len(stripped)}" if stripped else "0"
+    return repr(value + 0.0) if isinstance(value, float) else repr(value)

@@ -186,7 +186,7 @@ class Pass:
         codec: Codec = self._codecs[model]
         self.after[model] += 1
         values = codec.texts(plain(row))
-        self._gathering.add(model, values)
+        self._gathering.add(model, values, plain(row))
         framed = self._framed.get(model)
         if framed is None:
             framed = self._framed[model] = CopyBinary(self._new.datamodel, codec.place.model)
