@@ -10,7 +10,7 @@ import msgspec
 
 from octavo.backend import DataBackend
 from octavo.layout.layout import Layout
-from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.load import flat_layout, frozen_layout
 from octavo.move.checklist import Item, Verdict
 from octavo.move.status import Count, Status
 from octavo.report.facts import Facts, Holding, Snapshot, Store, Verification
@@ -117,4 +117,4 @@ def checklist(words: tuple[str, ...] = ("alice",)) -> list[Item]:
 
 def hostile_facts() -> Facts:
     """The same, with all names and words hostile."""
-    return facts(default_layout(hostile_datamodel()), HOSTILE)
+    return facts(flat_layout(hostile_datamodel()), HOSTILE)

@@ -21,7 +21,7 @@ from octavo.aio import AsyncClient, AsyncModelClient
 from octavo.client import Client, ModelClient, Models
 from octavo.errors import RecordNotFound, TransactionFailed, UniqueViolation, UsageError, ValidationError
 from octavo.fold.scaffold import scaffold
-from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.load import flat_layout, frozen_layout
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.texts import frozen_schema
@@ -35,7 +35,7 @@ from query import blog
 SCHEMAS = {
     "0.7": (Vocabulary(frozen_schema()), frozen_layout()),
     "actions": (actions.VOCABULARY, actions.layout()),
-    "blog": (blog.VOCABULARY, default_layout(blog.VOCABULARY.datamodel)),
+    "blog": (blog.VOCABULARY, flat_layout(blog.VOCABULARY.datamodel)),
 }
 ANN: dict[str, Any] = {"email": "a@x", "name": "Ann", "age": 30}
 

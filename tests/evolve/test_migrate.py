@@ -334,10 +334,10 @@ class TestRefused:
         assert "has a key rank already" in refused(ADD)[0]
 
     def test_a_file_of_the_user_in_the_way(self, tasks: Tasks) -> None:
-        (tasks.root / "bill.jsonl").write_text("mine")
-        with pytest.raises(UsageError, match=r"bill\.jsonl"):
+        (tasks.root / "bills.jsonl").write_text("mine")
+        with pytest.raises(UsageError, match=r"bills\.jsonl"):
             tasks.to(("enum State", "model Bill {\n  id Int @id\n}\nenum State"))
-        assert (tasks.root / "bill.jsonl").read_text() == "mine"
+        assert (tasks.root / "bills.jsonl").read_text() == "mine"
 
 
 class TestRenames:

@@ -22,7 +22,7 @@ from octavo.fold.target import Carried
 from octavo.inspect.doctor import examine
 from octavo.inspect.progress import Progress
 from octavo.layout.listing import contents
-from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.load import flat_layout, frozen_layout
 from octavo.schema.parser import parse_schema
 from octavo.store import disk
 from octavo.store.changes import Replace
@@ -246,7 +246,7 @@ def test_the_files_of_another_layout_stay_with_the_store_that_is_replaced(
     again: Again, data: Path, tmp_path: Path
 ) -> None:
     shutil.rmtree(data)
-    other = default_layout(
+    other = flat_layout(
         parse_schema(
             'datasource db {\n provider = "postgresql"\n url = env("DATABASE_URL")\n}\n'
             "model Entry {\n id String @id\n text String\n}\nmodel Other {\n id String @id\n}\n"

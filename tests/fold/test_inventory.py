@@ -27,7 +27,7 @@ from octavo.fold.inventory import (
     save_inventory,
 )
 from octavo.layout.layout import Kind
-from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.load import flat_layout, frozen_layout
 from octavo.postgres.connection import connect
 from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
@@ -172,7 +172,7 @@ def test_any_schema_has_an_inventory(database: str, tmp_path: Path) -> None:
         connection.execute(ddl(datamodel).script().encode())
         connection.execute('INSERT INTO "Post" DEFAULT VALUES; INSERT INTO "Label" VALUES (\'a|b\')')
         connection.execute("INSERT INTO \"_LabelToPost\" VALUES ('a|b', 1)")
-    found = generate_prisma_metadata(database, layout=default_layout(datamodel), schema_text=MANY)
+    found = generate_prisma_metadata(database, layout=flat_layout(datamodel), schema_text=MANY)
     assert found["counts"] == {"Post": 1, "Label": 1, "_LabelToPost": 1}
     assert found["schema"]["version"] is None
     assert found["schema"]["fingerprint"] not in (FINGERPRINT, None)
@@ -218,7 +218,7 @@ def test_the_report_shows_every_name_as_it_is(database: str, tmp_path: Path) -> 
     datamodel = parse_schema(text, "hostile.prisma")
     with connect(database) as connection:
         connection.execute(ddl(datamodel).script().encode())
-    found = generate_prisma_metadata(database, layout=default_layout(datamodel), schema_text=text)
+    found = generate_prisma_metadata(database, layout=flat_layout(datamodel), schema_text=text)
     page = save_inventory(found, tmp_path).report.read_text()
     shown, kinds = "", set()
     for token in MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(page):

@@ -16,7 +16,7 @@ from octavo.fold import export as export_module
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.restore import restore
 from octavo.layout.layout import Layout
-from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.load import flat_layout, frozen_layout
 from octavo.move.proof import prove
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
@@ -88,14 +88,14 @@ def every(new_database: Callable[..., str]) -> str:
     return url
 
 
-@pytest.mark.parametrize("layout", [every_type.layout(), default_layout(every_type.datamodel())])
+@pytest.mark.parametrize("layout", [every_type.layout(), flat_layout(every_type.datamodel())])
 def test_every_type(
     server: EmbeddedServer, every: str, database: str, tmp_path: Path, layout: Layout
 ) -> None:
     Trip(server, tmp_path, layout).make(every, database)
 
 
-@pytest.mark.parametrize("layout", [every_type.layout(), default_layout(every_type.datamodel())])
+@pytest.mark.parametrize("layout", [every_type.layout(), flat_layout(every_type.datamodel())])
 def test_into_tables_that_are_there(
     server: EmbeddedServer, every: str, database: str, tmp_path: Path, layout: Layout
 ) -> None:

@@ -19,7 +19,7 @@ from octavo.errors import DamagedError, DiskError, UsageError
 from octavo.fold.scaffold import scaffold
 from octavo.layout.jsonschema import file_schemas, schema_names
 from octavo.layout.layout import Kind, Layout
-from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.load import flat_layout, frozen_layout
 from octavo.schema.parser import parse_schema
 
 
@@ -160,7 +160,7 @@ def test_a_disk_that_refuses_is_named(layout: Layout, tmp_path: Path) -> None:
 
 def test_any_layout_has_a_scaffold(tmp_path: Path) -> None:
     text = 'datasource db {\n provider = "postgresql"\n url = ""\n}\nmodel Thing {\n id Int @id\n}'
-    report = scaffold(tmp_path / "data", default_layout(parse_schema(text, "thing.prisma")))
+    report = scaffold(tmp_path / "data", flat_layout(parse_schema(text, "thing.prisma")))
     assert report.files_made == ["thing.jsonl"]
 
 

@@ -12,7 +12,7 @@ from folding import database_rows, file_rows, insert, pieces, write_files
 from octavo.layout.codec import Codec
 from octavo.layout.fold import Slice, fold
 from octavo.layout.layout import Kind, Layout
-from octavo.layout.load import default_layout, frozen_layout, parse_layout
+from octavo.layout.load import flat_layout, frozen_layout, parse_layout
 from octavo.layout.scan import Entry
 from octavo.postgres.connection import Connection, connect
 from octavo.schema.ddl import ddl
@@ -208,7 +208,7 @@ enum Sort {{
 
 def test_order_is_by_creation_then_by_bytes_of_the_key(database: str) -> None:
     datamodel = parse_schema(ORDERED, "order.prisma")
-    layout = default_layout(datamodel)
+    layout = flat_layout(datamodel)
     ids = ["B", "a", "b", "Z", "_", "é", "e\u0301", "zz", "\uffff", "\U00010000", "", " ", "10", "9"]
     times = ["-infinity", "0044-01-01 BC", "2020-01-01", "10000-01-01", "infinity", None]
     with connect(database) as connection:
@@ -296,7 +296,7 @@ WIDE = (
 
 def test_wide_models_self_relations_and_join_tables(database: str, tmp_path: Path) -> None:
     datamodel = parse_schema(WIDE, "wide.prisma")
-    layout = default_layout(datamodel)
+    layout = flat_layout(datamodel)
     with connect(database) as connection:
         connection.execute(ddl(datamodel).script().encode())
         row = {f.name: '"x"' for f in datamodel.model("Wide").scalars}

@@ -18,7 +18,7 @@ from octavo.errors import DiskError
 from octavo.layout.fold import BREAK, CUT, fold
 from octavo.layout.jsonschema import DIALECT, file_schemas, schema_names, write_schemas
 from octavo.layout.layout import FileFamily, Kind, Layout
-from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.load import flat_layout, frozen_layout
 from octavo.postgres.connection import Connection, connect
 from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
@@ -231,7 +231,7 @@ VALUES = """INSERT INTO "Everything" VALUES
 
 def test_values_of_every_type_are_valid_as_the_codec_writes_them(database: str) -> None:
     datamodel = parse_schema(ALL_TYPES, "all.prisma")
-    layout = default_layout(datamodel)
+    layout = flat_layout(datamodel)
     (validator,) = validators_of(layout).values()
     (family,) = layout.families
     with connect(database) as connection:
@@ -292,7 +292,7 @@ def test_values_of_every_type_are_valid_as_the_codec_writes_them(database: str) 
     ],
 )
 def test_values_that_no_column_can_hold_are_refused(field: str, wrong: object) -> None:
-    layout = default_layout(parse_schema(ALL_TYPES, "all.prisma"))
+    layout = flat_layout(parse_schema(ALL_TYPES, "all.prisma"))
     ((_, schema),) = file_schemas(layout.datamodel, layout).items()
     property_ = schema["$defs"]["Everything"]["properties"][field]
     assert not Draft202012Validator(property_).is_valid(wrong)

@@ -13,7 +13,7 @@ from octavo.layout.codec import Codecs
 from octavo.layout.keys import KeyForm
 from octavo.layout.layout import Layout
 from octavo.layout.listing import File
-from octavo.layout.load import default_layout
+from octavo.layout.load import flat_layout
 from octavo.layout.record import Record, encode
 from octavo.layout.scan import Reader, Scanner, live_records
 from octavo.query.vocabulary import Vocabulary
@@ -21,7 +21,7 @@ from octavo.schema.parser import parse_schema
 from parity.keyed import keyed
 from parity.worlds import World
 
-LIKES = default_layout(
+LIKES = flat_layout(
     parse_schema("""
 model Like {
   postId Int
@@ -67,7 +67,7 @@ def test_a_tombstone_is_written_in_the_order_of_the_key() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_tombstone_of_any_key_removes_its_record_alone(seed: int, tmp_path: Path) -> None:
     datamodel, rng = keyed(seed).datamodel, random.Random(seed)
-    layout, vocabulary = default_layout(datamodel), Vocabulary(datamodel)
+    layout, vocabulary = flat_layout(datamodel), Vocabulary(datamodel)
     world = World(vocabulary, records=6, seed=seed)
     for place in layout.places:
         terms, form = vocabulary[place.model.name], KeyForm(place.model, datamodel)

@@ -9,7 +9,7 @@ import pytest
 from folding import insert, pieces
 from octavo.layout.codec import Codec
 from octavo.layout.layout import Layout
-from octavo.layout.load import default_layout
+from octavo.layout.load import flat_layout
 from octavo.layout.order import file_order, in_file_order
 from octavo.postgres.connection import Connection, connect
 from octavo.query.vocabulary import Vocabulary
@@ -33,7 +33,7 @@ model K{number} {{
 
 @pytest.fixture(scope="module")
 def layout() -> Layout:
-    return default_layout(parse_schema(HEAD + _MODELS))
+    return flat_layout(parse_schema(HEAD + _MODELS))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from octavo.layout.codec import Codecs
 from octavo.layout.keys import Key
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File, contents
-from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.load import flat_layout, frozen_layout
 from octavo.layout.record import Noted, Row, encode, plain
 from octavo.layout.scan import Log, Reader, Scanner, live_records, torn_at
 from octavo.query.vocabulary import Vocabulary
@@ -138,7 +138,7 @@ class TestLogs:
 
 
 def test_a_required_number_is_not_null() -> None:
-    found = default_layout(parse_schema("model M {\n  id Int @id\n  ratio Float\n  maybe Float?\n}\n"))
+    found = flat_layout(parse_schema("model M {\n  id Int @id\n  ratio Float\n  maybe Float?\n}\n"))
     line = b'{"_model":"M","id":1,"ratio":%b,"maybe":null}\n'
     assert list(scanner("m.jsonl", found).log("m.jsonl", line % b"0.5").live["M"]) == [1]
     with pytest.raises(DamagedError, match=r"m\.jsonl:1: M\.ratio: is neither a number"):
@@ -321,7 +321,7 @@ def damaged(rng: random.Random, data: bytes) -> bytes:
 
 def random_store(seed: int, root: Path) -> Layout:
     """A store with records of random keys, and of every type that a key can have."""
-    layout = default_layout(keyed(seed).datamodel)
+    layout = flat_layout(keyed(seed).datamodel)
     scaffold(root, layout)
     world = World(Vocabulary(layout.datamodel), records=4, seed=seed)
     for place in layout.places:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from octavo.layout.layout import Layout
-from octavo.layout.load import default_layout, frozen_layout, parse_layout
+from octavo.layout.load import flat_layout, frozen_layout, parse_layout
 from octavo.layout.written import layout_text
 from parity.actions import layout as every_action
 from parity.keyed import keyed
@@ -24,5 +24,5 @@ def test_a_layout_is_written_as_it_was_loaded() -> None:
 def test_a_layout_of_random_keys_is_written_as_it_was_made(seed: int) -> None:
     found = keyed(seed)
     assert again(found) == found
-    flat = default_layout(found.datamodel)
+    flat = flat_layout(found.datamodel)
     assert again(flat) == flat

@@ -20,7 +20,7 @@ from octavo.fold.export import ExportOptions, ExportReport, export
 from octavo.fold.restore import restore
 from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import Kind, Layout
-from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.load import flat_layout, frozen_layout
 from octavo.move.proof import differing_files, prove
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
@@ -63,7 +63,7 @@ def test_sample_data_there_and_back(
         assert (row.fetchone() or (None,))[0] is False
 
 
-@pytest.mark.parametrize("layout", [LAYOUT, default_layout(LAYOUT.datamodel)], ids=["shipped", "default"])
+@pytest.mark.parametrize("layout", [LAYOUT, flat_layout(LAYOUT.datamodel)], ids=["shipped", "default"])
 def test_awkward_rows_there_and_back(
     server: EmbeddedServer, schema_database: str, database: str, tmp_path: Path, layout: Layout
 ) -> None:
@@ -311,7 +311,7 @@ def test_another_schema_with_circles_counters_and_lists(
     if made_before:
         with connect(second) as connection:
             connection.execute(ddl(datamodel).script().encode())
-    moved_and_back(server, first, second, tmp_path, default_layout(datamodel))
+    moved_and_back(server, first, second, tmp_path, flat_layout(datamodel))
     with connect(second) as connection:
         made = connection.execute(
             b"INSERT INTO people (name, worth, big) VALUES ('d', 1, 1) RETURNING id, the_mood"

@@ -240,9 +240,9 @@ def test_the_index_ranks_as_looking_at_every_record_does(
 
 def test_a_caseless_column_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(texts, "SMALLEST", 0)
-    from octavo.layout.load import default_layout
+    from octavo.layout.load import flat_layout
 
-    plain = default_layout(VOCABULARY.datamodel)
+    plain = flat_layout(VOCABULARY.datamodel)
     places = tuple(replace(p, search=("title",)) if p.model.name == "Post" else p for p in plain.places)
     layout = Layout(plain.datamodel, places, plain.payload_folder, plain.source)
     with on_files(VOCABULARY, tmp_path / "data", layout=layout) as db:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from octavo.backend import DataBackend
-from octavo.layout.load import default_layout, frozen_layout
+from octavo.layout.load import flat_layout, frozen_layout
 from octavo.move.status import Status
 from octavo.report.facts import Facts
 from octavo.report.markup import clean, document, el, squarified
@@ -207,7 +207,7 @@ def test_it_says_what_there_is_not() -> None:
 
 
 def test_one_model_alone() -> None:
-    layout = default_layout(
+    layout = flat_layout(
         parse_schema(
             'datasource db {\n  provider = "postgresql"\n  url = "x"\n}\nmodel A {\n  id Int @id\n}\n'
         )

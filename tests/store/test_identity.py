@@ -9,7 +9,7 @@ import pytest
 
 from octavo.errors import DamagedError, OctavoError, SchemaMismatch
 from octavo.layout.layout import Layout
-from octavo.layout.load import default_layout, frozen_layout, parse_layout
+from octavo.layout.load import flat_layout, frozen_layout, parse_layout
 from octavo.schema.parser import parse_files, parse_schema
 from octavo.store.identity import (
     identity_files,
@@ -43,7 +43,7 @@ PLACES = 'version = 1\n[logs]\n"all.jsonl" = ["Task", "Step"]\n'
 
 def layout_of(text: str, places: str = "") -> Layout:
     datamodel = parse_schema(text, "here/tasks.prisma")
-    return parse_layout(places, datamodel) if places else default_layout(datamodel)
+    return parse_layout(places, datamodel) if places else flat_layout(datamodel)
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_the_texts_are_kept_byte_for_byte(store: Path) -> None:
 def test_a_schema_folder_keeps_its_names(tmp_path: Path) -> None:
     head, tail = SCHEMA.split("model Task")
     datamodel = parse_files([("p/base.prisma", head), ("p/of/tasks.prisma", f"model Task{tail}")], root="p")
-    write_identity(tmp_path, identity_files(default_layout(datamodel)))
+    write_identity(tmp_path, identity_files(flat_layout(datamodel)))
     assert (tmp_path / "schema/of/tasks.prisma").read_text("utf-8") == f"model Task{tail}"
     assert read_source(tmp_path, "p") == datamodel.source
     assert parse_source(read_source(tmp_path, "p")) == datamodel

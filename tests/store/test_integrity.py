@@ -20,7 +20,7 @@ from folders import tree
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import Layout
-from octavo.layout.load import default_layout, frozen_layout, parse_layout
+from octavo.layout.load import flat_layout, frozen_layout, parse_layout
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarField
@@ -313,7 +313,7 @@ def in_order(database: OnPostgres, chosen: Update | Delete) -> Update | Delete:
 
 
 _SCHEMA = parse_schema(EVERY_ACTION)
-_LAYOUTS = {"logs": default_layout(_SCHEMA), "mixed": parse_layout(MIXED, _SCHEMA), "0.7": frozen_layout()}
+_LAYOUTS = {"logs": flat_layout(_SCHEMA), "mixed": parse_layout(MIXED, _SCHEMA), "0.7": frozen_layout()}
 
 
 @pytest.fixture(scope="module", params=list(_LAYOUTS))

@@ -19,7 +19,7 @@ from octavo.errors import ValidationError
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.restore import restore
 from octavo.layout.jsonschema import file_schemas
-from octavo.layout.load import default_layout
+from octavo.layout.load import flat_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.drift import check
@@ -101,7 +101,7 @@ def test_a_new_type_goes_to_files_and_back(
     with prisma_backend(vocabulary, url) as backend:
         found = use(Client(backend, vocabulary))
     datamodel = vocabulary.datamodel
-    layout, other, nothing = default_layout(datamodel), new_database(), tmp_path / "none"
+    layout, other, nothing = flat_layout(datamodel), new_database(), tmp_path / "none"
     with connect(url) as connection:
         assert check(connection, datamodel).findings == ()
     export(DatabaseUrl.parse(url), tmp_path / "data", layout, ExportOptions(nothing, jobs=1))

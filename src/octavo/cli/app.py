@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from octavo.cli import care, console, evolve, failures, fold, move, schema
+from octavo.cli import care, console, evolve, failures, fold, layout, move, schema
 from octavo.cli.demo import demo
 from octavo.cli.serve import serve
 from octavo.version import __version__
@@ -52,6 +52,7 @@ def octavo(
 app.command()(demo)
 schema.app.command()(evolve.migrate)
 app.add_typer(schema.app, name="schema")
+app.add_typer(layout.app, name="layout")
 app.add_typer(care.secrets, name="secrets")
 for command in (
     *(fold.inventory, fold.scaffold, fold.export, fold.follow, fold.verify, fold.restore),

@@ -11,7 +11,8 @@ from octavo.errors import LayoutError
 from octavo.evolve.matching import Matching
 from octavo.evolve.steps import Step
 from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.load import default_layout, parse_layout
+from octavo.layout.load import parse_layout, require_keys
+from octavo.layout.propose import completed
 from octavo.layout.written import layout_text
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarKind
 from octavo.schema.live import Live, as_live, live_of
@@ -47,15 +48,10 @@ def next_layout(old: Layout, matching: Matching) -> Layout:
     """
     kept = {name: place for name in matching.models if (place := _kept(old, matching, name)) is not None}
     kept = {name: place for name, place in kept.items() if _has_host(place, kept)}
-    proposed = {place.model.name: place for place in default_layout(matching.new).places}
-    used = {place.path for place in kept.values()}
-    places = []
-    for model in matching.new.tables:
-        place = kept.get(model.name) or _apart(proposed[model.name], used)
-        places.append(place)
-        used.add(place.path)
+    require_keys(matching.new, SOURCE)
+    places, _ = completed(matching.new, kept)
     folder = old.payload_folder if any(place.payload for place in places) else ""
-    made = Layout(matching.new, tuple(places), folder, SOURCE)
+    made = Layout(matching.new, places, folder, SOURCE)
     if all(re.search(rf"\b{re.escape(model.name)}\b", old.text) for model in matching.new.tables):
         with suppress(LayoutError):
             same = parse_layout(old.text, matching.new, source=SOURCE)
@@ -126,16 +122,6 @@ def _has_host(place: Place, kept: dict[str, Place]) -> bool:
     if parent is None:
         return place.kind is Kind.LOG_PER_PARENT
     return parent.kind is not Kind.EMBEDDED
-
-
-def _apart(place: Place, used: set[str]) -> Place:
-    """A proposed place whose file is no other model's."""
-    path, number = place.path, 1
-    while path in used:
-        number += 1
-        stem, _, ending = place.path.rpartition(".")
-        path = f"{stem}-{number}.{ending}"
-    return place if path == place.path else replace(place, path=path)
 
 
 def moves(old: Layout, new: Layout, matching: Matching) -> list[Step]:

@@ -94,7 +94,7 @@ class Codec:
         self._own = _own_keys(place)
         self.is_plain = place.kind.is_log and not self.children and not self._own
         """whether a record as msgspec decodes it is the row itself"""
-        self.type = self.record_type if self.is_plain else self._struct()
+        self.type = self._type()
         """what msgspec decodes a record as"""
         self._decode = msgspec.json.Decoder(self.type).decode
         self._all = [(f, value_type(f, datamodel)) for f in place.model.scalars]
@@ -107,12 +107,19 @@ class Codec:
         """whether a row may be more than its values as they are decoded"""
         self._inherits = self._inherited()
         self._arrays = [(child, child.array) for child in self.children]
+        self._bare = place.fields[0] if place.is_array_of_keys else None
+        """the field whose value alone stands for a record"""
         self._nothing: Embedded = {child.name: () for child in self.children} or NONE
 
     @cached_property
     def texts(self) -> Callable[[Any], Values]:
         """From a row (without a note) to its values as PostgreSQL's texts."""
         return _texts_maker(self._all)
+
+    def _type(self) -> Any:
+        if self.place.is_array_of_keys:
+            return member(self.place.fields[0], self.layout.datamodel)[0]
+        return self.record_type if self.is_plain else self._struct()
 
     def _struct(self) -> type[msgspec.Struct]:
         datamodel = self.layout.datamodel
@@ -213,6 +220,8 @@ class Codec:
         ]
 
     def _row(self, decoded: Any, inherited: Mapping[str, Any]) -> Row:
+        if self._bare is not None:
+            return self.record_type(**{attribute(self._bare): decoded}, **inherited)
         row = self._make(decoded, **inherited)
         if self._json_texts and (texts := getattr(decoded, _TEXT)) is not UNSET:
             row = self._exact(row, texts)
@@ -250,7 +259,8 @@ class Codec:
         for child in self.children:
             if array := getattr(decoded, child.array):
                 size += len(array) * (2 * depth + 5) + 2 * depth + 3
-                size += sum(child._white_space(item, depth + 2) for item in array)
+                if child._bare is None:
+                    size += sum(child._white_space(item, depth + 2) for item in array)
         return size
 
     def carefully(self, text: bytes) -> Decoded:
@@ -299,15 +309,22 @@ class Codec:
         try:
             if span is None:
                 raise NotJson("is missing", start)
-            return [
-                self._item(Members(found.text, first, last), inherited)
-                for first, last in elements(found.text, *span)
-            ]
+            item = self._item if self._bare is None else self._key_alone
+            return [item(found.text, first, last, inherited) for first, last in elements(found.text, *span)]
         except NotJson as error:
             line = line_of(found.text, error.position)
             raise DamagedError(error.reason, line=line, model=parent, field=self.place.array) from error
 
-    def _item(self, found: Members, inherited: Mapping[str, Any]) -> Row:
+    def _key_alone(self, text: bytes, first: int, last: int, inherited: Mapping[str, Any]) -> Row:
+        (name, (f, column)) = next(iter(self._columns.items()))
+        try:
+            return self.record_type(**{attribute(f): _value(f, column, text[first:last])}, **inherited)
+        except ValueError as error:
+            line = line_of(text, first)
+            raise DamagedError(_reason(error), line=line, model=self.name, field=name) from error
+
+    def _item(self, text: bytes, first: int, last: int, inherited: Mapping[str, Any]) -> Row:
+        found = Members(text, first, last)
         key = self.key_in(found)
         try:
             row = self._with_own(self._columns_of(found, inherited), found)
@@ -411,6 +428,8 @@ class Codec:
 
     def _text(self, row: Row, embedded: Embedded, depth: int | None) -> bytes:
         """A record as JSON: indented, its closing bracket at ``depth``; compact for None."""
+        if self._bare is not None:
+            return encode(getattr(row, attribute(self._bare)))
         inner, outer = _line(depth, 1), _line(depth, 0)
         colon = b":" if depth is None else b": "
         members = [key + colon + value for key, value in self._members(row, embedded, depth)]

@@ -143,6 +143,9 @@ class _Writer:
         return _BREAK + "  " * depth if self.indented else ""
 
     def record(self, place: Place, alias: str, depth: int) -> str:
+        if place.is_array_of_keys:
+            (key,) = place.fields
+            return concat([value_type(key, self.layout.datamodel).json_sql(_column(alias, key))])
         colon = ": " if self.indented else ":"
         inner = self.line(depth + 1)
         comma = f",{inner}"

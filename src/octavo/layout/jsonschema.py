@@ -139,6 +139,8 @@ class _File:
         }
 
     def records(self, place: Place) -> Schema:
+        if place.is_array_of_keys:
+            return {"type": "array", "items": field_schema(place.fields[0], self.datamodel)}
         return {"type": "array", "items": self.record(place)}
 
     def record(self, place: Place) -> Schema:

@@ -122,6 +122,12 @@ class Place(Struct, frozen=True, kw_only=True, dict=True):
         parent_key = self.relation.fields
         return tuple(f for f in self.model.scalars if f.name not in parent_key)
 
+    @property
+    def is_array_of_keys(self) -> bool:
+        """Whether its records stand as bare values: those of an implicit many-to-many relation are embedded
+        as the keys that they link to."""
+        return self.kind is Kind.EMBEDDED and self.model.is_join
+
     @cached_property
     def name_fields(self) -> tuple[str, ...]:
         """The fields that name the file, where there is one per key or per parent."""
@@ -255,3 +261,24 @@ class Layout(Struct, frozen=True, dict=True):
         found = {f.folder for f in self.families} | {self.payload_folder} | set(RESERVED_FOLDERS)
         parents = {folder for f in found for folder in folders_above(f)}
         return tuple(sorted((found | parents) - {""}))
+
+
+def may_meet(one: FileFamily, other: FileFamily) -> bool:
+    """Whether a file of one could be a file, or a folder, on the way to one of the other."""
+    if one.varies and other.varies:
+        return one.folder == other.folder and ending(one.path) == ending(other.path)
+    if not (one.varies or other.varies):
+        return one.path == other.path or _holds(one.path, other) or _holds(other.path, one)
+    fixed, family = (other, one) if one.varies else (one, other)
+    if _holds(fixed.path, family) or any(map(family.pattern.fullmatch, folders_above(fixed.path))):
+        return True
+    return family.pattern.fullmatch(fixed.path) is not None
+
+
+def ending(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _holds(path: str, family: FileFamily) -> bool:
+    """Whether this path is a folder that the family's files lie in."""
+    return path in folders_above(family.path)

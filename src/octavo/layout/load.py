@@ -1,7 +1,8 @@
-"""Where a Datamodel's layout comes from: a file's TOML, the one shipped, or one made up for any schema.
+"""Where a Datamodel's layout comes from: a file's TOML, the one shipped, or one proposed for any schema.
 
 A layout is checked against the Datamodel: each table has exactly one place; parents exist and are required;
-no two files can meet; a file that is shared is shared in one way.
+no two files can meet; a file that is shared is shared in one way.  Models that a file does not place are
+placed by the proposal (:mod:`octavo.layout.propose`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
@@ -21,16 +22,19 @@ from octavo.layout.layout import (
     NO_KEY,
     RESERVED_FOLDERS,
     VERSION,
-    FileFamily,
     Kind,
     Layout,
     Place,
+    ending,
     file_stem,
-    folders_above,
+    may_meet,
     stem_pattern,
 )
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarKind
 from octavo.schema.texts import frozen_schema, is_frozen
+
+if TYPE_CHECKING:
+    from octavo.layout.propose import Proposal
 
 SHIPPED = "layout-0.7.toml"
 """the frozen schema's layout, beside this module"""
@@ -52,7 +56,7 @@ def frozen_layout() -> Layout:
 
 
 def layout_for(datamodel: Datamodel, path: PathName | None) -> Layout:
-    """The layout in a file; without one the frozen schema's own, or one made up for another schema.
+    """The layout in a file; without one the frozen schema's own, or one proposed for another schema.
 
     Raises LayoutError.
     """
@@ -62,6 +66,23 @@ def layout_for(datamodel: Datamodel, path: PathName | None) -> Layout:
     source = _source(path)
     key = id(datamodel), source, text
     return _known.get(key) or _known.setdefault(key, parse_layout(text, datamodel, source=source))
+
+
+def proposal_for(
+    datamodel: Datamodel, path: PathName | None, counts: Mapping[str, int] | None = None
+) -> Proposal:
+    """The same layout, with the reason for each place that no file gives; ``counts`` are the numbers of rows
+    of models, if they are known.
+
+    A model that nothing identifies is left out of what is proposed without a file.  Raises LayoutError.
+    """
+    from octavo.layout.propose import Proposal, propose
+
+    text = given_text(datamodel, path)
+    if text is None:
+        return propose(datamodel, counts=counts)
+    parser = _Parser(text, datamodel, _source(path), counts)
+    return Proposal(parser.parse(), parser.reasons)
 
 
 def known_layout(path: PathName | None, text: str | None, layout: Layout) -> None:
@@ -96,9 +117,25 @@ def _source(path: PathName | None) -> str:
 
 
 def default_layout(datamodel: Datamodel) -> Layout:
-    """A layout for any schema: every model in a log of its own, named by its table.
+    """The layout proposed for a schema.
 
     Raises LayoutError for a model whose records nothing identifies (Prisma allows it with ``@@ignore``).
+    """
+    from octavo.layout.propose import SOURCE, propose
+
+    require_keys(datamodel, SOURCE)
+    return propose(datamodel).layout
+
+
+def require_keys(datamodel: Datamodel, source: str) -> None:
+    """Raise LayoutError for a model whose records nothing identifies."""
+    if keyless := [m.name for m in datamodel.tables if not m.has_key]:
+        raise LayoutError(NO_KEY, file=source, model=keyless[0])
+
+
+def flat_layout(datamodel: Datamodel) -> Layout:
+    """Every model in a log of its own, named by its table: the layout of stores made before there were
+    proposals.  Raises LayoutError for a model whose records nothing identifies.
     """
     places, used = [], set[str]()
     for model in datamodel.tables:
@@ -124,7 +161,9 @@ def parse_layout(text: str, datamodel: Datamodel, *, source: str = "layout") -> 
 class _Parser:
     """Reads one layout."""
 
-    def __init__(self, text: str, datamodel: Datamodel, source: str) -> None:
+    def __init__(
+        self, text: str, datamodel: Datamodel, source: str, counts: Mapping[str, int] | None = None
+    ) -> None:
         import tomllib
 
         self.datamodel, self.source, self.text = datamodel.complete, source, text
@@ -133,6 +172,9 @@ class _Parser:
         except tomllib.TOMLDecodeError as error:
             raise self.fail(f"is not TOML: {error}") from error
         self.places: dict[str, Place] = {}
+        self.counts = counts
+        self.reasons: Mapping[str, str] = {}
+        """of the places that the text does not give"""
 
     def fail(self, message: str, model: str = "") -> LayoutError:
         return LayoutError(message, file=self.source, model=model)
@@ -172,13 +214,24 @@ class _Parser:
             self.put_embedded(model, target)
         folder = self.put_payloads()
         self.put_search()
-        if left := [m.name for m in self.datamodel.tables if m.name not in self.places]:
-            raise self.fail(f"no place for {', '.join(left)}")
+        require_keys(self.datamodel, self.source)
+        is_whole = all(m.name in self.places for m in self.datamodel.tables)
+        if not is_whole:
+            self.complete()
         places = tuple(self.places[m.name] for m in self.datamodel.tables)
-        layout = Layout(self.datamodel, places, folder, self.source).read_from(self.text)
+        layout = Layout(self.datamodel, places, folder, self.source)
+        if is_whole:
+            layout.read_from(self.text)
         self.check_hosts(layout)
         self.check_paths(layout)
         return layout
+
+    def complete(self) -> None:
+        """Place what the text does not."""
+        from octavo.layout.propose import completed
+
+        places, self.reasons = completed(self.datamodel, self.places, self.counts)
+        self.places |= {place.model.name: place for place in places}
 
     def exclude(self) -> None:
         """Leave out the models of ``exclude``, which is for tables without a key alone."""
@@ -229,11 +282,11 @@ class _Parser:
             return
         path, model = place.path, place.model.name
         fields = ",".join(place.name_fields)
-        ending = "jsonl" if place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) else "json"
+        wanted = "jsonl" if place.kind in (Kind.LOG, Kind.LOG_PER_PARENT) else "json"
         pattern = _VARYING_PATH if fields else _FIXED_PATH
-        if not re.fullmatch(pattern, path) or _ending(path) != ending:
+        if not re.fullmatch(pattern, path) or ending(path) != wanted:
             names = f"lower-case folders and {{{fields}}}" if fields else "lower-case names"
-            raise self.fail(f"{path!r} is not a path of {names} that ends in .{ending}", model)
+            raise self.fail(f"{path!r} is not a path of {names} that ends in .{wanted}", model)
         if fields and re.findall(_VARYING, path) != [f"{{{fields}}}"]:
             raise self.fail(f"{path!r} must name its file by {{{fields}}}", model)
         if path.split("/")[0] in RESERVED_FOLDERS:
@@ -342,7 +395,7 @@ class _Parser:
             if layout.payload_folder and shelves.fullmatch(family.path):
                 raise self.fail(f"{family.path} lies among the payloads")
         for one, other in combinations(layout.families, 2):
-            if _may_meet(one, other):
+            if may_meet(one, other):
                 raise self.fail(f"{one.path} and {other.path} can be the same file")
 
 
@@ -358,24 +411,3 @@ def line_of(text: str, table: str, key: str) -> int:
         elif within == table and re.match(rf"""\s*["']?{re.escape(key)}["']?\s*[=.]""", line):
             return number
     return found
-
-
-def _may_meet(one: FileFamily, other: FileFamily) -> bool:
-    """Whether a file of one could be a file, or a folder, on the way to one of the other."""
-    if one.varies and other.varies:
-        return one.folder == other.folder and _ending(one.path) == _ending(other.path)
-    if not (one.varies or other.varies):
-        return one.path == other.path or _holds(one.path, other) or _holds(other.path, one)
-    fixed, family = (other, one) if one.varies else (one, other)
-    if _holds(fixed.path, family) or any(map(family.pattern.fullmatch, folders_above(fixed.path))):
-        return True
-    return family.pattern.fullmatch(fixed.path) is not None
-
-
-def _ending(path: str) -> str:
-    return path.rpartition(".")[2]
-
-
-def _holds(path: str, family: FileFamily) -> bool:
-    """Whether this path is a folder that the family's files lie in."""
-    return path in folders_above(family.path)

@@ -31,8 +31,10 @@ def layout_text(layout: Layout, reasons: Mapping[str, str] = _NO_REASONS) -> str
 
 def _lines(layout: Layout, reasons: Mapping[str, str]) -> Iterator[str]:
     yield f"version = {VERSION}"
-    if excluded := layout.datamodel.excluded:
-        yield f"exclude = [{', '.join(_string(m.name) for m in excluded)}]"
+    if excluded := [model.name for model in layout.datamodel.excluded]:
+        names = ", ".join(map(_string, excluded))
+        said = [f"{name} {reasons[name]}" for name in excluded if name in reasons]
+        yield from ("", "# Left out of the store.", _with_reason(f"exclude = [{names}]", "; ".join(said)))
     for kind, (table, comment) in _TABLES.items():
         families = [family for family in layout.families if family.kind is kind]
         if families:

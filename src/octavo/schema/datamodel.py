@@ -503,13 +503,18 @@ class Datamodel(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True
     def join_tables(self) -> tuple[Model, ...]:
         """The tables that Prisma makes for implicit many-to-many relations: columns ``A`` and ``B``."""
         named = {m.name: m for m in self.models}
-        return tuple(_join_table(r, named) for r in self.relations if r.kind is RelationKind.MANY_TO_MANY)
+        return tuple(_join_table(r, named) for r in self._many_to_many)
+
+    @property
+    def _many_to_many(self) -> list[Relation]:
+        return [r for r in self.relations if r.kind is RelationKind.MANY_TO_MANY]
 
     @cached_property
     def foreign_keys(self) -> tuple[Relation, ...]:
         """Every foreign key of :attr:`tables`, those of the join tables included (``A`` before ``B``)."""
         own = [r for r in self.relations if r.kind is not RelationKind.MANY_TO_MANY]
-        joins = [fk for j in self.join_tables for fk in _join_keys(j)]
+        joined = zip(self._many_to_many, self.join_tables, strict=True)
+        joins = [fk for relation, join in joined for fk in _join_keys(relation, join)]
         return (*own, *joins)
 
     @property
@@ -580,15 +585,16 @@ def _join_table(relation: Relation, models: dict[str, Model]) -> Model:
     )
 
 
-def _join_keys(join: Model) -> Iterator[Relation]:
-    for link in join.relations:
+def _join_keys(relation: Relation, join: Model) -> Iterator[Relation]:
+    ends = (relation.child_field, relation.parent_field)
+    for link, field in zip(join.relations, ends, strict=True):
         yield Relation(
             name=link.relation,
             kind=RelationKind.ONE_TO_MANY,
             child=join.name,
             parent=link.model,
             child_field=link.name,
-            parent_field="",
+            parent_field=field,
             fields=link.fields,
             references=link.references,
             on_delete=Action.CASCADE,
