@@ -74,7 +74,7 @@ def connect(
     )
     vocabulary = Vocabulary(load_datamodel(settings.data_dir, schema, settings.layout))
     kind = get_data_backend(environ)
-    opened = open_backend(kind, vocabulary, settings)
+    opened = emulating(open_backend(kind, vocabulary, settings), vocabulary)
     Guard(settings.data_dir, kind).warn()
     return Client(opened, vocabulary)
 
@@ -129,8 +129,12 @@ def connect_async(
 def open_backend(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) -> Backend:
     """The backend of this kind: what ``open_backend(vocabulary, settings)`` of its module gives."""
     module = import_module(f"octavo.backends.{kind.value}")
-    backend = cast(Backend, module.open_backend(vocabulary, settings))
-    if vocabulary.datamodel.datasource.relation_mode != "prisma":
+    return cast(Backend, module.open_backend(vocabulary, settings))
+
+
+def emulating(backend: Backend, vocabulary: Vocabulary) -> Backend:
+    """The backend of a client: one that carries out referential actions, if the schema leaves them to it."""
+    if vocabulary.datamodel.held_keys or not vocabulary.datamodel.foreign_keys:
         return backend
     from octavo.backends.emulation import EmulatingBackend
 

@@ -18,6 +18,7 @@ from octavo.client import Client
 from octavo.layout.layout import Layout
 from octavo.layout.listing import empty_file
 from octavo.layout.load import layout_for
+from octavo.opening import emulating
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
 from octavo.query.vocabulary import Vocabulary
@@ -151,7 +152,7 @@ def store_client(data_dir: Path, prepared: Prepared) -> Iterator[Client]:
     vocabulary, layout = prepared.vocabulary, prepared.layout
     files = FilesRoot(data_dir.with_name("public"), layout)
     store = Store.open(data_dir, layout, system=_Unsynced())
-    with Client(JsonBackend(vocabulary, store, files=files), vocabulary) as db:
+    with Client(emulating(JsonBackend(vocabulary, store, files=files), vocabulary), vocabulary) as db:
         yield db
 
 
@@ -159,5 +160,6 @@ def store_client(data_dir: Path, prepared: Prepared) -> Iterator[Client]:
 def postgres_client(url: str, folder: Path, prepared: Prepared) -> Iterator[Client]:
     """A client of a database."""
     settings = Settings(url, data_dir=folder / "data", layout=None, files_root=folder / "public")
-    with Client(open_backend(prepared.vocabulary, settings), prepared.vocabulary) as db:
+    vocabulary = prepared.vocabulary
+    with Client(emulating(open_backend(vocabulary, settings), vocabulary), vocabulary) as db:
         yield db
