@@ -20,6 +20,7 @@ from octavo.schema.datamodel import (
     ScalarKind,
     SingleDefault,
 )
+from octavo.schema.literals import show_datetime
 from octavo.schema.native import NATIVE_TYPES, native_type
 from octavo.values import json, number, text, time
 from octavo.values.base import TYPES, Key, Read, ValueType, Write, null_is_none
@@ -126,4 +127,6 @@ def literal_value(value: SingleDefault, field: ScalarField, write: Write) -> Any
             return write(msgspec.Raw(value.encode()))
         case str() if field.type == "Bytes":
             return a2b_base64(value)
+        case str() if field.type == "DateTime":
+            return write(show_datetime(value))
     return write(value)
