@@ -33,7 +33,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
-from octavo.client import Client, ModelClient, Models, seconds
+from octavo.client import Client, Fields, ModelClient, Models, seconds
 from octavo.errors import BusyError, OwnTransaction, TransactionFailed, UsageError
 from octavo.query.bodies import Types
 from octavo.query.plan import Reader, Transaction
@@ -216,6 +216,11 @@ class AsyncModelClient:
 
     def __init__(self, model: ModelClient, at_once: ModelClient | None, place: _Place) -> None:
         self._model, self._at_once, self._place = model, at_once, place
+
+    @property
+    def fields(self) -> Fields:
+        """As :attr:`octavo.client.ModelClient.fields`."""
+        return self._model.fields
 
     find_unique = _reading(ModelClient.find_unique)
     find_unique_or_raise = _reading(ModelClient.find_unique_or_raise)

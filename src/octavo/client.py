@@ -17,10 +17,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
 from octavo.errors import RecordNotFound, UniqueViolation, ValidationError
-from octavo.query.arguments import At
+from octavo.query.arguments import At, FieldRef
 from octavo.query.filters import Filters
 from octavo.query.plan import TRUE, Backend, Condition, Find, Projection, Transaction, Unique
-from octavo.query.reads import NO_END, Reads
+from octavo.query.reads import NO_END, SHOWN, Reads
 from octavo.query.result import record_of
 from octavo.query.run import Execution, Shown, Writing
 from octavo.query.vocabulary import Defaults, Terms, Vocabulary
@@ -37,8 +37,7 @@ T = TypeVar("T")
 
 _ATTEMPTS = 3
 """how often an upsert is tried where another one makes the same record meanwhile"""
-_SHOWN = ("include", "select", "omit")
-_CREATED = ("data", *_SHOWN)
+_CREATED = ("data", *SHOWN)
 _LONGEST = 2_000_000.0
 """seconds: some three weeks, beyond which PostgreSQL's milliseconds do not go"""
 
@@ -106,6 +105,17 @@ class Schema:
         return Writes(self.filters)
 
 
+class Fields:
+    """A model's fields, as attributes."""
+
+    def __init__(self, terms: Terms) -> None:
+        self.__dict__.update((name, FieldRef(terms.name, name)) for name in terms.usable)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> FieldRef: ...
+
+
 class ModelClient:
     """The operations on one model.  Each takes Prisma's arguments by name."""
 
@@ -123,6 +133,11 @@ class ModelClient:
     def _at(self, operation: str = "") -> At:
         return At(self._name, operation)
 
+    @cached_property
+    def fields(self) -> Fields:
+        """The model's fields, to compare with: ``where={"changed": {"gt": db.chat.fields.createdAt}}``."""
+        return Fields(self._terms)
+
     # Reading
 
     def find_unique(self, **arguments: Any) -> Shown | None:
@@ -137,7 +152,7 @@ class ModelClient:
             if fields is not None and type(value) is str and value.isascii() and "\0" not in value:
                 return self._session.reader.find(self._name, fields, (value,))
         at = self._at()
-        found = at.named(arguments, ("where", *_SHOWN), "arguments")
+        found = at.named(arguments, ("where", *SHOWN), "arguments")
         unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
         projection = self._schema.reads.shown(self._terms, found, at)
 
@@ -259,7 +274,7 @@ class ModelClient:
 
     def create_many_and_return(self, **arguments: Any) -> list[Shown]:
         """The same, and give the records."""
-        return self._create_many(arguments, ("data", "skip_duplicates", *_SHOWN))
+        return self._create_many(arguments, ("data", "skip_duplicates", *SHOWN))
 
     def _create_many(self, arguments: Mapping[str, Any], known: tuple[str, ...]) -> list[Shown]:
         at = self._at()
@@ -275,7 +290,7 @@ class ModelClient:
     def update(self, **arguments: Any) -> Shown:
         """Change the record that ``where`` names, as ``data`` says.  Raises RecordNotFound."""
         at = self._at()
-        found = at.named(arguments, ("where", "data", *_SHOWN), "arguments")
+        found = at.named(arguments, ("where", "data", *SHOWN), "arguments")
         unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
         edit = self._schema.writes.edit(self._terms, _required(found, "data", at), at / "data")
         projection = self._schema.reads.shown(self._terms, found, at)
@@ -293,7 +308,7 @@ class ModelClient:
 
     def update_many_and_return(self, **arguments: Any) -> list[Shown]:
         """The same, and give the records."""
-        return self._update_many(arguments, ("where", "data", "limit", *_SHOWN))
+        return self._update_many(arguments, ("where", "data", "limit", *SHOWN))
 
     def _update_many(self, arguments: Mapping[str, Any], known: tuple[str, ...]) -> list[Shown]:
         at = self._at()
@@ -314,7 +329,7 @@ class ModelClient:
         ``data={"create": …, "update": …}`` is the same.
         """
         at = self._at()
-        found = at.named(arguments, ("where", "create", "update", "data", *_SHOWN), "arguments")
+        found = at.named(arguments, ("where", "create", "update", "data", *SHOWN), "arguments")
         unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
         parts, inner = _upserted(found, at)
         new = self._schema.writes.new(self._terms, _required(parts, "create", inner), inner / "create")
@@ -339,7 +354,7 @@ class ModelClient:
     def delete(self, **arguments: Any) -> Shown:
         """Delete the record that ``where`` names, and give it as it was.  Raises RecordNotFound."""
         at = self._at()
-        found = at.named(arguments, ("where", *_SHOWN), "arguments")
+        found = at.named(arguments, ("where", *SHOWN), "arguments")
         unique = self._schema.filters.unique(self._terms, _required(found, "where", at), at / "where")
         projection = self._schema.reads.shown(self._terms, found, at)
         with self._session.writing(single=False) as transaction:

@@ -20,6 +20,7 @@ from octavo.client import Client
 from octavo.errors import OctavoError, RecordNotFound, ValidationError
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
+from octavo.query.arguments import FieldRef
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
@@ -111,6 +112,25 @@ model UserUrl {
   id Int  @id
   x  Int?
 }
+model Pair {
+  id     Int       @id
+  name   String?
+  nick   String?   @db.VarChar(9)
+  words  String[]
+  more   String[]
+  real   Float?    @db.Real
+  double Float?
+  small  Int?      @db.SmallInt
+  whole  Int?
+  exact  Decimal?  @db.Decimal(10, 2)
+  money  Decimal?
+  day    DateTime? @db.Date
+  moment DateTime?
+  fine   DateTime? @db.Timestamptz(6)
+  clock  DateTime? @db.Time(3)
+  data   Json?
+  other  Json?
+}
 model Event {
   id        Int       @id
   createdAt DateTime?
@@ -165,6 +185,25 @@ def events(db: Any) -> Any:
     for key, day in ((4, 1), (3, 2), (2, None), (1, 2)):
         moment = None if day is None else datetime(2025, 1, day, tzinfo=UTC)
         db.event.create(data={"id": key, "createdAt": moment})
+    return db
+
+
+@pytest.fixture
+def pairs(db: Any) -> Any:
+    """Records whose fields are equal to one another, less, greater, and NULL."""
+    noon, night = "2025-01-01T12:00:00.5Z", "2025-01-02T00:00:00Z"
+    for record in (
+        {"name": "a", "nick": "a", "words": ["a", "b"], "more": ["b", "a"][::-1], "real": 0.1, "double": 0.1}
+        | {"small": 1, "whole": 1, "exact": "1.50", "money": "1.5", "day": "2025-01-01", "moment": noon}
+        | {"fine": noon, "data": {"a": 1}, "other": {"a": 1.0}},
+        {"name": "b", "nick": "B", "words": None, "real": 0.1, "small": 1, "whole": 2, "exact": "1.50"}
+        | {"money": "1.501", "day": "2025-01-02", "moment": night, "fine": night, "data": {"a": 1}},
+        {"name": "x", "nick": "", "words": ["X"], "more": [], "real": 0.1, "double": 0.2, "small": 3}
+        | {"whole": 2, "day": "2025-01-03", "moment": night, "fine": noon, "data": {"a": [1]}, "other": [1]},
+        {"nick": "z", "words": ["z"], "more": ["y"]},
+    ):
+        given = {key: value for key, value in record.items() if value is not None}
+        db.pair.create(data={"id": db.pair.count() + 1, **given})
     return db
 
 
@@ -570,3 +609,111 @@ def test_a_limit_is_of_the_first_records(events: Any) -> None:
         with pytest.raises(ValidationError) as raised:
             event.delete_many(limit=limit)
         assert raised.value.path == "limit"
+
+
+OTHER_FIELDS: list[tuple[str, Any, list[int]]] = [
+    ("equals", lambda f: {"name": f.nick}, [1]),
+    ("equals, without regard to case", lambda f: {"name": {"equals": f.nick, "mode": "insensitive"}}, [1, 2]),
+    ("not", lambda f: {"name": {"not": f.nick}}, [2, 3]),
+    ("lt", lambda f: {"nick": {"lt": f.name}}, [2, 3]),
+    ("starts_with", lambda f: {"name": {"starts_with": f.nick}}, [1, 3]),
+    ("contains", lambda f: {"name": {"contains": f.nick, "mode": "insensitive"}}, [1, 2, 3]),
+    ("in", lambda f: {"name": {"in": f.words}}, [1]),
+    ("not_in", lambda f: {"name": {"notIn": f.words}}, [3]),
+    ("in, without regard to case", lambda f: {"name": {"in": f.words, "mode": "insensitive"}}, [1, 3]),
+    ("has", lambda f: {"words": {"has": f.name}}, [1]),
+    ("not has", lambda f: {"NOT": {"words": {"has": f.name}}}, [3, 4]),
+    ("has_every", lambda f: {"words": {"has_every": f.more}}, [1, 3]),
+    ("has_some", lambda f: {"words": {"has_some": f.more}}, [1]),
+    ("list equals", lambda f: {"words": {"equals": f.more}}, [1]),
+    ("a float of single precision", lambda f: {"real": {"gt": f.double}}, [1]),
+    ("numbers of 16 and 32 bits", lambda f: {"small": {"gte": f.whole}}, [1, 3]),
+    ("decimals of different scale", lambda f: {"exact": f.money}, [1]),
+    ("a day and an instant", lambda f: {"day": {"lte": f.moment}}, [1, 2]),
+    ("a day is its midnight", lambda f: {"day": f.moment}, [2]),
+    ("instants of different precision", lambda f: {"moment": f.fine}, [1, 2]),
+    ("json", lambda f: {"data": {"equals": f.other}}, [1]),
+    ("json at a path", lambda f: {"data": {"path": ["a"], "equals": f.other}}, [3]),
+    ("in another branch", lambda f: {"OR": [{"name": f.nick}, {"id": 4}]}, [1, 4]),
+]
+
+
+def test_a_filter_compares_with_another_field(pairs: Any) -> None:
+    fields = pairs.pair.fields
+    found = [(name, ids(pairs.pair.find_many(where=filter_(fields)))) for name, filter_, _ in OTHER_FIELDS]
+    assert found == [(name, expected) for name, _, expected in OTHER_FIELDS]
+
+
+def test_a_related_record_compares_with_its_own_fields(db: Any) -> None:
+    db.box.create(data={"id": 1, "notes": {"create": [{"id": 1, "owner": "x"}, {"id": 2}]}})
+    note = db.note.fields
+    assert ids(db.box.find_many(where={"notes": {"some": {"id": note.boxId}}})) == [1]
+    assert ids(db.box.find_many(where={"notes": {"some": {"id": {"gt": note.boxId}}}})) == [1]
+    assert ids(db.box.find_many(where={"notes": {"every": {"id": note.boxId}}})) == []
+
+
+@pytest.mark.parametrize(
+    ("filter_", "path"),
+    [
+        (lambda db: {"name": db.note.fields.owner}, "where.name"),
+        (lambda db: {"name": {"lt": db.pair.fields.whole}}, "where.name.lt"),
+        (lambda db: {"name": {"in": db.pair.fields.nick}}, "where.name.in"),
+        (lambda db: {"words": {"has": db.pair.fields.more}}, "where.words.has"),
+        (lambda db: {"clock": db.pair.fields.moment}, "where.clock"),
+        (lambda db: {"data": {"string_contains": db.pair.fields.name}}, "where.data.string_contains"),
+        (lambda db: {"id": db.pair.fields.whole, "name": FieldRef("Pair", "nothing")}, "where.name"),
+    ],
+)
+def test_fields_that_do_not_compare_are_refused(db: Any, filter_: Any, path: str) -> None:
+    with pytest.raises(ValidationError) as raised:
+        db.pair.find_many(where=filter_(db))
+    assert raised.value.path == path
+
+
+def test_no_other_field_names_a_record_or_is_a_value(db: Any) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: db.pair.find_unique(where={"id": db.pair.fields.whole}),
+        lambda: db.pair.update_many(data={"name": db.pair.fields.nick}),
+        lambda: db.pair.group_by(by=["name"], having={"name": db.pair.fields.nick}),
+    ]
+    for call in calls:
+        with pytest.raises(ValidationError):
+            call()
+
+
+def test_records_are_changed_by_a_comparison_with_another_field(pairs: Any) -> None:
+    assert pairs.pair.update_many(where={"id": pairs.pair.fields.whole}, data={"name": "same"}) == 2
+    assert pairs.pair.delete_many(where={"name": {"not": pairs.pair.fields.nick}}) == 3
+
+
+def test_a_cursor_goes_with_an_order_by_a_number_of_records(db: Any) -> None:
+    for box, notes in ((1, 2), (2, 1), (3, 0), (4, 1), (5, 0)):
+        made = [{"id": box * 10 + number} for number in range(notes)]
+        db.box.create(data={"id": box, "notes": {"create": made}})
+    db.note.create_many(data=[{"id": 1}, {"id": 2}])
+
+    def boxes(cursor: int, direction: str, **arguments: Any) -> list[int]:
+        order = [{"notes": {"_count": direction}}, {"id": "asc"}]
+        return [b.id for b in db.box.find_many(cursor={"id": cursor}, order_by=order, **arguments)]
+
+    assert boxes(2, "desc") == [2, 4, 3, 5]
+    assert boxes(4, "asc", take=2, skip=1) == [1]
+    assert boxes(3, "desc", take=-2) == [4, 3]
+    order = [{"box": {"notes": {"_count": "asc"}}}, {"id": "desc"}]
+    found = db.note.find_many(cursor={"id": 1}, order_by=order)
+    assert [note.id for note in found] == [1, 40, 20, 11, 10]
+    found = db.note.find_many(cursor={"id": 40}, order_by=order, take=-3)
+    assert [note.id for note in found] == [2, 1, 40]
+
+
+def test_how_relations_would_be_loaded_changes_nothing(db: Any) -> None:
+    db.box.create(data={"id": 1, "notes": {"create": {"id": 1}}}, relation_load_strategy="query")
+    for strategy in ("join", "query"):
+        given = {"include": {"notes": True}, "relationLoadStrategy": strategy}
+        assert [len(box.notes) for box in db.box.find_many(**given)] == [1]
+        assert len(db.box.find_unique(where={"id": 1}, **given).notes) == 1
+        assert len(db.box.update(where={"id": 1}, data={"name": "n"}, **given).notes) == 1
+    for call in (db.box.find_many, db.box.create_many_and_return):
+        with pytest.raises(ValidationError) as raised:
+            call(relationLoadStrategy="lateral", **({} if call == db.box.find_many else {"data": []}))
+        assert raised.value.path == "relation_load_strategy"

@@ -22,7 +22,7 @@ from octavo.backends.reading import HurriedReader, Indexes, JsonReader
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.load import layout_for
 from octavo.layout.record import Record, model_of
-from octavo.query.plan import And, Change, Compare, Condition, Key, Operator, Query, SingleReads
+from octavo.query.plan import And, Change, Compare, Condition, Key, Operator, Other, Query, SingleReads
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function, Model
 from octavo.store.index import Spec
@@ -157,7 +157,10 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
         """The records that fulfil a condition; mostly it is the one with a key."""
         if isinstance(where, And) and len(where.parts) == 1 and isinstance(part := where.parts[0], Compare):
             fields = (part.field,)
-            if fields == self.vocabulary[model].key and part.op is Operator.EQUALS and not part.insensitive:
+            is_plain = (
+                part.op is Operator.EQUALS and not part.insensitive and not isinstance(part.value, Other)
+            )
+            if fields == self.vocabulary[model].key and is_plain:
                 found = self.find(model, fields, (part.value,))
                 return [] if found is None else [found]
         return self.select(Query(model=model, where=where))

@@ -29,6 +29,7 @@ from octavo.query.plan import (
     Operator,
     Or,
     Order,
+    Other,
     Query,
     Related,
     Search,
@@ -101,7 +102,10 @@ class Candidates:
         held = [
             folded(part.value)
             for part in parts
-            if isinstance(part, Compare) and part.op in _TEXTS and part.field in searched
+            if isinstance(part, Compare)
+            and part.op in _TEXTS
+            and part.field in searched
+            and not isinstance(part.value, Other)
         ]
         return self.view.holding(model, held) if held else None
 
@@ -178,8 +182,9 @@ def _equalities(parts: Iterable[Condition]) -> _Equal:
     found: _Equal = {}
     for part in parts:
         if isinstance(part, Compare) and part.op is Operator.EQUALS and not part.insensitive:
-            found[part.field] = (part.value,)
-        elif isinstance(part, OneOf) and not part.insensitive:
+            if not isinstance(part.value, Other):
+                found[part.field] = (part.value,)
+        elif isinstance(part, OneOf) and not part.insensitive and not isinstance(part.values, Other):
             found[part.field] = min(part.values, found.get(part.field, part.values), key=len)
     return found
 

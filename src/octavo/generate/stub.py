@@ -126,13 +126,13 @@ class _Stub:
             value, null = self.written(column), " | None" if column.field.nullable else ""
             keys: dict[str, str] = {}
             for operator in operators(column):
-                kind = value
+                kind = f"{value} | OtherField"
                 if operator == "equals":
-                    kind = value + null
+                    kind += null
                 elif operator == "not":
-                    kind = f"{value} | {name}{null}"
+                    kind = f"{kind} | {name}{null}"
                 elif operator in ("in", "not_in"):
-                    kind = f"Sequence[{value}]"
+                    kind = f"Sequence[{value}] | OtherField"
                 elif operator == "mode":
                     kind = "Mode"
                 also = [alias for alias, name in ALIASES.items() if name == operator]
@@ -211,8 +211,8 @@ class _Stub:
             return "JsonFilter"
         value = self.written(column)
         if column.field.is_list:
-            return f"Sequence[{value}] | ListTest[{value}] | None"
-        return _or_none(column, f"{value} | {self.filter_name(column)}")
+            return f"Sequence[{value}] | OtherField | ListTest[{value}] | None"
+        return _or_none(column, f"{value} | OtherField | {self.filter_name(column)}")
 
     def data(self, terms: Terms) -> Iterator[str]:
         """New records and changes.  A foreign key may be given by its relation too, so neither is

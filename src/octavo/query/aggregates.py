@@ -80,7 +80,7 @@ def group_columns(vocabulary: Vocabulary, grouping: Grouping) -> dict[str, Colum
     for name in grouping.by:
         column, place = terms.columns[name], len(found)
         field = replace(column.field, column=f"c{place}")
-        found[name] = Column(field, datamodel, column.type, place)
+        found[name] = Column("", field, datamodel, column.type, place)
     for aggregate in grouping.aggregates:
         name, place = aggregate.name, len(found)
         field = replace(_INT, name=name, column=f"c{place}")
@@ -90,7 +90,7 @@ def group_columns(vocabulary: Vocabulary, grouping: Grouping) -> dict[str, Colum
             field = replace(column.field, name=name, column=f"c{place}", arity=Arity.OPTIONAL)
             total = total_of(column, aggregate.function)
             kind = column.type if total is None or aggregate.function in _ENDS else total.kind
-        found[name] = Column(field, datamodel, kind, place)
+        found[name] = Column("", field, datamodel, kind, place)
     return found
 
 
@@ -264,7 +264,8 @@ class _Having:
         self, filters: Filters, terms: Terms, by: tuple[str, ...], used: dict[str, Aggregate]
     ) -> None:
         """``used`` gets the aggregates that are named."""
-        self._filters, self._terms, self._by, self._used = filters, terms, by, used
+        self._filters, self._terms, self._used = filters, terms, used
+        self._by = self._columns(by)
 
     def where(self, given: Any, at: At, *, branch: bool = False) -> Condition:
         parts: list[Condition] = []
@@ -278,7 +279,6 @@ class _Having:
         return both(*parts)
 
     def _field(self, name: str, value: Any, at: At) -> Condition:
-        column = self._terms.columns[name]
         parts: list[Condition] = []
         rest = value
         if isinstance(value, Mapping):
@@ -289,6 +289,7 @@ class _Having:
         if rest or not parts:
             if name not in self._by and rest != {}:
                 at.fail("is neither aggregated nor one of the fields in by")
+            column = self._by.get(name) or self._terms.columns[name]
             parts.append(self._filters.field(column, rest, at))
         return both(*parts)
 
@@ -296,9 +297,11 @@ class _Having:
         if name not in fields_of(self._terms, function):
             at.fail(f"cannot be asked of {name}")
         aggregate = _used(self._used, function, name)
-        only = Grouping(query=Query(model=self._terms.name), aggregates=(aggregate,))
-        column = group_columns(self._filters.vocabulary, only)[aggregate.name]
-        return self._filters.field(column, given, at)
+        return self._filters.field(self._columns(aggregates=(aggregate,))[aggregate.name], given, at)
+
+    def _columns(self, by: tuple[str, ...] = (), aggregates: tuple[Aggregate, ...] = ()) -> dict[str, Column]:
+        grouping = Grouping(query=Query(model=self._terms.name), by=by, aggregates=aggregates)
+        return group_columns(self._filters.vocabulary, grouping)
 
 
 class Grouper:

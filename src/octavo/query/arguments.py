@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, wraps
 from typing import Any, NoReturn, TypeVar, cast
 
+from msgspec import Struct
+
 from octavo.errors import ValidationError
 from octavo.values.base import Unfit
 
@@ -39,6 +41,13 @@ def _spelled(name: str) -> str:
 def camel(name: str) -> str:
     """Python's spelling in Prisma's."""
     return re.sub(r"(?<=[a-z0-9])_([a-z])", lambda found: found[1].upper(), name)
+
+
+class FieldRef(Struct, frozen=True, gc=False):
+    """Another field of the same record, to compare with: ``db.chat.fields.title``."""
+
+    model: str
+    field: str
 
 
 class At:

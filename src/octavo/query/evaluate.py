@@ -18,6 +18,7 @@ from octavo.query.plan import (
     TRUE,
     And,
     Compare,
+    CompareCount,
     Condition,
     IsNull,
     JsonOperator,
@@ -30,6 +31,7 @@ from octavo.query.plan import (
     Operator,
     Or,
     Order,
+    Other,
     Related,
 )
 from octavo.query.vocabulary import Column, Vocabulary
@@ -84,17 +86,10 @@ class Evaluator:
                 return _not(self.test(columns, condition.part))
             case Related():
                 return self._related(condition)
-        column = columns[condition.field]
-        match condition:
-            case IsNull():
-                return lambda record: column.is_null(column.stored(record))
-            case Compare():
-                return _compare(column, condition)
-            case OneOf():
-                return _one_of(column, condition)
-            case ListTest():
-                return _list_test(column, condition)
-        return _json_test(column, condition)
+            case CompareCount(path=path, value=value):
+                decide = _ORDERING[condition.op]
+                return lambda record: decide(self._number(path, record), value)
+        return _field_test(columns, condition)
 
     def _related(self, condition: Related) -> Test:
         link, linked = condition.link, self.linked
@@ -172,6 +167,28 @@ class Evaluator:
         return list(found.values())
 
 
+def _field_test(
+    columns: Mapping[str, Column], condition: IsNull | Compare | OneOf | ListTest | JsonTest
+) -> Test:
+    column = columns[condition.field]
+    match condition:
+        case IsNull():
+            return lambda record: column.is_null(column.stored(record))
+        case Compare(value=Other() as other):
+            return _compare_other(column, columns[other.field], condition)
+        case Compare():
+            return _compare(column, condition)
+        case OneOf(values=Other() as other):
+            return _one_of_other(column, columns[other.field], condition.insensitive)
+        case OneOf():
+            return _one_of(column, condition)
+        case ListTest():
+            return _list_test(column, condition, columns)
+        case JsonTest(value=Other() as other):
+            return _json_equals_other(column, columns[other.field], condition.path)
+    return _json_test(column, condition)
+
+
 def mark(column: Column, stored: Any) -> Any:
     """What values have in common that agree, as NULL does with NULL."""
     return () if column.is_null(stored) else (column.comparable(stored),)
@@ -240,11 +257,50 @@ def _compare(column: Column, condition: Compare) -> Test:
     return test
 
 
+def _compare_other(column: Column, other: Column, condition: Compare) -> Test:
+    decide = _ORDERING.get(condition.op)
+    keys = [c.one.across_key for c in (column, other)]
+    if decide is None:
+        decide = _TEXTS[condition.op]
+        keys = [_as_it_is, _as_it_is]
+    if condition.insensitive or (column.one.is_caseless and condition.op in _TEXTS):
+        keys = [_lowered(key) for key in keys]
+    one, two = keys
+
+    def test(record: Record) -> Truth:
+        left, right = column.stored(record), other.stored(record)
+        if column.is_null(left) or other.is_null(right):
+            return None
+        return decide(one(left), two(right))
+
+    return test
+
+
+def _lowered(key: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: lower(key(value))
+
+
 def _as_it_is(value: Any) -> Any:
     return value
 
 
+def _one_of_other(column: Column, other: Column, insensitive: bool) -> Test:
+    one, two = ((_lowered(k) if insensitive else k) for k in (column.one.across_key, other.one.across_key))
+    is_null = other.one.is_null
+
+    def test(record: Record) -> Truth:
+        value, values = column.stored(record), other.stored(record)
+        if column.is_null(value) or other.is_null(values):
+            return None
+        if any(not is_null(v) and two(v) == one(value) for v in values):
+            return True
+        return None if any(map(is_null, values)) else False
+
+    return test
+
+
 def _one_of(column: Column, condition: OneOf) -> Test:
+    assert isinstance(condition.values, tuple)
     if not condition.values:
         return lambda record: False
     key, read = _folded(column, condition.insensitive), column.stored
@@ -257,22 +313,51 @@ def _one_of(column: Column, condition: OneOf) -> Test:
     return test
 
 
-def _list_test(column: Column, condition: ListTest) -> Test:
-    read = column.stored
-    key, is_null = column.one.key or _as_it_is, column.one.is_null
-    wanted = [key(value) for value in condition.values]
+def _list_test(column: Column, condition: ListTest, columns: Mapping[str, Column]) -> Test:
+    marks = _marks(column)
+    wanted_of = _wanted(column, condition.values, columns)
 
     def test(record: Record) -> Truth:
-        values = read(record)
-        if values is None:
+        there, wanted = marks(column.stored(record)), wanted_of(record)
+        if there is None or wanted is None:
             return None
-        there = [None if is_null(v) else key(v) for v in values]
         if condition.op is ListOperator.EQUALS:
             return there == wanted
         found = (value in there for value in wanted)
         return all(found) if condition.op is ListOperator.HAS_EVERY else any(found)
 
     return test
+
+
+def _marks(column: Column) -> Callable[[Any], list[Any] | None]:
+    """From a list to what its elements compare by: None of NULL, and of a list that is NULL."""
+    key, is_null = column.one.across_key, column.one.is_null
+    return lambda values: None if values is None else [None if is_null(v) else key(v) for v in values]
+
+
+def _wanted(
+    column: Column, values: tuple[Any, ...] | Other, columns: Mapping[str, Column]
+) -> Callable[[Record], list[Any] | None]:
+    """From a record to what a list is tested for; NULL is not in any list."""
+    if isinstance(values, Other):
+        other = columns[values.field]
+        marks = _marks(other)
+        return lambda record: marks(other.stored(record))
+    if values and isinstance(values[0], Other):
+        one = columns[values[0].field]
+        key = one.one.across_key
+
+        def wanted(record: Record) -> list[Any]:
+            value = one.stored(record)
+            return [_ABSENT if one.is_null(value) else key(value)]
+
+        return wanted
+    key_of = column.one.across_key
+    given = [key_of(value) for value in values]
+    return lambda record: given
+
+
+_ABSENT = object()
 
 
 def _json_test(column: Column, condition: JsonTest) -> Test:
@@ -288,6 +373,17 @@ def _json_test(column: Column, condition: JsonTest) -> Test:
         if found is None or decide is None:
             return None
         return decide(found, condition.value, condition.insensitive)
+
+    return test
+
+
+def _json_equals_other(column: Column, other: Column, path: tuple[str, ...]) -> Test:
+    def test(record: Record) -> Truth:
+        left, right = column.stored(record), other.stored(record)
+        if column.is_null(left) or other.is_null(right):
+            return None
+        found = at_path(jsonb_text(bytes(left)), path)
+        return None if found is None else equality_key(found) == equality_key(jsonb_text(bytes(right)))
 
     return test
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from octavo.query.arguments import At, bounded, snake
+from octavo.query.arguments import At, FieldRef, bounded, snake
 from octavo.query.plan import (
     FALSE,
     TRUE,
@@ -30,6 +30,7 @@ from octavo.query.plan import (
     OneOf,
     Operator,
     Or,
+    Other,
     Related,
     Unique,
 )
@@ -237,7 +238,24 @@ class Filters:
     def _equals(self, column: Column, value: Any, at: At, *, insensitive: bool) -> Condition:
         if value is None:
             return self._null(column, at)
-        return Compare(column.name, Operator.EQUALS, at.value(column.operand, value), insensitive)
+        return Compare(column.name, Operator.EQUALS, self._operand(column, value, at), insensitive)
+
+    def _operand(self, column: Column, given: Any, at: At, write: Callable[[Any], Any] | None = None) -> Any:
+        """A value to compare with, or another field."""
+        if isinstance(given, FieldRef):
+            return self._other(column, given, at, is_list=False)
+        return at.value(write or column.operand, given)
+
+    def _other(self, column: Column, given: FieldRef, at: At, *, is_list: bool) -> Other:
+        """Another field of the same model, whose values compare with a column's; or a list of such."""
+        if not column.model:
+            at.fail("takes no other field: it is about a group")
+        found = self.vocabulary[column.model].usable.get(given.field) if given.model == column.model else None
+        if found is None:
+            at.fail(f"names {given.model}.{given.field}, which is no field of {column.model}")
+        if found.field.is_list != is_list or not _are_comparable(column, found):
+            at.fail(f"names {given.field}, which does not compare with {column.name}")
+        return Other(found.name)
 
     def _null(self, column: Column, at: At) -> Condition:
         if not column.field.nullable:
@@ -262,12 +280,15 @@ class Filters:
                 return Not(self._operators(column, value, at, insensitive=insensitive))
             return Not(self._equals(column, value, at, insensitive=insensitive))
         if name in ("in", "not_in"):
-            values = [(item, at[n]) for n, item in enumerate(at.sequence(value))]
-            stored = tuple(inner.value(column.operand, item) for item, inner in values)
-            one = OneOf(column.name, stored, insensitive) if stored else FALSE
+            one: Condition = FALSE
+            if isinstance(value, FieldRef):
+                one = OneOf(column.name, self._other(column, value, at, is_list=True), insensitive)
+            elif values := at.sequence(value):
+                stored = tuple(at[n].value(column.operand, item) for n, item in enumerate(values))
+                one = OneOf(column.name, stored, insensitive)
             return one if name == "in" else Not(one)
         write: Callable[[Any], Any] = column.operand if name in _ORDER else string
-        return Compare(column.name, Operator(name), at.value(write, value), insensitive)
+        return Compare(column.name, Operator(name), self._operand(column, value, at, write), insensitive)
 
     def _list(self, column: Column, value: Any, at: At) -> Condition:
         if value is None:
@@ -284,7 +305,7 @@ class Filters:
                 empty = ListTest(column.name, ListOperator.EQUALS, ())
                 parts.append(empty if inner.boolean(given) else Not(empty))
             elif name == "has":
-                stored = inner.value(column.operand, given)
+                stored = self._operand(column, given, inner)
                 parts.append(ListTest(column.name, ListOperator.HAS_EVERY, (stored,)))
             elif name == "equals" and given is None:
                 parts.append(IsNull(column.name))
@@ -293,6 +314,8 @@ class Filters:
         return both(*parts)
 
     def _list_test(self, column: Column, op: ListOperator, given: Any, at: At) -> Condition:
+        if isinstance(given, FieldRef):
+            return ListTest(column.name, op, self._other(column, given, at, is_list=True))
         stored = tuple(at[n].value(column.operand, v) for n, v in enumerate(at.sequence(given)))
         return ListTest(column.name, op, stored)
 
@@ -337,10 +360,26 @@ class Filters:
             at.fail("could be JSON's null or the database's: give octavo.JsonNull, DbNull or AnyNull")
         if value is JsonNull:
             return json_null
+        if isinstance(value, FieldRef):
+            other = self._other(column, value, at, is_list=False)
+            return JsonTest(column.name, path, JsonOperator.EQUALS, other)
         if value is DbNull or value is AnyNull:
             return missing if value is DbNull else Or((missing, json_null))
         operand = at.value(column.operand, value)
         return JsonTest(column.name, path, JsonOperator.EQUALS, operand)
+
+
+def _are_comparable(column: Column, other: Column) -> bool:
+    """Whether PostgreSQL compares the values of two columns, and as Prisma's types have it."""
+    one, two = column.one, other.one
+    if (column.field.kind, column.field.type) != (other.field.kind, other.field.type):
+        return False
+    if one.sql == two.sql or (one.is_number and two.is_number):
+        return True
+    texts = (one, two)
+    return all(t.is_text and not t.is_caseless for t in texts) or all(
+        t.across is not None and not t.is_number for t in texts
+    )
 
 
 def _mode(given: Any, at: At, inherited: bool) -> bool:

@@ -132,8 +132,14 @@ class IsNull(Struct, frozen=True, gc=False):
     field: str
 
 
+class Other(Struct, frozen=True, gc=False):
+    """The value that the same record has in another field."""
+
+    field: str
+
+
 class Compare(Struct, frozen=True):
-    """A field against a value that is not NULL.
+    """A field against a value that is not NULL, or against another field: unknown where that is NULL.
 
     The value is of the column's type but for its length: a text may be longer than ``VarChar(5)``, a decimal
     have more digits than ``Decimal(10, 2)``.  It is compared as it is, never cut or rounded to fit.
@@ -148,25 +154,32 @@ class Compare(Struct, frozen=True):
 
 
 class OneOf(Struct, frozen=True):
-    """A field is equal to one of the values, none of which is NULL.  With none: false, also for NULL."""
+    """A field is equal to one of the values, none of which is NULL.  With none: false, also for NULL.
+
+    Of another field, which is a list: unknown where the list is NULL, or has NULL and not the value.
+    """
 
     field: str
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] | Other
     insensitive: bool = False
 
 
 class ListTest(Struct, frozen=True):
-    """A list field against values, in the stored form of its elements."""
+    """A list field against values, in the stored form of its elements; or against another list field.
+
+    One of the values may be another field's, which no list has where it is NULL.
+    """
 
     field: str
     op: ListOperator
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] | Other
 
 
 class JsonTest(Struct, frozen=True):
     """What stands at a path in a Json field (``()``: the whole), as PostgreSQL's ``#>`` finds it.
 
-    ``value`` is canonical jsonb in a ``Raw``, of the ``STRING_…`` operators a string, of ``MISSING`` None.
+    ``value`` is canonical jsonb in a ``Raw``, of the ``STRING_…`` operators a string, of ``MISSING`` None;
+    of ``EQUALS`` it may be another field.
     ``json`` columns (``@db.Json``) are tested as if they were jsonb.
     """
 
@@ -187,7 +200,18 @@ class Related(Struct, frozen=True):
     where: Condition
 
 
-Condition: TypeAlias = And | Or | Not | IsNull | Compare | OneOf | ListTest | JsonTest | Related
+class CompareCount(Struct, frozen=True):
+    """The number of records that the last link of a path gives (:class:`Order`) against another; never
+    unknown."""
+
+    path: tuple[Link, ...]
+    op: Operator
+    value: int
+
+
+Condition: TypeAlias = (
+    And | Or | Not | IsNull | Compare | OneOf | ListTest | JsonTest | Related | CompareCount
+)
 
 TRUE, FALSE = And(), Or()
 

@@ -23,11 +23,14 @@ from octavo.query.plan import (
 )
 from octavo.query.vocabulary import Terms
 
-MANY = ("where", "order_by", "take", "skip", "cursor", "distinct", "include", "select", "omit")
+_STRATEGY = "relation_load_strategy"
+"""how Prisma would load relations; the answer is the same"""
+SHOWN = ("include", "select", "omit", _STRATEGY)
+"""the arguments of a call that say how records are shown"""
+MANY = ("where", "order_by", "take", "skip", "cursor", "distinct", *SHOWN)
 ONE = ("where", "include", "select", "omit")
 DIRECTIONS = ("asc", "desc")
 NULLS = ("first", "last")
-_SHOWN = ("include", "select", "omit")
 _COUNT = "_count"
 NO_END = 2**61
 """more records than there ever are; twice as many can still be counted in 64 bits"""
@@ -43,6 +46,7 @@ class Reads:
     def many(self, terms: Terms, given: Mapping[str, Any], at: At) -> Find:
         """What ``find_many``, or an included list of records, asks for."""
         found = at.named(given, MANY, "arguments")
+        _check_strategy(found, at)
         given_order, given_cursor = found.get("order_by"), found.get("cursor")
         order = () if given_order is None else self.order(terms, given_order, at / "order_by")
         cursor = None if given_cursor is None else self.cursor(terms, given_cursor, order, at / "cursor")
@@ -90,7 +94,7 @@ class Reads:
         for term in order:
             column = self.vocabulary[term.path[-1].target if term.path else terms.name].columns
             if term.field is None:
-                at.fail("cannot go with an order by a number of records")
+                continue
             if column[term.field].field.is_json or column[term.field].field.is_list:
                 at.fail(f"cannot go with an order by {term.field}, which is Json or a list")
         return Cursor(self.filters.unique(terms, given, at))
@@ -218,9 +222,10 @@ class Reads:
 
     def shown(self, terms: Terms, found: Mapping[str, Any], at: At) -> Projection | None:
         """What a writing call shows of the record that it wrote."""
-        if found.keys().isdisjoint(_SHOWN):
+        if found.keys().isdisjoint(SHOWN):
             return None
-        return self.projection(terms, {name: found.get(name) for name in _SHOWN}, at)
+        _check_strategy(found, at)
+        return self.projection(terms, found, at)
 
 
 def total(terms: Terms, order: tuple[Order, ...]) -> tuple[Order, ...]:
@@ -229,6 +234,11 @@ def total(terms: Terms, order: tuple[Order, ...]) -> tuple[Order, ...]:
         return terms.default_order
     plain = {term.field for term in order if not term.path}
     return (*order, *(term for term in terms.key_order if term.field not in plain))
+
+
+def _check_strategy(found: Mapping[str, Any], at: At) -> None:
+    if found.get(_STRATEGY, "join") not in ("join", "query"):
+        (at / _STRATEGY).fail("is neither 'join' nor 'query'")
 
 
 def _flipped(order: Order) -> Order:

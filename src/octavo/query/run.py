@@ -23,6 +23,7 @@ from octavo.query.plan import (
     Change,
     ChangeKind,
     Compare,
+    CompareCount,
     Condition,
     Connect,
     ConnectOrCreate,
@@ -180,14 +181,19 @@ class Execution:
     def _place(self, record: Record, order: Order) -> tuple[Any, bool]:
         """The value that a record has for a term of an order, and whether it is NULL."""
         terms: Terms = self.vocabulary[order.path[0].model if order.path else self._model(record)]
-        for link in order.path:
+        counted = order.path[-1] if order.field is None else None
+        for link in order.path[:-1] if counted else order.path:
             values = terms.getter(link.fields)(record)
-            if terms.has_null(link.fields, values):
-                return None, True
-            found = self.reader.related(Query(model=link.target), link, [values])[0]
+            has_key = not terms.has_null(link.fields, values)
+            found = self.reader.related(Query(model=link.target), link, [values])[0] if has_key else []
             if not found:
-                return None, True
+                return (0, False) if counted else (None, True)
             record, terms = found[0], self.vocabulary[link.target]
+        if counted:
+            values = terms.getter(counted.fields)(record)
+            if terms.has_null(counted.fields, values):
+                return 0, False
+            return self.reader.count_related(counted, TRUE, [values])[0], False
         column = terms.columns[str(order.field)]
         value = column.stored(record)
         return value, column.is_null(value)
@@ -215,14 +221,14 @@ def _after(order: Order, value: Any, null: bool) -> Condition:
     if null:
         return Not(_is_null(order)) if order.nulls_first else FALSE
     operator = Operator.LT if order.descending else Operator.GT
-    beyond = _over(order, lambda field: Compare(field, operator, value))
-    return beyond if order.nulls_first else Or((beyond, _is_null(order)))
+    beyond = _compare(order, operator, value)
+    return beyond if order.nulls_first or order.field is None else Or((beyond, _is_null(order)))
 
 
 def _same(order: Order, value: Any, null: bool) -> Condition:
     if null:
         return _is_null(order)
-    return _over(order, lambda field: Compare(field, Operator.EQUALS, value))
+    return _compare(order, Operator.EQUALS, value)
 
 
 def _is_null(order: Order) -> Condition:
@@ -230,6 +236,12 @@ def _is_null(order: Order) -> Condition:
     if not order.path:
         return IsNull(str(order.field))
     return Not(_over(order, lambda field: Not(IsNull(field))))
+
+
+def _compare(order: Order, operator: Operator, value: Any) -> Condition:
+    if order.field is None:
+        return CompareCount(order.path, operator, value)
+    return _over(order, lambda field: Compare(field, operator, value))
 
 
 def _over(order: Order, condition: Callable[[str], Condition]) -> Condition:

@@ -219,6 +219,7 @@ class Column:
 
     def __init__(
         self,
+        model: str,
         field: ScalarField,
         datamodel: Datamodel,
         kind: ValueType | None = None,
@@ -227,6 +228,8 @@ class Column:
         """``kind``: the type of its values, where the field does not say it; ``place``: where its value is in
         a row that is a tuple and no record."""
         self.field = field
+        self.model = model
+        """the name of the model that has it; empty: it is of a group"""
         self.name = field.name
         self.attribute = attribute(field)
         self.stored: Callable[[Any], Any] = attrgetter(self.attribute) if place is None else itemgetter(place)
@@ -267,7 +270,7 @@ class Terms:
         self.model = model
         self.name = model.name
         self.type: type[Record] = record_type(model, datamodel)
-        self.columns: Mapping[str, Column] = {f.name: Column(f, datamodel) for f in model.scalars}
+        self.columns: Mapping[str, Column] = {f.name: Column(model.name, f, datamodel) for f in model.scalars}
         self.links: Mapping[str, Link] = {
             f.name: _link(model, f, datamodel)
             for f in (() if model.is_join else model.relations)

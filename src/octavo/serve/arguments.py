@@ -14,7 +14,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from octavo.query.arguments import snake
+from octavo.query.arguments import FieldRef, snake
 from octavo.query.filters import LOGIC, operators, quantifiers
 from octavo.query.writes import steps
 from octavo.serve.refusals import (
@@ -88,8 +88,9 @@ class Arguments:
             return [self.plain(item, at / n) for n, item in enumerate(given)]
         return given
 
-    def _field_reference(self, given: Mapping[str, str]) -> Any:
-        raise ValueError("a reference to a field is not supported")
+    def _field_reference(self, given: Mapping[str, str]) -> FieldRef:
+        model = self.view[given["_container"]]
+        return FieldRef(model.store_name, model.fields[given["_ref"]].name)
 
     # Filters.
 

@@ -29,6 +29,7 @@ from octavo.typed.shapes import (
     Mode,
     NewMany,
     NewOne,
+    OtherField,
     RawSql,
     SetTo,
     ShownMany,
@@ -59,22 +60,22 @@ AvatarDisplayMode: TypeAlias = Literal["ALWAYS", "GROUP_ONLY", "NEVER"]
 StringFilter = TypedDict(
     "StringFilter",
     {
-        "equals": str,
-        "not": str | StringFilter,
-        "in": Sequence[str],
-        "not_in": Sequence[str],
-        "notIn": Sequence[str],
-        "lt": str,
-        "lte": str,
-        "gt": str,
-        "gte": str,
-        "contains": str,
-        "starts_with": str,
-        "startsWith": str,
-        "startswith": str,
-        "ends_with": str,
-        "endsWith": str,
-        "endswith": str,
+        "equals": str | OtherField,
+        "not": str | OtherField | StringFilter,
+        "in": Sequence[str] | OtherField,
+        "not_in": Sequence[str] | OtherField,
+        "notIn": Sequence[str] | OtherField,
+        "lt": str | OtherField,
+        "lte": str | OtherField,
+        "gt": str | OtherField,
+        "gte": str | OtherField,
+        "contains": str | OtherField,
+        "starts_with": str | OtherField,
+        "startsWith": str | OtherField,
+        "startswith": str | OtherField,
+        "ends_with": str | OtherField,
+        "endsWith": str | OtherField,
+        "endswith": str | OtherField,
         "mode": Mode,
     },
     total=False,
@@ -83,22 +84,22 @@ StringFilter = TypedDict(
 StringOrNullFilter = TypedDict(
     "StringOrNullFilter",
     {
-        "equals": str | None,
-        "not": str | StringOrNullFilter | None,
-        "in": Sequence[str],
-        "not_in": Sequence[str],
-        "notIn": Sequence[str],
-        "lt": str,
-        "lte": str,
-        "gt": str,
-        "gte": str,
-        "contains": str,
-        "starts_with": str,
-        "startsWith": str,
-        "startswith": str,
-        "ends_with": str,
-        "endsWith": str,
-        "endswith": str,
+        "equals": str | OtherField | None,
+        "not": str | OtherField | StringOrNullFilter | None,
+        "in": Sequence[str] | OtherField,
+        "not_in": Sequence[str] | OtherField,
+        "notIn": Sequence[str] | OtherField,
+        "lt": str | OtherField,
+        "lte": str | OtherField,
+        "gt": str | OtherField,
+        "gte": str | OtherField,
+        "contains": str | OtherField,
+        "starts_with": str | OtherField,
+        "startsWith": str | OtherField,
+        "startswith": str | OtherField,
+        "ends_with": str | OtherField,
+        "endsWith": str | OtherField,
+        "endswith": str | OtherField,
         "mode": Mode,
     },
     total=False,
@@ -107,15 +108,15 @@ StringOrNullFilter = TypedDict(
 DateTimeOrNullFilter = TypedDict(
     "DateTimeOrNullFilter",
     {
-        "equals": datetime | str | None,
-        "not": datetime | str | DateTimeOrNullFilter | None,
-        "in": Sequence[datetime | str],
-        "not_in": Sequence[datetime | str],
-        "notIn": Sequence[datetime | str],
-        "lt": datetime | str,
-        "lte": datetime | str,
-        "gt": datetime | str,
-        "gte": datetime | str,
+        "equals": datetime | str | OtherField | None,
+        "not": datetime | str | OtherField | DateTimeOrNullFilter | None,
+        "in": Sequence[datetime | str] | OtherField,
+        "not_in": Sequence[datetime | str] | OtherField,
+        "notIn": Sequence[datetime | str] | OtherField,
+        "lt": datetime | str | OtherField,
+        "lte": datetime | str | OtherField,
+        "gt": datetime | str | OtherField,
+        "gte": datetime | str | OtherField,
     },
     total=False,
 )
@@ -123,11 +124,11 @@ DateTimeOrNullFilter = TypedDict(
 BooleanFilter = TypedDict(
     "BooleanFilter",
     {
-        "equals": bool,
-        "not": bool | BooleanFilter,
-        "in": Sequence[bool],
-        "not_in": Sequence[bool],
-        "notIn": Sequence[bool],
+        "equals": bool | OtherField,
+        "not": bool | OtherField | BooleanFilter,
+        "in": Sequence[bool] | OtherField,
+        "not_in": Sequence[bool] | OtherField,
+        "notIn": Sequence[bool] | OtherField,
     },
     total=False,
 )
@@ -135,15 +136,15 @@ BooleanFilter = TypedDict(
 DateTimeFilter = TypedDict(
     "DateTimeFilter",
     {
-        "equals": datetime | str,
-        "not": datetime | str | DateTimeFilter,
-        "in": Sequence[datetime | str],
-        "not_in": Sequence[datetime | str],
-        "notIn": Sequence[datetime | str],
-        "lt": datetime | str,
-        "lte": datetime | str,
-        "gt": datetime | str,
-        "gte": datetime | str,
+        "equals": datetime | str | OtherField,
+        "not": datetime | str | OtherField | DateTimeFilter,
+        "in": Sequence[datetime | str] | OtherField,
+        "not_in": Sequence[datetime | str] | OtherField,
+        "notIn": Sequence[datetime | str] | OtherField,
+        "lt": datetime | str | OtherField,
+        "lte": datetime | str | OtherField,
+        "gt": datetime | str | OtherField,
+        "gte": datetime | str | OtherField,
     },
     total=False,
 )
@@ -151,11 +152,11 @@ DateTimeFilter = TypedDict(
 AvatarDisplayModeFilter = TypedDict(
     "AvatarDisplayModeFilter",
     {
-        "equals": AvatarDisplayMode,
-        "not": AvatarDisplayMode | AvatarDisplayModeFilter,
-        "in": Sequence[AvatarDisplayMode],
-        "not_in": Sequence[AvatarDisplayMode],
-        "notIn": Sequence[AvatarDisplayMode],
+        "equals": AvatarDisplayMode | OtherField,
+        "not": AvatarDisplayMode | OtherField | AvatarDisplayModeFilter,
+        "in": Sequence[AvatarDisplayMode] | OtherField,
+        "not_in": Sequence[AvatarDisplayMode] | OtherField,
+        "notIn": Sequence[AvatarDisplayMode] | OtherField,
     },
     total=False,
 )
@@ -163,15 +164,15 @@ AvatarDisplayModeFilter = TypedDict(
 IntOrNullFilter = TypedDict(
     "IntOrNullFilter",
     {
-        "equals": int | None,
-        "not": int | IntOrNullFilter | None,
-        "in": Sequence[int],
-        "not_in": Sequence[int],
-        "notIn": Sequence[int],
-        "lt": int,
-        "lte": int,
-        "gt": int,
-        "gte": int,
+        "equals": int | OtherField | None,
+        "not": int | OtherField | IntOrNullFilter | None,
+        "in": Sequence[int] | OtherField,
+        "not_in": Sequence[int] | OtherField,
+        "notIn": Sequence[int] | OtherField,
+        "lt": int | OtherField,
+        "lte": int | OtherField,
+        "gt": int | OtherField,
+        "gte": int | OtherField,
     },
     total=False,
 )
@@ -179,11 +180,11 @@ IntOrNullFilter = TypedDict(
 ProviderFilter = TypedDict(
     "ProviderFilter",
     {
-        "equals": Provider,
-        "not": Provider | ProviderFilter,
-        "in": Sequence[Provider],
-        "not_in": Sequence[Provider],
-        "notIn": Sequence[Provider],
+        "equals": Provider | OtherField,
+        "not": Provider | OtherField | ProviderFilter,
+        "in": Sequence[Provider] | OtherField,
+        "not_in": Sequence[Provider] | OtherField,
+        "notIn": Sequence[Provider] | OtherField,
     },
     total=False,
 )
@@ -191,11 +192,11 @@ ProviderFilter = TypedDict(
 RoleFilter = TypedDict(
     "RoleFilter",
     {
-        "equals": Role,
-        "not": Role | RoleFilter,
-        "in": Sequence[Role],
-        "not_in": Sequence[Role],
-        "notIn": Sequence[Role],
+        "equals": Role | OtherField,
+        "not": Role | OtherField | RoleFilter,
+        "in": Sequence[Role] | OtherField,
+        "not_in": Sequence[Role] | OtherField,
+        "notIn": Sequence[Role] | OtherField,
     },
     total=False,
 )
@@ -203,15 +204,15 @@ RoleFilter = TypedDict(
 IntFilter = TypedDict(
     "IntFilter",
     {
-        "equals": int,
-        "not": int | IntFilter,
-        "in": Sequence[int],
-        "not_in": Sequence[int],
-        "notIn": Sequence[int],
-        "lt": int,
-        "lte": int,
-        "gt": int,
-        "gte": int,
+        "equals": int | OtherField,
+        "not": int | OtherField | IntFilter,
+        "in": Sequence[int] | OtherField,
+        "not_in": Sequence[int] | OtherField,
+        "notIn": Sequence[int] | OtherField,
+        "lt": int | OtherField,
+        "lte": int | OtherField,
+        "gt": int | OtherField,
+        "gte": int | OtherField,
     },
     total=False,
 )
@@ -219,11 +220,11 @@ IntFilter = TypedDict(
 ImageTagTypeFilter = TypedDict(
     "ImageTagTypeFilter",
     {
-        "equals": ImageTagType,
-        "not": ImageTagType | ImageTagTypeFilter,
-        "in": Sequence[ImageTagType],
-        "not_in": Sequence[ImageTagType],
-        "notIn": Sequence[ImageTagType],
+        "equals": ImageTagType | OtherField,
+        "not": ImageTagType | OtherField | ImageTagTypeFilter,
+        "in": Sequence[ImageTagType] | OtherField,
+        "not_in": Sequence[ImageTagType] | OtherField,
+        "notIn": Sequence[ImageTagType] | OtherField,
     },
     total=False,
 )
@@ -231,11 +232,11 @@ ImageTagTypeFilter = TypedDict(
 ImageProviderFilter = TypedDict(
     "ImageProviderFilter",
     {
-        "equals": ImageProvider,
-        "not": ImageProvider | ImageProviderFilter,
-        "in": Sequence[ImageProvider],
-        "not_in": Sequence[ImageProvider],
-        "notIn": Sequence[ImageProvider],
+        "equals": ImageProvider | OtherField,
+        "not": ImageProvider | OtherField | ImageProviderFilter,
+        "in": Sequence[ImageProvider] | OtherField,
+        "not_in": Sequence[ImageProvider] | OtherField,
+        "notIn": Sequence[ImageProvider] | OtherField,
     },
     total=False,
 )
@@ -295,20 +296,20 @@ class UserRest(TypedDict, total=False):
     AND: UserWhere | Sequence[UserWhere]
     NOT: UserWhere | Sequence[UserWhere]
     OR: Sequence[UserWhere]
-    name: str | StringOrNullFilter | None
-    image: str | StringOrNullFilter | None
-    emailVerified: datetime | str | DateTimeOrNullFilter | None
-    passwordHash: str | StringOrNullFilter | None
-    totpSecret: str | StringOrNullFilter | None
-    totpSecretIv: str | StringOrNullFilter | None
-    totpSecretAuthTag: str | StringOrNullFilter | None
-    totpEnabled: bool | BooleanFilter
-    totpVerifiedAt: datetime | str | DateTimeOrNullFilter | None
-    backupCodes: str | StringOrNullFilter | None
-    backupCodesIv: str | StringOrNullFilter | None
-    backupCodesAuthTag: str | StringOrNullFilter | None
-    createdAt: datetime | str | DateTimeFilter
-    updatedAt: datetime | str | DateTimeFilter
+    name: str | OtherField | StringOrNullFilter | None
+    image: str | OtherField | StringOrNullFilter | None
+    emailVerified: datetime | str | OtherField | DateTimeOrNullFilter | None
+    passwordHash: str | OtherField | StringOrNullFilter | None
+    totpSecret: str | OtherField | StringOrNullFilter | None
+    totpSecretIv: str | OtherField | StringOrNullFilter | None
+    totpSecretAuthTag: str | OtherField | StringOrNullFilter | None
+    totpEnabled: bool | OtherField | BooleanFilter
+    totpVerifiedAt: datetime | str | OtherField | DateTimeOrNullFilter | None
+    backupCodes: str | OtherField | StringOrNullFilter | None
+    backupCodesIv: str | OtherField | StringOrNullFilter | None
+    backupCodesAuthTag: str | OtherField | StringOrNullFilter | None
+    createdAt: datetime | str | OtherField | DateTimeFilter
+    updatedAt: datetime | str | OtherField | DateTimeFilter
     chatSettings: ChatSettingsOne | None
     accounts: ListFilter[AccountWhere]
     sessions: ListFilter[SessionWhere]
@@ -322,12 +323,12 @@ class UserRest(TypedDict, total=False):
     imageProfiles: ListFilter[ImageProfileWhere]
 
 class UserWhere(UserRest, total=False):
-    id: str | StringFilter
-    email: str | StringFilter
+    id: str | OtherField | StringFilter
+    email: str | OtherField | StringFilter
 
 class UserUnique(UserRest, total=False):
-    id: str | StringFilter
-    email: str | StringFilter
+    id: str | OtherField | StringFilter
+    email: str | OtherField | StringFilter
 
 UserIs = TypedDict(
     "UserIs",
@@ -535,19 +536,19 @@ class ChatSettingsRest(TypedDict, total=False):
     AND: ChatSettingsWhere | Sequence[ChatSettingsWhere]
     NOT: ChatSettingsWhere | Sequence[ChatSettingsWhere]
     OR: Sequence[ChatSettingsWhere]
-    avatarDisplayMode: AvatarDisplayMode | AvatarDisplayModeFilter
-    avatarDisplayStyle: str | StringFilter
-    createdAt: datetime | str | DateTimeFilter
-    updatedAt: datetime | str | DateTimeFilter
+    avatarDisplayMode: AvatarDisplayMode | OtherField | AvatarDisplayModeFilter
+    avatarDisplayStyle: str | OtherField | StringFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
+    updatedAt: datetime | str | OtherField | DateTimeFilter
     user: UserOne
 
 class ChatSettingsWhere(ChatSettingsRest, total=False):
-    id: str | StringFilter
-    userId: str | StringFilter
+    id: str | OtherField | StringFilter
+    userId: str | OtherField | StringFilter
 
 class ChatSettingsUnique(ChatSettingsRest, total=False):
-    id: str | StringFilter
-    userId: str | StringFilter
+    id: str | OtherField | StringFilter
+    userId: str | OtherField | StringFilter
 
 ChatSettingsIs = TypedDict(
     "ChatSettingsIs",
@@ -694,25 +695,25 @@ class AccountRest(TypedDict, total=False):
     AND: AccountWhere | Sequence[AccountWhere]
     NOT: AccountWhere | Sequence[AccountWhere]
     OR: Sequence[AccountWhere]
-    userId: str | StringFilter
-    type: str | StringFilter
-    provider: str | StringFilter
-    providerAccountId: str | StringFilter
-    refresh_token: str | StringOrNullFilter | None
-    access_token: str | StringOrNullFilter | None
-    expires_at: int | IntOrNullFilter | None
-    token_type: str | StringOrNullFilter | None
-    scope: str | StringOrNullFilter | None
-    id_token: str | StringOrNullFilter | None
-    session_state: str | StringOrNullFilter | None
+    userId: str | OtherField | StringFilter
+    type: str | OtherField | StringFilter
+    provider: str | OtherField | StringFilter
+    providerAccountId: str | OtherField | StringFilter
+    refresh_token: str | OtherField | StringOrNullFilter | None
+    access_token: str | OtherField | StringOrNullFilter | None
+    expires_at: int | OtherField | IntOrNullFilter | None
+    token_type: str | OtherField | StringOrNullFilter | None
+    scope: str | OtherField | StringOrNullFilter | None
+    id_token: str | OtherField | StringOrNullFilter | None
+    session_state: str | OtherField | StringOrNullFilter | None
     user: UserOne
 
 class AccountWhere(AccountRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     provider_providerAccountId: Account_provider_providerAccountId
 
 class AccountUnique(AccountRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     provider_providerAccountId: Account_provider_providerAccountId
 
 class AccountData(TypedDict):
@@ -851,17 +852,17 @@ class SessionRest(TypedDict, total=False):
     AND: SessionWhere | Sequence[SessionWhere]
     NOT: SessionWhere | Sequence[SessionWhere]
     OR: Sequence[SessionWhere]
-    userId: str | StringFilter
-    expires: datetime | str | DateTimeFilter
+    userId: str | OtherField | StringFilter
+    expires: datetime | str | OtherField | DateTimeFilter
     user: UserOne
 
 class SessionWhere(SessionRest, total=False):
-    id: str | StringFilter
-    sessionToken: str | StringFilter
+    id: str | OtherField | StringFilter
+    sessionToken: str | OtherField | StringFilter
 
 class SessionUnique(SessionRest, total=False):
-    id: str | StringFilter
-    sessionToken: str | StringFilter
+    id: str | OtherField | StringFilter
+    sessionToken: str | OtherField | StringFilter
 
 class SessionData(TypedDict):
     id: NotRequired[str]
@@ -969,15 +970,15 @@ class VerificationTokenRest(TypedDict, total=False):
     AND: VerificationTokenWhere | Sequence[VerificationTokenWhere]
     NOT: VerificationTokenWhere | Sequence[VerificationTokenWhere]
     OR: Sequence[VerificationTokenWhere]
-    identifier: str | StringFilter
-    expires: datetime | str | DateTimeFilter
+    identifier: str | OtherField | StringFilter
+    expires: datetime | str | OtherField | DateTimeFilter
 
 class VerificationTokenWhere(VerificationTokenRest, total=False):
-    token: str | StringFilter
+    token: str | OtherField | StringFilter
     identifier_token: VerificationToken_identifier_token
 
 class VerificationTokenUnique(VerificationTokenRest, total=False):
-    token: str | StringFilter
+    token: str | OtherField | StringFilter
     identifier_token: VerificationToken_identifier_token
 
 class VerificationTokenData(TypedDict):
@@ -1073,22 +1074,22 @@ class ApiKeyRest(TypedDict, total=False):
     AND: ApiKeyWhere | Sequence[ApiKeyWhere]
     NOT: ApiKeyWhere | Sequence[ApiKeyWhere]
     OR: Sequence[ApiKeyWhere]
-    userId: str | StringFilter
-    provider: Provider | ProviderFilter
-    label: str | StringFilter
-    keyEncrypted: str | StringFilter
-    keyIv: str | StringFilter
-    keyAuthTag: str | StringFilter
-    isActive: bool | BooleanFilter
-    lastUsed: datetime | str | DateTimeOrNullFilter | None
-    createdAt: datetime | str | DateTimeFilter
-    updatedAt: datetime | str | DateTimeFilter
+    userId: str | OtherField | StringFilter
+    provider: Provider | OtherField | ProviderFilter
+    label: str | OtherField | StringFilter
+    keyEncrypted: str | OtherField | StringFilter
+    keyIv: str | OtherField | StringFilter
+    keyAuthTag: str | OtherField | StringFilter
+    isActive: bool | OtherField | BooleanFilter
+    lastUsed: datetime | str | OtherField | DateTimeOrNullFilter | None
+    createdAt: datetime | str | OtherField | DateTimeFilter
+    updatedAt: datetime | str | OtherField | DateTimeFilter
     user: UserOne
     connectionProfiles: ListFilter[ConnectionProfileWhere]
     imageProfiles: ListFilter[ImageProfileWhere]
 
 class ApiKeyWhere(ApiKeyRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
 
 class ApiKeyUnique(ApiKeyRest):
     id: str
@@ -1292,23 +1293,23 @@ class ConnectionProfileRest(TypedDict, total=False):
     AND: ConnectionProfileWhere | Sequence[ConnectionProfileWhere]
     NOT: ConnectionProfileWhere | Sequence[ConnectionProfileWhere]
     OR: Sequence[ConnectionProfileWhere]
-    userId: str | StringFilter
-    name: str | StringFilter
-    provider: Provider | ProviderFilter
-    apiKeyId: str | StringOrNullFilter | None
-    baseUrl: str | StringOrNullFilter | None
-    modelName: str | StringFilter
+    userId: str | OtherField | StringFilter
+    name: str | OtherField | StringFilter
+    provider: Provider | OtherField | ProviderFilter
+    apiKeyId: str | OtherField | StringOrNullFilter | None
+    baseUrl: str | OtherField | StringOrNullFilter | None
+    modelName: str | OtherField | StringFilter
     parameters: JsonFilter
-    isDefault: bool | BooleanFilter
-    createdAt: datetime | str | DateTimeFilter
-    updatedAt: datetime | str | DateTimeFilter
+    isDefault: bool | OtherField | BooleanFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
+    updatedAt: datetime | str | OtherField | DateTimeFilter
     user: UserOne
     apiKey: ApiKeyOne | None
     chats: ListFilter[ChatWhere]
     tags: ListFilter[ConnectionProfileTagWhere]
 
 class ConnectionProfileWhere(ConnectionProfileRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
 
 class ConnectionProfileUnique(ConnectionProfileRest):
     id: str
@@ -1535,21 +1536,21 @@ class CharacterRest(TypedDict, total=False):
     AND: CharacterWhere | Sequence[CharacterWhere]
     NOT: CharacterWhere | Sequence[CharacterWhere]
     OR: Sequence[CharacterWhere]
-    userId: str | StringFilter
-    name: str | StringFilter
-    title: str | StringOrNullFilter | None
-    description: str | StringFilter
-    personality: str | StringFilter
-    scenario: str | StringFilter
-    firstMessage: str | StringFilter
-    exampleDialogues: str | StringOrNullFilter | None
-    systemPrompt: str | StringOrNullFilter | None
-    avatarUrl: str | StringOrNullFilter | None
-    defaultImageId: str | StringOrNullFilter | None
+    userId: str | OtherField | StringFilter
+    name: str | OtherField | StringFilter
+    title: str | OtherField | StringOrNullFilter | None
+    description: str | OtherField | StringFilter
+    personality: str | OtherField | StringFilter
+    scenario: str | OtherField | StringFilter
+    firstMessage: str | OtherField | StringFilter
+    exampleDialogues: str | OtherField | StringOrNullFilter | None
+    systemPrompt: str | OtherField | StringOrNullFilter | None
+    avatarUrl: str | OtherField | StringOrNullFilter | None
+    defaultImageId: str | OtherField | StringOrNullFilter | None
     sillyTavernData: JsonFilter
-    isFavorite: bool | BooleanFilter
-    createdAt: datetime | str | DateTimeFilter
-    updatedAt: datetime | str | DateTimeFilter
+    isFavorite: bool | OtherField | BooleanFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
+    updatedAt: datetime | str | OtherField | DateTimeFilter
     user: UserOne
     defaultImage: ImageOne | None
     personas: ListFilter[CharacterPersonaWhere]
@@ -1558,7 +1559,7 @@ class CharacterRest(TypedDict, total=False):
     tags: ListFilter[CharacterTagWhere]
 
 class CharacterWhere(CharacterRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
 
 class CharacterUnique(CharacterRest):
     id: str
@@ -1797,16 +1798,16 @@ class PersonaRest(TypedDict, total=False):
     AND: PersonaWhere | Sequence[PersonaWhere]
     NOT: PersonaWhere | Sequence[PersonaWhere]
     OR: Sequence[PersonaWhere]
-    userId: str | StringFilter
-    name: str | StringFilter
-    title: str | StringOrNullFilter | None
-    description: str | StringFilter
-    personalityTraits: str | StringOrNullFilter | None
-    avatarUrl: str | StringOrNullFilter | None
-    defaultImageId: str | StringOrNullFilter | None
+    userId: str | OtherField | StringFilter
+    name: str | OtherField | StringFilter
+    title: str | OtherField | StringOrNullFilter | None
+    description: str | OtherField | StringFilter
+    personalityTraits: str | OtherField | StringOrNullFilter | None
+    avatarUrl: str | OtherField | StringOrNullFilter | None
+    defaultImageId: str | OtherField | StringOrNullFilter | None
     sillyTavernData: JsonFilter
-    createdAt: datetime | str | DateTimeFilter
-    updatedAt: datetime | str | DateTimeFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
+    updatedAt: datetime | str | OtherField | DateTimeFilter
     user: UserOne
     defaultImage: ImageOne | None
     characters: ListFilter[CharacterPersonaWhere]
@@ -1814,7 +1815,7 @@ class PersonaRest(TypedDict, total=False):
     tags: ListFilter[PersonaTagWhere]
 
 class PersonaWhere(PersonaRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
 
 class PersonaUnique(PersonaRest):
     id: str
@@ -2017,9 +2018,9 @@ class CharacterPersonaRest(TypedDict, total=False):
     AND: CharacterPersonaWhere | Sequence[CharacterPersonaWhere]
     NOT: CharacterPersonaWhere | Sequence[CharacterPersonaWhere]
     OR: Sequence[CharacterPersonaWhere]
-    characterId: str | StringFilter
-    personaId: str | StringFilter
-    isDefault: bool | BooleanFilter
+    characterId: str | OtherField | StringFilter
+    personaId: str | OtherField | StringFilter
+    isDefault: bool | OtherField | BooleanFilter
     character: CharacterOne
     persona: PersonaOne
 
@@ -2168,16 +2169,16 @@ class ChatRest(TypedDict, total=False):
     AND: ChatWhere | Sequence[ChatWhere]
     NOT: ChatWhere | Sequence[ChatWhere]
     OR: Sequence[ChatWhere]
-    userId: str | StringFilter
-    characterId: str | StringFilter
-    personaId: str | StringOrNullFilter | None
-    connectionProfileId: str | StringFilter
-    imageProfileId: str | StringOrNullFilter | None
-    title: str | StringFilter
-    contextSummary: str | StringOrNullFilter | None
+    userId: str | OtherField | StringFilter
+    characterId: str | OtherField | StringFilter
+    personaId: str | OtherField | StringOrNullFilter | None
+    connectionProfileId: str | OtherField | StringFilter
+    imageProfileId: str | OtherField | StringOrNullFilter | None
+    title: str | OtherField | StringFilter
+    contextSummary: str | OtherField | StringOrNullFilter | None
     sillyTavernMetadata: JsonFilter
-    createdAt: datetime | str | DateTimeFilter
-    updatedAt: datetime | str | DateTimeFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
+    updatedAt: datetime | str | OtherField | DateTimeFilter
     user: UserOne
     character: CharacterOne
     persona: PersonaOne | None
@@ -2189,7 +2190,7 @@ class ChatRest(TypedDict, total=False):
     tags: ListFilter[ChatTagWhere]
 
 class ChatWhere(ChatRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
 
 class ChatUnique(ChatRest):
     id: str
@@ -2397,19 +2398,19 @@ class MessageRest(TypedDict, total=False):
     AND: MessageWhere | Sequence[MessageWhere]
     NOT: MessageWhere | Sequence[MessageWhere]
     OR: Sequence[MessageWhere]
-    chatId: str | StringFilter
-    role: Role | RoleFilter
-    content: str | StringFilter
+    chatId: str | OtherField | StringFilter
+    role: Role | OtherField | RoleFilter
+    content: str | OtherField | StringFilter
     rawResponse: JsonFilter
-    tokenCount: int | IntOrNullFilter | None
-    swipeGroupId: str | StringOrNullFilter | None
-    swipeIndex: int | IntOrNullFilter | None
-    createdAt: datetime | str | DateTimeFilter
+    tokenCount: int | OtherField | IntOrNullFilter | None
+    swipeGroupId: str | OtherField | StringOrNullFilter | None
+    swipeIndex: int | OtherField | IntOrNullFilter | None
+    createdAt: datetime | str | OtherField | DateTimeFilter
     chat: ChatOne
     attachments: ListFilter[ChatFileWhere]
 
 class MessageWhere(MessageRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
 
 class MessageUnique(MessageRest):
     id: str
@@ -2599,22 +2600,22 @@ class ChatFileRest(TypedDict, total=False):
     AND: ChatFileWhere | Sequence[ChatFileWhere]
     NOT: ChatFileWhere | Sequence[ChatFileWhere]
     OR: Sequence[ChatFileWhere]
-    chatId: str | StringFilter
-    messageId: str | StringOrNullFilter | None
-    filename: str | StringFilter
-    filepath: str | StringFilter
-    mimeType: str | StringFilter
-    size: int | IntFilter
-    width: int | IntOrNullFilter | None
-    height: int | IntOrNullFilter | None
-    sentToProvider: bool | BooleanFilter
-    providerError: str | StringOrNullFilter | None
-    createdAt: datetime | str | DateTimeFilter
+    chatId: str | OtherField | StringFilter
+    messageId: str | OtherField | StringOrNullFilter | None
+    filename: str | OtherField | StringFilter
+    filepath: str | OtherField | StringFilter
+    mimeType: str | OtherField | StringFilter
+    size: int | OtherField | IntFilter
+    width: int | OtherField | IntOrNullFilter | None
+    height: int | OtherField | IntOrNullFilter | None
+    sentToProvider: bool | OtherField | BooleanFilter
+    providerError: str | OtherField | StringOrNullFilter | None
+    createdAt: datetime | str | OtherField | DateTimeFilter
     chat: ChatOne
     message: MessageOne | None
 
 class ChatFileWhere(ChatFileRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
 
 class ChatFileUnique(ChatFileRest):
     id: str
@@ -2789,19 +2790,19 @@ class ImageRest(TypedDict, total=False):
     AND: ImageWhere | Sequence[ImageWhere]
     NOT: ImageWhere | Sequence[ImageWhere]
     OR: Sequence[ImageWhere]
-    userId: str | StringFilter
-    filename: str | StringFilter
-    filepath: str | StringFilter
-    url: str | StringOrNullFilter | None
-    mimeType: str | StringFilter
-    size: int | IntFilter
-    width: int | IntOrNullFilter | None
-    height: int | IntOrNullFilter | None
-    source: str | StringFilter
-    generationPrompt: str | StringOrNullFilter | None
-    generationModel: str | StringOrNullFilter | None
-    createdAt: datetime | str | DateTimeFilter
-    updatedAt: datetime | str | DateTimeFilter
+    userId: str | OtherField | StringFilter
+    filename: str | OtherField | StringFilter
+    filepath: str | OtherField | StringFilter
+    url: str | OtherField | StringOrNullFilter | None
+    mimeType: str | OtherField | StringFilter
+    size: int | OtherField | IntFilter
+    width: int | OtherField | IntOrNullFilter | None
+    height: int | OtherField | IntOrNullFilter | None
+    source: str | OtherField | StringFilter
+    generationPrompt: str | OtherField | StringOrNullFilter | None
+    generationModel: str | OtherField | StringOrNullFilter | None
+    createdAt: datetime | str | OtherField | DateTimeFilter
+    updatedAt: datetime | str | OtherField | DateTimeFilter
     user: UserOne
     characterDefaults: ListFilter[CharacterWhere]
     personaDefaults: ListFilter[PersonaWhere]
@@ -2809,7 +2810,7 @@ class ImageRest(TypedDict, total=False):
     avatarOverrides: ListFilter[ChatAvatarOverrideWhere]
 
 class ImageWhere(ImageRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
 
 class ImageUnique(ImageRest):
     id: str
@@ -3019,18 +3020,18 @@ class ImageTagRest(TypedDict, total=False):
     AND: ImageTagWhere | Sequence[ImageTagWhere]
     NOT: ImageTagWhere | Sequence[ImageTagWhere]
     OR: Sequence[ImageTagWhere]
-    imageId: str | StringFilter
-    tagType: ImageTagType | ImageTagTypeFilter
-    tagId: str | StringFilter
-    createdAt: datetime | str | DateTimeFilter
+    imageId: str | OtherField | StringFilter
+    tagType: ImageTagType | OtherField | ImageTagTypeFilter
+    tagId: str | OtherField | StringFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
     image: ImageOne
 
 class ImageTagWhere(ImageTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     imageId_tagType_tagId: ImageTag_imageId_tagType_tagId
 
 class ImageTagUnique(ImageTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     imageId_tagType_tagId: ImageTag_imageId_tagType_tagId
 
 class ImageTagData(TypedDict):
@@ -3154,20 +3155,20 @@ class ChatAvatarOverrideRest(TypedDict, total=False):
     AND: ChatAvatarOverrideWhere | Sequence[ChatAvatarOverrideWhere]
     NOT: ChatAvatarOverrideWhere | Sequence[ChatAvatarOverrideWhere]
     OR: Sequence[ChatAvatarOverrideWhere]
-    chatId: str | StringFilter
-    characterId: str | StringFilter
-    imageId: str | StringFilter
-    createdAt: datetime | str | DateTimeFilter
+    chatId: str | OtherField | StringFilter
+    characterId: str | OtherField | StringFilter
+    imageId: str | OtherField | StringFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
     chat: ChatOne
     character: CharacterOne
     image: ImageOne
 
 class ChatAvatarOverrideWhere(ChatAvatarOverrideRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     chatId_characterId: ChatAvatarOverride_chatId_characterId
 
 class ChatAvatarOverrideUnique(ChatAvatarOverrideRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     chatId_characterId: ChatAvatarOverride_chatId_characterId
 
 class ChatAvatarOverrideData(TypedDict):
@@ -3312,11 +3313,11 @@ class TagRest(TypedDict, total=False):
     AND: TagWhere | Sequence[TagWhere]
     NOT: TagWhere | Sequence[TagWhere]
     OR: Sequence[TagWhere]
-    userId: str | StringFilter
-    name: str | StringFilter
-    nameLower: str | StringFilter
-    createdAt: datetime | str | DateTimeFilter
-    updatedAt: datetime | str | DateTimeFilter
+    userId: str | OtherField | StringFilter
+    name: str | OtherField | StringFilter
+    nameLower: str | OtherField | StringFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
+    updatedAt: datetime | str | OtherField | DateTimeFilter
     user: UserOne
     characterTags: ListFilter[CharacterTagWhere]
     personaTags: ListFilter[PersonaTagWhere]
@@ -3325,11 +3326,11 @@ class TagRest(TypedDict, total=False):
     imageProfileTags: ListFilter[ImageProfileTagWhere]
 
 class TagWhere(TagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     userId_nameLower: Tag_userId_nameLower
 
 class TagUnique(TagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     userId_nameLower: Tag_userId_nameLower
 
 TagIs = TypedDict(
@@ -3492,18 +3493,18 @@ class CharacterTagRest(TypedDict, total=False):
     AND: CharacterTagWhere | Sequence[CharacterTagWhere]
     NOT: CharacterTagWhere | Sequence[CharacterTagWhere]
     OR: Sequence[CharacterTagWhere]
-    characterId: str | StringFilter
-    tagId: str | StringFilter
-    createdAt: datetime | str | DateTimeFilter
+    characterId: str | OtherField | StringFilter
+    tagId: str | OtherField | StringFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
     character: CharacterOne
     tag: TagOne
 
 class CharacterTagWhere(CharacterTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     characterId_tagId: CharacterTag_characterId_tagId
 
 class CharacterTagUnique(CharacterTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     characterId_tagId: CharacterTag_characterId_tagId
 
 class CharacterTagData(TypedDict):
@@ -3626,18 +3627,18 @@ class PersonaTagRest(TypedDict, total=False):
     AND: PersonaTagWhere | Sequence[PersonaTagWhere]
     NOT: PersonaTagWhere | Sequence[PersonaTagWhere]
     OR: Sequence[PersonaTagWhere]
-    personaId: str | StringFilter
-    tagId: str | StringFilter
-    createdAt: datetime | str | DateTimeFilter
+    personaId: str | OtherField | StringFilter
+    tagId: str | OtherField | StringFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
     persona: PersonaOne
     tag: TagOne
 
 class PersonaTagWhere(PersonaTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     personaId_tagId: PersonaTag_personaId_tagId
 
 class PersonaTagUnique(PersonaTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     personaId_tagId: PersonaTag_personaId_tagId
 
 class PersonaTagData(TypedDict):
@@ -3760,18 +3761,18 @@ class ChatTagRest(TypedDict, total=False):
     AND: ChatTagWhere | Sequence[ChatTagWhere]
     NOT: ChatTagWhere | Sequence[ChatTagWhere]
     OR: Sequence[ChatTagWhere]
-    chatId: str | StringFilter
-    tagId: str | StringFilter
-    createdAt: datetime | str | DateTimeFilter
+    chatId: str | OtherField | StringFilter
+    tagId: str | OtherField | StringFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
     chat: ChatOne
     tag: TagOne
 
 class ChatTagWhere(ChatTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     chatId_tagId: ChatTag_chatId_tagId
 
 class ChatTagUnique(ChatTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     chatId_tagId: ChatTag_chatId_tagId
 
 class ChatTagData(TypedDict):
@@ -3887,18 +3888,18 @@ class ConnectionProfileTagRest(TypedDict, total=False):
     AND: ConnectionProfileTagWhere | Sequence[ConnectionProfileTagWhere]
     NOT: ConnectionProfileTagWhere | Sequence[ConnectionProfileTagWhere]
     OR: Sequence[ConnectionProfileTagWhere]
-    connectionProfileId: str | StringFilter
-    tagId: str | StringFilter
-    createdAt: datetime | str | DateTimeFilter
+    connectionProfileId: str | OtherField | StringFilter
+    tagId: str | OtherField | StringFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
     connectionProfile: ConnectionProfileOne
     tag: TagOne
 
 class ConnectionProfileTagWhere(ConnectionProfileTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     connectionProfileId_tagId: ConnectionProfileTag_connectionProfileId_tagId
 
 class ConnectionProfileTagUnique(ConnectionProfileTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     connectionProfileId_tagId: ConnectionProfileTag_connectionProfileId_tagId
 
 class ConnectionProfileTagData(TypedDict):
@@ -4043,27 +4044,27 @@ class ImageProfileRest(TypedDict, total=False):
     AND: ImageProfileWhere | Sequence[ImageProfileWhere]
     NOT: ImageProfileWhere | Sequence[ImageProfileWhere]
     OR: Sequence[ImageProfileWhere]
-    userId: str | StringFilter
-    name: str | StringFilter
-    provider: ImageProvider | ImageProviderFilter
-    apiKeyId: str | StringOrNullFilter | None
-    baseUrl: str | StringOrNullFilter | None
-    modelName: str | StringFilter
+    userId: str | OtherField | StringFilter
+    name: str | OtherField | StringFilter
+    provider: ImageProvider | OtherField | ImageProviderFilter
+    apiKeyId: str | OtherField | StringOrNullFilter | None
+    baseUrl: str | OtherField | StringOrNullFilter | None
+    modelName: str | OtherField | StringFilter
     parameters: JsonFilter
-    isDefault: bool | BooleanFilter
-    createdAt: datetime | str | DateTimeFilter
-    updatedAt: datetime | str | DateTimeFilter
+    isDefault: bool | OtherField | BooleanFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
+    updatedAt: datetime | str | OtherField | DateTimeFilter
     user: UserOne
     apiKey: ApiKeyOne | None
     chats: ListFilter[ChatWhere]
     tags: ListFilter[ImageProfileTagWhere]
 
 class ImageProfileWhere(ImageProfileRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     userId_name: ImageProfile_userId_name
 
 class ImageProfileUnique(ImageProfileRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     userId_name: ImageProfile_userId_name
 
 ImageProfileIs = TypedDict(
@@ -4267,18 +4268,18 @@ class ImageProfileTagRest(TypedDict, total=False):
     AND: ImageProfileTagWhere | Sequence[ImageProfileTagWhere]
     NOT: ImageProfileTagWhere | Sequence[ImageProfileTagWhere]
     OR: Sequence[ImageProfileTagWhere]
-    imageProfileId: str | StringFilter
-    tagId: str | StringFilter
-    createdAt: datetime | str | DateTimeFilter
+    imageProfileId: str | OtherField | StringFilter
+    tagId: str | OtherField | StringFilter
+    createdAt: datetime | str | OtherField | DateTimeFilter
     imageProfile: ImageProfileOne
     tag: TagOne
 
 class ImageProfileTagWhere(ImageProfileTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     imageProfileId_tagId: ImageProfileTag_imageProfileId_tagId
 
 class ImageProfileTagUnique(ImageProfileTagRest, total=False):
-    id: str | StringFilter
+    id: str | OtherField | StringFilter
     imageProfileId_tagId: ImageProfileTag_imageProfileId_tagId
 
 class ImageProfileTagData(TypedDict):

@@ -7,6 +7,7 @@ from octavo.typed.shapes import (
     Change,
     Edit,
     Field,
+    Fields,
     Hit,
     Include,
     New,
@@ -14,6 +15,7 @@ from octavo.typed.shapes import (
     Row,
     Select,
     Shown,
+    Strategy,
     Unique,
     UpsertData,
     Where,
@@ -22,6 +24,10 @@ from octavo.typed.shapes import (
 class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order, Include, Select]):
     """The operations on one model, as :class:`octavo.aio.AsyncModelClient` has them."""
 
+    @property
+    async def fields(self) -> Fields:
+        """The model's fields, to compare with."""
+
     async def find_unique(
         self,
         *,
@@ -29,6 +35,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown | None:
         """The record that ``where`` names by a key or unique; None if there is none."""
 
@@ -39,6 +47,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """The same; raises RecordNotFound."""
 
@@ -56,6 +66,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown | None:
         """The first record that ``find_many`` would give; None if it gives none."""
 
@@ -73,6 +85,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """The same; raises RecordNotFound."""
 
@@ -90,6 +104,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> list[Shown]:
         """The records that ``where`` describes, by ``order_by``: ``take`` of them behind ``skip``, from
         ``cursor`` on, one for each ``distinct``."""
@@ -105,6 +121,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> list[Hit[Shown]]:
         """The records that have every word of ``query`` in ``fields`` (by default those that the layout
         names), best first."""
@@ -191,6 +209,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """Make a record of ``data``, nested writes included."""
 
@@ -208,6 +228,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> list[Shown]:
         """The same, and give the records."""
 
@@ -219,6 +241,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """Change the record that ``where`` names.  Raises RecordNotFound."""
 
@@ -235,6 +259,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> list[Shown]:
         """The same, and give the records, by key."""
 
@@ -248,6 +274,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown: ...
     @overload
     async def upsert(
@@ -258,6 +286,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """Change the record that ``where`` names as ``update`` says, or make it as ``create`` says."""
 
@@ -268,6 +298,8 @@ class AsyncActions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, 
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """Delete the record that ``where`` names, and give it as it was.  Raises RecordNotFound."""
 

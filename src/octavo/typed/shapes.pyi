@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Generic, Literal, NamedTuple, Self, TypeAlias, TypedDict, TypeVar, overload
 
 from octavo.layout.record import BareRecord
+from octavo.query.arguments import FieldRef
 from octavo.values.json import Null
 
 Change = TypeVar("Change")
@@ -34,6 +35,10 @@ DateTime: TypeAlias = datetime | Any
 
 Mode: TypeAlias = Literal["default", "insensitive"]
 Sort: TypeAlias = Literal["asc", "desc"]
+Strategy: TypeAlias = Literal["join", "query"]
+
+OtherField: TypeAlias = FieldRef
+"""Another field of the same record, to compare with."""
 
 class SortNulls(TypedDict, total=False):
     """An order that says where NULL goes."""
@@ -79,12 +84,12 @@ JsonFilter: TypeAlias = JsonTest | Null
 class ListTest(TypedDict, Generic[Value], total=False):
     """A field that is a list of values."""
 
-    equals: Sequence[Value] | None
-    has: Value
-    has_every: Sequence[Value]
-    hasEvery: Sequence[Value]
-    has_some: Sequence[Value]
-    hasSome: Sequence[Value]
+    equals: Sequence[Value] | OtherField | None
+    has: Value | OtherField
+    has_every: Sequence[Value] | OtherField
+    hasEvery: Sequence[Value] | OtherField
+    has_some: Sequence[Value] | OtherField
+    hasSome: Sequence[Value] | OtherField
     is_empty: bool
     isEmpty: bool
 
@@ -256,8 +261,17 @@ class Hit(NamedTuple, Generic[Shown]):
     rank: float
     snippet: str
 
+class Fields:
+    """A model's fields, as attributes."""
+
+    def __getattr__(self, name: str) -> OtherField: ...
+
 class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order, Include, Select]):
     """The operations on one model, as :class:`octavo.client.ModelClient` has them."""
+
+    @property
+    def fields(self) -> Fields:
+        """The model's fields, to compare with."""
 
     def find_unique(
         self,
@@ -266,6 +280,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown | None:
         """The record that ``where`` names by a key or unique; None if there is none."""
 
@@ -276,6 +292,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """The same; raises RecordNotFound."""
 
@@ -293,6 +311,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown | None:
         """The first record that ``find_many`` would give; None if it gives none."""
 
@@ -310,6 +330,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """The same; raises RecordNotFound."""
 
@@ -327,6 +349,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> list[Shown]:
         """The records that ``where`` describes, by ``order_by``: ``take`` of them behind ``skip``, from
         ``cursor`` on, one for each ``distinct``."""
@@ -342,6 +366,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> list[Hit[Shown]]:
         """The records that have every word of ``query`` in ``fields`` (by default those that the layout
         names), best first."""
@@ -428,6 +454,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """Make a record of ``data``, nested writes included."""
 
@@ -445,6 +473,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> list[Shown]:
         """The same, and give the records."""
 
@@ -456,6 +486,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """Change the record that ``where`` names.  Raises RecordNotFound."""
 
@@ -472,6 +504,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> list[Shown]:
         """The same, and give the records, by key."""
 
@@ -485,6 +519,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown: ...
     @overload
     def upsert(
@@ -495,6 +531,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """Change the record that ``where`` names as ``update`` says, or make it as ``create`` says."""
 
@@ -505,6 +543,8 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         include: Include | None = ...,
         select: Select | None = ...,
         omit: Mapping[Field, bool] | None = ...,
+        relation_load_strategy: Strategy = ...,
+        relationLoadStrategy: Strategy = ...,
     ) -> Shown:
         """Delete the record that ``where`` names, and give it as it was.  Raises RecordNotFound."""
 

@@ -106,6 +106,8 @@ class ValueType(msgspec.Struct, frozen=True, kw_only=True):
     # In memory as PostgreSQL does it.
     key: Key | None = None
     """to one that sorts, is equal and hashes as PostgreSQL would have it; None: the stored value does"""
+    across: Key | None = None
+    """the same for values of another column too, whose length or precision may be another; None: ``key``"""
     identity: Key | None = None
     """to one that is equal and hashes as PostgreSQL would have it; None: the stored value does"""
     file_key: Key | None = None
@@ -136,6 +138,11 @@ class ValueType(msgspec.Struct, frozen=True, kw_only=True):
     def one(self) -> ValueType:
         """The type of a single value: the element's, where this is a list."""
         return self.element or self
+
+    @property
+    def across_key(self) -> Key:
+        """The key by which a value compares with another column's."""
+        return self.across or self.key or as_it_is
 
     @property
     def is_number(self) -> bool:

@@ -383,6 +383,12 @@ def _real(number: float) -> msgspec.Raw:
     return msgspec.Raw(_float_printed(_shortest(nearest, *sorted(neighbours)), 6))
 
 
+def _single_key(raw: msgspec.Raw) -> tuple[bool, float]:
+    """By the number itself, not by its printed digits."""
+    is_nan, number = _float_key(raw)
+    return is_nan, single(number)
+
+
 def _special(number: float) -> msgspec.Raw:
     if math.isnan(number):
         return msgspec.Raw(b'"NaN"')
@@ -445,6 +451,6 @@ TYPES.update(
         ),
         "DoublePrecision": _float_type(_double, float),
         # What is printed is near enough to tell a number of single precision, and not the number itself.
-        "Real": replace(_float_type(_real, single), summed="single"),
+        "Real": replace(_float_type(_real, single), summed="single", across=_single_key),
     }
 )

@@ -141,6 +141,16 @@ def time_key(text: str) -> str:
     return f":{int(year):07}-{rest}" if text[0] == "+" else f"-{10**7 - int(year):08}-{rest}"
 
 
+def _instant_key(text: str) -> str:
+    """The same, whatever the precision."""
+    key = time_key(text)
+    if text in _INFINITE:
+        return key
+    day, _, clock = key.removesuffix("Z").partition("T")
+    whole, _, fraction = clock.partition(".")
+    return f"{day}T{whole or '00:00:00'}.{fraction:0<6}"
+
+
 def _clock_key(text: str) -> tuple[int, int]:
     whole, _, fraction = text.partition(".")
     parts = [int(p) for p in whole.split(":")] + [0, 0]
@@ -308,6 +318,7 @@ def _instant(args: tuple[int, ...], *, zoned: bool) -> ValueType:
         read=_read_time,
         write=_writer(text, lambda value: _printed_instant(value, precision), _iso),
         key=time_key,
+        across=_instant_key,
         file_key=time_key,
         default_key=lambda value: _default_key(value, (lambda m: _unzoned(_utc(m))) if zoned else _unzoned),
         is_ordered=True,
@@ -353,6 +364,7 @@ TYPES.update(
             read=_read_time,
             write=_writer(_day_text, _printed_day, _iso),
             key=time_key,
+            across=_instant_key,
             file_key=time_key,
             default_key=lambda value: _default_key(value, lambda moment: moment.date().isoformat()),
             is_ordered=True,

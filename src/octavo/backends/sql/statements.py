@@ -17,6 +17,7 @@ from octavo.query.plan import (
     Change,
     ChangeKind,
     Compare,
+    CompareCount,
     Condition,
     IsNull,
     JsonOperator,
@@ -30,6 +31,7 @@ from octavo.query.plan import (
     Operator,
     Or,
     Order,
+    Other,
     Query,
     Related,
     Search,
@@ -98,22 +100,67 @@ class Statement:
                 return f"NOT ({self.condition(table, condition.part, alias)})"
             case Related():
                 return self._related(table, condition, alias)
-        return self._test(table.columns[condition.field], condition, alias)
+            case CompareCount():
+                sign = "=" if condition.op is Operator.EQUALS else _ORDERING[condition.op]
+                number = self.parameter(str(condition.value), "bigint")
+                return f"{self._number_over(table, condition.path, alias)} {sign} {number}"
+        return self._test(table.columns, condition, alias)
 
     def _test(
-        self, column: SqlColumn, condition: IsNull | Compare | OneOf | ListTest | JsonTest, alias: str
+        self,
+        columns: Mapping[str, SqlColumn],
+        condition: IsNull | Compare | OneOf | ListTest | JsonTest,
+        alias: str,
     ) -> str:
+        column = columns[condition.field]
         match condition:
             case IsNull():
                 return f"{column.of(alias)} IS NULL"
+            case Compare(value=Other() as other):
+                return self._compare_other(column, columns[other.field], condition, alias)
             case Compare():
                 return self._compare(column, condition, alias)
+            case OneOf(values=Other() as other):
+                return self._one_of_other(column, columns[other.field], alias, condition.insensitive)
             case OneOf():
                 return self._one_of(column, condition, alias)
             case ListTest():
-                values = self.parameter(column.operands(condition.values), column.operand_type)
+                values = self._tested(columns, condition, alias)
                 return f"{column.compared(alias)} {_LISTS[condition.op]} {values}"
+            case JsonTest(value=Other() as other):
+                found = self._json_at(column, condition.path, alias)
+                return f"{found} = {columns[other.field].of(alias)}::jsonb"
         return self._json_test(column, condition, alias)
+
+    def _tested(self, columns: Mapping[str, SqlColumn], condition: ListTest, alias: str) -> str:
+        """The values that a list is tested for."""
+        column, values = columns[condition.field], condition.values
+        if isinstance(values, Other):
+            return f"{columns[values.field].compared(alias)}::{column.operand_type}"
+        if values and isinstance(values[0], Other):
+            return f"ARRAY[{columns[values[0].field].compared(alias)}]::{column.operand_type}"
+        return self.parameter(column.operands(values), column.operand_type)
+
+    def _compare_other(self, column: SqlColumn, other: SqlColumn, condition: Compare, alias: str) -> str:
+        folded = condition.insensitive or column.column.one.is_caseless
+        if condition.op in _SEARCHES:
+            texts = [c.text(alias) for c in (column, other)]
+            text, part = (self.lowering.sql(t) if folded else f"({t})" for t in texts)
+            return _SEARCHES[condition.op].format(text=f'({text}) COLLATE "C"', part=f'({part}) COLLATE "C"')
+        equal = condition.op is Operator.EQUALS
+        if condition.insensitive or (folded and not equal):
+            left, right = (f'{self._lowered(c, alias)} COLLATE "C"' for c in (column, other))
+        else:
+            left, right = column.compared(alias), other.compared(alias)
+            left = left if equal else column.collated(left)
+        return f"{left} {'=' if equal else _ORDERING[condition.op]} {right}"
+
+    def _one_of_other(self, column: SqlColumn, other: SqlColumn, alias: str, insensitive: bool) -> str:
+        if not insensitive:
+            return f"{column.compared(alias)} = ANY ({other.compared(alias)})"
+        lowered = f"ARRAY(SELECT {self.lowering.sql('e::text')} FROM unnest({other.of(alias)}) AS e)"
+        found = f"{self._lowered(column, alias)} = ANY ({lowered})"
+        return f"CASE WHEN {other.of(alias)} IS NOT NULL THEN {found} END"
 
     def _related(self, table: Rows, condition: Related, alias: str) -> str:
         link, far = condition.link, self.alias()
@@ -160,6 +207,7 @@ class Statement:
         return _SEARCHES[operator].format(text=f'({text}) COLLATE "C"', part=given)
 
     def _one_of(self, column: SqlColumn, condition: OneOf, alias: str) -> str:
+        assert isinstance(condition.values, tuple)
         if not condition.values:
             return "FALSE"
         if condition.insensitive:
@@ -168,12 +216,14 @@ class Statement:
         values = self.parameter(column.operands(condition.values), f"{column.operand_element}[]")
         return f"{column.compared(alias)} = ANY ({values})"
 
-    def _json_test(self, column: SqlColumn, condition: JsonTest, alias: str) -> str:
+    def _json_at(self, column: SqlColumn, path: Sequence[str], alias: str) -> str:
         value = f"{column.of(alias)}{'' if column.operand_type == column.type else '::jsonb'}"
-        if condition.path:
-            path = self.parameter(array([step.encode() for step in condition.path]), "text[]")
-            value = f"({value} #> {path})"
-        operator = condition.op
+        if not path:
+            return value
+        return f"({value} #> {self.parameter(array([step.encode() for step in path]), 'text[]')})"
+
+    def _json_test(self, column: SqlColumn, condition: JsonTest, alias: str) -> str:
+        value, operator = self._json_at(column, condition.path, alias), condition.op
         if operator is JsonOperator.MISSING:
             return f"{value} IS NULL"
         if operator in _JSON_SEARCHES:
@@ -238,6 +288,15 @@ class Statement:
         if column.column.one.is_caseless and not column.field.is_list:
             return f'{self._lowered(column, alias)} COLLATE "C"'
         return column.collated(column.compared(alias))
+
+    def _number_over(self, table: Rows, path: tuple[Link, ...], alias: str) -> str:
+        link, *rest = path
+        if not rest:
+            return self._number(table, link, alias)
+        far, target = self.alias(), self.tables[link.target]
+        _, on = self.linked(table, link, alias, far)
+        number = self._number_over(target, tuple(rest), far)
+        return f"coalesce((SELECT {number} FROM {target.name} AS {far} WHERE {on}), 0)"
 
     def _number(self, table: Rows, link: Link, alias: str) -> str:
         far = self.alias()
