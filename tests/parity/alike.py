@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -223,6 +224,11 @@ def plain(value: Any) -> Any:
     match value:
         case list():
             return [plain(item) for item in value]
+        case dict():
+            return {name: plain(one) for name, one in value.items()}
+        case float() | Decimal():
+            # NaN is not equal to itself.
+            return repr(value)
         case Counts():
             return value.to_dict()
         case Record():

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from memory import arrow
+from octavo.query.aggregates import ALL, FUNCTIONS
 from octavo.query.filters import LOGIC, operators, quantifiers
-from octavo.query.plan import Link
+from octavo.query.plan import AggregateFunction, Link
 from octavo.query.reads import DIRECTIONS, MANY, NULLS
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.query.writes import changes, steps
@@ -23,6 +24,7 @@ from octavo.schema.native import native_type
 from parity.pools import Pools
 from parity.programs import OPERATIONS, Call, Step, Together
 
+_ARGUMENTS = (*MANY, "by", "having", "limit")
 Item: TypeAlias = tuple[str, str]
 """A group, and what of it."""
 
@@ -58,13 +60,18 @@ def there_is(vocabulary: Vocabulary) -> dict[Item, None]:
         found.update(dict.fromkeys((group, item) for item in items))
 
     add("operation", OPERATIONS)
-    add("argument", MANY)
+    add("argument", _ARGUMENTS)
     add("logic", LOGIC)
-    add("order", (*DIRECTIONS, *(f"nulls {place}" for place in NULLS), "_count", "over a relation"))
+    add(
+        "order",
+        (*DIRECTIONS, *(f"nulls {place}" for place in NULLS), "_count", "aggregate", "over a relation"),
+    )
     for terms in models:
         for column in pools.stable(terms):
             add(f"filter of {kind(column)}", operators(column))
             add(f"change of {kind(column)}", changes(column))
+            known = [f for f in AggregateFunction if column.name in pools.aggregated(terms, f)]
+            add(f"aggregate of {kind(column)}", known)
         for link in terms.links.values():
             add(f"filter of {'records' if link.is_list else 'a record'}", quantifiers(link))
             for new in (True, False):
@@ -97,9 +104,13 @@ class Mentions:
                         yield from self._data(terms, data, new=new)
 
     def _slice(self, terms: Terms, given: Mapping[str, Any]) -> Iterator[Item]:
-        for name in MANY:
+        for name in _ARGUMENTS:
             if name in given:
                 yield "argument", name
+        for function in FUNCTIONS:
+            for name in given.get(function, ()):
+                if name != ALL:
+                    yield f"aggregate of {kind(terms.columns[name])}", function
         yield from self._where(terms, given.get("where") or {})
         for order in _each(given.get("order_by", ())):
             yield from self._order(terms, order)
@@ -116,7 +127,9 @@ class Mentions:
 
     def _order(self, terms: Terms, order: Mapping[str, Any]) -> Iterator[Item]:
         for name, how in order.items():
-            if name in terms.links:
+            if name in FUNCTIONS:
+                yield "order", "aggregate"
+            elif name in terms.links:
                 yield "order", "_count" if "_count" in how else "over a relation"
             elif isinstance(how, Mapping):
                 yield "order", how["sort"]

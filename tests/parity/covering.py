@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from octavo.query.aggregates import ALL
 from octavo.query.filters import LOGIC, operators, quantifiers
-from octavo.query.plan import Link
+from octavo.query.plan import AggregateFunction, Link
 from octavo.query.reads import DIRECTIONS, NULLS
 from octavo.query.vocabulary import Column, Terms
 from octavo.query.writes import changes, steps
@@ -71,7 +72,9 @@ class Covering:
                 terms.name, operation, {"order_by": {fields[-1]: "desc"}, "where": self.somewhere(terms)}
             )
         yield Call(terms.name, "count", {"select": {"_all": True, fields[-1]: True}})
+        yield from self.aggregates(terms)
         page = {"order_by": {fields[0]: "desc"}, "cursor": unique, "take": 2, "skip": 1}
+        page |= {"relation_load_strategy": "query"}
         yield Call(terms.name, "find_many", page)
         yield Call(terms.name, "find_many", {"distinct": fields[-1:], "omit": {fields[0]: True}})
         for name in LOGIC:
@@ -82,6 +85,22 @@ class Covering:
                 for direction, nulls in zip(DIRECTIONS, NULLS, strict=True):
                     order = {column.name: {"sort": direction, "nulls": nulls}}
                     yield Call(terms.name, "find_many", {"order_by": [order], "select": {column.name: True}})
+
+    def aggregates(self, terms: Terms) -> Iterator[Step]:
+        """Each aggregate of each field, of all records and of groups."""
+        shown = {
+            str(function): dict.fromkeys(names, True)
+            for function in AggregateFunction
+            if (names := self.pools.aggregated(terms, function))
+        }
+        yield Call(terms.name, "aggregate", shown)
+        for column in self.pools.stable(terms):
+            counted = {"_count": {ALL: True, column.name: True}}
+            yield Call(terms.name, "group_by", {"by": [column.name], **counted})
+        name = self.pools.plain(terms)[-1]
+        order = {"_count": {name: "desc"}}
+        having = {name: {"_count": {"gte": 1}}}
+        yield Call(terms.name, "group_by", {"by": [name], "having": having, "order_by": order, **shown})
 
     def somewhere(self, terms: Terms) -> dict[str, Any]:
         """A filter that finds some records."""
@@ -105,6 +124,7 @@ class Covering:
         yield undone(Call(terms.name, "delete", {"where": unique}))
         yield undone(Call(terms.name, "delete_many", {"where": {"NOT": self.somewhere(terms)}}))
         yield undone(Call(terms.name, "update_many", {"data": change}))
+        yield undone(Call(terms.name, "update_many", {"data": change, "limit": 1}))
         for column in self.pools.stable(terms):
             value = self.pools.row(terms, _LINKED)[column.name]
             for how in changes(column) if column.name not in self.pools.keyed(terms) else ():

@@ -10,7 +10,9 @@ from functools import cache
 from typing import Any
 
 from octavo import AnyNull, DbNull, JsonNull
+from octavo.query.aggregates import ALL, fields_of, group_columns
 from octavo.query.filters import MODES, operators
+from octavo.query.plan import Aggregate, AggregateFunction, Grouping, Query
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.datamodel import Function
 from parity.worlds import JSONS, TEXTS, values
@@ -100,6 +102,22 @@ class Pools:
         if operator.endswith(("contains", "_with")):
             return few(TEXTS)
         return [*own, None] if field.nullable and operator in ("equals", "not") else own
+
+    # Aggregates
+
+    def aggregated(self, terms: Terms, function: AggregateFunction) -> list[str]:
+        """The fields that a function is asked of."""
+        stable = {c.name for c in self.stable(terms)} | {ALL}
+        return [name for name in fields_of(terms, function) if name in stable]
+
+    def having(self, terms: Terms, function: AggregateFunction, name: str) -> list[dict[str, Any]]:
+        """Filters of an aggregate of a field."""
+        aggregate = Aggregate(function, name)
+        grouping = Grouping(query=Query(model=terms.name), aggregates=(aggregate,))
+        column = group_columns(self.vocabulary, grouping)[aggregate.name]
+        some = values(column, self.vocabulary, operand=True)[:4]
+        ordered = ("gt", "lte") if column.one.is_ordered else ()
+        return [{name: value} for name in ("equals", "not", *ordered) for value in some]
 
     # Records
 

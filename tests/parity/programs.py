@@ -8,13 +8,15 @@ what is compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from inspect import isfunction
 from typing import Any, NamedTuple, TypeAlias
 
 from hypothesis import strategies as st
 
 from octavo.client import ModelClient
+from octavo.query.aggregates import ALL
 from octavo.query.filters import LOGIC, quantifiers
-from octavo.query.plan import Link
+from octavo.query.plan import AggregateFunction, Link
 from octavo.query.reads import DIRECTIONS, NULLS
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.query.writes import changes, steps
@@ -47,7 +49,11 @@ class Reopen(NamedTuple):
 
 Step: TypeAlias = Call | Together | Reopen
 
-OPERATIONS = tuple(name for name in vars(ModelClient) if not name.startswith("_") and name != "search")
+OPERATIONS = tuple(
+    name
+    for name, value in vars(ModelClient).items()
+    if isfunction(value) and not name.startswith("_") and name != "search"
+)
 """PostgreSQL ranks hits otherwise (docs/search.md): tests/query/test_search.py compares what is found."""
 _OFTEN = {"create": 4, "create_many": 2, "update": 4, "find_many": 4}
 """data has to be there before it can be lost"""
@@ -262,7 +268,8 @@ class Programs:
         return one | negated | shorthand
 
     @_once
-    def order(self, terms: Terms, *, counts: bool = True) -> Strategy:
+    def order(self, terms: Terms, *, placed: bool = False) -> Strategy:
+        """An order; ``placed``: with which a cursor may go."""
         direction = st.sampled_from(DIRECTIONS)
 
         def by(name: str) -> Strategy:
@@ -273,12 +280,12 @@ class Programs:
             return st.fixed_dictionaries({name: how})
 
         names = self.pools.plain(terms)
-        if counts:
+        if not placed:
             names = [c.name for c in self.pools.stable(terms)]
         found = st.sampled_from(names).flatmap(by)
         lists = [link.name for link in terms.links.values() if link.is_list]
         ones = [link for link in terms.links.values() if not link.is_list]
-        if lists and counts:
+        if lists:
             found |= st.builds(lambda n, d: {n: {"_count": d}}, st.sampled_from(lists), direction)
         if ones:
             found |= st.sampled_from(ones).flatmap(lambda link: self._order_over(link, direction))
@@ -301,7 +308,7 @@ class Programs:
         plain = _perhaps({**window, "order_by": self.order(terms)})
         page = _merged(
             st.fixed_dictionaries({"cursor": self.unique(terms)}),
-            _perhaps({**window, "order_by": self.order(terms, counts=False)}),
+            _perhaps({**window, "order_by": self.order(terms, placed=True)}),
         )
         return _merged(plain | plain | page, self.shown(terms, depth - 1) if depth else st.just({}))
 
@@ -336,6 +343,42 @@ class Programs:
         where = st.fixed_dictionaries({"where": self.where(self.vocabulary[link.target], 0)})
         return st.just(True) | where
 
+    @_once
+    def aggregates(self, terms: Terms) -> Strategy:
+        """What is aggregated, as the arguments say it."""
+        shown: dict[str, Strategy] = {}
+        for function in AggregateFunction:
+            if names := self.pools.aggregated(terms, function):
+                shown[function] = _one_of_these(dict.fromkeys(names, st.just(True)))
+        return _one_of_these(shown, most=3)
+
+    @_once
+    def groups(self, terms: Terms) -> Strategy:
+        """The arguments of ``group_by``."""
+        names = st.sampled_from([c.name for c in self.pools.stable(terms)])
+        by = st.lists(names, min_size=1, max_size=2, unique=True)
+        return _merged(
+            by.flatmap(lambda chosen: self._grouped(terms, chosen)), st.just({}) | self.aggregates(terms)
+        )
+
+    def _grouped(self, terms: Terms, by: list[str]) -> Strategy:
+        direction = st.sampled_from(DIRECTIONS)
+        order: Strategy = st.sampled_from(by).flatmap(lambda n: st.fixed_dictionaries({n: direction}))
+        having: Strategy = st.sampled_from(by).flatmap(
+            lambda n: st.fixed_dictionaries({n: self.filter(terms, terms.columns[n])})
+        )
+        for function in AggregateFunction:
+            names = [n for n in self.pools.aggregated(terms, function) if n != ALL]
+            for name in names[:2]:
+                order |= st.fixed_dictionaries({function: st.fixed_dictionaries({name: direction})})
+                filters = st.sampled_from(self.pools.having(terms, function, name))
+                having |= st.fixed_dictionaries({name: st.fixed_dictionaries({str(function): filters})})
+        logic = st.lists(having, min_size=1, max_size=2)
+        having |= st.sampled_from(LOGIC).flatmap(lambda n: st.fixed_dictionaries({n: logic}))
+        window = {"where": self.where(terms, 1), "take": st.integers(-3, 3), "skip": st.integers(0, 2)}
+        rest = {"having": having, "order_by": order | st.lists(order, min_size=1, max_size=2)}
+        return _merged(st.fixed_dictionaries({"by": st.just(by)}), _perhaps({**window, **rest}))
+
     # Programs
 
     @_once
@@ -351,14 +394,8 @@ class Programs:
         match operation:
             case "find_unique" | "find_unique_or_raise" | "delete":
                 return _merged(st.fixed_dictionaries({"where": unique}), shown)
-            case "find_first" | "find_first_or_raise" | "find_many":
-                return self.slice(terms, 2)
-            case "count":
-                window = {"where": where, "take": st.integers(-3, 3), "skip": st.integers(0, 2)}
-                fields = {c.name: st.just(True) for c in self.pools.stable(terms)}
-                fields["_all"] = st.just(True)
-                cursor = {"cursor": unique, "order_by": self.order(terms, counts=False)}
-                return _perhaps({**window, **cursor, "select": _one_of_these(fields)})
+            case "find_first" | "find_first_or_raise" | "find_many" | "count" | "aggregate" | "group_by":
+                return self._many(terms, operation)
             case "create":
                 return _merged(st.fixed_dictionaries({"data": self.new(terms)}), shown)
             case "create_many" | "create_many_and_return":
@@ -368,16 +405,34 @@ class Programs:
                 return _merged(st.fixed_dictionaries({"where": unique, "data": self.edit(terms)}), shown)
             case "update_many" | "update_many_and_return":
                 given = _merged(
-                    st.fixed_dictionaries({"data": self.change(terms)}), _perhaps({"where": where})
+                    st.fixed_dictionaries({"data": self.change(terms)}),
+                    _perhaps({"where": where, "limit": st.integers(0, 3)}),
                 )
             case "upsert":
                 upsert = {"where": unique, "create": self.new(terms), "update": self.edit(terms)}
                 return _merged(st.fixed_dictionaries(upsert), shown)
             case "delete_many":
-                return st.fixed_dictionaries({"where": where})
+                return _merged(
+                    st.fixed_dictionaries({"where": where}), _perhaps({"limit": st.integers(0, 3)})
+                )
             case _:
                 raise NotImplementedError(operation)
         return _merged(given, shown) if operation.endswith("_and_return") else given
+
+    def _many(self, terms: Terms, operation: str) -> Strategy:
+        """The arguments of a reading of many records."""
+        window = {"where": self.where(terms), "take": st.integers(-3, 3), "skip": st.integers(0, 2)}
+        page = {"cursor": self.unique(terms), "order_by": self.order(terms, placed=True)}
+        match operation:
+            case "count":
+                fields = {c.name: st.just(True) for c in self.pools.stable(terms)}
+                fields["_all"] = st.just(True)
+                return _perhaps({**window, **page, "select": _one_of_these(fields)})
+            case "aggregate":
+                return _merged(_perhaps({**window, **page}), self.aggregates(terms))
+            case "group_by":
+                return self.groups(terms)
+        return self.slice(terms, 2)
 
     @_once
     def step(self) -> Strategy:

@@ -15,13 +15,14 @@ from backends import prisma_backend
 from every_type import datamodel as every_type
 from octavo.backends.prisma import PrismaBackend
 from octavo.client import Client
-from octavo.errors import ConstraintError
+from octavo.errors import ConstraintError, ValueOutOfRange
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.query.plan import Backend, Change, ChangeKind, Query, Transaction, equals
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.ddl import ddl
 from octavo.schema.texts import frozen_schema
+from parity.alike import plain
 from parity.worlds import Questions, World, values
 from query.blog import VOCABULARY
 
@@ -81,6 +82,26 @@ def test_random_queries_find_the_same(both: tuple[str, PrismaBackend], data: Any
     assert postgres[model].find_many(**arguments) == expected
     counted = {k: v for k, v in arguments.items() if k not in ("include", "distinct")}
     assert postgres[model].count(**counted) == memory[model].count(**counted)
+
+
+@given(data=st.data())
+@examples
+def test_random_aggregates_are_the_same(both: tuple[str, PrismaBackend], data: Any) -> None:
+    schema, backend = both
+    there = world(schema)
+    memory, postgres = Client(there.backend, there.vocabulary), Client(backend, there.vocabulary)
+    model = data.draw(st.sampled_from([m.name for m in there.order if not m.is_join]))
+    operation = data.draw(st.sampled_from(("aggregate", "group_by")))
+    arguments = getattr(Questions(there, data.draw), operation)(model)
+    note(f"db[{model!r}].{operation}(**{arguments!r})")
+
+    def answer(client: Client) -> Any:
+        try:
+            return plain(getattr(client[model], operation)(**arguments))
+        except ValueOutOfRange as error:
+            return error.model, error.fields
+
+    assert answer(postgres) == answer(memory)
 
 
 class _Undone(Exception):

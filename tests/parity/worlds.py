@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from memory import MemoryBackend
 from octavo import AnyNull, DbNull, JsonNull
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation
-from octavo.query.plan import Link
+from octavo.query.aggregates import ALL, fields_of, group_columns
+from octavo.query.plan import Aggregate, AggregateFunction, Grouping, Link, Query
 from octavo.query.vocabulary import Column, Defaults, Terms, Vocabulary, moment
 from octavo.schema.datamodel import Model, ScalarKind
 from octavo.schema.native import native_type
@@ -220,11 +221,68 @@ class Questions:
             given["include"] = self._include(terms, depth)
         return {name: value for name, value in given.items() if value is not None}
 
+    def aggregate(self, model: str) -> dict[str, Any]:
+        """What ``aggregate`` takes."""
+        given = self.many(model, 1)
+        for name in ("include", "distinct"):
+            given.pop(name, None)
+        return given | self._aggregates(self.vocabulary[model])
+
+    def _aggregates(self, terms: Terms) -> dict[str, Any]:
+        functions = [f for f in AggregateFunction if fields_of(terms, f)]
+        return {
+            str(function): dict.fromkeys(self._some(fields_of(terms, function)), True)
+            for function in self._some(functions)
+        }
+
+    def _some(self, names: Sequence[Any]) -> list[Any]:
+        chosen: list[Any] = self.draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
+        return chosen
+
+    def group_by(self, model: str) -> dict[str, Any]:
+        """What ``group_by`` takes."""
+        draw, terms = self.draw, self.vocabulary[model]
+        by = self._some(sorted(terms.usable))[:2]
+        given = {"by": by, "where": self.where(terms, 1), **self._aggregates(terms)}
+        given["take"] = draw(st.none() | st.integers(-4, 6))
+        given["skip"] = draw(st.none() | st.integers(0, 2))
+        given["having"] = self._having(terms, by, 1)
+        given["order_by"] = [self._group_order(terms, by) for _ in range(draw(st.integers(0, 2)))]
+        return {name: value for name, value in given.items() if value is not None}
+
+    def _aggregate_of(self, terms: Terms) -> Aggregate:
+        functions = [f for f in AggregateFunction if fields_of(terms, f)]
+        function = self.draw(st.sampled_from(functions))
+        names = [name for name in fields_of(terms, function) if name != ALL]
+        return Aggregate(function, self.draw(st.sampled_from(names)))
+
+    def _group_order(self, terms: Terms, by: list[str]) -> dict[str, Any]:
+        direction = self.draw(st.sampled_from(("asc", "desc")))
+        if self.draw(st.booleans()):
+            return {self.draw(st.sampled_from(by)): direction}
+        aggregate = self._aggregate_of(terms)
+        return {str(aggregate.function): {aggregate.field: direction}}
+
+    def _having(self, terms: Terms, by: list[str], depth: int) -> dict[str, Any]:
+        choice = self.draw(st.integers(0, 3 if depth else 2))
+        if choice == 0:
+            return {}
+        if choice == 1:
+            name = self.draw(st.sampled_from(by))
+            return {name: self.draw(self.filter(terms.columns[name]))}
+        if choice == 2:
+            aggregate = self._aggregate_of(terms)
+            grouping = Grouping(query=Query(model=terms.name), aggregates=(aggregate,))
+            column = group_columns(self.vocabulary, grouping)[aggregate.name]
+            return {str(aggregate.field): {str(aggregate.function): self.draw(self.filter(column))}}
+        parts = [self._having(terms, by, depth - 1) for _ in range(self.draw(st.integers(0, 2)))]
+        return {self.draw(st.sampled_from(("AND", "OR", "NOT"))): parts}
+
     def _is_plain(self, order: Mapping[str, Any], terms: Terms) -> bool:
         """Whether a cursor may go with an order."""
         [(name, value)] = order.items()
         if name == "_count":
-            return False
+            return True
         if name in terms.usable:
             field = terms.usable[name].field
             return not field.is_json and not field.is_list

@@ -85,9 +85,13 @@ def _value(column: Column, text: bytes) -> Any:
 
 def _first(column: SqlColumn, place: str) -> str:
     """The value that a group agrees in; of equal ones that print differently, the first."""
-    if is_respelled(column.column):
-        return f"(array_agg({column.of(ROW)} ORDER BY {place}))[1]"
-    return column.of(ROW)
+    value, order = column.of(ROW), f" ORDER BY {place}" if place else ""
+    if not is_respelled(column.column) and column.compared(ROW) == value:
+        return value
+    if column.field.is_list:
+        # Arrays would be joined to one of more dimensions.
+        return f"(array_agg({value}::text{order}))[1]::{column.type}"
+    return f"(array_agg({value}{order}))[1]"
 
 
 def _aggregated(table: Table, statement: Statement, aggregate: Aggregate, place: str) -> str:
