@@ -298,3 +298,10 @@ def test_a_malformed_secret_line_is_refused(line: str) -> None:
 
 def test_other_documentation_is_no_secret() -> None:
     assert secret("a @secret token in a sentence, or @secretary").model("User").scalar("code").secret is None
+
+
+@pytest.mark.parametrize("brackets", [("[", "]"), ("{ id: ", " }")])
+def test_what_is_nested_too_deeply_is_refused(brackets: tuple[str, str]) -> None:
+    opened, closed = (sign * 5000 for sign in brackets)
+    with pytest.raises(SchemaError, match="nested too deeply"):
+        parse_schema(f"model A {{\n  id Int @id\n  @@index([id], where: {opened}1{closed})\n}}\n")

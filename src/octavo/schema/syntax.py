@@ -155,8 +155,15 @@ def read_blocks(sources: Sources) -> tuple[Block, ...]:
         except UnexpectedInput as error:
             _explain(error, sources, text, start)
         except VisitError as error:
+            if isinstance(error.orig_exc, RecursionError):
+                sources.fail(_TOO_DEEP, start)
             raise error.orig_exc from None
+        except RecursionError:
+            sources.fail(_TOO_DEEP, start)
     return tuple(blocks)
+
+
+_TOO_DEEP = "a list or an object is nested too deeply"
 
 
 def _explain(error: UnexpectedInput, sources: Sources, text: str, start: int) -> NoReturn:
