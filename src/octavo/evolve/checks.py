@@ -25,9 +25,11 @@ _Name: TypeAlias = tuple[Rule, str, tuple[str, ...]]
 class Checks:
     """The rules that are checked, each with the step that it belongs to."""
 
-    def __init__(self, matching: Matching, layout: Layout, changes: Mapping[str, ModelChange]) -> None:
-        """``layout``: the new one; a record that moves to its parent needs one that is there."""
-        self._matching, self._layout, self._changes = matching, layout, changes
+    def __init__(
+        self, matching: Matching, layouts: tuple[Layout, Layout], changes: Mapping[str, ModelChange]
+    ) -> None:
+        """``layouts``: the old one and the new one; a record that moves to its parent needs one."""
+        self._matching, (self._old, self._layout), self._changes = matching, layouts, changes
         self._rules: dict[_Name, Step] = {}
         self.models: set[str] = set()
         """the models whose records are gathered"""
@@ -80,7 +82,9 @@ class Checks:
         touched = self._touched(relation.child, relation.fields) or self._touched(
             relation.parent, relation.references
         )
-        if is_new or is_place or (is_enforced and touched):
+        was = self._old.place(self._matching.models[relation.child])
+        has_moved = was.kind is not place.kind or was.relation != before
+        if is_new or (is_place and (has_moved or touched)) or (is_enforced and touched):
             name = (Rule.REFERENCE, relation.child, relation.fields)
             means = f"checked: its {relation.parent} must be there"
             self._add(name, f"refers to {relation.parent}", means, is_new=is_new)
@@ -119,6 +123,10 @@ class Gathering:
     def __init__(self, gathered: Gathered, checks: Checks) -> None:
         self._gathered, self._checks = gathered, checks
         self._put = gathered.visit("")
+        for model in gathered.datamodel.tables:
+            if model.name not in checks.models:
+                # Nothing is asked of what points at records that are not gathered.
+                gathered.unread(model.name, None)
         self._same = {model: checks.same(model) for model in checks.models}
         self._waiting: dict[str, list[tuple[Values, int]]] = {}
 

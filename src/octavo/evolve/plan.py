@@ -35,7 +35,7 @@ class Plan:
             name: ModelChange(matching, name, codecs[before], functions.get(name), moment)
             for name, before in matching.models.items()
         }
-        self.checks = Checks(matching, self.new, self.changes)
+        self.checks = Checks(matching, layouts, self.changes)
         self._models = {m.name: Step(subject=m.name, change="is added") for m in self._added()}
         self.dropped = {
             m.name: Step(subject=m.name, change="is dropped", means="records are left out")
