@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from octavo.layout.layout import Layout
+from octavo.store.identity import is_identity
 
 FILES: dict[str, int] = {
     "README.md": 0o644,
@@ -73,6 +74,7 @@ def found(data: Path, layout: Layout) -> dict[str, tuple[Any, ...]]:
                 or layout.family(path)
                 or _is_payload(path)
                 or path == "journal/changes.jsonl"
+                or is_identity(path)
             ):
                 continue
             state = os.lstat(data / path)

@@ -94,14 +94,21 @@ class SchemaMismatch(UsageError):
     written, repaired or set aside because of it.
     """
 
-    def __init__(self, store: str, given: str, differences: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        store: str,
+        given: str,
+        differences: Sequence[str] = (),
+        *,
+        hint: str = "without --schema and --layout the store's own are taken",
+    ) -> None:
         self.store, self.given, self.differences = store, given, tuple(differences)
         told = [*self.differences[:_TOLD], *(["…"] if len(self.differences) > _TOLD else [])]
         said = f": {'; '.join(told)}" if told else ""
         super().__init__(
             f"the store has {store}, and was to be opened with {given}{said}; "
             "`octavo schema migrate` takes a store to another schema; nothing was changed",
-            hint="without --schema and --layout the store's own are taken",
+            hint=hint,
         )
 
 

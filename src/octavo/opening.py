@@ -13,7 +13,7 @@ from octavo.backend import files_root as named_files_root
 from octavo.client import Client
 from octavo.query.plan import Backend
 from octavo.query.vocabulary import Vocabulary
-from octavo.store.decoded import load_datamodel
+from octavo.store.definition import define
 from octavo.store.phase import Guard
 
 if TYPE_CHECKING:
@@ -56,24 +56,28 @@ def connect(
     """Open the data.
 
     What is not given comes from ``DATA_BACKEND`` (``prisma``, ``json`` or ``dual``), ``DATABASE_URL``,
-    ``DATA_DIR`` (``./data``) and ``FILES_ROOT`` (``./public``, if that is there); ``schema`` and ``layout``
-    are files, by default those that Octavo ships.  ``durability="batched"`` lets writes to the files return
-    at once, where a crash may lose the last tenth of a second as a whole; PostgreSQL goes by its own
-    ``synchronous_commit``, and ``dual`` always waits for both.  To a type checker, a client of the schema
-    that Octavo ships is :mod:`octavo.typed`'s.
-    Raises UsageError, SchemaError, LayoutError, and what the backend raises when it is opened.
+    ``DATA_DIR`` (``./data``) and ``FILES_ROOT`` (``./public``, if that is there).  A store knows its schema
+    and layout; ``schema`` and ``layout`` are files that are compared with them.  Where there is no store yet,
+    the schema is the one that is named or found as :mod:`octavo.schema.named` says, else the one that Octavo
+    ships.  ``durability="batched"`` lets writes to the files return at once, where a crash may lose the last
+    tenth of a second as a whole; PostgreSQL goes by its own ``synchronous_commit``, and ``dual`` always waits
+    for both.  To a type checker, a client of the schema that Octavo ships is :mod:`octavo.typed`'s.
+    Raises UsageError, SchemaMismatch, SchemaError, LayoutError, and what the backend raises when it is
+    opened.
     """
     environ = os.environ if backend is None else {"DATA_BACKEND": str(backend)}
     require_durability(durability)
+    kind, folder = get_data_backend(environ), data_dir or named_data_dir()
+    # To PostgreSQL alone, what a folder holds of another schema is a copy that nothing reads.
+    defined = define(folder, schema, layout, named_wins=kind is DataBackend.PRISMA)
     settings = Settings(
         database_url=database_url or os.environ.get("DATABASE_URL", ""),
-        data_dir=data_dir or named_data_dir(),
+        data_dir=folder,
         files_root=files_root or named_files_root(),
-        layout=layout,
+        layout=defined.layout_path,
         durability=durability,
     )
-    vocabulary = Vocabulary(load_datamodel(settings.data_dir, schema, settings.layout))
-    kind = get_data_backend(environ)
+    vocabulary = Vocabulary(defined.datamodel if kind is DataBackend.PRISMA else defined.models)
     opened = emulating(open_backend(kind, vocabulary, settings), vocabulary)
     Guard(settings.data_dir, kind).warn()
     return Client(opened, vocabulary)

@@ -18,8 +18,8 @@ from octavo.layout.layout import Layout
 from octavo.layout.load import parse_layout
 from octavo.postgres.connection import connect
 from octavo.schema.ddl import ddl
-from octavo.schema.parser import parse_schema
-from octavo.store.identity import LAYOUT, parse_source, read_identity, read_layout_text, read_source
+from octavo.schema.parser import parse_schema, parse_source
+from octavo.store.identity import LAYOUT, read_identity, read_layout_text, read_source
 from octavo.url import DatabaseUrl
 
 

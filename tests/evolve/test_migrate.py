@@ -21,11 +21,10 @@ from octavo.layout.layout import Layout
 from octavo.layout.load import parse_layout
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Datamodel
-from octavo.schema.parser import parse_schema
+from octavo.schema.parser import parse_schema, parse_source
 from octavo.store.identity import (
     LAYOUT,
     identity_files,
-    parse_source,
     read_identity,
     read_layout_text,
     read_source,

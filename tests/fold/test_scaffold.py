@@ -49,6 +49,7 @@ def test_folders_and_files_are_there_and_closed_to_others(layout: Layout, tmp_pa
         os.umask(before)
     found = tree(tmp_path / "deep" / "data")
     fixed = {family.path for family in layout.families if not family.varies}
+    fixed |= {"schema/schema.prisma", "schema/layout.toml", "schema/store.json"}
     assert {path for path, (_, content, _) in found.items() if content is not None} == fixed
     assert {path for path, (_, content, _) in found.items() if content is None} == {".", *layout.folders}
     assert {mode for mode, content, _ in found.values() if content is None} == {0o700}
@@ -161,7 +162,8 @@ def test_a_disk_that_refuses_is_named(layout: Layout, tmp_path: Path) -> None:
 def test_any_layout_has_a_scaffold(tmp_path: Path) -> None:
     text = 'datasource db {\n provider = "postgresql"\n url = ""\n}\nmodel Thing {\n id Int @id\n}'
     report = scaffold(tmp_path / "data", flat_layout(parse_schema(text, "thing.prisma")))
-    assert report.files_made == ["thing.jsonl"]
+    own = ["schema/schema.prisma", "schema/layout.toml", "schema/store.json"]
+    assert report.files_made == ["thing.jsonl", *own]
 
 
 @pytest.fixture

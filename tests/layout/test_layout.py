@@ -112,7 +112,7 @@ def test_the_one_to_be_damaged_is_sound(datamodel: Datamodel) -> None:
     assert layout.host("Mark") is layout.place("PostTag")
     assert layout.embedded("PostTag") == (layout.place("Mark"),)
     assert layout.place("PostTag").file_for(["A/b"]) == "tags/%41%2Fb.jsonl"
-    assert layout.folders == ("cache", "journal", "posts", "settings", "tags", "users")
+    assert layout.folders == ("cache", "journal", "posts", "schema", "settings", "tags", "users")
 
 
 def replaced(old: str, new: str) -> Callable[[str], str]:
@@ -412,7 +412,7 @@ def test_the_frozen_layout_is_the_tree_of_the_contract() -> None:
     }
     assert layout.payload_folder == "binaries"
     assert {p.model.name for p in layout.places if p.payload} == {"Image", "ChatFile"}
-    assert {f.folder for f in layout.families} | {"journal", "cache"} == set(layout.folders)
+    assert {f.folder for f in layout.families} | {"journal", "cache", "schema"} == set(layout.folders)
 
 
 def names_models_once(layout: Layout) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from octavo.fold.scaffold import scaffold
 from octavo.layout.layout import Layout
-from octavo.layout.load import flat_layout, frozen_layout, layout_for
+from octavo.layout.load import default_layout, frozen_layout, layout_for
 from octavo.schema import texts
 from octavo.schema.datamodel import Datamodel
 from octavo.store import decoded
@@ -118,7 +118,7 @@ def test_what_is_decoded_is_what_was_parsed(small: tuple[Path, Path, Path]) -> N
     assert all(place.model is again[0].model(place.model.name) for place in again[1].places)
     assert all(place.relation in (None, *again[0].foreign_keys) for place in again[1].places)
     assert again[1].source == str(layout)
-    assert layout_for(again[0], None) == flat_layout(again[0])
+    assert layout_for(again[0], None) == default_layout(again[0])
 
 
 @pytest.mark.usefixtures("unknown")
@@ -153,7 +153,7 @@ def test_every_flipped_bit_is_noticed(data: Path, monkeypatch: pytest.MonkeyPatc
     load_datamodel(data)
     whole = (data / NAME).read_bytes()
     parsed = texts.frozen_schema()
-    monkeypatch.setattr(decoded, "_parsed", lambda *_: parsed)
+    monkeypatch.setattr(decoded, "frozen_schema", lambda: parsed)
     for at in range(0, len(whole), len(whole) // 200):
         (data / NAME).write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
         monkeypatch.setattr(texts, "_datamodels", {})

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from octavo.fold.scaffold import scaffold
-from octavo.store.decoded import load_datamodel
+from octavo.store.definition import define
 from octavo.testing.run import Run
 from query.blog import SCHEMA
 
@@ -257,7 +257,7 @@ def test_a_store_is_what_a_scaffold_makes(tmp_path: Path) -> None:
                 prepared.fill(here / name)
             scaffold(here / "scaffold", prepared.layout)
         if schema is not None:
-            load_datamodel(here / "scaffold", schema)
+            define(here / "scaffold", schema)
         first, *others = (files_of(here / name) for name in ("scaffold", "first", "second"))
         assert others == [first, first]
 

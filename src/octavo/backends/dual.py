@@ -54,11 +54,11 @@ from octavo.errors import (
 )
 from octavo.layout.keys import Key, as_tuple
 from octavo.layout.layout import Layout
-from octavo.layout.load import layout_for
 from octavo.layout.record import Record
 from octavo.query.plan import Change, Condition, Query, Reader, SingleReads
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.changeset import ChangeSet, Name, RowChange, changed_rows
+from octavo.store.definition import layout_in
 from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, PayloadProblem
 from octavo.store.phase import Guard
@@ -316,7 +316,7 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> DualBackend:
 
     primary = prisma.open_backend(vocabulary, settings)
     try:
-        layout = layout_for(vocabulary.datamodel, settings.layout)
+        layout = layout_in(settings.data_dir, vocabulary.datamodel, settings.layout)
         files = None if settings.files_root is None else FilesRoot(settings.files_root, layout)
         return DualBackend(
             vocabulary, primary, settings.data_dir, layout, sample=dual_sample(), files_root=files

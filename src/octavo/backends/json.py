@@ -20,11 +20,11 @@ from msgspec.structs import replace
 from octavo.backend import DataBackend
 from octavo.backends.reading import HurriedReader, Indexes, JsonReader
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
-from octavo.layout.load import layout_for
 from octavo.layout.record import Record, model_of
 from octavo.query.plan import And, Change, Compare, Condition, Key, Operator, Other, Query, SingleReads
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function, Model
+from octavo.store.definition import layout_in
 from octavo.store.index import Spec
 from octavo.store.intake import FilesRoot, Intake, PayloadProblem
 from octavo.store.phase import Guard
@@ -44,7 +44,7 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> JsonBackend:
 
     Raises UsageError if there is none, LayoutError, DamagedError, BusyError, DiskError.
     """
-    layout = layout_for(vocabulary.datamodel, settings.layout)
+    layout = layout_in(settings.data_dir, vocabulary.datamodel, settings.layout)
     guard = Guard(settings.data_dir, DataBackend.JSON)
     files = None if settings.files_root is None else FilesRoot(settings.files_root, layout)
     store = Store.open(settings.data_dir, layout, durability=settings.durability)

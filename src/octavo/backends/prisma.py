@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -54,6 +55,7 @@ from octavo.store.phase import Guard
 from octavo.url import DatabaseUrl
 
 if TYPE_CHECKING:
+    from octavo.layout.layout import Layout
     from octavo.store.intake import FilesRoot
 
 _UNIQUE, _NOT_NULL = "23505", "23502"
@@ -506,16 +508,19 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> PrismaBackend:
     guard = Guard(settings.data_dir, DataBackend.PRISMA)
     root = settings.files_root
 
+    @cache
+    def layout() -> Layout:
+        from octavo.store.definition import layout_in
+
+        return layout_in(settings.data_dir, vocabulary.datamodel, settings.layout)
+
     def files() -> FilesRoot | None:
-        from octavo.layout.load import layout_for
         from octavo.store.intake import FilesRoot
 
-        return None if root is None else FilesRoot(root, layout_for(vocabulary.datamodel, settings.layout))
+        return None if root is None else FilesRoot(root, layout())
 
     def searched(model: str) -> tuple[str, ...]:
-        from octavo.layout.load import layout_for
-
-        return layout_for(vocabulary.datamodel, settings.layout).place(model).search
+        return layout().place(model).search
 
     url = DatabaseUrl.parse(settings.database_url)
     return PrismaBackend(vocabulary, url, guard, files, searched)

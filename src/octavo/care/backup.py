@@ -211,7 +211,8 @@ class _Copying(Visitor):
 
     def look(self) -> Mapping[str, Signature]:
         self.survey = found = survey(self.layout, self.root)
-        there = {file: state for file, (_, state) in found.files.items()} | found.others
+        there = {file: state for file, (_, state) in found.files.items()}
+        there |= found.identity | found.others
         # What lies in the journal is in the files by now.
         there = {file: state for file, state in there.items() if not file.startswith("journal/")}
         if not self.copied:

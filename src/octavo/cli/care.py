@@ -229,6 +229,7 @@ def backup(
     the archive as it is, and ends the command with 1; with --check, an archive that is not as it was made.
     """
     from octavo.care import backup as care
+    from octavo.fold.inventory import schema_facts
 
     with job.progress() as progress:
         if check:
@@ -236,7 +237,7 @@ def backup(
                 raise UsageError("no archive is named to be checked")
             report = care.check(target, progress)
         else:
-            facts = care.schema_of(job.schema)
+            facts = schema_facts(job.schema_text)
             report = care.back_up(job.data_dir, job.layout, target, facts, progress)
 
     def warn() -> None:

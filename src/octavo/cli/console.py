@@ -69,6 +69,11 @@ def detail(text: str) -> None:
     typer.echo(f"  {plain(text)}", err=True)
 
 
+def note(text: str) -> None:
+    """What is good to know, on stderr."""
+    typer.echo(plain(text), err=True)
+
+
 def warning(text: str) -> None:
     """Something to look at that stops nothing, on stderr."""
     typer.echo(f"{_coloured('warning:', typer.colors.YELLOW)} {plain(text)}", err=True)

@@ -75,6 +75,8 @@ def migrate(
         raise UsageError("nothing says where to migrate to", hint=hint)
     if back and (rename or rename_model):
         raise UsageError("--back takes no renames: it knows those of the way forth")
+    # What is named elsewhere may well be the next schema.
+    job.elsewhere = False
     old = job.layout
     with job.progress() as progress:
         if back:

@@ -113,6 +113,8 @@ def export(
     from octavo.fold.export import ExportOptions
     from octavo.fold.export import export as run
 
+    # A store of another schema is replaced, or refused as any.
+    job.named_wins = True
     options = ExportOptions(job.files_root, job.jobs, replace, dry_run, allow_drift=job.allowed)
     with job.progress() as progress:
         report = run(job.url, job.data_dir, job.layout, options, progress)
@@ -369,6 +371,7 @@ def follow(
         removed = life.stop(url, job.data_dir)
         said = "the files follow no more" if removed else "nothing was followed"
         return Answer({"dataDir": job.data_dir, "removed": removed}, lambda: typer.echo(said))
+    job.named_wins = replace
     options = life.FollowOptions(job.files_root, job.jobs, replace, until_caught_up)
     with failures.telling_what_is_left(), watching(quiet=job.quiet, as_json=job.as_json) as watcher:
         report = life.follow(url, job.data_dir, job.layout, options, watcher)

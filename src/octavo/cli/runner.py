@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from octavo.layout.layout import Layout
     from octavo.query.vocabulary import Vocabulary
     from octavo.schema.datamodel import Datamodel
+    from octavo.store.definition import Definition
     from octavo.url import DatabaseUrl
 
 
@@ -57,11 +58,11 @@ SHARED: dict[str, tuple[Any, Any]] = {
     ),
     "schema": _option(
         *(Path | None, None, "--schema"),
-        "A Prisma schema file or folder, instead of the frozen schema.",
+        "A Prisma schema file or folder (OCTAVO_SCHEMA). A store knows its own.",
         show_default=False,
     ),
     "layout_file": _option(
-        Path | None, None, "--layout", "A layout file, instead of the one shipped.", **_FILE
+        Path | None, None, "--layout", "A layout file (OCTAVO_LAYOUT). A store knows its own.", **_FILE
     ),
     "jobs": _option(int, 2, "--jobs", "How many workers read at once.", min=1, max=64),
     "allow_drift": _option(
@@ -95,7 +96,14 @@ class Job:
     def __init__(self, **given: Any) -> None:
         for name, (_, default) in SHARED.items():
             setattr(self, name, given.get(name, default))
-        self._cached = "data_dir" in given
+        self.elsewhere = True
+        """whether a schema counts that the environment or a file names"""
+        self.named_wins = False
+        """whether the schema that is named may be another than the store's"""
+        if "data_dir" not in given:
+            from octavo.backend import data_dir
+
+            self.data_dir, self.named_wins = Path(data_dir()), True
 
     @property
     def silent(self) -> bool:
@@ -119,34 +127,46 @@ class Job:
         return DatabaseUrl.parse(self.database_url)
 
     @cached_property
-    def datamodel(self) -> Datamodel:
-        """The schema asked for; the frozen one if none is.  Raises SchemaError."""
-        from octavo.store.decoded import load_datamodel
+    def definition(self) -> Definition:
+        """The schema and the layout to work with: those of the store in the data folder, named, or found.
 
-        return load_datamodel(self.data_dir if self._cached else None, self.schema, self.layout_file)
-
-    @cached_property
-    def layout(self) -> Layout:
-        """The layout asked for, of the schema asked for; if none is, the frozen schema's own, or one made up
-        for another schema.  Raises LayoutError, SchemaError.
+        Raises SchemaMismatch, SchemaError, LayoutError, DamagedError, DiskError.
         """
-        from octavo.layout.load import layout_for
+        from octavo.store.definition import define
 
-        return layout_for(self.datamodel, self.layout_file)
+        found = define(
+            self.data_dir, self.schema, self.layout_file, named_wins=self.named_wins, elsewhere=self.elsewhere
+        )
+        if found.found and not self.silent:
+            console.note(f"the schema is {found.found}")
+        return found
+
+    @property
+    def datamodel(self) -> Datamodel:
+        """The schema.  Raises as :attr:`definition`."""
+        return self.definition.datamodel
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of that schema.  Raises as :attr:`definition`."""
+        return self.definition.layout
 
     @property
     def schema_text(self) -> str | None:
-        """The text of the schema asked for; None: it is the frozen one.  Raises SchemaError."""
-        from octavo.schema.texts import schema_text
+        """The text of the schema; None: it is the frozen one.  Raises as :attr:`definition`."""
+        from octavo.schema.texts import is_frozen
 
-        return None if self.schema is None else schema_text(self.schema)
+        source = self.datamodel.source
+        if is_frozen(self.datamodel) or source is None:
+            return None
+        return "".join(text for _, text in source.files)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """What a client can ask for.  Raises SchemaError."""
         from octavo.query.vocabulary import Vocabulary
 
-        return Vocabulary(self.datamodel)
+        return Vocabulary(self.definition.models)
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -162,7 +182,7 @@ class Job:
         return Settings(
             database_url=self.database_url or "",
             data_dir=self.data_dir,
-            layout=self.layout_file,
+            layout=self.definition.layout_path,
             files_root=files_root,
         )
 

@@ -17,7 +17,8 @@ from octavo.layout.layout import Layout
 from octavo.layout.load import parse_layout
 from octavo.layout.written import layout_text
 from octavo.schema.datamodel import Source
-from octavo.store.identity import LAYOUT, NAME, Identity, SchemaName, parse_source
+from octavo.schema.parser import parse_source
+from octavo.store.identity import LAYOUT, NAME, Identity, SchemaName
 
 
 class Renamed(msgspec.Struct, frozen=True):

@@ -41,6 +41,7 @@ from octavo.postgres.failures import database_errors
 from octavo.schema.native import quote, table_name
 from octavo.schema.secrets import told as named_secrets
 from octavo.store import disk, phase
+from octavo.store.identity import identity_files, require_same, write_identity
 from octavo.store.intake import PayloadProblem
 from octavo.store.lock import TIMEOUT
 from octavo.store.system import FILE_MODE
@@ -283,13 +284,15 @@ def export(
     and their writers go on with that.  What ``json`` transactions commit is in the folder that is kept, and
     processes that have it open get an error at their next commit.
 
-    Raises UsageError (a store is there already), DriftError, DifferenceError (that store's journal cannot be
-    emptied, too), BusyError (it is being written to), DatabaseError, DiskError.
+    Raises UsageError (a store is there already; SchemaMismatch if it has another schema), DriftError,
+    DifferenceError (that store's journal cannot be emptied, too), BusyError (it is being written to),
+    DatabaseError, DiskError.
     """
     started = time.monotonic()
     data_dir = data_dir.resolve()
     state = state_of(data_dir, layout)
     if state is State.STORE and not options.replace:
+        require_same(data_dir, layout)
         raise refusal(data_dir)
     with ExitStack() as stack:
         if options.replace and not options.dry_run:
@@ -335,6 +338,7 @@ def export(
                 progress.begin("sync", 0)
                 here = database_of(source.snapshot.connection, url)
                 leave_origin(built.path, Origin(database=here, allowed=options.allow_drift))
+                write_identity(built.path, identity_files(layout))
                 left = seed_of(source.snapshot.connection, counts)
                 if left is not None:
                     leave(built.path, left)

@@ -36,6 +36,7 @@ from octavo.postgres.failures import database_errors
 from octavo.schema.datamodel import Datamodel, Model, Relation
 from octavo.schema.ddl import Ddl, ddl, is_serial
 from octavo.schema.native import literal, quote, table_name
+from octavo.store.identity import require_same
 from octavo.store.offline import require_store
 from octavo.url import DatabaseUrl
 
@@ -328,6 +329,7 @@ def restore(
     payload would have to replace another file, DatabaseError, DiskError.  The database is then as it was.
     """
     require_store(data_dir)
+    require_same(data_dir, layout)
     started = time.monotonic()
     there = whole_contents(layout, data_dir)
     reader = Reader(layout, data_dir)

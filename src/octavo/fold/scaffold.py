@@ -11,8 +11,10 @@ from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import empty_file
 from octavo.store import disk, phase
+from octavo.store.identity import FOLDER, is_identity, require_same
 from octavo.store.phase import Phase
 from octavo.store.system import FOLDER_MODE, SYSTEM, sync_folder
+from octavo.store.takeover import Fit, Verdict, take_over
 
 
 @dataclass
@@ -39,27 +41,37 @@ class ScaffoldReport:
         found = [f"{path} may be read or written by others" for path in self.open_to_others]
         if self.kept and self.files_made:
             found += [
-                f"{path} was missing beside files with records; it is empty now" for path in self.files_made
+                f"{path} was missing beside files with records; it is empty now"
+                for path in self.files_made
+                if not is_identity(path)
             ]
         return found
 
 
 def scaffold(data_dir: Path, layout: Layout) -> ScaffoldReport:
-    """Make what is missing of the folders (0700) and the fixed files (0600, valid and empty).
+    """Make what is missing of the folders (0700) and the fixed files (0600, valid and empty), and let the
+    store say that it has this schema and layout.
 
     Done again, it changes nothing; a file that is there is never written.  Before anything is made, raises
-    UsageError if something else stands in a place, and DamagedError for a document without content, which is
-    no empty document but a broken one.  DiskError if the file system refuses.
+    SchemaMismatch for a store of another schema or layout, UsageError if something else stands in a place,
+    and DamagedError for a document without content, which is no empty document but a broken one.  DiskError
+    if the file system refuses.
     """
     report = ScaffoldReport(data_dir)
+    is_said = require_same(data_dir, layout) is not None
     with disk_errors("making the data folder"):
         missing = _look(data_dir, layout, report)
         data_dir.parent.mkdir(parents=True, exist_ok=True)
         for folder in (".", *layout.folders):
-            _make_folder(data_dir, folder, report)
+            if folder != FOLDER:
+                _make_folder(data_dir, folder, report)
         for path, content in missing.items():
             disk.make_file(data_dir / path, content)
             report.files_made.append(path)
+    fits = not is_said and Fit(data_dir, layout).verdict is Verdict.FITS
+    if fits and (made := take_over(data_dir, layout)):
+        report.folders_made.append(FOLDER)
+        report.files_made += made
     if phase.has_begun(data_dir):
         with phase.changing(data_dir) as state:
             state.reach(Phase.SCAFFOLD, "scaffold")

@@ -36,6 +36,7 @@ from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.listing import empty_file
 from octavo.store import disk, phase, searchfile
 from octavo.store.changes import is_left_over
+from octavo.store.definition import layout_of_store
 from octavo.store.engine import Resolve
 from octavo.store.identity import FOLDER as IDENTITY
 from octavo.store.identity import is_identity
@@ -59,7 +60,7 @@ def foreign(root: Path, layout: Layout) -> Iterator[tuple[str, os.stat_result]]:
     ``cache/`` is left out.  Of a store with another layout, what that has made is told by its form.  Raises
     OSError.
     """
-    yield from _Foreign(root, layout).below("", is_own=True)
+    yield from _Foreign(root, layout_of_store(root, layout)).below("", is_own=True)
 
 
 class _Foreign:
@@ -78,7 +79,7 @@ class _Foreign:
             except FileNotFoundError:
                 # The user is at work.
                 continue
-            if is_own and (self._layout.is_own_folder(path) or path == IDENTITY):
+            if is_own and (self._layout.is_own_folder(path) or path.startswith(f"{IDENTITY}/")):
                 if path != _CACHE and stat.S_ISDIR(state.st_mode):
                     yield from self.below(path, is_own=True)
             elif stat.S_ISDIR(state.st_mode):
@@ -229,17 +230,18 @@ def state_of(target: Path, layout: Layout) -> State:
 
 def _is_empty(target: Path, layout: Layout, users: Collection[str] = ()) -> bool:
     """Whether there is nothing but what ``scaffold`` makes, and these files and folders of the user's."""
+    layout = layout_of_store(target, layout)
     known = set(layout.folders)
     for folder, names, files in os.walk(target, onerror=_raise):
         relative = os.path.relpath(folder, target).replace(os.sep, "/")
         below = "" if relative == "." else f"{relative}/"
         names[:] = [n for n in names if below + n != _CACHE and below + n not in users]
-        if below and relative not in known:
+        if below and relative not in known and not below.startswith(f"{IDENTITY}/"):
             return False
         if any(os.path.islink(os.path.join(folder, name)) for name in names):
             return False
         for name in files:
-            if below + name in users:
+            if below + name in users or is_identity(below + name):
                 continue
             family = layout.family(below + name)
             if family is None or not _is_untouched(Path(folder) / name, family):

@@ -30,6 +30,7 @@ from octavo.layout.layout import Kind as Way
 from octavo.layout.listing import File, payload_path
 from octavo.layout.scan import torn_at
 from octavo.store.families.base import GARBAGE
+from octavo.store.identity import require_same
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import needs_recovery, page, require_store, write_lock
@@ -93,6 +94,7 @@ def examine(
     read again.  Raises UsageError if there is no store, BusyError, DiskError.
     """
     require_store(data_dir)
+    require_same(data_dir, layout)
     started = time.monotonic()
     with ExitStack() as stack, disk_errors("looking the store over"):
         gathered = stack.enter_context(gathering(layout, data_dir / "cache"))

@@ -19,6 +19,7 @@ from pathlib import Path
 from octavo.errors import BusyError, DamagedError
 from octavo.layout.layout import FileFamily, Layout
 from octavo.store.changes import is_left_over
+from octavo.store.identity import is_identity
 from octavo.store.indexfile import FOLDER as INDEX
 from octavo.store.journal import NAME, Journal, outcome
 from octavo.store.journal import NAME as JOURNAL
@@ -40,6 +41,8 @@ class Survey:
     """the layout's files"""
     payloads: dict[str, tuple[str, Signature]] = field(default_factory=dict)
     """those whose names are digests, with the digest"""
+    identity: dict[str, Signature] = field(default_factory=dict)
+    """those that say what the store is"""
     folders: set[str] = field(default_factory=set)
     others: dict[str, Signature] = field(default_factory=dict)
     """regular files that are not Octavo's"""
@@ -128,6 +131,8 @@ class _Surveyor:
         folder, _, name = path.rpartition("/")
         if family is not None:
             self.found.files[path] = family, found
+        elif is_identity(path):
+            self.found.identity[path] = found
         elif self._is_payload(folder, name):
             self.found.payloads[path] = name, found
         elif folder.startswith(INDEX):

@@ -73,7 +73,7 @@ def _encode(text: str) -> str:
 VERSION = 1
 """of the layout file and of the documents (``_version``)"""
 
-RESERVED_FOLDERS = frozenset({"journal", "cache"})
+RESERVED_FOLDERS = frozenset({"journal", "cache", "schema"})
 
 NO_KEY = "has nothing that identifies a record: name it in the layout's exclude, and its table is left out"
 

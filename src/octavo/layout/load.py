@@ -60,6 +60,7 @@ def layout_for(datamodel: Datamodel, path: PathName | None) -> Layout:
 
     Raises LayoutError.
     """
+    datamodel = datamodel.complete
     text = given_text(datamodel, path)
     if text is None:
         return default_layout(datamodel)
@@ -90,7 +91,7 @@ def known_layout(path: PathName | None, text: str | None, layout: Layout) -> Non
     if text is not None:
         source = _source(path)
         _known.setdefault(
-            (id(layout.datamodel), source, text), replace(layout, source=source).read_from(text)
+            (id(layout.datamodel.complete), source, text), replace(layout, source=source).read_from(text)
         )
 
 
@@ -104,7 +105,7 @@ def given_text(datamodel: Datamodel | None, path: PathName | None) -> str | None
             return None
         path = os.path.join(os.path.dirname(__file__), SHIPPED)
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", newline="") as file:
             return file.read()
     except OSError as error:
         raise LayoutError(f"cannot be read: {error.strerror}", file=str(path)) from error

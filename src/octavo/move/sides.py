@@ -15,12 +15,12 @@ from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, OctavoError, UsageError
 from octavo.inspect.progress import SILENT, Progress, Step, Tell, timed, untold
 from octavo.layout.layout import Layout
-from octavo.layout.load import layout_for
 from octavo.move.verify import VerifyOptions, VerifyReport, verify
 from octavo.postgres import fence
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.fence import Mark, Stage
 from octavo.store import disk, phase
+from octavo.store.definition import layout_in
 from octavo.store.phase import Migration, Phase
 from octavo.text import some
 from octavo.url import DatabaseUrl
@@ -115,7 +115,7 @@ class Sides:
 
     @property
     def layout(self) -> Layout:
-        return layout_for(self.vocabulary.datamodel, self.settings.layout)
+        return layout_in(self.settings.data_dir, self.vocabulary.datamodel, self.settings.layout)
 
     @property
     def url(self) -> DatabaseUrl:

@@ -21,7 +21,6 @@ from octavo.fold.target import State, set_aside, state_of
 from octavo.inspect.doctor import Diagnosis, examine
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.layout import Layout
-from octavo.layout.load import layout_for
 from octavo.move.checklist import Evidence, Item, Verdict, checklist
 from octavo.move.verify import are_files_written, is_database_written
 from octavo.postgres import fence
@@ -29,6 +28,7 @@ from octavo.postgres.connection import Connection, connect, transaction
 from octavo.postgres.failures import database_errors
 from octavo.schema.native import table_name
 from octavo.store import phase
+from octavo.store.definition import layout_in
 from octavo.store.engine import check_folders
 from octavo.store.journal import Journal, outcome
 from octavo.store.lock import NAME as LOCK
@@ -211,7 +211,7 @@ def status(
     the state of the move cannot be understood.
     """
     looking = looking or Looking()
-    layout = layout_for(vocabulary.datamodel, settings.layout)
+    layout = layout_in(settings.data_dir, vocabulary.datamodel, settings.layout)
     standing = _standing(settings.folder, layout)
     found = Status(kind, settings.folder, phase.read(settings.folder), standing)
     found.set_aside = [str(path) for path in set_aside(settings.folder)]

@@ -42,6 +42,7 @@ from octavo.postgres.session import Window, window, written_since
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.native import table_name
 from octavo.store import disk, phase
+from octavo.store.identity import require_same
 from octavo.store.intake import read_payload
 from octavo.store.offline import at_rest, require_store
 from octavo.store.phase import Database, Verified
@@ -147,6 +148,7 @@ def verify(
     DatabaseError if it cannot be read, BusyError.  Damage in the files is among the differences.
     """
     require_store(data_dir)
+    require_same(data_dir, layout)
     sweep(data_dir / "cache")
     started, moment, before = time.monotonic(), phase.now(), commits_in(os.fspath(data_dir))
     report = _verify(url, data_dir, layout, options, progress)

@@ -414,15 +414,18 @@ class Source(Struct, frozen=True):
 
     name: str
     files: tuple[tuple[str, str], ...]
+    paths: tuple[str, ...] = ()
+    """where each file was read, for messages"""
 
     @classmethod
     def of(cls, files: Sequence[tuple[str, str]], root: str = "") -> "Source":
         """Of files as they were read; ``root`` is the folder of them, empty: one file was named."""
+        paths = tuple(name for name, _ in files)
         if len(files) == 1 and not root:
-            return cls(os.path.basename(files[0][0]), (("schema.prisma", files[0][1]),))
-        root = root or os.path.commonpath([os.path.dirname(name) for name, _ in files])
+            return cls(os.path.basename(paths[0]), (("schema.prisma", files[0][1]),), paths)
+        root = root or os.path.commonpath([os.path.dirname(path) for path in paths])
         named = ((os.path.relpath(name, root).replace(os.sep, "/"), text) for name, text in files)
-        return cls(os.path.basename(os.path.abspath(root)), tuple(named))
+        return cls(os.path.basename(os.path.abspath(root)), tuple(named), paths)
 
 
 class Datamodel(Struct, frozen=True, kw_only=True, dict=True, omit_defaults=True):

@@ -96,6 +96,7 @@ def differences(store: Datamodel, given: Datamodel) -> list[str]:
     if fingerprint(store) == fingerprint(given):
         return []
     store, given = store.complete, given.complete
+    store, given = store.complete, given.complete
     ours, theirs = ({m.name: m for m in d.models} for d in (store, given))
     found = list(_one_sided(ours, theirs, "model {}"))
     for name, model in theirs.items():

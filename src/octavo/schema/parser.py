@@ -76,6 +76,13 @@ def parse_files(files: Sequence[tuple[str, str]], root: str = "") -> Datamodel:
     return build(draft).parsed_from(Source.of(files, root))
 
 
+def parse_source(source: Source) -> Datamodel:
+    """The Datamodel of some texts.  Raises SchemaError."""
+    names = source.paths or [name for name, _ in source.files]
+    texts = (text for _, text in source.files)
+    return parse_files(list(zip(names, texts, strict=True))).parsed_from(source)
+
+
 _PROVIDERS = ("postgresql", "postgres")
 _RELATION_MODES = ("foreignKeys", "prisma")
 

@@ -11,7 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from octavo.errors import SchemaError
-from octavo.schema.datamodel import Datamodel
+from octavo.schema.datamodel import Datamodel, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +40,11 @@ def schema_texts(path: str | os.PathLike[str]) -> list[tuple[str, str]]:
 def schema_text(path: str | os.PathLike[str]) -> str:
     """The text of a schema file, or of a schema folder's files one after the other.  Raises SchemaError."""
     return "".join(text for _, text in schema_texts(path))
+
+
+def schema_source(path: str | os.PathLike[str]) -> Source:
+    """The texts of a schema file or folder.  Raises SchemaError."""
+    return Source.of(schema_texts(path), os.fspath(path) if os.path.isdir(path) else "")
 
 
 def fingerprint(text: str) -> str:
@@ -91,6 +96,12 @@ def frozen_text() -> str:
     """The text of the frozen schema."""
     with open(os.path.join(FOLDER, FILE), "rb") as file:
         return file.read().decode()
+
+
+@cache
+def frozen_source() -> Source:
+    """The same as a schema's texts."""
+    return Source.of([(FILE, frozen_text())])
 
 
 def frozen_schema() -> Datamodel:

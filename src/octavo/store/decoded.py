@@ -7,7 +7,6 @@ made from anything else is ignored and made anew.
 """
 
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 from zlib import crc32
@@ -19,8 +18,9 @@ from octavo.backend import PathName
 from octavo.errors import LayoutError
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.load import given_text, known_layout, layout_for
-from octavo.schema.datamodel import Datamodel
-from octavo.schema.texts import FILE, frozen_schema, frozen_text, is_known, known_frozen, schema_texts
+from octavo.schema.datamodel import Datamodel, Source
+from octavo.schema.meaning import fingerprint, know
+from octavo.schema.texts import frozen_schema, frozen_source, is_known, known_frozen, schema_source
 from octavo.version import __version__
 
 NAME = "cache/schema.json"
@@ -41,57 +41,78 @@ class _Placed(msgspec.Struct):
 
 class _Content(msgspec.Struct):
     datamodel: Datamodel
+    fingerprint: str
     places: list[_Placed]
     payload_folder: str
-    source: str
+
+
+class Cached:
+    """The Datamodel of some texts, decoded from the cache of the store at ``data_dir`` if it holds them.
+
+    The layout in a file, or the one that goes with the schema, is then known to
+    :func:`octavo.layout.load.layout_for`.
+    """
+
+    def __init__(self, data_dir: PathName | None, source: Source, layout: PathName | None) -> None:
+        """Raises SchemaError."""
+        self._data_dir, self._source, self._layout = data_dir, source, layout
+        self._is_frozen = source.files == frozen_source().files
+        self._is_parsed = False
+        self.datamodel = frozen_schema() if self._is_frozen and is_known() else self._read() or self._parse()
+
+    def _read(self) -> Datamodel | None:
+        # A backend that needs a layout which cannot be read says so.
+        with suppress(LayoutError):
+            text = self._layout_text()
+            found = None if self._data_dir is None else _read(self._place(self._data_dir), self._mark(text))
+            if found is not None:
+                found.datamodel.parsed_from(self._source)
+                datamodel = found.datamodel.complete.parsed_from(self._source)
+                if self._is_frozen and known_frozen(datamodel) is not datamodel:
+                    return frozen_schema()
+                known_layout(self._layout, text, found)
+                return datamodel
+        return None
+
+    def _parse(self) -> Datamodel:
+        self._is_parsed = True
+        if self._is_frozen:
+            return frozen_schema()
+        from octavo.schema.parser import parse_source
+
+        return parse_source(self._source)
+
+    def keep(self) -> None:
+        """Keep what was parsed, where a store with the folders of this layout is."""
+        if not self._is_parsed or self._data_dir is None:
+            return
+        with suppress(LayoutError):
+            made = layout_for(self.datamodel, self._layout)
+            folders = {"journal", *made.folders} - {"cache", "schema"}
+            if all(os.path.isdir(os.path.join(self._data_dir, folder)) for folder in folders):
+                _write(self._place(self._data_dir), self._mark(self._layout_text()), made)
+
+    def _layout_text(self) -> str | None:
+        """The text of the layout; None: it is made up.  Raises LayoutError."""
+        return given_text(None, self._layout) if self._is_frozen or self._layout is not None else None
+
+    def _mark(self, layout: str | None) -> bytes:
+        """What a file must have been made from: its second line."""
+        return msgspec.json.encode([__version__, *self._source.files, layout or ""]) + b"\n"
+
+    @staticmethod
+    def _place(data_dir: PathName) -> str:
+        return os.path.join(data_dir, NAME)
 
 
 def load_datamodel(
     data_dir: PathName | None, schema: PathName | None = None, layout: PathName | None = None
 ) -> Datamodel:
-    """The Datamodel of a schema file or folder, without one the frozen schema's.
-
-    Both are decoded from the cache of the store at ``data_dir``, if it holds them; the layout is then known
-    to :func:`octavo.layout.load.layout_for`.  If a store of this layout is there, what was parsed is kept.
-    Raises SchemaError.
-    """
-    if schema is None and is_known():
-        return frozen_schema()
-    texts = [(FILE, frozen_text())] if schema is None else schema_texts(schema)
-    if data_dir is None:
-        return _parsed(schema, texts)
-    try:
-        text = given_text(None, layout) if schema is None or layout else None
-    except LayoutError:
-        # A backend that needs the layout says so.
-        return _parsed(schema, texts)
-    mark = _mark([*(text for _, text in texts), text or ""])
-    place = os.path.join(data_dir, NAME)
-    if (found := _read(place, mark)) is not None:
-        datamodel = found.datamodel
-        if schema is not None or known_frozen(datamodel) is datamodel:
-            known_layout(layout, text, found)
-            return datamodel
-        return frozen_schema()
-    datamodel = _parsed(schema, texts)
-    with suppress(LayoutError):
-        made = layout_for(datamodel, layout)
-        if all(os.path.isdir(os.path.join(data_dir, folder)) for folder in made.folders if folder != "cache"):
-            _keep(place, mark, made)
-    return datamodel
-
-
-def _parsed(schema: PathName | None, texts: Sequence[tuple[str, str]]) -> Datamodel:
-    if schema is None:
-        return frozen_schema()
-    from octavo.schema.parser import parse_files
-
-    return parse_files(texts)
-
-
-def _mark(texts: Sequence[str]) -> bytes:
-    """What a file must have been made from: its second line."""
-    return msgspec.json.encode([__version__, *texts]) + b"\n"
+    """The Datamodel of a schema file or folder, without one the frozen schema's; kept in the store's cache if
+    there is a store.  Raises SchemaError."""
+    found = Cached(data_dir, frozen_source() if schema is None else schema_source(schema), layout)
+    found.keep()
+    return found.datamodel
 
 
 def _checksum(rest: bytes) -> bytes:
@@ -108,6 +129,8 @@ def _read(place: str, mark: bytes) -> Layout | None:
     if not rest.startswith(mark) or checksum != _checksum(rest):
         return None
     found = msgspec.json.decode(rest[len(mark) :], type=_Content)
+    for datamodel in (found.datamodel, found.datamodel.complete):
+        know(datamodel, found.fingerprint)
     relations = {relation.constraint: relation for relation in found.datamodel.foreign_keys}
 
     def place_of(line: _Placed) -> Place:
@@ -116,10 +139,10 @@ def _read(place: str, mark: bytes) -> Layout | None:
         given["relation"] = None if line.relation is None else relations[line.relation]
         return Place(**given)
 
-    return Layout(found.datamodel, tuple(map(place_of, found.places)), found.payload_folder, found.source)
+    return Layout(found.datamodel, tuple(map(place_of, found.places)), found.payload_folder)
 
 
-def _keep(path: str, mark: bytes, layout: Layout) -> None:
+def _write(path: str, mark: bytes, layout: Layout) -> None:
     """Write the file beside and rename it; where that is not possible, the next process parses again."""
     from pathlib import Path
 
@@ -132,7 +155,12 @@ def _keep(path: str, mark: bytes, layout: Layout) -> None:
         return _Placed(**{**asdict(place), "model": place.model.name, "relation": relation})
 
     rest = mark + msgspec.json.encode(
-        _Content(layout.datamodel, list(map(line, layout.places)), layout.payload_folder, layout.source)
+        _Content(
+            layout.datamodel,
+            fingerprint(layout.datamodel),
+            list(map(line, layout.places)),
+            layout.payload_folder,
+        )
     )
     beside = kept.with_name(f".{kept.name}.{os.urandom(4).hex()}.new")
     try:

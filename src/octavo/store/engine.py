@@ -35,6 +35,7 @@ from octavo.store import position
 from octavo.store.changes import is_left_over
 from octavo.store.commit import Committer, Lost
 from octavo.store.freshness import Eventually, Place, Stale, Watch, World, is_foreseen
+from octavo.store.identity import FOLDER, Standing
 from octavo.store.index import Spec
 from octavo.store.indexfile import keep_if_whole, settle
 from octavo.store.journal import Journal
@@ -97,10 +98,14 @@ def _is_position(name: str) -> bool:
 class Refresher:
     """What one opening of a store knows of the disk, and how it catches up."""
 
-    def __init__(self, base: Base, journal: Journal, openers: Openers, resolve: Resolve | None) -> None:
-        self.base, self.journal, self.openers = base, journal, openers
+    def __init__(
+        self, base: Base, journal: Journal, openers: Openers, standing: Standing, resolve: Resolve | None
+    ) -> None:
+        self.base, self.journal, self.openers, self.standing = base, journal, openers, standing
         self.world: World = base.world
         self._resolve = resolve
+        self._schema: tuple[int, int] | None = None
+        """the folder that says what the store is, in the state in which it was looked at"""
         self._journals = -1
         """which of its lives the journal is in, as far as is known here"""
         self.changes_of_others = 0
@@ -172,7 +177,13 @@ class Refresher:
             refused, world.untold = world.untold, True
             files = world.watch.take()
             if files is None:
-                check_folders(world.root, self.base.layout)
+                schema = check_folders(world.root, self.base.layout)
+                is_same = schema == self._schema and not refused
+            else:
+                schema, is_same = self._schema, not refused and not any(f.startswith(FOLDER) for f in files)
+            if not is_same:
+                self.standing.check()
+                self._schema = schema
             if refused or files is None:
                 self.base.suspect(None)
             elif others := world.of_others(files):
@@ -184,17 +195,23 @@ class Refresher:
                     world.known = commits
 
 
-def check_folders(root: str, layout: Layout) -> None:
-    """Raise DamagedError for a folder that is missing, or that leads elsewhere."""
+def check_folders(root: str, layout: Layout) -> tuple[int, int] | None:
+    """Raise DamagedError for a folder that is missing, or that leads elsewhere.  Gives the state of
+    ``schema/``, if it is there."""
+    schema = None
     for name in layout.folders:
         try:
-            mode = os.lstat(os.path.join(root, name)).st_mode
+            found = os.lstat(os.path.join(root, name))
+            mode = found.st_mode
+            if name == FOLDER:
+                schema = found.st_ino, found.st_mtime_ns
         except (FileNotFoundError, NotADirectoryError):
             mode = 0
         if stat.S_ISLNK(mode):
             raise DamagedError("is a symbolic link, which a folder of a store never is", file=name)
-        if name != "cache" and not stat.S_ISDIR(mode):
+        if name not in ("cache", FOLDER) and not stat.S_ISDIR(mode):
             raise DamagedError("the folder is missing", file=name)
+    return schema
 
 
 def _is_there(path: str, inode: int) -> bool:
@@ -242,7 +259,7 @@ class Engine:
             self.read_only = True
         lock = ProcessLock(os.path.join(root, _LOCK), lambda: holder_in(root))
         try:
-            place, self.openers, state, watching = self._look_at_folder()
+            standing, place, self.openers, state, watching = self._look_at_folder()
             self.world = World(place, system, state, watching)
             self.world.is_alone = self.openers.is_alone
             self.open.callback(self.world.close)
@@ -252,7 +269,7 @@ class Engine:
             self.journal = Journal(root, system)
             self.open.callback(self.journal.close)
             self.writer = Writer(self.base, self.journal)
-            self.refresher = Refresher(self.base, self.journal, self.openers, resolve)
+            self.refresher = Refresher(self.base, self.journal, self.openers, standing, resolve)
             self.committer = Committer(self.writer, lock, self.refresher.enter, batched=batched)
             self.view = View(rules, _Newest(self.committer) if batched else self.base)
             if state is None or not state.is_current or state.commits % 2:
@@ -262,8 +279,9 @@ class Engine:
             self.close()
             raise
 
-    def _look_at_folder(self) -> tuple[Place, Openers, SharedState | None, Watch]:
-        """The folder at the path, who has it open, its page of state, and a watch on it.
+    def _look_at_folder(self) -> tuple[Standing, Place, Openers, SharedState | None, Watch]:
+        """What the folder at the path says it is, the folder, who has it open, its page of state, and a watch
+        on it.
 
         All are of one folder, though another may be put in its place meanwhile.
         """
@@ -271,12 +289,14 @@ class Engine:
         while True:
             place = Place(self.root)
             self.open.callback(place.close)
+            standing = Standing(self.root, self.layout)
+            place.replaced = standing.replaced
             with disk_errors("opening the store"):
                 openers = Openers(self.root)
             self.open.callback(openers.close)
             if (state := self._open_state()) is not None:
                 self.open.callback(state.close)
-            watching = Eventually(self.root, folders)
+            watching = Eventually(self.root, [*folders, FOLDER] if standing.is_said else folders)
             self.open.callback(watching.close)
             try:
                 place.check()
@@ -284,7 +304,7 @@ class Engine:
                 self.open.close()
             else:
                 openers.join(state)
-                return place, openers, state, watching
+                return standing, place, openers, state, watching
 
     def _open_state(self) -> SharedState | None:
         try:

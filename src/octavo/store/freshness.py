@@ -248,6 +248,8 @@ class Place:
     def __init__(self, path: str) -> None:
         """Raises DiskError if there is no folder at ``path``."""
         self.path = path
+        self.replaced: Callable[[], OctavoError | None] = lambda: None
+        """gives the error for another folder at the path, where that is no ReplacedError"""
         with disk_errors("opening the data folder"):
             # An open folder keeps its inode: no other one gets that number when this one is removed.
             self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -255,7 +257,7 @@ class Place:
         self._inode, self._device = found.st_ino, found.st_dev
 
     def check(self) -> None:
-        """Raise ReplacedError if the path leads to another folder, or ever did when it was checked before.
+        """Raise the error for it if the path leads to another folder, or ever did when it was checked before.
 
         Raises DiskError if there is no folder.
         """
@@ -266,7 +268,7 @@ class Place:
         if found.st_ino != self._inode or found.st_dev != self._device:
             # Memory may hold parts of both folders by now, whichever of them comes back.
             self._inode = -1
-            raise ReplacedError(
+            raise self.replaced() or ReplacedError(
                 "the data folder was replaced by another one; close the store and open it again"
             )
 

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from octavo.backend import PathName
-from octavo.errors import DamagedError, DiskError, SchemaError, SchemaMismatch, is_of_system
+from octavo.errors import (
+    DamagedError,
+    DiskError,
+    OctavoError,
+    SchemaError,
+    SchemaMismatch,
+    is_of_system,
+)
 from octavo.layout.layout import VERSION, Layout
 from octavo.schema.datamodel import Datamodel, Source
 from octavo.schema.live import Live, as_live, live_of
@@ -47,7 +54,7 @@ class SchemaName(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, datamodel: Datamodel) -> "SchemaName":
-        name = "schema" if datamodel.source is None else datamodel.source.name
+        name = datamodel.source.name if datamodel.source else "of a live database"
         return cls(name, FROZEN_VERSION if is_frozen(datamodel) else None, fingerprint(datamodel))
 
     def __str__(self) -> str:
@@ -99,7 +106,7 @@ def read_source(root: PathName, name: str = FOLDER) -> Source:
     )
     if not files:
         raise DamagedError("the text of the schema is missing", file=f"{FOLDER}/schema.prisma")
-    return Source(name, files)
+    return Source(name, files, tuple(f"{FOLDER}/{file}" for file, _ in files))
 
 
 def read_layout_text(root: PathName) -> str:
@@ -110,18 +117,15 @@ def read_layout_text(root: PathName) -> str:
     return _decoded(LAYOUT, text)
 
 
-def parse_source(source: Source) -> Datamodel:
-    """The Datamodel of a store's texts.  Raises SchemaError, which names the file."""
-    from octavo.schema.parser import parse_files
-
-    named = [(f"{FOLDER}/{file}", text) for file, text in source.files]
-    return parse_files(named, root=FOLDER).parsed_from(source)
-
-
 def is_identity(path: str) -> bool:
     """Whether a file, by its path below the data folder, says what the store is."""
     is_text = path.startswith(f"{FOLDER}/") and path.endswith(_ENDING)
     return is_text or path in (NAME, LAYOUT)
+
+
+def has_texts(root: PathName) -> bool:
+    """Whether there is the text of a schema in a store's folder."""
+    return bool(_schema_files(os.path.join(root, FOLDER)))
 
 
 def _schema_files(folder: str, below: str = "") -> list[str]:
@@ -186,14 +190,14 @@ def write_identity(root: "Path", files: Mapping[str, bytes]) -> None:
         disk.write_file(root / file, content)
 
 
-def require_same(root: PathName, layout: Layout) -> None:
+def require_same(root: PathName, layout: Layout) -> Identity | None:
     """Raise SchemaMismatch if the store in a folder has another schema or layout than this one.
 
-    One that does not say what it is passes.  Raises DamagedError, DiskError.
+    One that does not say what it is passes.  Gives what it says.  Raises DamagedError, DiskError.
     """
     found = read_identity(root)
     if found is None:
-        return
+        return None
     if found.schema.fingerprint != fingerprint(layout.datamodel):
         raise other_schema(root, found, layout.datamodel)
     text = read_layout_text(root)
@@ -201,16 +205,56 @@ def require_same(root: PathName, layout: Layout) -> None:
         from octavo.layout.load import parse_layout
 
         own = parse_layout(text, layout.datamodel, source=LAYOUT)
-        if own.places != layout.places or own.payload_folder != layout.payload_folder:
+        if not same_places(own, layout):
             raise other_layout(own, layout)
+    return found
+
+
+class Standing:
+    """What an open store was opened as, and whether the folder still says so."""
+
+    def __init__(self, root: str, layout: Layout) -> None:
+        """Raises as :func:`require_same`."""
+        self._root, self._layout = root, layout
+        self._said = require_same(root, layout)
+
+    @property
+    def is_said(self) -> bool:
+        """Whether the store says what it is."""
+        return self._said is not None
+
+    def check(self) -> None:
+        """Look again.  Raises as :func:`require_same`, and DamagedError if the store says no more what it
+        is."""
+        said = require_same(self._root, self._layout)
+        if said is None and self._said is not None:
+            raise DamagedError("is missing", file=NAME)
+        self._said = said
+
+    def replaced(self) -> OctavoError | None:
+        """The error for another folder at the path: SchemaMismatch if the store went through a migration."""
+        with suppress(OctavoError):
+            said, ours = read_identity(self._root), self._said
+            if said is not None and ours is not None:
+                if said.schema.fingerprint != ours.schema.fingerprint:
+                    return other_schema(self._root, said, self._layout.datamodel)
+                if ours.migrations == said.migrations[: len(ours.migrations)] != said.migrations:
+                    return SchemaMismatch(f"the {said.schema} after a migration", "the layout before it")
+        return None
+
+
+def same_places(one: Layout, other: Layout) -> bool:
+    """Whether two layouts of a schema say the same of every model."""
+    return (one.places, one.payload_folder) == (other.places, other.payload_folder)
 
 
 def other_schema(root: PathName, found: Identity, given: Datamodel) -> SchemaMismatch:
     """The error for a store of another schema than the one given.  Raises DamagedError, DiskError."""
+    from octavo.schema.parser import parse_source
+
     told: list[str] = []
     with suppress(DamagedError, DiskError, SchemaError):
-        source = read_source(root, found.schema.name)
-        told = differences(parse_source(source), given)
+        told = differences(parse_source(read_source(root, found.schema.name)), given)
     return SchemaMismatch(f"the {found.schema}", f"the {SchemaName.of(given)}", told)
 
 

@@ -38,6 +38,7 @@ from octavo.layout.record import Record, digest_of
 from octavo.store.commit import Lost, Turn
 from octavo.store.engine import Engine, Resolve, check_folders, reading, unlocked
 from octavo.store.freshness import Stale
+from octavo.store.identity import require_same
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import require_store
 from octavo.store.rules import Rules
@@ -189,11 +190,12 @@ class Store:
         write lock, None for ever.  ``log_budget``: bytes of logs per parent to hold in memory.  ``resolve``
         tells the fate of a prepared change from its note.
 
-        Raises UsageError if there is no store, or no such durability, DamagedError if it cannot be recovered,
-        BusyError, DiskError.
+        Raises UsageError if there is no store, or no such durability, SchemaMismatch if it has another schema
+        or layout, DamagedError if it cannot be recovered, BusyError, DiskError.
         """
         require_durability(durability)
         require_store(data_dir)
+        require_same(data_dir, layout)
         check_folders(os.fspath(data_dir), layout)
         return cls(
             data_dir,

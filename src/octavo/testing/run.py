@@ -27,6 +27,8 @@ from octavo.schema.native import table_name
 from octavo.schema.texts import schema_texts
 from octavo.store import disk
 from octavo.store.decoded import NAME, load_datamodel
+from octavo.store.definition import define
+from octavo.store.identity import identity_files
 from octavo.store.intake import FilesRoot
 from octavo.store.store import Store
 from octavo.store.system import FOLDER_MODE, FileSystem
@@ -56,7 +58,8 @@ class Prepared:
     @cached_property
     def _files(self) -> dict[str, bytes]:
         empty = {family.path: empty_file(family) for family in self.layout.families}
-        return {path: content for path, content in empty.items() if content is not None}
+        made = {path: content for path, content in empty.items() if content is not None}
+        return made | identity_files(self.layout)
 
     def fill(self, folder: Path) -> None:
         """Make an empty store, as :func:`octavo.fold.scaffold.scaffold` does, without a sync."""
@@ -67,7 +70,7 @@ class Prepared:
                 file.write(content)
         if self._schema is not None and NAME not in self._files:
             # The store keeps the parsed schema, for an application that opens it by itself.
-            load_datamodel(folder, self._schema, self._layout)
+            define(folder)
             self._files[NAME] = (folder / NAME).read_bytes()
 
 
