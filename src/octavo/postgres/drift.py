@@ -17,6 +17,7 @@ from octavo.errors import DriftError, UsageError
 from octavo.postgres.catalog import Catalog, CatalogObject, ObjectKind, introspect
 from octavo.postgres.expressions import words
 from octavo.postgres.facts import ANY, Column, Facts, ForeignKey, Key, Place, stored
+from octavo.postgres.failures import FENCE
 from octavo.schema.datamodel import Datamodel, Enum, Model
 from octavo.schema.live import Live
 from octavo.schema.native import NATIVE_TYPES
@@ -446,6 +447,7 @@ class _Comparison:
             ):
                 is_unique = other.detail.startswith("CREATE UNIQUE ")
                 ends = other.kind in _ENDING or (other.kind in _ENDING_IF_UNIQUE and is_unique)
+                ends = ends and other.name != FENCE
                 self.note(other.kind, name, other.detail, ends=ends)
         for (_, name), where in partial.items():
             self.note("missing partial index", name, where)
