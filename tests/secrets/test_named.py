@@ -37,6 +37,13 @@ model Visit {
   @@id([session, number])
 }
 """
+LAYOUT = """
+version = 1
+
+[logs]
+"session.jsonl" = ["Session"]
+"visit.jsonl" = ["Visit"]
+"""
 HIDDEN = "hunter2"
 """is in every value of a secret"""
 ROWS = f"""
@@ -59,7 +66,9 @@ def test_no_command_shows_a_secret_key(database: str, tmp_path: Path) -> None:
     with connect(database) as connection:
         connection.execute(ddl(parse_schema(SCHEMA)).script().encode())
         connection.execute(ROWS.encode())
-    common = ("--data-dir", data, "--schema", schema)
+    layout = tmp_path / "layout.toml"
+    layout.write_text(LAYOUT)
+    common = ("--data-dir", data, "--schema", schema, "--layout", layout)
     said = [
         command(*arguments, *common, *as_json, DATABASE_URL=database)
         for arguments, *as_json in (
