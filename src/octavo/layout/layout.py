@@ -75,7 +75,10 @@ VERSION = 1
 
 RESERVED_FOLDERS = frozenset({"journal", "cache", "schema"})
 
-NO_KEY = "has nothing that identifies a record: name it in the layout's exclude, and its table is left out"
+NO_KEY = (
+    "has nothing that identifies a record: a layout that excludes it leaves its table out"
+    " (octavo layout propose writes one)"
+)
 
 
 class Kind(StrEnum):
