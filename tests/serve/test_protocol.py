@@ -199,13 +199,14 @@ def test_an_interactive_transaction_that_is_rolled_back_leaves_nothing(served: S
 
 
 def test_a_transaction_whose_caller_is_gone_ends_at_its_deadline(served: Served) -> None:
-    path = begin(served, timeout=300)
+    path = begin(served, timeout=800)
     served.query("Tag", "createOne", {"data": tag("i3")}, path=path)
     # Without another request of the caller, the next writer gets its turn.
     assert served.query("Tag", "createOne", {"data": tag("i4")})["id"] == "i4"
     assert served.query("Tag", "findUnique", {"where": {"id": "i3"}}) is None
+    assert "createOneTag waits while the transaction" in served.log.read_text()
     late = served.query("Tag", "findMany", path=path)
-    assert (late["error_code"], late["meta"]["timeout"]) == ("P2028", 300)
+    assert (late["error_code"], late["meta"]["timeout"]) == ("P2028", 800)
     status, answer = served.request("POST", f"{path}/commit")
     assert (status, answer["error_code"]) == (400, "P2028")
 

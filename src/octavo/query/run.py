@@ -131,6 +131,11 @@ class Execution:
         query = self._from_cursor(find) if keys else None
         if query is not None:
             groups = self.reader.related(query, link, keys)
+            if find.cursor is not None:
+                # As in Prisma, a cursor is a place among the records of its own parent alone.
+                at = Query(model=link.target, where=find.cursor.at.where)
+                there = self.reader.related(at, link, keys)
+                groups = [group if own else [] for group, own in zip(groups, there, strict=True)]
         if find.backwards:
             groups = [group[::-1] for group in groups]
         shown = iter(self.show([r for group in groups for r in group], find.projection))

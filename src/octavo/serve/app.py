@@ -46,7 +46,8 @@ class App:
 
     def __init__(self, client: AsyncClient, vocabulary: Vocabulary, token: str, backend: str) -> None:
         self._vocabulary, self._gate, self._backend = vocabulary, Gate(token), backend
-        self.transactions, self._execution = Transactions(client), Execution(client, vocabulary)
+        self.transactions = Transactions(client)
+        self._execution = Execution(client, vocabulary, self.transactions)
         self.is_draining = False
         self._views: dict[str, Calls] = {}
         self._began = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -18,11 +19,14 @@ from octavo.serve.results import SLICE, encode, pieces
 if TYPE_CHECKING:
     from octavo.aio import AsyncClient, AsyncModels
     from octavo.query.vocabulary import Vocabulary
+    from octavo.serve.transactions import Transactions
 
 log = logging.getLogger("octavo.serve")
 
 SLOW = 1.0
 """seconds after which a call is worth a line"""
+_PATIENCE = 0.5
+"""seconds that a call may take while transactions are open, until it is looked what they do"""
 _WAIT, _LIMIT = 30.0, 600.0
 """seconds: how long a batch that is one transaction may wait, and take"""
 
@@ -33,8 +37,8 @@ Answer: TypeAlias = bytes | AsyncIterator[bytes]
 class Execution:
     """Runs the queries of one server."""
 
-    def __init__(self, client: AsyncClient, vocabulary: Vocabulary) -> None:
-        self._client, self._vocabulary = client, vocabulary
+    def __init__(self, client: AsyncClient, vocabulary: Vocabulary, transactions: Transactions) -> None:
+        self._client, self._vocabulary, self._transactions = client, vocabulary, transactions
         self.counters = {"calls": 0, "failed": 0, "slow": 0}
 
     async def run(self, calls: Calls, body: Any, tx: AsyncModels | None) -> Answer:
@@ -85,15 +89,28 @@ class Execution:
     async def _found(self, call: Call, place: AsyncModels) -> Any:
         self.counters["calls"] += 1
         began = time.monotonic()
+        waits = place is self._client and len(self._transactions) > 0
+        timer = asyncio.get_running_loop().call_later(_PATIENCE, self._look, call) if waits else None
         try:
             if call.model is None:
                 return await aio.call(place, raw, **call.arguments)
             return await getattr(place[call.model.store_name], call.operation)(**call.arguments)
         finally:
+            if timer is not None:
+                timer.cancel()
             took = time.monotonic() - began
             if took > SLOW:
                 self.counters["slow"] += 1
                 log.warning("slow: %s took %.3f s", call.name, took)
+
+    def _look(self, call: Call) -> None:
+        """Say so if a call may wait for the transaction that its own caller is in."""
+        for key in self._transactions.idle():
+            log.warning(
+                "%s waits while the transaction %s… is idle: inside $transaction, write with tx",
+                call.name,
+                key[:4],
+            )
 
     def failed(self, error: Exception, call: Call | None, index: int | None = None) -> bytes:
         """The answer of a query that has failed."""

@@ -69,6 +69,10 @@ class Transactions:
     def __len__(self) -> int:
         return len(self._open)
 
+    def idle(self) -> list[str]:
+        """The ids of those that no request uses."""
+        return [key for key, made in self._open.items() if not made.turn.locked()]
+
     async def begin(self, wait: float, limit: float, isolation: str | None, *, refused: bool) -> str:
         """Begin one, unless they are refused, and give its id.  Raises TransactionFailed, Refused."""
         if refused:
