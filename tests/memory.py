@@ -18,7 +18,7 @@ from octavo.layout.load import layout_for
 from octavo.layout.record import Record
 from octavo.query.aggregates import Grouper
 from octavo.query.evaluate import Evaluator
-from octavo.query.plan import Change, Condition, Group, Grouping, Key, Link, Query, Search
+from octavo.query.plan import Change, Condition, Group, Grouping, Isolation, Key, Link, Query, Search
 from octavo.query.raw import RawResult, RawStatement, constants
 from octavo.query.search import Searching
 from octavo.query.vocabulary import Defaults, Vocabulary, moment
@@ -116,6 +116,28 @@ class MemoryTransaction(MemoryReader):
         super().__init__(vocabulary, rows, counters)
         self.notes = notes
         self._waiting: deque[Callable[[], None]] = deque()
+
+    def read(self, work: Callable[[MemoryReader], T]) -> T:
+        return work(self)
+
+    @property
+    def holds_turn(self) -> bool:
+        return True
+
+    def abandon(self) -> bool:
+        return False
+
+    def claim(self) -> None:
+        pass
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        before = {model: dict(rows) for model, rows in self.rows.items()}
+        try:
+            yield
+        except BaseException:
+            self.rows = before
+            raise
 
     def insert(
         self,
@@ -319,7 +341,12 @@ class MemoryBackend(MemoryReader):
 
     @contextmanager
     def transaction(
-        self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
+        self,
+        *,
+        single: bool = False,
+        max_wait: float | None = None,
+        timeout: float | None = None,
+        isolation: Isolation | None = None,
     ) -> Iterator[MemoryTransaction]:
         with self.lock:
             # A counter goes on where its transaction is rolled back, as a sequence does.

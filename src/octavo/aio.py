@@ -23,21 +23,22 @@ import os
 import threading
 import time
 from asyncio import CancelledError
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, contextmanager, suppress
-from contextvars import ContextVar, copy_context
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextvars import copy_context
 from datetime import timedelta
 from functools import partial, wraps
 from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
-from octavo.client import Client, Fields, ModelClient, Models, seconds
-from octavo.errors import BusyError, OwnTransaction, TransactionFailed, UsageError
+from octavo.client import Client, Fields, ModelClient, Models, Within, isolation, seconds
+from octavo.errors import BusyError, TransactionFailed, UsageError
 from octavo.query.bodies import Types
-from octavo.query.plan import Reader, Transaction
+from octavo.query.plan import Isolation, Reader, Transaction
 from octavo.query.run import Shown
+from octavo.sessions import Inside
 from octavo.store.freshness import Stale
 
 if TYPE_CHECKING:
@@ -267,6 +268,10 @@ class AsyncModels:
         at_once = None if self._at_once is None else self._at_once[model]
         return AsyncModelClient(self._models[model], at_once, self._place)
 
+    def savepoint(self) -> AbstractAsyncContextManager[AsyncWithin]:
+        """As :meth:`octavo.client.Models.savepoint`."""
+        raise UsageError("a savepoint is set within a transaction")
+
     async def query_raw(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """As :meth:`octavo.client.Models.query_raw`."""
         return await self._place._do(partial(self._models.query_raw, query, *parameters), writes=False)
@@ -286,8 +291,8 @@ class AsyncModels:
 class _Thread:
     """A transaction and the thread that it runs on, which makes the calls that it is handed."""
 
-    def __init__(self, client: Client, wait: float, limit: float) -> None:
-        self._client, self._wait, self._limit = client, wait, limit
+    def __init__(self, client: Client, level: Isolation, wait: float, limit: float) -> None:
+        self._client, self._level, self._wait, self._limit = client, level, wait, limit
         self._asked = time.monotonic()
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
@@ -298,14 +303,15 @@ class _Thread:
         """whether nothing is done any more; whether nothing is to be kept"""
         self._failed = ""
         """why nothing more can be done in it"""
-        self.begun: Future[Models] = Future()
+        self.begun: Future[Within] = Future()
         self.ended: Future[None] = Future()
 
     def run(self) -> None:
         """All that the thread does."""
         try:
             left = self._wait - (time.monotonic() - self._asked)
-            with self._client.tx(max_wait=max(left, 0.0), timeout=self._limit) as models:
+            wait = max(left, 0.0)
+            with self._client.tx(isolation_level=self._level, max_wait=wait, timeout=self._limit) as models:
                 self.begun.set_result(models)
                 self._do_jobs()
         except BaseException as error:
@@ -332,9 +338,7 @@ class _Thread:
         while True:
             left = end - time.monotonic()
             if left <= 0:
-                raise TransactionFailed(
-                    f"the transaction took longer than {self._limit:g} s; nothing was kept"
-                )
+                raise TransactionFailed.late(self._limit, self._limit - left)
             with suppress(Empty):
                 return self._jobs.get(timeout=min(left, _LOOK))
             if self._loop.is_closed():
@@ -354,6 +358,10 @@ class _Thread:
     def fail(self, state: str) -> None:
         """Nothing more can be done in it, and nothing of it is kept."""
         self._failed = self._failed or f"the transaction {state}; nothing more can be done in it"
+
+    def abandon(self) -> bool:
+        """Let it never happen, if it has not written yet; whether it has not."""
+        return self.begun.result()._session.transaction.abandon()
 
     def end(self, *, keep: bool) -> None:
         """Let it commit, or roll back, when the thread has done what it was handed."""
@@ -388,31 +396,37 @@ class _Thread:
         return await self._do(lambda: call(self.begun.result()), writes=True)
 
 
-class _Inside:
-    """A transaction that the code of a context is in the block of."""
+class AsyncWithin(AsyncModels):
+    """What a transaction gives."""
 
-    def __init__(self, client: AsyncClient, outer: _Inside | None) -> None:
-        self.client, self.outer = client, outer
-        self.is_open = True
+    @asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[AsyncWithin]:
+        """As :meth:`octavo.client.Within.savepoint`."""
+        do, block = self._place._do, self._models.savepoint()
+        models = await do(block.__enter__, writes=True)
+        try:
+            yield AsyncWithin(models, None, self._place)
+        except BaseException as error:
+            leaving = partial(block.__exit__, type(error), error, error.__traceback__)
+            if not await do(leaving, writes=True):
+                raise
+        else:
+            await do(partial(block.__exit__, None, None, None), writes=True)
 
 
-_inside: ContextVar[_Inside | None] = ContextVar("octavo_transaction", default=None)
-"""the innermost of them; a task that is started in a block is in it, too"""
-
-
-class _Block(AbstractAsyncContextManager[AsyncModels]):
+class _Block(AbstractAsyncContextManager[AsyncWithin]):
     """The block of a transaction."""
 
-    def __init__(self, client: AsyncClient, wait: float, limit: float) -> None:
-        self._client, self._wait, self._limit = client, wait, limit
+    def __init__(self, client: AsyncClient, level: Isolation, wait: float, limit: float) -> None:
+        self._client, self._level, self._wait, self._limit = client, level, wait, limit
 
-    async def __aenter__(self) -> AsyncModels:
-        client = self._client
-        client._check_outside()
-        made = self._thread = _Thread(client._sync, self._wait, self._limit)
+    async def __aenter__(self) -> AsyncWithin:
+        client, alone = self._client, self._client._sync._alone
+        alone.check("task")
+        made = self._thread = _Thread(client._sync, self._level, self._wait, self._limit)
         client._open.add(made)
         try:
-            waiting = client._submit("transactions", made.run)
+            waiting = client._submit("transactions", partial(copy_context().run, made.run))
             # All threads may be taken by other transactions.
             if not await _settled(made.begun, self._wait) and waiting.cancel():
                 raise BusyError(self._wait, "other transactions of this client")
@@ -423,9 +437,9 @@ class _Block(AbstractAsyncContextManager[AsyncModels]):
             made.end(keep=False)
             client._open.discard(made)
             raise
-        self._inside = _Inside(client, _inside.get())
-        _inside.set(self._inside)
-        return AsyncModels(models, None, made)
+        self._inside = Inside(alone)
+        self._inside.enter()
+        return AsyncWithin(models, None, made)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -433,16 +447,13 @@ class _Block(AbstractAsyncContextManager[AsyncModels]):
         made = self._thread
         try:
             made.end(keep=error is None)
-            if isinstance(error, GeneratorExit):
-                # The task is no more, and cannot wait.
+            if isinstance(error, GeneratorExit) or (error is not None and made.abandon()):
+                # The task is no more, and cannot wait; or nothing has been written, nor will be.
                 return
             await _outcome(made.ended)
         finally:
             self._client._open.discard(made)
-            self._inside.is_open = False
-            # In another context (a fixture's, say) the one that is closed stays, and counts no more.
-            if _inside.get() is self._inside:
-                _inside.set(self._inside.outer)
+            self._inside.leave()
         if error is None and (failed := made.ended.exception()) is not None:
             raise made.failure() if isinstance(failed, _GivenUp) else failed
 
@@ -489,17 +500,9 @@ class AsyncClient(AsyncModels):
         except RuntimeError as error:
             raise UsageError(f"the client cannot be used any more: {error}") from None
 
-    def _check_outside(self) -> None:
-        """Raise UsageError inside a transaction of this client: a write would wait for its end."""
-        inside = _inside.get()
-        while inside is not None:
-            if inside.is_open and inside.client is self:
-                raise OwnTransaction("a transaction cannot begin inside another one of the same task")
-            inside = inside.outer
-
     async def _do(self, call: Callable[[], T], *, writes: bool) -> T:
         if writes:
-            self._check_outside()
+            self._sync._alone.check("task")
         work = _Work(call)
         future = self._submit("writes" if writes else "reads", work.run)
         try:
@@ -518,15 +521,20 @@ class AsyncClient(AsyncModels):
         return await self._do(claimed, writes=True)
 
     def tx(
-        self, *, max_wait: float | timedelta = 2.0, timeout: float | timedelta = 5.0
-    ) -> AbstractAsyncContextManager[AsyncModels]:
+        self,
+        *,
+        isolation_level: str = "ReadCommitted",
+        max_wait: float | timedelta = 2.0,
+        timeout: float | timedelta = 5.0,
+    ) -> AbstractAsyncContextManager[AsyncWithin]:
         """A transaction: what is done with the client that this gives happens whole or not at all.
 
         As :meth:`octavo.client.Client.tx`.  A block that is cancelled is rolled back, and so is one whose
         ``timeout`` is over, even if its task does nothing.  A call that is cancelled fails the transaction.
-        Inside the block, this task and those that it starts write by nothing else: UsageError.
+        Inside the block, this task and those that it starts write by nothing else: OwnTransaction.
         """
-        return _Block(self, seconds("max_wait", max_wait), seconds("timeout", timeout))
+        level = isolation(isolation_level)
+        return _Block(self, level, seconds("max_wait", max_wait), seconds("timeout", timeout))
 
     async def payload(self, record: Shown) -> bytes | None:
         """As :meth:`octavo.client.Client.payload`."""

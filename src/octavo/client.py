@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 
-from octavo.errors import RecordNotFound, UniqueViolation, ValidationError
+from octavo.errors import RecordNotFound, UniqueViolation, UsageError, ValidationError
 from octavo.query.arguments import At, FieldRef
 from octavo.query.filters import Filters
-from octavo.query.plan import TRUE, Backend, Condition, Find, Projection, Transaction, Unique
+from octavo.query.plan import TRUE, Backend, Condition, Find, Isolation, Projection, Transaction, Unique
 from octavo.query.reads import NO_END, SHOWN, Reads
 from octavo.query.result import record_of
 from octavo.query.run import Execution, Shown, Writing
@@ -421,6 +421,12 @@ class Models:
         """The accessor of a model by the schema's name.  Raises KeyError."""
         return ModelClient(self._schema, self._schema.vocabulary[model], self._session)
 
+    def savepoint(self) -> AbstractContextManager[Within]:
+        """A part of a transaction (:meth:`Within.savepoint`).  Raises UsageError outside of one."""
+        raise UsageError(
+            "a savepoint is set within a transaction", hint="with db.tx() as tx, tx.savepoint():"
+        )
+
     def query_raw(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """The rows that a statement of SQL gives, each as a dict; its parameters are ``$1`` ….
 
@@ -448,6 +454,22 @@ class Models:
         return [*super().__dir__(), *unmistakable]
 
 
+class Within(Models):
+    """What a transaction gives."""
+
+    _session: Together
+
+    @contextmanager
+    def savepoint(self) -> Iterator[Within]:
+        """A part of this transaction.
+
+        Leaving by an exception takes back what was done in it, and the transaction goes on, whatever went
+        wrong there.  Otherwise it is kept if the transaction is.
+        """
+        with self._session.part() as session:
+            yield Within(self._schema, session)
+
+
 class Client(Models):
     """A connection to the data, wherever it lives."""
 
@@ -457,22 +479,28 @@ class Client(Models):
         self._backend = backend
 
     @contextmanager
-    def tx(self, *, max_wait: float | timedelta = 2.0, timeout: float | timedelta = 5.0) -> Iterator[Models]:
+    def tx(
+        self,
+        *,
+        isolation_level: str = "ReadCommitted",
+        max_wait: float | timedelta = 2.0,
+        timeout: float | timedelta = 5.0,
+    ) -> Iterator[Within]:
         """A transaction: what is done with the client that this gives happens whole or not at all.
 
-        Leaving by an exception rolls back.  After an operation failed within it, nothing more can be done,
-        and leaving rolls back even if the error was caught: TransactionFailed.  ``max_wait`` (for its
-        beginning) and ``timeout`` (for the whole) are seconds or a ``timedelta``; the defaults are Prisma's.
-        Inside the block, this thread writes by nothing else: UsageError.
+        Leaving by an exception rolls back.  After the database has refused something within it, nothing more
+        can be done, and leaving rolls back even if the error was caught: TransactionFailed.  An error of a
+        reading call or an argument may be caught, and so may RecordNotFound.
+
+        ``isolation_level`` is Prisma's: ``ReadUncommitted``, ``ReadCommitted``, ``RepeatableRead`` or
+        ``Serializable``.  ``max_wait`` (for its beginning) and ``timeout`` (for the whole) are seconds or a
+        ``timedelta``; the defaults are Prisma's.  Inside the block, its thread (or task) writes by nothing
+        else: OwnTransaction.
         """
+        level = isolation(isolation_level)
         wait, limit = seconds("max_wait", max_wait), seconds("timeout", timeout)
-        with self._alone.together(wait, limit) as transaction:
-            session = Together(transaction)
-            try:
-                yield Models(self._schema, session)
-                session.check()
-            finally:
-                session.state = session.state or "has ended"
+        with self._alone.together(level, wait, limit) as session:
+            yield Within(self._schema, session)
 
     @property
     def types(self) -> Types:
@@ -503,6 +531,16 @@ class Client(Models):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def isolation(level: str) -> Isolation:
+    """An isolation level, by Prisma's name for it or PostgreSQL's (``repeatable read``)."""
+    given = level.replace(" ", "").replace("_", "").lower() if isinstance(level, str) else ""
+    for known in Isolation:
+        if known.lower() == given:
+            return known
+    reason = f"is not one of {', '.join(Isolation)}"
+    raise ValidationError("isolation_level", reason)
 
 
 def seconds(name: str, given: float | timedelta) -> float:

@@ -309,13 +309,28 @@ class TransactionFailed(OctavoError):
         self.timeout, self.taken, self.end = timeout, taken, end
         super().__init__(message, hint=hint)
 
+    @classmethod
+    def late(cls, timeout: float, taken: float) -> TransactionFailed:
+        """The error of a transaction that ran out of time."""
+        said = f"the transaction ran out of time: it took longer than {timeout:g} s; nothing was kept"
+        return cls(said, timeout=timeout, taken=taken)
+
+    @classmethod
+    def over(cls, end: str) -> TransactionFailed:
+        """The error of one that has ended."""
+        return cls("the transaction has ended; nothing more can be done in it", end=end)
+
 
 class BusyError(TransactionFailed):
-    """Another process held the write lock for longer than the caller would wait.  ``holder`` names it."""
+    """Another writer held the write lock for longer than the caller would wait.  ``holder`` names it.
 
-    def __init__(self, waited: float, holder: str) -> None:
+    ``timeout`` is that of a transaction whose time ran out in this wait.
+    """
+
+    def __init__(self, waited: float, holder: str, *, timeout: float | None = None) -> None:
         self.waited, self.holder = waited, holder
-        super().__init__(f"the store is being written to by {holder}; waited {round(waited, 3):g} s")
+        said = f"the store is being written to by {holder}; waited {round(waited, 3):g} s"
+        super().__init__(said, timeout=timeout, taken=waited)
 
 
 class ConflictError(OctavoError):

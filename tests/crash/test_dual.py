@@ -332,7 +332,8 @@ def test_two_processes_write_at_once(sides: Sides) -> None:
             with sides.open(sample=0.5) as (db, _):
                 for number in range(15):
                     say(db, f"{name}-{number}")
-                    with db.tx(max_wait=60, timeout=60) as tx:
+                    # What is read is what is written only at this level, as in PostgreSQL.
+                    with db.tx(isolation_level="Serializable", max_wait=60, timeout=60) as tx:
                         title = tx.chat.find_unique(where={"id": "k1"}).title
                         tx.chat.update(where={"id": "k1"}, data={"title": f"{title}+"})
                         tx.character_tag.delete_many()

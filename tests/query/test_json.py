@@ -382,7 +382,8 @@ def test_who_waits_too_long_for_the_lock_is_told(blog: Client) -> None:
     taken, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with blog.tx():
+        with blog.tx(timeout=60) as tx:
+            tx.category.create(data={"name": "held"})
             taken.set()
             done.wait()
 
@@ -390,8 +391,12 @@ def test_who_waits_too_long_for_the_lock_is_told(blog: Client) -> None:
     holder.start()
     taken.wait()
     try:
-        with pytest.raises(BusyError) as raised, blog.tx(max_wait=0.01):
+        # A transaction that only reads waits for no writer.
+        with blog.tx(max_wait=0.01, timeout=0.01) as tx:
             pass
+        with pytest.raises(BusyError) as raised, blog.tx(timeout=0.05) as tx:  # noqa: PT012
+            assert tx.category.count() == 0
+            tx.category.create(data={"name": "waits"})
         assert raised.value.code == "P2028"
         assert blog.user.count() == 0
     finally:

@@ -20,7 +20,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from octavo.backend import DataBackend
@@ -38,6 +38,7 @@ from octavo.backends.divergence import (
     key_text,
 )
 from octavo.backends.gap import Touching
+from octavo.backends.interactive import Interactive
 from octavo.backends.json import JsonBackend, changed_record
 from octavo.backends.outcome import BEGINNING, Outcomes, Witness
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
@@ -55,7 +56,7 @@ from octavo.errors import (
 from octavo.layout.keys import Key, as_tuple
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
-from octavo.query.plan import Change, Condition, Query, Reader, SingleReads
+from octavo.query.plan import Change, Condition, Isolation, Query, Reader, SingleReads
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.changeset import ChangeSet, Name, RowChange, changed_rows
 from octavo.store.definition import layout_in
@@ -70,6 +71,8 @@ from octavo.store.writer import Decision, Lagging
 if TYPE_CHECKING:
     from octavo.backend import Settings
     from octavo.query.raw import RawResult, RawStatement
+
+T = TypeVar("T")
 
 _UNSAID: Any = object()
 
@@ -226,6 +229,29 @@ class DualTransaction:
     def raw(self, statement: RawStatement) -> RawResult:
         return self.primary.raw(statement, read_only=True)
 
+    def read(self, work: Callable[[Reader], T]) -> T:
+        return work(self)
+
+    @property
+    def holds_turn(self) -> bool:
+        return True
+
+    def abandon(self) -> bool:
+        return False
+
+    def claim(self) -> None:
+        """It has the right to write from its beginning."""
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        said, failed = dict(self._said), self._failed
+        try:
+            with self.primary.savepoint(), self.view.layer.savepoint():
+                yield
+        except BaseException:
+            self._said, self._failed = said, failed
+            raise
+
     # What referential actions have done
 
     def _settle(self) -> dict[Name, RowChange]:
@@ -302,9 +328,6 @@ class DualTransaction:
             return None
 
         return Decision(note, decide)
-
-
-T = TypeVar("T")
 
 
 def open_backend(vocabulary: Vocabulary, settings: Settings) -> DualBackend:
@@ -429,9 +452,22 @@ class DualBackend(SingleReads):
 
     # Writing
 
-    @contextmanager
     def transaction(
-        self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
+        self,
+        *,
+        single: bool = False,
+        max_wait: float | None = None,
+        timeout: float | None = None,
+        isolation: Isolation | None = None,
+    ) -> AbstractContextManager[DualTransaction | Interactive]:
+        return self.locked(max_wait) if isolation is None else Interactive(self, timeout, isolation)
+
+    @contextmanager
+    def locked(
+        self,
+        max_wait: float | None = None,
+        timeout: float | None = None,
+        isolation: Isolation = Isolation.READ_COMMITTED,
     ) -> Iterator[DualTransaction]:
         begun: list[DualTransaction] = []
         end = None if max_wait is None else time.monotonic() + max_wait
@@ -449,7 +485,7 @@ class DualBackend(SingleReads):
                         with files.store.transaction(timeout=max_wait, prepare=decision) as view:
                             is_locked = True
                             wait = None if end is None else max(end - time.monotonic(), 0)
-                            primary = self._on_primary(view, afterwards, wait, timeout)
+                            primary = self._on_primary(view, afterwards, wait, timeout, isolation)
                             begun.append(DualTransaction(self, primary, view, files))
                             yield begun[0]
                             if files.intake is not None:
@@ -470,17 +506,23 @@ class DualBackend(SingleReads):
             raise
 
     def _on_primary(
-        self, view: View, afterwards: ExitStack, wait: float | None, timeout: float | None
+        self,
+        view: Transaction,
+        afterwards: ExitStack,
+        wait: float | None,
+        timeout: float | None,
+        isolation: Isolation,
     ) -> PrismaTransaction:
         """A transaction of PostgreSQL, rolled back ``afterwards`` if it has not ended.  Under the lock."""
         self._guard.check()
         if not self._is_seeded:
             self._look_for_gap(view)
-        primary = self.primary.on(
-            afterwards.enter_context(self.primary.pool.session(wait)),
-            timeout,
-            asking=self.agreement.asking(BEGINNING),
-        )
+        if isolation.is_repeatable:
+            # The one state that it sees must have all before it.
+            view.wait_for_earlier()
+        session = afterwards.enter_context(self.primary.pool.session(wait))
+        asking = self.agreement.asking(BEGINNING)
+        primary = self.primary.on(session, timeout, isolation=isolation, asking=asking)
         afterwards.callback(primary.rollback)
         self._require_seeded(view, primary)
         return primary
@@ -560,7 +602,7 @@ def _read_all(reader: JsonReader) -> None:
 
 def _heal(backend: DualBackend, divergence: Divergence) -> int:
     """Copy what a divergence is about; how many records that were."""
-    with backend.transaction() as transaction:
+    with backend.locked() as transaction:
         copy = Copy(backend.vocabulary, transaction.view, transaction.primary)
         keys, shown = Keys(transaction.view.rules), divergence.key
         key = None if shown is None else keys.key(divergence.model, shown)

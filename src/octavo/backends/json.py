@@ -9,9 +9,8 @@ only PostgreSQL can evaluate it.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from msgspec import UNSET
@@ -21,7 +20,19 @@ from octavo.backend import DataBackend
 from octavo.backends.reading import HurriedReader, Indexes, JsonReader
 from octavo.errors import NullViolation, TransactionFailed, UsageError, ValueOutOfRange
 from octavo.layout.record import Record, model_of
-from octavo.query.plan import And, Change, Compare, Condition, Key, Operator, Other, Query, SingleReads
+from octavo.query.plan import (
+    And,
+    Change,
+    Compare,
+    Condition,
+    Isolation,
+    Key,
+    Operator,
+    Other,
+    Query,
+    SingleReads,
+    Transaction,
+)
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function, Model
 from octavo.store.definition import layout_in
@@ -56,20 +67,16 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
 
     view: Changing
 
-    def __init__(self, backend: JsonBackend, view: Changing, timeout: float | None) -> None:
+    def __init__(self, backend: JsonBackend, view: Changing) -> None:
         self._backend, self.view = backend, view
         self.vocabulary = backend.indexes.vocabulary
         self._indexes = backend.indexes
-        self._timeout = timeout
-        self._end: float | None = None
         self._failed = False
 
     def __enter__(self) -> Self:
         self.view.__enter__()
         try:
             self._backend.check_phase()
-            if self._timeout is not None:
-                self._end = time.monotonic() + self._timeout
             return self
         except BaseException as error:
             self.view.__exit__(type(error), error, None)
@@ -90,8 +97,29 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
         """Raise TransactionFailed if nothing more can be done, nor anything be kept."""
         if self._failed:
             raise TransactionFailed("the transaction has failed; nothing more can be done in it")
-        if self._end is not None and time.monotonic() > self._end:
-            raise TransactionFailed(f"the transaction took longer than {self._timeout:g} s; nothing was kept")
+
+    def read(self, work: Callable[[JsonReader], T]) -> T:
+        return work(self)
+
+    @property
+    def holds_turn(self) -> bool:
+        return True
+
+    def abandon(self) -> bool:
+        return False
+
+    def claim(self) -> None:
+        """It has the right to write from its beginning."""
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        failed = self._failed
+        try:
+            with self.view.layer.savepoint():
+                yield
+        except BaseException:
+            self._failed = failed
+            raise
 
     def raw(self, statement: RawStatement) -> RawResult:
         self.check()
@@ -116,6 +144,9 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
             self._check(model, made)
             self.view.insert(made, known_new=known_new, checked=True)
             return made
+        except UsageError:
+            # It comes before anything is done.
+            raise
         except BaseException:
             self._failed = True
             raise
@@ -337,9 +368,21 @@ class JsonBackend(SingleReads):
         return constants(statement)
 
     def transaction(
-        self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
-    ) -> JsonTransaction:
-        return JsonTransaction(self, self.store.transaction(timeout=max_wait), timeout)
+        self,
+        *,
+        single: bool = False,
+        max_wait: float | None = None,
+        timeout: float | None = None,
+        isolation: Isolation | None = None,
+    ) -> AbstractContextManager[Transaction]:
+        if isolation is None:
+            return JsonTransaction(self, self.store.transaction(timeout=max_wait))
+        from octavo.backends.interactive import Interactive
+
+        return Interactive(self, timeout, isolation)
+
+    def locked(self, max_wait: float | None, timeout: float | None, isolation: Isolation) -> JsonTransaction:
+        return JsonTransaction(self, self.store.transaction(timeout=max_wait))
 
     def check_phase(self) -> None:
         """Raise UsageError if the phase of a move does not let the files take writes."""

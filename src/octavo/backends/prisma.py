@@ -42,6 +42,7 @@ from octavo.query.plan import (
     Condition,
     Group,
     Grouping,
+    Isolation,
     Key,
     Link,
     Query,
@@ -128,6 +129,12 @@ T = TypeVar("T")
 
 _WRITES = "ISOLATION LEVEL READ COMMITTED"
 """whether it may write is for the database to say: it may be closed by default_transaction_read_only"""
+_MODES = {
+    Isolation.READ_UNCOMMITTED: "ISOLATION LEVEL READ UNCOMMITTED",
+    Isolation.READ_COMMITTED: _WRITES,
+    Isolation.REPEATABLE_READ: "ISOLATION LEVEL REPEATABLE READ",
+    Isolation.SERIALIZABLE: "ISOLATION LEVEL SERIALIZABLE",
+}
 _ONE_STATE = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _SINCE_TRANSACTION_TIMEOUT = 170000
 """the server's version"""
@@ -214,16 +221,17 @@ class PrismaReader:
 class PrismaTransaction(PrismaReader):
     """What runs on one connection, until it ends.
 
-    ``deadline`` is the moment (of ``time.monotonic``) after which nothing more is done or kept; ``alone``: no
+    ``timeout`` is in seconds; when they are over, nothing more is done or kept.  ``alone``: no
     transaction was begun, since the one write to come can commit by itself.  Threads may share a transaction:
     their statements follow one another, and none comes after its end.
     """
 
     def __init__(
-        self, schema: Schema, session: Session, *, deadline: float | None = None, alone: bool = False
+        self, schema: Schema, session: Session, *, timeout: float | None = None, alone: bool = False
     ) -> None:
         super().__init__(schema)
-        self.session, self._deadline, self._alone = session, deadline, alone
+        self.session, self._timeout, self._alone = session, timeout, alone
+        self._opened = time.monotonic()
         self._lock = threading.Lock()
         self._ended = False
 
@@ -248,10 +256,9 @@ class PrismaTransaction(PrismaReader):
             if not read_only:
                 return self.schema.raw(self.session, statement)
             # A part of a transaction can be read-only, and what comes after it is not.
-            self.session.execute("SAVEPOINT reading")
-            self.session.execute("SET TRANSACTION READ ONLY")
+            name = self.session.set_savepoint("SET TRANSACTION READ ONLY")
             answer = self.schema.raw(self.session, statement, read_only=True)
-            self.session.execute("RELEASE SAVEPOINT reading")
+            self.session.release_savepoint(name)
             return answer
 
     @property
@@ -261,14 +268,43 @@ class PrismaTransaction(PrismaReader):
 
     def _check(self) -> None:
         if self._ended:
-            raise TransactionFailed("the transaction has ended; nothing more can be done in it")
+            raise TransactionFailed.over("committed")
         if late := self._late():
             raise late
 
     def _late(self) -> TransactionFailed | None:
-        if self._deadline is None or time.monotonic() < self._deadline:
+        if self._timeout is None or (taken := time.monotonic() - self._opened) < self._timeout:
             return None
-        return TransactionFailed("the transaction ran out of time; nothing of it is kept")
+        return TransactionFailed.late(self._timeout, taken)
+
+    def read(self, work: Callable[[PrismaReader], T]) -> T:
+        return work(self)
+
+    @property
+    def holds_turn(self) -> bool:
+        return False
+
+    def abandon(self) -> bool:
+        return False
+
+    def claim(self) -> None:
+        """PostgreSQL locks rows, each when it is written."""
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        with self._lock:
+            self._check()
+            name = self.session.set_savepoint()
+        try:
+            yield
+        except BaseException:
+            with self._lock:
+                if not self._ended:
+                    self.session.back_to_savepoint(name)
+            raise
+        with self._lock:
+            if not self._ended:
+                self.session.release_savepoint(name)
 
     @property
     def told(self) -> str:
@@ -444,13 +480,19 @@ class PrismaBackend(PrismaReader):
 
     @contextmanager
     def transaction(
-        self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
+        self,
+        *,
+        single: bool = False,
+        max_wait: float | None = None,
+        timeout: float | None = None,
+        isolation: Isolation | None = None,
     ) -> Iterator[PrismaTransaction]:
         if self._guard is not None:
             self._guard.check()
         with self.pool.session(max_wait) as session:
-            alone = single and timeout is None and not session.pooled
-            transaction = self.on(session, timeout, alone=alone)
+            alone = single and timeout is None and isolation is None and not session.pooled
+            level = isolation or Isolation.READ_COMMITTED
+            transaction = self.on(session, timeout, isolation=level, alone=alone)
             try:
                 yield transaction
                 transaction.commit()
@@ -458,17 +500,22 @@ class PrismaBackend(PrismaReader):
                 transaction.rollback()
 
     def on(
-        self, session: Session, timeout: float | None, *, alone: bool = False, asking: str = ""
+        self,
+        session: Session,
+        timeout: float | None,
+        *,
+        isolation: Isolation = Isolation.READ_COMMITTED,
+        alone: bool = False,
+        asking: str = "",
     ) -> PrismaTransaction:
         """A writing transaction that has begun on a connection, unless it needs none to be (``alone``).
 
         ``asking`` is a query that goes before its first statement, whose answer it is then
         :attr:`~PrismaTransaction.told`.  The caller commits it or rolls it back.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        transaction = PrismaTransaction(self.schema, session, deadline=deadline, alone=alone)
+        transaction = PrismaTransaction(self.schema, session, timeout=timeout, alone=alone)
         if not alone:
-            transaction.begin(_WRITES, _timeouts(session, timeout), asking)
+            transaction.begin(_MODES[isolation], _timeouts(session, timeout), asking)
         return transaction
 
     def payload(self, record: Record) -> bytes | None:

@@ -45,7 +45,7 @@ def shapes() -> tuple[str, ...]:
 @cache
 def _of_clients() -> frozenset[str]:
     """The names of a client's own methods, which no accessor can have."""
-    _, _, connection = shapes_text().partition("class Connection(")
+    _, _, connection = shapes_text().partition("class Scope:")
     return frozenset(re.findall(r"^    (?:async )?def ([a-z]\w*)", connection, re.MULTILINE))
 
 

@@ -297,7 +297,7 @@ class _Stub:
             "def __getitem__(self, model: str) -> Any: ...",
         ]
         yield _block(
-            f"class {kind}Models({kind}RawSql):", lines, "Accessors of the models, as a transaction has them."
+            f"class {kind}Models({kind}Scope):", lines, "Accessors of the models, as a transaction has them."
         )
         head = f"class {kind}Client({kind}Models, {kind}Connection[{kind}Models]):"
         yield _block(head, [], "A connection to the data, wherever it lives.")

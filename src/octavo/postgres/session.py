@@ -56,9 +56,15 @@ class Session:
         calls = ", ".join(f"set_config({literal(n)}, {literal(v)}, true)" for n, v in pinned)
         self._pin = f"SELECT {calls}" if self.pooled else ""
         self._unsent: list[str] = []
-        """the statements that begin the transaction, as long as none has followed"""
+        """statements that go with the next one: such as begin a transaction, set or release a savepoint"""
+        self._has_begun = False
+        """whether the server has heard of the transaction"""
+        self._asking = -1
+        """the place among them of a query that is asked at the beginning"""
+        self._savepoints = 0
+        """how many were set in the transaction"""
         self.told: PGresult | None = None
-        """the answer to the last of them"""
+        """the answer to that query"""
         self._executed: dict[str, int] = {}
         """how often statements that are not prepared were executed"""
         self._prepared: dict[str, bytes] = {}
@@ -102,36 +108,75 @@ class Session:
         """Begin a transaction of this mode, with further settings for it alone.  The server hears of it
         with the first statement, and the session is :attr:`told` the answer to the query ``asking``."""
         more = (f"SET LOCAL {name} = {literal(value)}" for name, value in settings)
-        self.told = None
+        self.told, self._has_begun, self._savepoints = None, False, 0
         self._unsent = [f"BEGIN {mode}", *more, *filter(None, (self._pin, asking))]
+        self._asking = len(self._unsent) - 1 if asking else -1
+
+    def set_savepoint(self, *more: str) -> str:
+        """Set a savepoint in the transaction, and send more statements after it; its name.  The server hears
+        of it with the next statement."""
+        self._savepoints += 1
+        name = f"octavo_{self._savepoints}"
+        self._unsent += [f"SAVEPOINT {name}", *more]
+        return name
+
+    def release_savepoint(self, name: str) -> None:
+        """Keep what was done since a savepoint as a part of what is around it."""
+        if not self._forget(name):
+            self._unsent.append(f"RELEASE SAVEPOINT {name}")
+
+    def back_to_savepoint(self, name: str) -> None:
+        """Take back what was done since a savepoint, which is released then.  A connection that is gone has
+        done so itself."""
+        if self._forget(name):
+            return
+        self._unsent = []
+        with contextlib.suppress(psycopg.Error):
+            self._run([(f"ROLLBACK TO SAVEPOINT {name}", ()), (f"RELEASE SAVEPOINT {name}", ())])
+
+    def _forget(self, name: str) -> bool:
+        """Whether the server has not heard of a savepoint; then it never does."""
+        if (statement := f"SAVEPOINT {name}") not in self._unsent:
+            return False
+        del self._unsent[self._unsent.index(statement) :]
+        return True
 
     def commit(self) -> bool:
         """Commit; False where PostgreSQL rolled back, since a statement had failed."""
-        if self._unsent:
-            self._unsent = []
+        self._unsent = []
+        if not self._has_begun:
             return True
-        return self._run([("COMMIT", ())])[0].command_status == b"COMMIT"
+        kept = self._run([("COMMIT", ())])[0].command_status == b"COMMIT"
+        self._has_begun = False
+        return kept
 
     def rollback(self) -> None:
         """Roll back.  What went wrong first is what matters; a connection that is gone has done so itself."""
-        if self._unsent:
-            self._unsent = []
+        self._unsent = []
+        if not self._has_begun:
             return
         with contextlib.suppress(psycopg.Error):
             self._run([("ROLLBACK", ())])
+        self._has_begun = False
 
     def execute(self, text: str, parameters: Sequence[str | None] = ()) -> PGresult:
         """The answer to one statement with parameters ``$1`` ….  Raises psycopg.Error."""
-        begin, self._unsent = self._unsent, []
-        if begin and self.pooled:
+        first, self._unsent = self._unsent, []
+        self._has_begun = self._has_begun or bool(first)
+        told: list[PGresult | None]
+        if first and self.pooled:
             # What a pooler makes of several statements on their way is not known.
-            cursor = self.connection.execute("; ".join(begin).encode())
+            cursor = self.connection.execute("; ".join(first).encode())
+            told = [cursor.pgresult]
             while cursor.nextset():
-                pass
-            self.told, begin = cursor.pgresult, []
-        *told, answer = self._run([*((statement, ()) for statement in begin), (text, parameters)])
-        if told:
-            self.told = told[-1]
+                told.append(cursor.pgresult)
+            first = []
+            answer = self._run([(text, parameters)])[-1]
+        else:
+            *before, answer = self._run([*((statement, ()) for statement in first), (text, parameters)])
+            told = [*before]
+        if self._asking >= 0 and told:
+            self.told, self._asking = told[self._asking], -1
         return answer
 
     def _run(self, statements: Sequence[tuple[str, Sequence[str | None]]]) -> list[PGresult]:

@@ -536,8 +536,45 @@ class Reader(Protocol):
         """The records that a search finds, in its order, with their rank: the greater, the better."""
 
 
+class Isolation(StrEnum):
+    """How far transactions that run at the same time are kept apart, by Prisma's names."""
+
+    READ_UNCOMMITTED = "ReadUncommitted"
+    """in PostgreSQL, and here, the same as the next"""
+    READ_COMMITTED = "ReadCommitted"
+    REPEATABLE_READ = "RepeatableRead"
+    SERIALIZABLE = "Serializable"
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether all that is read must be of one state."""
+        return self in (Isolation.REPEATABLE_READ, Isolation.SERIALIZABLE)
+
+
 class Transaction(Reader, Protocol):
     """Reads that see the transaction's own writes, and writes that all happen or none."""
+
+    def read(self, work: Callable[[Reader], T]) -> T:
+        """What a function makes of one state of the data, with the transaction's own writes.
+
+        The function only reads, and may be called again, with another state.
+        """
+
+    @property
+    def holds_turn(self) -> bool:
+        """Whether all other writers wait for its end."""
+
+    def abandon(self) -> bool:
+        """Let it never happen, if it has not written yet; whether it has not.  Another thread calls this,
+        which need not wait for what the transaction is doing."""
+
+    def claim(self) -> None:
+        """Have the right to write, before the first of several steps of which the last ones write: wait for
+        it, where the backend has one for all.  Raises TransactionFailed if the time runs out meanwhile."""
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """A part of the transaction: what it has written is taken back if the block is left by an
+        exception."""
 
     def insert(
         self,
@@ -603,13 +640,22 @@ class Backend(Reader, Protocol):
         """
 
     def transaction(
-        self, *, single: bool = False, max_wait: float | None = None, timeout: float | None = None
+        self,
+        *,
+        single: bool = False,
+        max_wait: float | None = None,
+        timeout: float | None = None,
+        isolation: Isolation | None = None,
     ) -> AbstractContextManager[Transaction]:
         """A transaction.  Left without an exception it is committed, otherwise rolled back, whole.
 
-        ``single``: exactly one write is going to be asked for, which may commit by itself.  ``max_wait``
-        and ``timeout`` are in seconds; when one has passed, TransactionFailed is raised and nothing of the
-        transaction is kept.  Transactions are not nested: a thread that holds one asks it, not the backend.
+        Without ``isolation`` it is that of one operation, which has the right to write from its beginning;
+        ``single``: exactly one write is going to be asked for, which may commit by itself.  With it, several
+        operations follow, perhaps after pauses, and it waits for nothing that it does not need.
+
+        ``max_wait`` and ``timeout`` are in seconds; when one has passed, TransactionFailed is raised and
+        nothing of the transaction is kept.  It is then rolled back even if its caller does nothing.
+        Transactions are not nested: a thread that holds one asks it, not the backend.
         """
 
     def raw(self, statement: RawStatement) -> RawResult:

@@ -7,6 +7,7 @@ are there at all.  What it has not changed it asks the layer below.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -203,6 +204,8 @@ class Overlay:
         self.position: str | None = None
         """what is to stand in the position's file, if that is to change"""
         self._indexes: dict[Spec, Index] = {}
+        self._undo: list[tuple[str, Key, Changed | None]] | None = None
+        """inside a savepoint: what each change that was made has replaced"""
         self._asked: tuple[str, Key, Row | None] | None = None
         """the row that was asked for last, as it is below: mostly it is the one that is changed next"""
 
@@ -258,13 +261,45 @@ class Overlay:
         """Change one row.  ``before`` is what it is in this layer now; None: there is none."""
         changed = self.changes.setdefault(model, {})
         known = changed.get(key)
+        if self._undo is not None:
+            self._undo.append((model, key, known))
+        self._reindex(model, key, None if known is None else known.after, after)
+        changed[key] = Changed(before if known is None else known.before, after)
+
+    def _reindex(self, model: str, key: Key, old: Row | None, new: Row | None) -> None:
         for spec, index in self._indexes.items():
             if spec.model == model:
-                if known is not None and known.after is not None:
-                    index.discard(key, known.after)
-                if after is not None:
-                    index.add(key, after)
-        changed[key] = Changed(before if known is None else known.before, after)
+                if old is not None:
+                    index.discard(key, old)
+                if new is not None:
+                    index.add(key, new)
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """What is changed inside the block is taken back if it is left by an exception."""
+        outermost = self._undo is None
+        undo = self._undo = [] if self._undo is None else self._undo
+        mark, position = len(undo), self.position
+        try:
+            yield
+        except BaseException:
+            while len(undo) > mark:
+                self._take_back(*undo.pop())
+            self.position = position
+            raise
+        finally:
+            if outermost:
+                self._undo = None
+
+    def _take_back(self, model: str, key: Key, known: Changed | None) -> None:
+        changed = self.changes[model]
+        self._reindex(model, key, changed[key].after, None if known is None else known.after)
+        if known is not None:
+            changed[key] = known
+            return
+        del changed[key]
+        if not changed:
+            del self.changes[model]
 
     def _index(self, spec: Spec) -> Index:
         index = self._indexes.get(spec)

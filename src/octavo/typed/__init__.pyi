@@ -16,7 +16,7 @@ from octavo.typed.shapes import (
     Actions,
     Arithmetic,
     AsyncConnection,
-    AsyncRawSql,
+    AsyncScope,
     Connection,
     CountSelect,
     CountWhere,
@@ -30,7 +30,7 @@ from octavo.typed.shapes import (
     NewMany,
     NewOne,
     OtherField,
-    RawSql,
+    Scope,
     SetTo,
     ShownMany,
     ShownOne,
@@ -4382,7 +4382,7 @@ class ImageProfileTagAsyncActions(
     ],
 ): ...
 
-class Models(RawSql):
+class Models(Scope):
     """Accessors of the models, as a transaction has them."""
 
     user: UserActions
@@ -4460,7 +4460,7 @@ class Models(RawSql):
 class Client(Models, Connection[Models]):
     """A connection to the data, wherever it lives."""
 
-class AsyncModels(AsyncRawSql):
+class AsyncModels(AsyncScope):
     """Accessors of the models, as a transaction has them."""
 
     user: UserAsyncActions

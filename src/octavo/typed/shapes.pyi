@@ -552,8 +552,12 @@ class Actions(Generic[Shown, Field, Where, Unique, New, Row, Edit, Change, Order
         """Delete all records that fulfil ``where`` (left out: all), or the first ``limit`` of them; how many
         these were."""
 
-class RawSql:
-    """Statements of SQL."""
+class Scope:
+    """What a client and a transaction are besides their models."""
+
+    def savepoint(self) -> AbstractContextManager[Self]:
+        """A part of this transaction: leaving by an exception takes back what was done in it, and the
+        transaction goes on."""
 
     def query_raw(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """The rows that a statement of SQL gives, each as a dict; its parameters are ``$1`` …."""
@@ -564,8 +568,12 @@ class RawSql:
     def execute_raw(self, query: str, *parameters: Any) -> int:
         """The same, and give the number of rows that the statement was about."""
 
-class AsyncRawSql:
+class AsyncScope:
     """The same for asyncio."""
+
+    def savepoint(self) -> AbstractAsyncContextManager[Self]:
+        """A part of this transaction: leaving by an exception takes back what was done in it, and the
+        transaction goes on."""
 
     async def query_raw(self, query: str, *parameters: Any) -> list[dict[str, Any]]:
         """The rows that a statement of SQL gives, each as a dict; its parameters are ``$1`` …."""
@@ -577,12 +585,17 @@ class AsyncRawSql:
         """The same, and give the number of rows that the statement was about."""
 
 Tx = TypeVar("Tx")
+IsolationLevel: TypeAlias = Literal["ReadUncommitted", "ReadCommitted", "RepeatableRead", "Serializable"]
 
 class Connection(Generic[Tx]):
     """What a client is besides its models; ``Tx`` is what a transaction gives."""
 
     def tx(
-        self, *, max_wait: float | timedelta = ..., timeout: float | timedelta = ...
+        self,
+        *,
+        isolation_level: IsolationLevel = ...,
+        max_wait: float | timedelta = ...,
+        timeout: float | timedelta = ...,
     ) -> AbstractContextManager[Tx]:
         """A transaction: what is done with the client that this gives happens whole or not at all."""
 
@@ -605,7 +618,11 @@ class AsyncConnection(Generic[Tx]):
     """The same for asyncio."""
 
     def tx(
-        self, *, max_wait: float | timedelta = ..., timeout: float | timedelta = ...
+        self,
+        *,
+        isolation_level: IsolationLevel = ...,
+        max_wait: float | timedelta = ...,
+        timeout: float | timedelta = ...,
     ) -> AbstractAsyncContextManager[Tx]:
         """A transaction: what is done with the client that this gives happens whole or not at all."""
 

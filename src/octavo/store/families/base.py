@@ -379,7 +379,7 @@ def opened(world: World, file: str, *, appended: bool = False) -> Iterator[tuple
 
 def list_files(world: World, family: FileFamily) -> Iterator[str]:
     """The files of a family that there are, in order.  Raises DiskError, ReplacedError, Stale."""
-    folder = family.folder
+    folder = os.path.dirname(family.path)
     if world.hurried:
         world.take_time()
     try:
