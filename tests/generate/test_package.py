@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from command import octavo
+from octavo.errors import SchemaMismatch
 from octavo.generate.package import write_package
 from octavo.layout.record import record_type
 from octavo.schema.parser import parse_schema
@@ -61,6 +62,18 @@ def test_a_package_opens_a_store_of_its_schema(package: ModuleType, tmp_path: Pa
         assert isinstance(db, package.Client)
         made = db.client.create(data={"id": 1, "kind": "A", "name": "x"})
         assert isinstance(made, package.ClientRecord)
+
+
+def test_a_package_refuses_a_store_of_another_schema_and_names_the_field(
+    package: ModuleType, tmp_path: Path
+) -> None:
+    (tmp_path / "schema.prisma").write_text(SCHEMA.replace("  name String\n", "  title String?\n"))
+    octavo("scaffold", "--data-dir", tmp_path / "data", "--schema", tmp_path / "schema.prisma")
+    with pytest.raises(SchemaMismatch, match=r"Client\.name"):
+        package.connect("json", data_dir=tmp_path / "data")
+    renewed = octavo("generate", "--out", tmp_path / "renewed", "--data-dir", tmp_path / "data")
+    assert renewed.code == 0
+    assert "title: str | None" in (tmp_path / "renewed" / "__init__.pyi").read_text("utf-8")
 
 
 def test_importing_a_package_opens_and_parses_nothing(package: ModuleType, tmp_path: Path) -> None:

@@ -140,9 +140,10 @@ def generate(
     Its connect() opens the data, and refuses a store of another schema.
     """
     from octavo.generate.package import write_package
-    from octavo.schema.texts import frozen_text, schema_texts
+    from octavo.schema.texts import frozen_text
 
-    texts = [frozen_text()] if job.schema is None else [text for _, text in schema_texts(job.schema)]
+    source = job.datamodel.source
+    texts = [frozen_text()] if source is None else [text for _, text in source.files]
     written = write_package(job.datamodel, "\n".join(texts), out)
     files = [str(path) for path in written]
     name = out.absolute().name

@@ -338,7 +338,7 @@ def export(
                 progress.begin("sync", 0)
                 here = database_of(source.snapshot.connection, url)
                 leave_origin(built.path, Origin(database=here, allowed=options.allow_drift))
-                write_identity(built.path, identity_files(layout))
+                write_identity(built.path, identity_files(layout, live=source.drift.live))
                 left = seed_of(source.snapshot.connection, counts)
                 if left is not None:
                     leave(built.path, left)

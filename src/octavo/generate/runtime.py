@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from octavo.generate.names import CLIENTS, Names
 from octavo.query.bodies import Types
 from octavo.query.vocabulary import Vocabulary
-from octavo.schema.texts import frozen_text
 
 if TYPE_CHECKING:
     from octavo.aio import Opening
@@ -49,27 +48,25 @@ class Package:
         return [*CLIENTS, *self._types]
 
     def connect(self, backend: str | None = None, **settings: Any) -> Any:
-        """Open the data, as :func:`octavo.connect` does, of this package's schema."""
+        """Open the data, as :func:`octavo.connect` does, of this package's schema.
+
+        Raises SchemaMismatch, which names what differs, if the store has another one.
+        """
         from octavo.opening import connect
 
-        return connect(backend, schema=self._given, **settings)
+        return connect(backend, schema=self._schema, **settings)
 
     def connect_async(self, backend: str | None = None, **settings: Any) -> Opening[Any]:
         """The same for asyncio."""
         from octavo.opening import connect_async
 
-        return connect_async(backend, schema=self._given, **settings)
-
-    @cached_property
-    def _given(self) -> Any:
-        """The schema as ``connect`` takes it: None for the one that Octavo ships."""
-        return None if self._schema.read_text("utf-8") == frozen_text() else self._schema
+        return connect_async(backend, schema=self._schema, **settings)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
         from octavo.store.decoded import load_datamodel
 
-        return Vocabulary(load_datamodel(None, self._given))
+        return Vocabulary(load_datamodel(None, self._schema))
 
     @cached_property
     def _made(self) -> Types:

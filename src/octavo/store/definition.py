@@ -180,7 +180,7 @@ def _of_store(data_dir: PathName, identity: Identity, wanted: Named, *, named_wi
             if not same_places(stored, given_layout):
                 raise other_layout(stored, given_layout)
     own.keep()
-    return Definition(datamodel, data_dir)
+    return Definition(identity.as_found(datamodel), data_dir)
 
 
 def _from_before(data_dir: PathName, wanted: Named) -> Definition:
