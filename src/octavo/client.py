@@ -390,7 +390,7 @@ class ModelClient:
         if "where" not in found:
             return TRUE
         where = self._schema.filters.where(self._terms, found["where"], at / "where")
-        if where == TRUE:
+        if where == TRUE and not self._schema.vocabulary.exact:
             (at / "where").fail("filters by nothing; leave it out to mean every record")
         return where
 
@@ -501,6 +501,10 @@ class Client(Models):
         wait, limit = seconds("max_wait", max_wait), seconds("timeout", timeout)
         with self._alone.together(level, wait, limit) as session:
             yield Within(self._schema, session)
+
+    def as_prisma(self) -> Client:
+        """The same, which takes arguments exactly as Prisma does, also where this client is stricter."""
+        return Client(self._backend, Vocabulary(self._schema.vocabulary.datamodel, exact=True))
 
     @property
     def types(self) -> Types:

@@ -8,7 +8,9 @@ affair, and so is finding candidates by an index.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import msgspec
@@ -59,10 +61,21 @@ _ORDERING: dict[str, Callable[[Any, Any], bool]] = {
     "gt": operator.gt,
     "gte": operator.ge,
 }
+
+
+@lru_cache(256)
+def _like(pattern: str) -> re.Pattern[str]:
+    """A pattern of SQL's LIKE: ``%`` is any text, ``_`` any character, after ``\\`` each is itself."""
+    parts = re.findall(r"\\.|.", pattern, re.DOTALL)
+    return re.compile("".join(_WILDCARDS.get(p) or re.escape(p[-1]) for p in parts), re.DOTALL)
+
+
+_WILDCARDS = {"%": ".*", "_": "."}
 _TEXTS: dict[str, Callable[[str, str], bool]] = {
     "contains": operator.contains,
     "starts_with": str.startswith,
     "ends_with": str.endswith,
+    "like": lambda text, pattern: _like(pattern).fullmatch(text) is not None,
 }
 
 
@@ -431,6 +444,7 @@ _JSON: dict[JsonOperator, Callable[[bytes, Any, bool], bool]] = {
     JsonOperator.STRING_CONTAINS: _json_string(operator.contains),
     JsonOperator.STRING_STARTS_WITH: _json_string(str.startswith),
     JsonOperator.STRING_ENDS_WITH: _json_string(str.endswith),
+    JsonOperator.STRING_LIKE: _json_string(_TEXTS["like"]),
     JsonOperator.ARRAY_CONTAINS: _json_contains,
     JsonOperator.ARRAY_STARTS_WITH: _json_end(0),
     JsonOperator.ARRAY_ENDS_WITH: _json_end(-1),

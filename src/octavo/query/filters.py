@@ -49,6 +49,8 @@ _JSON_STRING = ("string_contains", "string_starts_with", "string_ends_with")
 _JSON_ARRAY = ("array_contains", "array_starts_with", "array_ends_with")
 _JSON = ("path", "mode", "equals", "not", *_ORDER, *_JSON_STRING, *_JSON_ARRAY)
 MODES = ("default", "insensitive")
+_PATTERNS = {"equals": ("", ""), "contains": ("%", "%"), "starts_with": ("", "%"), "ends_with": ("%", "")}
+"""what Prisma puts before and after a text, of which it makes a pattern of LIKE"""
 _NULL_JSON = msgspec.Raw(b"null")
 
 
@@ -179,13 +181,13 @@ class Filters:
         if link.is_list:
             found = at.named(value, quantifiers(link), "filters of a list of records")
             if not found:
-                at.fail(f"names none of {', '.join(quantifiers(link))}")
+                return self._nothing(at, f"names none of {', '.join(quantifiers(link))}")
             return both(*(self._quantified(link, target, q, v, at / q) for q, v in found.items()))
         if value is None:
             return self._none(link, at)
         given = at.mapping(value)
         if not given:
-            at.fail("filters by nothing; a record that is there at all is {'is_not': None}")
+            return self._nothing(at, "filters by nothing; a record that is there at all is {'is_not': None}")
         if self._is_quantified(link, target, given):
             parts = []
             for key, inner in at.named(given, quantifiers(link)).items():
@@ -238,7 +240,27 @@ class Filters:
     def _equals(self, column: Column, value: Any, at: At, *, insensitive: bool) -> Condition:
         if value is None:
             return self._null(column, at)
-        return Compare(column.name, Operator.EQUALS, self._operand(column, value, at), insensitive)
+        operand = self._operand(column, value, at)
+        if insensitive and (pattern := self._pattern("equals", operand, at)) is not None:
+            return Compare(column.name, Operator.LIKE, pattern, insensitive)
+        return Compare(column.name, Operator.EQUALS, operand, insensitive)
+
+    def _pattern(self, name: str, text: Any, at: At) -> str | None:
+        """The pattern that a text is to Prisma, for which ``%``, ``_`` and ``\\`` have a meaning; None where
+        it is itself."""
+        if not self.vocabulary.exact or not isinstance(text, str) or not set(text) & set("%_\\"):
+            return None
+        before, after = _PATTERNS[name]
+        pattern = f"{before}{text}{after}"
+        if (len(pattern) - len(pattern.rstrip("\\"))) % 2:
+            at.fail("ends with a backslash, which is to escape a character")
+        return pattern
+
+    def _nothing(self, at: At, reason: str) -> Condition:
+        """What a filter means that filters by nothing: it is refused where that is rather a mistake."""
+        if not self.vocabulary.exact:
+            at.fail(reason)
+        return TRUE
 
     def _operand(self, column: Column, given: Any, at: At, write: Callable[[Any], Any] | None = None) -> Any:
         """A value to compare with, or another field."""
@@ -266,7 +288,7 @@ class Filters:
         found = at.named(given, operators(column), "operators of this field")
         insensitive = _mode(found.pop("mode", None), at / "mode", insensitive)
         if not found:
-            at.fail("names no operator; leave the field out for no filter")
+            return self._nothing(at, "names no operator; leave the field out for no filter")
         parts = []
         for name, value in found.items():
             parts.append(self._operator(column, name, value, at / name, insensitive=insensitive))
@@ -277,7 +299,8 @@ class Filters:
             return self._equals(column, value, at, insensitive=insensitive)
         if name == "not":
             if isinstance(value, Mapping):
-                return Not(self._operators(column, value, at, insensitive=insensitive))
+                inner = self._operators(column, value, at, insensitive=insensitive)
+                return TRUE if inner == TRUE else Not(inner)
             return Not(self._equals(column, value, at, insensitive=insensitive))
         if name in ("in", "not_in"):
             one: Condition = FALSE
@@ -288,7 +311,10 @@ class Filters:
                 one = OneOf(column.name, stored, insensitive)
             return one if name == "in" else Not(one)
         write: Callable[[Any], Any] = column.operand if name in _ORDER else string
-        return Compare(column.name, Operator(name), self._operand(column, value, at, write), insensitive)
+        operand = self._operand(column, value, at, write)
+        if name in _PATTERNS and (pattern := self._pattern(name, operand, at)) is not None:
+            return Compare(column.name, Operator.LIKE, pattern, insensitive)
+        return Compare(column.name, Operator(name), operand, insensitive)
 
     def _list(self, column: Column, value: Any, at: At) -> Condition:
         if value is None:
@@ -327,8 +353,10 @@ class Filters:
         found = at.named(value, operators(column), "operators of a Json field")
         insensitive = _mode(found.pop("mode", None), at / "mode", False)
         path = self._path(found.pop("path", ()), at / "path")
+        if not found and not path:
+            return self._nothing(at, "names no operator; leave the field out for no filter")
         if not found:
-            at.fail("names no operator; leave the field out for no filter")
+            at.fail("names no operator for the path")
         parts = []
         for name, given in found.items():
             inner = at / name
@@ -336,14 +364,17 @@ class Filters:
                 equal = self._json_equals(column, path, given, inner)
                 parts.append(equal if name == "equals" else Not(equal))
                 continue
+            operator = JsonOperator(name)
             if name in _JSON_STRING:
                 operand: Any = inner.value(string, given)
+                if (pattern := self._pattern(name.removeprefix("string_"), operand, inner)) is not None:
+                    operator, operand = JsonOperator.STRING_LIKE, pattern
             else:
                 wrapped = given
                 if name == "array_contains" and not isinstance(given, list | tuple):
                     wrapped = [None if given is JsonNull else given]
                 operand = inner.value(column.operand, wrapped)
-            parts.append(JsonTest(column.name, path, JsonOperator(name), operand, insensitive))
+            parts.append(JsonTest(column.name, path, operator, operand, insensitive))
         return both(*parts)
 
     def _path(self, given: Any, at: At) -> tuple[str, ...]:
@@ -356,9 +387,9 @@ class Filters:
     def _json_equals(self, column: Column, path: tuple[str, ...], value: Any, at: At) -> Condition:
         json_null = JsonTest(column.name, path, JsonOperator.EQUALS, _NULL_JSON)
         missing = JsonTest(column.name, path, JsonOperator.MISSING) if path else IsNull(column.name)
-        if value is None:
+        if value is None and not self.vocabulary.exact:
             at.fail("could be JSON's null or the database's: give octavo.JsonNull, DbNull or AnyNull")
-        if value is JsonNull:
+        if value is JsonNull or value is None:
             return json_null
         if isinstance(value, FieldRef):
             other = self._other(column, value, at, is_list=False)

@@ -60,6 +60,8 @@ class Operator(StrEnum):
     CONTAINS = "contains"
     STARTS_WITH = "starts_with"
     ENDS_WITH = "ends_with"
+    LIKE = "like"
+    """the text matches a pattern of SQL's LIKE"""
 
 
 class AggregateFunction(StrEnum):
@@ -99,6 +101,7 @@ class JsonOperator(StrEnum):
     STRING_CONTAINS = "string_contains"
     STRING_STARTS_WITH = "string_starts_with"
     STRING_ENDS_WITH = "string_ends_with"
+    STRING_LIKE = "string_like"
     ARRAY_CONTAINS = "array_contains"
     """the array contains each element of the array given, as jsonb's ``@>`` does"""
     ARRAY_STARTS_WITH = "array_starts_with"
@@ -441,9 +444,10 @@ class Disconnect(Struct, frozen=True):
 
 
 class SetLinks(Struct, frozen=True):
-    """Link exactly these; each must be there."""
+    """Link exactly these; each must be there, unless not ``all_there`` need be."""
 
     to: tuple[Unique, ...]
+    all_there: bool = True
 
 
 class Delete(Struct, frozen=True):

@@ -142,6 +142,8 @@ class Reads:
             return None
         relations, counts = self._relations(terms, {} if include is None else include, at / "include")
         fields = tuple(name for name in terms.columns if name not in left_out)
+        if not (fields or relations or counts):
+            at.fail("leaves every field out")
         return Projection(fields=fields, relations=relations, counts=counts)
 
     def _omitted(self, terms: Terms, given: Any, at: At) -> tuple[str, ...]:

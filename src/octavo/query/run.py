@@ -484,7 +484,12 @@ class Writing(Execution):
             case Disconnect():
                 self._detach(link, record, self._linked(link, record, step.where))
             case SetLinks():
-                self._set(link, record, [self.required(u, f"a set over {doing}") for u in step.to])
+                found_ones = (
+                    [self.required(u, f"a set over {doing}") for u in step.to]
+                    if step.all_there
+                    else [found for u in step.to if (found := self.one(u)) is not None]
+                )
+                self._set(link, record, found_ones)
             case DeleteMany():
                 self.transaction.delete(link.target, self._within(link, record, step.where))
             case UpdateMany():

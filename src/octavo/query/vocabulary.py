@@ -8,6 +8,7 @@ Defaults are filled as Prisma's client fills them.  One moment goes for a whole 
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -31,6 +32,7 @@ from octavo.schema.datamodel import (
     ScalarKind,
 )
 from octavo.values.base import Key, ValueType, Write
+from octavo.values.json import JsonNull
 from octavo.values.registry import literal_value, value_type, writer
 
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -244,6 +246,15 @@ class Column:
         self.sort_key: Callable[[Any], Any] = _composed(self.key, self.stored)
         """from a record in which this field is not NULL to what sorts as its value does"""
 
+    def loosen(self) -> None:
+        """Take values as Prisma does: None is Json's null, and of a number with a fraction an Int takes the
+        whole part."""
+        if self.field.is_json and not self.field.is_list:
+            self.write = _preparing(self.write, lambda value: JsonNull if value is None else value)
+        elif self.field.type == "Int":
+            self.write = _preparing(self.write, _whole_part)
+            self.operand = _preparing(self.operand, _whole_part)
+
     def comparable(self, stored: Any) -> Any:
         """What sorts, is equal and hashes as the value does in PostgreSQL.  The value is not NULL."""
         return stored if self.key is None else self.key(stored)
@@ -266,11 +277,14 @@ class Column:
 class Terms:
     """One model's part of the vocabulary."""
 
-    def __init__(self, model: Model, datamodel: Datamodel) -> None:
+    def __init__(self, model: Model, datamodel: Datamodel, *, exact: bool = False) -> None:
         self.model = model
         self.name = model.name
         self.type: type[Record] = record_type(model, datamodel)
         self.columns: Mapping[str, Column] = {f.name: Column(model.name, f, datamodel) for f in model.scalars}
+        if exact:
+            for column in self.columns.values():
+                column.loosen()
         self.links: Mapping[str, Link] = {
             f.name: _link(model, f, datamodel)
             for f in (() if model.is_join else model.relations)
@@ -348,15 +362,19 @@ class Terms:
 class Vocabulary:
     """Every model's terms."""
 
-    def __init__(self, datamodel: Datamodel) -> None:
-        self.datamodel = datamodel
+    def __init__(self, datamodel: Datamodel, *, exact: bool = False) -> None:
+        """``exact``: arguments mean what they mean to Prisma, also where they are refused otherwise since
+        they are more often a mistake (docs/client.md lists these)."""
+        self.datamodel, self.exact = datamodel, exact
         self._terms: dict[str, Terms] = {}
 
     def __getitem__(self, model: str) -> Terms:
         """The terms of a model or a join table.  Raises KeyError if there is none of this name."""
         found = self._terms.get(model)
         if found is None:
-            found = self._terms.setdefault(model, Terms(self.datamodel.model(model), self.datamodel))
+            found = self._terms.setdefault(
+                model, Terms(self.datamodel.model(model), self.datamodel, exact=self.exact)
+            )
         return found
 
     def opposite(self, link: Link) -> Link:
@@ -377,6 +395,16 @@ class Vocabulary:
             relation=link.relation,
             **join,
         )
+
+
+def _preparing(write: Write, prepare: Callable[[Any], Any]) -> Write:
+    return lambda value: write(prepare(value))
+
+
+def _whole_part(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_whole_part(one) for one in value]
+    return int(value) if isinstance(value, float) and math.isfinite(value) else value
 
 
 def _composed(key: Key | None, stored: Callable[[Any], Any]) -> Callable[[Any], Any]:

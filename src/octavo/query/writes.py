@@ -189,12 +189,15 @@ class Writes:
             skip = (at / "skip_duplicates").boolean(found.get("skip_duplicates", False))
             return [CreateMany(rows, skip)]
         if name == "set":
-            return [SetLinks(tuple(self._unique(target, item, inner) for item, inner in at.each(given)))]
+            wanted_ones = tuple(self._unique(target, item, inner) for item, inner in at.each(given))
+            return [SetLinks(wanted_ones, all_there=not self.vocabulary.exact)]
         if name in ("disconnect", "delete") and not link.is_list:
             step = Disconnect if name == "disconnect" else Delete
             if isinstance(given, Mapping):
                 return [step(self.filters.where(target, given, at))]
-            return [step(TRUE)] if at.boolean(given) else []
+            # To Prisma, ``disconnect: false`` is true.
+            wanted = at.boolean(given) or (self.vocabulary.exact and name == "disconnect")
+            return [step(TRUE)] if wanted else []
         if not link.is_list and isinstance(given, list | tuple):
             at.fail("is a list, and there is place for one record")
         return [self._step(link, target, name, item, inner) for item, inner in at.each(given)]

@@ -114,7 +114,7 @@ def _loop() -> Callable[[], asyncio.AbstractEventLoop]:
 async def _serve(
     client: Client, token: str, listeners: list[Listener], backend: str, ready: Callable[[], Any]
 ) -> None:
-    own = AsyncClient(client)
+    own = AsyncClient(client.as_prisma())
     app = App(own, client._schema.vocabulary, token, backend)
     servers = [_Server(_config(app, listener)) for listener in listeners]
     tasks = [

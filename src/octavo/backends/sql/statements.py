@@ -52,11 +52,13 @@ _SEARCHES = {
     Operator.CONTAINS: "strpos({text}, {part}) > 0",
     Operator.STARTS_WITH: "starts_with({text}, {part})",
     Operator.ENDS_WITH: "right({text}, length({part})) = {part}",
+    Operator.LIKE: "{text} LIKE {part}",
 }
 _JSON_SEARCHES = {
     JsonOperator.STRING_CONTAINS: Operator.CONTAINS,
     JsonOperator.STRING_STARTS_WITH: Operator.STARTS_WITH,
     JsonOperator.STRING_ENDS_WITH: Operator.ENDS_WITH,
+    JsonOperator.STRING_LIKE: Operator.LIKE,
 }
 
 
