@@ -21,11 +21,12 @@ from octavo.errors import BusyError, DamagedError, DiskError, disk_errors
 from octavo.layout.layout import RESERVED_FOLDERS, Layout
 from octavo.layout.listing import contents
 from octavo.layout.scan import Entry, Found, Reader
+from octavo.store import disk
 from octavo.store.identity import FOLDER, identity_files, read_identity, write_identity
 from octavo.store.lock import NAME as LOCK
 from octavo.store.offline import write_lock
 from octavo.store.shared import READ_ONLY
-from octavo.store.system import FOLDER_MODE, SYSTEM, open_to_read, sync_all, sync_folder
+from octavo.store.system import FOLDER_MODE, SYSTEM, open_to_read, sync_folder
 
 BEGINNINGS = (b'{\n  "_version": ', b'{"_model":')
 """how a document or record file begins, and a log"""
@@ -139,15 +140,15 @@ def put_identity(root: Path, files: Mapping[str, bytes]) -> None:
     """Put what :func:`identity_files` gave into a folder that has none, durably.  Raises OSError."""
     making = root / _MAKING
     shutil.rmtree(making, ignore_errors=True)
-    write_identity(making, files)
-    sync_all(SYSTEM, str(making))
+    for file, content in files.items():
+        disk.write_file(making / file.removeprefix(f"{FOLDER}/"), content)
     try:
         # Over an empty folder, too.
-        os.rename(making / FOLDER, root / FOLDER)
+        os.rename(making, root / FOLDER)
         sync_folder(SYSTEM, root)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         # Files of the user's are there: what says that it is whole comes last.
         write_identity(root, files)
-    shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(making, ignore_errors=True)
