@@ -233,3 +233,10 @@ def test_a_place_says_what_it_is() -> None:
     place: Place = propose(chats()).layout.place("_ChatToTag")
     assert place.is_array_of_keys
     assert not any(isinstance(f, RelationField) for f in place.fields)
+
+
+def test_without_foreign_keys_no_record_lives_with_its_parent() -> None:
+    loose = HEAD.replace('provider = "postgresql"', 'provider = "postgresql"\n  relationMode = "prisma"', 1)
+    layout = propose(parse_schema(loose + CHATS, "loose.prisma")).layout
+    assert layout.datamodel.datasource.relation_mode == "prisma"
+    assert {p.kind for p in layout.places if p.relation} == set()

@@ -205,9 +205,10 @@ class Character:
 
     @cached_property
     def is_single(self) -> bool:
-        """Whether each record of a parent has one of it at most."""
+        """Whether each user, team or the like has one of it at most."""
         uniques = {index.field_names for index in self.model.all_indexes if index.kind != "normal"}
-        return any(r.required and r.fields in uniques for r in self.parents)
+        above = [r for r in self.parents if r.required and self.others[r.parent].is_owner]
+        return any(r.fields in uniques for r in above)
 
     # Time
 

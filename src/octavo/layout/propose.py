@@ -102,6 +102,7 @@ def can_hold(relation: Relation, datamodel: Datamodel) -> bool:
     parent = datamodel.model(relation.parent)
     return (
         relation.required
+        and datamodel.datasource.relation_mode == "foreignKeys"
         and parent.has_key
         and relation.parent != relation.child
         and relation.references == parent.key.field_names
