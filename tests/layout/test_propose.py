@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 import pytest
 from msgspec.structs import replace
@@ -240,3 +241,10 @@ def test_without_foreign_keys_no_record_lives_with_its_parent() -> None:
     layout = propose(parse_schema(loose + CHATS, "loose.prisma")).layout
     assert layout.datamodel.datasource.relation_mode == "prisma"
     assert {p.kind for p in layout.places if p.relation} == set()
+
+
+def test_the_page_shows_what_is_proposed() -> None:
+    page = (FOLDER.parent.parent / "docs" / "layout.md").read_text()
+    schema, toml = (re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)[0] for kind in ("prisma", "toml"))
+    found = propose(parse_schema(HEAD + schema, "page.prisma"))
+    assert layout_text(found.layout, found.reasons) == toml

@@ -1,7 +1,7 @@
 """A layout for any schema, as a person would fold it, with the reason for each place.
 
 What a model is, is told from its relations, keys and fields, and from the words of its name
-(:class:`_Character`): a table that joins two others is embedded in one of them; what accumulates below a
+(:class:`_Role`): a table that joins two others is embedded in one of them; what accumulates below a
 parent is a log per parent; what is small and referred to by many is a document; a record with many texts is a
 file of its own; the rest is a log each.
 
@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from octavo.layout.character import Character, Characters, is_told_by_its_text
 from octavo.layout.layout import DEVICES, RESERVED_FOLDERS, FileFamily, Kind, Layout, Place, may_meet
 from octavo.layout.naming import Names, camel, kebab, many
+from octavo.layout.role import Role, Roles, is_told_by_its_text
 from octavo.schema.datamodel import Datamodel, Model, Relation
 
 SOURCE = "proposed layout"
@@ -119,7 +119,7 @@ class _Proposer:
         self.found: dict[str, Place] = dict(kept)
         self.reasons: dict[str, str] = {}
         self.names = Names(m.name for m in datamodel.models)
-        self.characters = Characters(datamodel, self.names)
+        self.roles = Roles(datamodel, self.names)
         self.hosts: set[str] = {p.relation.parent for p in kept.values() if p.relation is not None}
         """the models whose records hold others, or own logs of them"""
 
@@ -130,7 +130,7 @@ class _Proposer:
             # Parents before children, so that those nearest to the root own the logs.
             for model in sorted(left, key=self._depth):
                 if model.name not in self.found:
-                    way(model, self.characters[model.name])
+                    way(model, self.roles[model.name])
         return tuple(self.found[m.name] for m in self.datamodel.tables)
 
     @cached_property
@@ -152,17 +152,17 @@ class _Proposer:
 
     # The ways to live
 
-    def embed(self, model: Model, character: Character) -> None:
-        relation = None if model.name in self.hosts else self._first(character.hosts)
+    def embed(self, model: Model, role: Role) -> None:
+        relation = None if model.name in self.hosts else self._first(role.hosts)
         if relation is None or self._mean(model.name, relation.parent, above=_LONG_ARRAY):
             return
         place = Place(
             model=model, kind=Kind.EMBEDDED, path="", array=relation.parent_field, relation=relation
         )
-        self._place(place, self._counted(character.embedded_because(relation), model.name))
+        self._place(place, self._counted(role.embedded_because(relation), model.name))
 
-    def in_log_of_parent(self, model: Model, character: Character) -> None:
-        for relation in () if self._owns_logs(model.name) else character.timelines:
+    def in_log_of_parent(self, model: Model, role: Role) -> None:
+        for relation in () if self._owns_logs(model.name) else role.timelines:
             parent = relation.parent
             if not self._may_own_logs(relation):
                 continue
@@ -171,34 +171,34 @@ class _Proposer:
             folder = f"{self._base(parent)}/{self._within(model.name, parent)}"
             path = f"{folder}/{{{','.join(relation.fields)}}}.jsonl"
             place = Place(model=model, kind=Kind.LOG_PER_PARENT, path=path, relation=relation)
-            said = f"accumulates below its {self.characters[parent].said}, and goes with it"
+            said = f"accumulates below its {parent}, and goes with it"
             self._place(self._apart(place), self._counted(said, model.name, parent))
             return
 
-    def in_document(self, model: Model, character: Character) -> None:
-        reason = character.document_because
+    def in_document(self, model: Model, role: Role) -> None:
+        reason = role.document_because
         known = self.counts.get(model.name)
-        if known is not None and known <= _LONG_ARRAY and character.referred_to > 1 and not character.grows:
-            reason = reason or f"few, and {character.referred_to} models refer to them"
+        if known is not None and known <= _LONG_ARRAY and role.referred_to > 1 and not role.grows:
+            reason = reason or f"few, and {role.referred_to} models refer to them"
         if not reason or self._rows(model.name, above=_BIG_DOCUMENT):
             return
         path, array = f"{self._base(model.name)}.json", camel(many(self.names[model.name]))
         place = Place(model=model, kind=Kind.DOCUMENT, path=path, array=array)
         self._place(self._apart(place), self._counted(reason, model.name))
 
-    def in_file(self, model: Model, character: Character) -> None:
-        if not character.file_because or self._rows(model.name, above=_BIG_FOLDER):
+    def in_file(self, model: Model, role: Role) -> None:
+        if not role.file_because or self._rows(model.name, above=_BIG_FOLDER):
             return
         fields = model.key.field_names
         if is_told_by_its_text(model, fields, self.datamodel):
             return
         path = f"{self._base(model.name)}/{{{','.join(fields)}}}.json"
         place = Place(model=model, kind=Kind.FILE, path=path)
-        self._place(self._apart(place), self._counted(character.file_because, model.name))
+        self._place(self._apart(place), self._counted(role.file_because, model.name))
 
-    def in_log(self, model: Model, character: Character) -> None:
+    def in_log(self, model: Model, role: Role) -> None:
         place = Place(model=model, kind=Kind.LOG, path=f"{self._base(model.name)}.jsonl")
-        self._place(self._apart(place), self._counted(character.log_because, model.name))
+        self._place(self._apart(place), self._counted(role.log_because, model.name))
 
     # What they ask
 
@@ -243,14 +243,14 @@ class _Proposer:
             stem = name.partition(".")[0]
             is_whole = bool(folder) and (place.name_fields != () or stem == "index")
             return folder if is_whole else f"{folder}/{stem}".strip("/")
-        character, found = self.characters[model], self.names[model]
-        if character.model.is_join:
+        role, found = self.roles[model], self.names[model]
+        if role.model.is_join:
             return self._free(kebab(found))
-        if character.is_of_signing_in:
+        if role.is_of_signing_in:
             return f"auth/{kebab(many(found))}"
-        if character.owner:
-            return f"{self._base(character.owner)}/{self._within(model, character.owner)}"
-        if theme := self.characters.themes.get(model):
+        if role.owner:
+            return f"{self._base(role.owner)}/{self._within(model, role.owner)}"
+        if theme := self.roles.themes.get(model):
             named = next((m.name for m in self.datamodel.tables if self.names[m.name] == theme), "")
             folder = self._base(named) if named else self._free(kebab(theme))
             return f"{folder}/{kebab(many(found[len(theme) :]))}"

@@ -1,4 +1,4 @@
-"""What a model is, as far as a schema tells: a join, a timeline, a catalogue, a piece of writing.
+"""The role of a model, as far as a schema tells: a join, a timeline, a catalogue, a piece of writing.
 
 Relations, keys and types come first.  Where they leave it open, the words of names decide, as they would for
 a person who reads the schema.
@@ -78,15 +78,15 @@ def is_told_by_its_text(model: Model, names: Sequence[str], datamodel: Datamodel
     return any(value_type(model.scalar(n), datamodel).identity is not None for n in names)
 
 
-class Characters(dict[str, "Character"]):
-    """The character of each model, worked out when it is first asked for."""
+class Roles(dict[str, "Role"]):
+    """The role of each model, worked out when it is first asked for."""
 
     def __init__(self, datamodel: Datamodel, names: Names) -> None:
         super().__init__()
         self.datamodel, self.names = datamodel, names
 
-    def __missing__(self, name: str) -> Character:
-        found = self[name] = Character(self.datamodel.model(name), self)
+    def __missing__(self, name: str) -> Role:
+        found = self[name] = Role(self.datamodel.model(name), self)
         return found
 
     @cached_property
@@ -104,16 +104,15 @@ class Characters(dict[str, "Character"]):
         return {name: list(found) for name, found in chosen.items()}
 
 
-class Character:
+class Role:
     """Of one model."""
 
-    def __init__(self, model: Model, all_of_them: Characters) -> None:
+    def __init__(self, model: Model, all_of_them: Roles) -> None:
         self.model, self.others = model, all_of_them
         self.datamodel = all_of_them.datamodel
         self.words = all_of_them.names[model.name]
         self.noun = singular(self.words[-1])
         self.parents = list(self.datamodel.parents(model.name))
-        self.said = model.name
 
     # Relations
 
