@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import subprocess
 import sys
@@ -69,8 +70,15 @@ def test_a_package_refuses_a_store_of_another_schema_and_names_the_field(
 ) -> None:
     (tmp_path / "schema.prisma").write_text(SCHEMA.replace("  name String\n", "  title String?\n"))
     octavo("scaffold", "--data-dir", tmp_path / "data", "--schema", tmp_path / "schema.prisma")
-    with pytest.raises(SchemaMismatch, match=r"Client\.name"):
+    with pytest.raises(SchemaMismatch, match=r"Client\.name") as caught:
         package.connect("json", data_dir=tmp_path / "data")
+    assert "octavo generate --out" in caught.value.__notes__[0]
+
+    async def awaited() -> None:
+        await package.connect_async("json", data_dir=tmp_path / "data", threads=1)
+
+    with pytest.raises(SchemaMismatch, match=r"Client\.name"):
+        asyncio.run(awaited())
     renewed = octavo("generate", "--out", tmp_path / "renewed", "--data-dir", tmp_path / "data")
     assert renewed.code == 0
     assert "title: str | None" in (tmp_path / "renewed" / "__init__.pyi").read_text("utf-8")

@@ -12,6 +12,7 @@ import typer
 
 from octavo.cli import console
 from octavo.cli.runner import Answer, Job, command
+from octavo.text import some
 
 if TYPE_CHECKING:
     from octavo.postgres.drift import Drift
@@ -149,7 +150,8 @@ def generate(
     name = out.absolute().name
 
     def show() -> None:
-        typer.echo(f"{console.plain(str(out))}: the typed client of {len(job.datamodel.models)} models")
+        models = some(len(job.datamodel.models), "model")
+        typer.echo(f"{console.plain(str(out))}: the typed client of {models}")
         typer.echo(f"  from {name} import connect")
 
     return Answer({"package": name, "files": files}, show)

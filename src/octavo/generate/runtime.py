@@ -6,10 +6,11 @@ requests, for Pydantic and FastAPI), and each enum.  They are those of any clien
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from octavo.errors import SchemaMismatch
 from octavo.generate.names import CLIENTS, Names
 from octavo.query.bodies import Types
 from octavo.query.vocabulary import Vocabulary
@@ -54,13 +55,20 @@ class Package:
         """
         from octavo.opening import connect
 
-        return connect(backend, schema=self._schema, **settings)
+        try:
+            return connect(backend, schema=self._schema, **settings)
+        except SchemaMismatch as error:
+            folder = self._schema.parent
+            error.add_note(f"octavo generate --out {folder} writes the typed client of the store's schema")
+            raise
 
-    def connect_async(self, backend: str | None = None, **settings: Any) -> Opening[Any]:
+    def connect_async(
+        self, backend: str | None = None, *, threads: int | None = None, **settings: Any
+    ) -> Opening[Any]:
         """The same for asyncio."""
-        from octavo.opening import connect_async
+        from octavo.aio import THREADS, Opening
 
-        return connect_async(backend, schema=self._schema, **settings)
+        return Opening(partial(self.connect, backend, **settings), THREADS if threads is None else threads)
 
     @cached_property
     def _vocabulary(self) -> Vocabulary:
