@@ -74,7 +74,7 @@ def migrated_as_altered(seed: int, url: str, root: Path) -> str:
             with pytest.raises(psycopg.Error):
                 altered(url, Alters(old, new, step, "2025-01-01"))
         return "refused"
-    migrate(data, first, new, MigrateOptions(renames=renames))
+    report = migrate(data, first, new, MigrateOptions(renames=renames))
     identity = read_identity(data)
     assert identity is not None
     if not identity.migrations:
@@ -85,7 +85,9 @@ def migrated_as_altered(seed: int, url: str, root: Path) -> str:
     if migrate_back(data, now, MigrateOptions(dry_run=True)).refused:
         with pytest.raises(DifferenceError):
             migrate_back(data, now, MigrateOptions())
+        assert report.lost
         return "one way"
+    assert not report.lost
     migrate_back(data, now, MigrateOptions())
     assert records(data) == was
     return "both ways"
