@@ -238,7 +238,7 @@ class Standing:
             if said is not None and ours is not None:
                 if said.schema.fingerprint != ours.schema.fingerprint:
                     return other_schema(self._root, said, self._layout.datamodel)
-                if ours.migrations == said.migrations[: len(ours.migrations)] != said.migrations:
+                if ours.migrations != said.migrations:
                     return SchemaMismatch(f"the {said.schema} after a migration", "the layout before it")
         return None
 
