@@ -30,7 +30,8 @@ Steps: TypeAlias = list[Callable[[], object]]
 def pointing_at(datamodel: Datamodel) -> Mapping[str, Sequence[Relation]]:
     """The relations by which others point at each model, without what the schema has a client ignore."""
     found: dict[str, list[Relation]] = {m.name: [] for m in datamodel.tables}
-    for relation in datamodel.relations:
+    # Backwards, as Prisma's client goes about them: the last is the first to refuse.
+    for relation in reversed(datamodel.relations):
         child = datamodel.model(relation.child)
         is_known = child.has_key and not child.ignored and not child.relation(relation.child_field).ignored
         if is_known and relation.kind is not RelationKind.MANY_TO_MANY and relation.parent in found:
