@@ -36,6 +36,7 @@ model Like {
 def readings(layout: Layout, model: str, root: Path, lines: list[bytes]) -> list[set[bytes]]:
     """The records that count in a log, as the client reads it and as the reader of the files does."""
     family = next(f for f in layout.families if f.path == layout.place(model).path)
+    (root / family.path).parent.mkdir(exist_ok=True)
     (root / family.path).write_bytes(b"".join(line + b"\n" for line in lines))
     client = Scanner(family, Codecs(layout)).log(family.path, b"".join(line + b"\n" for line in lines))
     file = File(family.path, family, sum(map(len, lines)) + len(lines))

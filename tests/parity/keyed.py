@@ -64,6 +64,7 @@ class _Schema:
             for _ in range(self.rng.choice((0, 1, 1, 2)) if number else 0):
                 self._relation(model, self.rng.choice(self.models[:number]))
             self._key(model)
+        self._join()
         return HEAD + "".join(self._written(model) for model in self.models)
 
     def _fields(self, model: _Model) -> None:
@@ -98,6 +99,14 @@ class _Schema:
             return
         name = rng.choice(("", "", ', name: "told"')) if len(model.key) > 1 else ""
         model.lines.append(f"@@{kind}([{', '.join(model.key)}]{name})")
+
+    def _join(self) -> None:
+        """Implicit many-to-many relations, of a model with itself too; Prisma asks for a key of one field."""
+        rng, able = self.rng, [model for model in self.models if model.on_field == " @id"]
+        for number in range(rng.choice((1, 2)) if able else 0):
+            one, other = rng.choice(able), rng.choice(able)
+            one.lines.append(f'to{number} {other.name}[] @relation("Joined{number}")')
+            other.lines.append(f'from{number} {one.name}[] @relation("Joined{number}")')
 
     def _written(self, model: _Model) -> str:
         rng, columns = self.rng, self._columns(model)
@@ -134,7 +143,7 @@ def _layout(rng: random.Random, datamodel: Datamodel) -> str:
     tables: dict[str, list[str]] = {}
     hosts: set[str] = set()
     """the models whose records others may hang on"""
-    for model in datamodel.models:
+    for model in datamodel.tables:
         name, exact = model.name, all(value_type(f, datamodel).identity is None for f in model.key_fields)
         above = [r for r in datamodel.parents(name) if r.parent in hosts and _may_host(r, datamodel)]
         ways = ["documents", "files", "logs", "logs"]

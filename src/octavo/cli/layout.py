@@ -21,7 +21,7 @@ app = typer.Typer(help="Where the records of a schema live.")
 @command("schema", "layout_file")
 def propose(
     job: Job,
-    database_url: Annotated[
+    counted: Annotated[
         str | None,
         typer.Option("--database-url", help="Count the rows of this database.", show_default=False),
     ] = None,
@@ -33,7 +33,7 @@ def propose(
     from octavo.layout.load import proposal_for
     from octavo.layout.written import layout_text
 
-    counts = None if database_url is None else _counts(job.datamodel.complete, database_url)
+    counts = None if counted is None else _counts(job.datamodel.complete, counted)
     found = proposal_for(job.datamodel.complete, job.layout_file, counts)
     places = [
         {
