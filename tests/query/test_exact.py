@@ -81,6 +81,18 @@ def test_an_int_takes_the_whole_part_of_a_number(exact: Client) -> None:
     assert exact.user.update(where={"email": "0@x"}, data={"age": {"increment": 1.5}}).age == 1001
 
 
+def test_having_takes_the_whole_part_for_a_sum_and_the_number_for_an_average(exact: Client) -> None:
+    def names(having: dict[str, Any]) -> list[str | None]:
+        groups = exact.user.group_by(by=["name"], having={"age": having}, where={"age": {"gt": 0}})
+        return [group["name"] for group in groups]
+
+    assert names({"_sum": {"gt": 1.5}}) == ["A\\B", None]
+    assert names({"_sum": {"equals": 2.5}}) == ["A\\B"]
+    assert names({"_avg": {"equals": 2.5}}) == []
+    assert names({"_avg": {"gt": 1.5}}) == ["A\\B", None]
+    assert names({"_count": {"gte": 1.5}}) == ["A\\B", "axb", None]
+
+
 def test_a_filter_of_many_may_be_empty(exact: Client) -> None:
     assert exact.user.update_many(where={}, data={"age": 1}) == 5
     assert exact.user.update_many(where={"AND": []}, data={}, limit=2) == 2

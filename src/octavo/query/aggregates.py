@@ -91,6 +91,9 @@ def group_columns(vocabulary: Vocabulary, grouping: Grouping) -> dict[str, Colum
             total = total_of(column, aggregate.function)
             kind = column.type if total is None or aggregate.function in _ENDS else total.kind
         found[name] = Column("", field, datamodel, kind, place)
+    if vocabulary.exact:
+        for column in found.values():
+            column.loosen()
     return found
 
 

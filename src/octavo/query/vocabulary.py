@@ -251,7 +251,7 @@ class Column:
         whole part."""
         if self.field.is_json and not self.field.is_list:
             self.write = _preparing(self.write, lambda value: JsonNull if value is None else value)
-        elif self.field.type == "Int":
+        elif self.one.summed == "whole":
             self.write = _preparing(self.write, _whole_part)
             self.operand = _preparing(self.operand, _whole_part)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from math import ceil, floor
 from typing import Any
 
 from msgspec import Raw
@@ -55,23 +54,6 @@ def json_value(given: Any) -> Any:
             return given["value"]
         return {key: json_value(value) for key, value in given.items()}
     return [json_value(item) for item in given] if type(given) is list else given
-
-
-_WHOLE = ("Int", "BigInt")
-
-
-def _between(operator: str, value: Any) -> dict[str, Any]:
-    """A comparison of a whole number, perhaps with a fraction, which is equal to none."""
-    if operator == "in" and type(value) is list:
-        return {"in": [v for v in value if type(v) is not float or v.is_integer()]}
-    if type(value) is not float:
-        return {operator: value}
-    if value.is_integer():
-        return {operator: int(value)}
-    if operator in ("equals", "not"):
-        return {"in": []} if operator == "equals" else {"not": None}
-    up = operator in ("gt", "gte")
-    return {"gte": ceil(value)} if up else {"lte": floor(value)}
 
 
 class Arguments:
@@ -168,8 +150,6 @@ class Arguments:
         if type(given) is not dict or "$type" in given:
             if field.field.is_json and given is None:
                 raise at.missing(f"{field.field.type}Filter")
-            if type(given) is float and field.field.type in _WHOLE:
-                return _between("equals", given)
             return json_value(given) if field.field.is_json else self.plain(given, at)
         known = operators(model.terms.columns[field.name])
         found = {}
@@ -181,8 +161,6 @@ class Arguments:
             elif key == "not" and type(value) is dict and "$type" not in value:
                 if inner := self._filter(model, field, value, at / key):
                     found[key] = inner
-            elif field.field.type in _WHOLE and not field.field.is_list:
-                found |= _between(key, self.plain(value, at / key))
             else:
                 found[key] = self.plain(value, at / key)
         if found.keys() <= {"mode", "path"}:
