@@ -131,6 +131,17 @@ def test_a_cutover_names_what_ends_and_the_way_back_computes_again(database: str
     assert rows == [(0, "eve", "EVE"), (1, "ann", "ANN")]
 
 
+def test_a_column_that_may_be_null_refuses_only_where_it_is(database: str, tmp_path: Path) -> None:
+    table = 'CREATE TABLE "A" (id int CONSTRAINT "A_pkey" PRIMARY KEY, s text)'
+    world = World(tmp_path, database, "model A {\n  id Int @id\n  s String\n}\n", table)
+    world.run("INSERT INTO \"A\" VALUES (1, 'x')")
+    notes = world("export", "--json").answer["notes"]
+    assert notes == ["column that may be NULL A.s: no row has NULL in it"]
+    world("verify")
+    world.run('INSERT INTO "A" VALUES (2, NULL)')
+    assert "different nullability of A.s" in world("verify", code=1).err
+
+
 def test_the_order_of_an_enum_in_the_database_is_that_of_the_files(
     new_database: Callable[..., str], tmp_path: Path
 ) -> None:

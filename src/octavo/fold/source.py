@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -107,7 +108,20 @@ def open_source(
             opened = stack.enter_context(read_snapshot(url, schemas=schemas, snapshot=snapshot))
         with database_errors(url, "reading the catalog"):
             catalog = introspect(opened.connection, schemas)
-        yield Source(opened, compare(layout.datamodel, catalog).allowing(allow))
+        drift = compare(layout.datamodel, catalog)
+        if drift.loose:
+            drift = drift.settled(partial(_has_null, opened, layout.datamodel.complete))
+        yield Source(opened, drift.allowing(allow))
+
+
+def _has_null(snapshot: Snapshot, datamodel: Datamodel, model: str, field: str) -> bool:
+    """Whether a row of a model has NULL in a field.  Raises DatabaseError."""
+    table = datamodel.model(model)
+    column = quote(table.scalar(field).column)
+    query = f"SELECT EXISTS (SELECT FROM {table_name(table)} WHERE {column} IS NULL)"
+    with database_errors(snapshot.url, f"looking for NULL in {model}.{field}"):
+        row = snapshot.connection.execute(query.encode()).fetchone()
+    return bool(row and row[0])
 
 
 ORIGIN = "cache/origin.json"

@@ -8,7 +8,7 @@ record.  Names are those of the database.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -102,11 +102,23 @@ class Drift:
     """those that are waived"""
     live: Live = field(default_factory=Live)
     """what the files keep of the database"""
+    loose: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """model and field of each column that may be NULL, where the schema says that it may not, by its name"""
 
     @property
     def refuses(self) -> bool:
         """Whether an export would be at risk."""
         return bool(self.findings)
+
+    def settled(self, has_null: Callable[[str, str], bool]) -> Drift:
+        """The same, with a note for a column that may be NULL, but never is.
+
+        ``has_null`` tells of a model's field whether a row has NULL in it.
+        """
+        tight = {name: place for name, place in self.loose.items() if not has_null(*place)}
+        left = tuple(f for f in self.findings if f.what != "nullability" or f.name not in tight)
+        notes = (Note("column that may be NULL", name, "no row has NULL in it") for name in tight)
+        return replace(self, findings=left, notes=(*self.notes, *notes), loose={})
 
     def allowing(self, kinds: Collection[str]) -> Drift:
         """The same, with the findings of these kinds waived."""
@@ -174,7 +186,8 @@ def compare(expected: Datamodel, catalog: Catalog) -> Drift:
     comparison = _Comparison(expected.complete, catalog)
     comparison.run()
     live = Live(comparison.orders, comparison.generated)
-    return Drift(tuple(comparison.findings), tuple(comparison.notes), live=live)
+    found = tuple(comparison.findings), tuple(comparison.notes)
+    return Drift(*found, live=live, loose=comparison.loose)
 
 
 def check(
@@ -201,6 +214,7 @@ class _Comparison:
         """foreign keys of tables that are compared: by table and name"""
         self.orders: dict[str, tuple[str, ...]] = {}
         self.generated: dict[str, dict[str, str]] = {}
+        self.loose: dict[str, tuple[str, str]] = {}
         self.reordered: list[str] = []
         """tables whose columns have another order"""
 
@@ -289,6 +303,8 @@ class _Comparison:
         for name, column in wanted.items():
             if name in found:
                 self.column(f"{self.table(model)}.{name}", column, found[name])
+                if (column.null, found[name].null) == ("NOT NULL", "NULL"):
+                    self.loose[f"{self.table(model)}.{name}"] = model.name, fields[name].name
                 if generated := found[name].generated:
                     self.generated.setdefault(model.name, {})[fields[name].name] = generated
             else:
