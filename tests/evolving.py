@@ -180,8 +180,16 @@ def layout(rng: random.Random, of: World) -> str:
                 "logs_per_parent": f'"{low}/{{{table.parent_key}}}.jsonl" = "{table.name}"',
             }[kind]
         )
-    joins = [sorted((t.name, t.friends)) for t in of.tables if t.friends]
-    tables["logs"] += [f'"join-{a.lower()}-{b.lower()}.jsonl" = ["_{a}To{b}"]' for a, b in joins]
+    for table in of.tables:
+        if table.friends:
+            a, b = sorted((table.name, table.friends))
+            ends = ((table.name, f"friends{table.friends}"), (table.friends, f"friendOf{table.name}"))
+            free = [(host, array) for host, array in ends if host in hosts]
+            if free and rng.random() < 0.6:
+                host, array = rng.choice(free)
+                tables["embedded"].append(f'_{a}To{b} = "{host}.{array}"')
+            else:
+                tables["logs"].append(f'"join-{a.lower()}-{b.lower()}.jsonl" = ["_{a}To{b}"]')
     parts = ["version = 1\n"]
     parts += [f"[{name}]\n" + "\n".join(lines) + "\n" for name, lines in tables.items() if lines]
     return "\n".join(parts)

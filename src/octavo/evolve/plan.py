@@ -85,6 +85,9 @@ class Plan:
         for change in self.changes.values():
             change.settle()
         after = {name: before[old] for name, old in self.matching.models.items()}
+        for enum in self.matching.new.enums:
+            users = [m.name for m in self.matching.new.models if any(f.type == enum.name for f in m.scalars)]
+            after.setdefault(enum.name, sum(after.get(name, 0) for name in users))
         for step in (*self.checks.steps, *self._others):
             step.records = after.get(step.subject.partition("(")[0].partition(".")[0], 0)
 
