@@ -180,7 +180,8 @@ def _show(report: MigrateReport) -> None:
         typer.echo(f"dry run: the migration {said}; nothing was changed\ndata: {where}")
     elif report.rebuilt:
         typer.echo(f"{total} in {some(report.files, 'file')}, in {report.seconds:.1f} s\ndata: {where}")
-        typer.echo(f"the store before: {console.plain(str(report.kept))}")
+        if report.kept:
+            typer.echo(f"the store before: {console.plain(str(report.kept))}")
     else:
         said = f"{', '.join(report.texts)} says the same in other words" if report.texts else "nothing to do"
         typer.echo(f"no record changes: {said}\ndata: {where}")
