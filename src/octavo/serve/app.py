@@ -121,7 +121,12 @@ class App:
 
     async def _begin(self, place: str, body: bytes) -> Response:
         try:
-            key = await self.transactions.begin(*options(_decoded(body)), refused=self.is_draining)
+            given = _decoded(body)
+            wanted, outer = options(given), given.get("within")
+            if outer is None:
+                key = await self.transactions.begin(*wanted, refused=self.is_draining)
+            else:
+                key = await self.transactions.begin_part(str(outer))
         except (OctavoError, Refused) as error:
             return self._known(error, "start")
         return _answer({"id": key, "data-proxy": {"endpoint": f"{place}/itx/{key}"}})

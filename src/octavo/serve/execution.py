@@ -78,7 +78,8 @@ class Execution:
         call = None
         try:
             read = [calls.read(query) for query in batch]
-            async with self._client.tx(max_wait=_WAIT, timeout=_LIMIT) as tx:
+            level = options.get("isolationLevel") or "ReadCommitted"
+            async with self._client.tx(isolation_level=level, max_wait=_WAIT, timeout=_LIMIT) as tx:
                 for call in read:
                     found = await self._found(call, tx)
                     results.append(encode({"data": {call.key: call.answer(found)}}))

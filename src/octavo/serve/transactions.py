@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from octavo.aio import AsyncClient, AsyncModels
+from octavo.aio import AsyncClient, AsyncWithin
 from octavo.serve.refusals import Refused
 
 MAX_WAIT, TIMEOUT = 2.0, 5.0
@@ -31,9 +31,11 @@ class _GivenUp(Exception):
 class Interactive:
     """A transaction that is open."""
 
-    def __init__(self, block: AbstractAsyncContextManager[AsyncModels], limit: float) -> None:
+    def __init__(self, block: AbstractAsyncContextManager[AsyncWithin], limit: float) -> None:
         self.block, self.limit = block, limit
-        self.models: AsyncModels
+        self.models: AsyncWithin
+        self.outer: list[tuple[AbstractAsyncContextManager[AsyncWithin], AsyncWithin]] = []
+        """the parts that it is in (nested transactions): each one's block, and what is used outside it"""
         self.began = time.monotonic()
         self.turn = asyncio.Lock()
         """held by the one request that uses it"""
@@ -77,7 +79,8 @@ class Transactions:
         """Begin one, unless they are refused, and give its id.  Raises TransactionFailed, Refused."""
         if refused:
             raise _refused("the server is shutting down")
-        block = self._client.tx(max_wait=wait, timeout=limit)
+        level = isolation or "ReadCommitted"
+        block = self._client.tx(isolation_level=level, max_wait=wait, timeout=limit)
         made = Interactive(block, limit)
         made.models = await block.__aenter__()
         key = secrets.token_urlsafe(24)
@@ -85,6 +88,16 @@ class Transactions:
         self.count += 1
         # A little later than the thread itself, which knows best why it ended.
         asyncio.get_running_loop().call_later(limit + 0.1, self._expire, key)
+        return key
+
+    async def begin_part(self, key: str) -> str:
+        """Begin a transaction within an open one, which has the same id.  Raises Refused."""
+        made = self.get(key, "start")
+        async with made.turn:
+            part = made.models.savepoint()
+            models = await part.__aenter__()
+            made.outer.append((part, made.models))
+            made.models = models
         return key
 
     def get(self, key: str, doing: str) -> Interactive:
@@ -99,11 +112,15 @@ class Transactions:
         return found
 
     async def end(self, key: str, *, keep: bool) -> None:
-        """Commit it, or roll it back.  Raises what the commit raises."""
+        """Commit its innermost part, or roll that back.  Raises what the commit raises."""
         made = self.get(key, "commit" if keep else "rollback")
         async with made.turn:
+            if made.outer:
+                part, made.models = made.outer.pop()
+                await _leave(part, keep=keep)
+                return
             self._forget(key, _committed if keep else _rolled_back)
-            await _leave(made, keep=keep)
+            await _leave(made.block, keep=keep)
 
     def _forget(self, key: str, tell: Callable[[str], Refused]) -> Interactive | None:
         self._closed[key] = tell
@@ -114,7 +131,7 @@ class Transactions:
     def _expire(self, key: str) -> None:
         if (made := self._open.get(key)) is not None:
             self._forget(key, made.expired)
-            task = asyncio.ensure_future(_leave(made, keep=False))
+            task = asyncio.ensure_future(_leave(made.block, keep=False))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
@@ -123,15 +140,15 @@ class Transactions:
         for key in list(self._open):
             made = self._forget(key, _rolled_back)
             if made is not None:
-                await _leave(made, keep=False)
+                await _leave(made.block, keep=False)
 
 
-async def _leave(made: Interactive, *, keep: bool) -> None:
+async def _leave(block: AbstractAsyncContextManager[AsyncWithin], *, keep: bool) -> None:
     if keep:
-        await made.block.__aexit__(None, None, None)
+        await block.__aexit__(None, None, None)
         return
     error = _GivenUp()
-    await made.block.__aexit__(type(error), error, None)
+    await block.__aexit__(type(error), error, None)
 
 
 _UNKNOWN = (
@@ -161,8 +178,6 @@ def options(given: Any) -> tuple[float, float, str | None]:
     """
     if type(given) is not dict:
         raise _refused("the request is not JSON")
-    if given.get("within") is not None:
-        raise _refused("nested transactions are not supported; use the outer transaction's client")
     level = given.get("isolation_level")
     if level is not None and level not in LEVELS:
         raise _refused(f"Invalid isolation level: {level}", {"isolationLevel": level})
