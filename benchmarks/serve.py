@@ -42,6 +42,13 @@ GOALS = {
 """the greatest ratios of time to Prisma's: over the socket, over loopback"""
 
 
+LONG = """
+    INSERT INTO messages (id, "chatId", role, content, "rawResponse", "tokenCount", "createdAt")
+    SELECT gen_random_uuid()::text, (SELECT min(id) FROM chats), role, content, "rawResponse", "tokenCount",
+        "createdAt" FROM messages LIMIT 10000"""
+"""gives one chat 10,000 messages more"""
+
+
 def served(data: Path, socket: Path) -> tuple[subprocess.Popen[bytes], dict[str, Any]]:
     """A server, and what it prints."""
     process = subprocess.Popen(
@@ -74,14 +81,15 @@ def main() -> None:
         with connect(url) as connection:
             connection.execute(ddl(frozen_schema()).script().encode())
             load_sample(connection, folder / "public", messages=options.messages)
+            connection.execute(LONG)
             connection.execute("vacuum analyze")
         export(DatabaseUrl.parse(url), folder / "data", frozen_layout(), ExportOptions(folder / "public"))
         with octavo.connect("json", data_dir=folder / "data") as db:
             found: Any = db.chat.find_many(include={"_count": {"select": {"messages": True}}})
-        long = max(found, key=lambda chat: chat._count.messages).id
+        first, *_, long = (c.id for c in sorted(found, key=lambda chat: chat._count.messages)[-2:])
         process, told = served(folder / "data", folder / "octavo.sock")
         try:
-            bench = {"chat": long, "long": long, "chats": [c.id for c in found], "rounds": options.rounds}
+            bench = {"chat": first, "long": long, "chats": [c.id for c in found], "rounds": options.rounds}
             environment = {
                 **os.environ,
                 "PRISMA_FOLDER": str(PRISMA),
