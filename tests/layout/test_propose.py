@@ -100,12 +100,21 @@ def test_each_place_has_its_reason() -> None:
 
 
 def test_real_numbers_overrule_what_a_schema_makes_likely() -> None:
-    few = propose(chats(), counts={"Chat": 1000, "Message": 900, "Tag": 5000, "_ChatToTag": 900_000})
+    few = propose(chats(), counts={"Chat": 1000, "Message": 2500, "Tag": 5000, "_ChatToTag": 900_000})
     assert few.layout.place("Message").kind is Kind.LOG
     assert few.layout.place("Tag").kind is Kind.LOG
     assert few.layout.place("_ChatToTag").kind is Kind.LOG
     many_of = propose(chats(), counts={"Chat": 10, "Message": 200_000})
     assert "200,000 of Message, 10 of Chat" in many_of.reasons["Message"]
+    assert many_of.layout.place("User").kind is Kind.LOG
+    few_users = propose(chats(), counts={"User": 3, "Chat": 5000, "Message": 200_000})
+    assert few_users.reasons["User"] == "few, and 5,000 records refer to them (3 of User)"
+
+
+def test_a_database_in_which_nearly_nothing_is_says_nothing() -> None:
+    bare = propose(chats()).layout
+    tried = propose(chats(), counts={m.name: 5 for m in bare.datamodel.tables}).layout
+    assert where(tried) == where(bare)
 
 
 @pytest.mark.parametrize("application", APPLICATIONS)

@@ -29,6 +29,9 @@ _FORBIDDEN = RESERVED_FOLDERS | DEVICES | {"schema", "index"}
 _MOST_LOGS = 2
 """logs per parent that one parent has"""
 
+_SAMPLE = 1000
+"""rows that say something: a database in which an application is tried has less"""
+_FEW = 100
 _BIG_DOCUMENT = 1000
 _BIG_FOLDER = 20_000
 _LONG_ARRAY = 100
@@ -177,9 +180,10 @@ class _Proposer:
 
     def in_document(self, model: Model, role: Role) -> None:
         reason = role.document_because
-        known = self.counts.get(model.name)
-        if known is not None and known <= _LONG_ARRAY and role.referred_to > 1 and not role.grows:
-            reason = reason or f"few, and {role.referred_to} models refer to them"
+        rows = self.counts.get(model.name, 0)
+        referring = sum(self.counts.get(name, 0) for name in {r.child for r in role.children})
+        if 0 < rows <= _FEW and referring >= max(_SAMPLE, rows * _FEW) and not role.grows:
+            reason = reason or f"few, and {referring:,} records refer to them"
         if not reason or self._rows(model.name, above=_BIG_DOCUMENT):
             return
         path, array = f"{self._base(model.name)}.json", camel(many(self.names[model.name]))
@@ -224,9 +228,9 @@ class _Proposer:
         return self.counts.get(model, 0) > above
 
     def _mean(self, child: str, parent: str, above: float = 0, below: float = 0) -> bool:
-        """Whether there are more children to a parent, or less, than this; of unknown numbers neither."""
-        children, parents = self.counts.get(child), self.counts.get(parent)
-        if not children or not parents:
+        """Whether there are more children to a parent, or less, than this; of few or unknown, neither."""
+        children, parents = self.counts.get(child, 0), self.counts.get(parent, 0)
+        if children < _SAMPLE or not parents:
             return False
         return children / parents > above if above else children / parents < below
 
