@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from backends import on_files, on_memory
 from octavo.client import Client
 from octavo.errors import (
     BusyError,
@@ -16,11 +18,13 @@ from octavo.errors import (
     OctavoError,
     RawQueryError,
     TransactionFailed,
+    UniqueViolation,
     UsageError,
 )
 from octavo.query.known_errors import KnownError, known_error
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.parser import parse_schema
+from octavo.schema.texts import frozen_schema
 from query.blog import VOCABULARY
 
 NEEDED = "An operation failed because it depends on one or more records that were required but not found. "
@@ -130,8 +134,6 @@ def test_a_value_without_room_in_its_column_is_told_by_the_column(blog: Client) 
 
 
 def test_a_text_without_room_is_told_by_the_column() -> None:
-    from backends import on_memory
-
     schema = 'model Thing {\n id Int @id\n label String? @db.VarChar(3) @map("the_label")\n}'
     vocabulary = Vocabulary(parse_schema(schema))
     with pytest.raises(OctavoError) as raised:
@@ -141,6 +143,18 @@ def test_a_text_without_room_is_told_by_the_column() -> None:
         "The provided value for the column is too long for the column's type. Column: the_label",
         {"column_name": "the_label"},
     )
+
+
+def test_a_unique_beside_an_index_of_its_fields_is_named_as_the_database_names_it(
+    tmp_path: Path,
+) -> None:
+    with on_files(Vocabulary(frozen_schema()), tmp_path / "data") as files:
+        user = files.user.create(data={"email": "a@x"})
+        tag = {"userId": user.id, "name": "Sea", "nameLower": "sea"}
+        files.tag.create(data=tag)
+        with pytest.raises(UniqueViolation) as raised:
+            files.tag.create(data=tag)
+    assert raised.value.constraint == "tags_userId_nameLower_key"
 
 
 def test_a_null_is_told_by_the_column(db: Client) -> None:

@@ -19,6 +19,8 @@ from octavo.store.index import Spec, identity
 from octavo.values.registry import literal_value, value_type
 from octavo.values.tokens import Members
 
+_UNIQUE = (IndexKind.ID, IndexKind.UNIQUE)
+
 
 class Rules:
     """Keys, uniques, foreign keys and types of every model, and the codecs of its records."""
@@ -125,13 +127,13 @@ class Rules:
 
 def _uniques(model: Model) -> tuple[tuple[str, ...], ...]:
     """In the order in which PostgreSQL looks at them: that in which they are made."""
-    kinds = (IndexKind.ID, IndexKind.UNIQUE)
-    return tuple(dict.fromkeys(i.field_names for i in model.all_indexes if i.kind in kinds))
+    return tuple(dict.fromkeys(i.field_names for i in model.all_indexes if i.kind in _UNIQUE))
 
 
 def unique_name(model: Model, fields: tuple[str, ...]) -> str:
     """The name in the database of a key or unique."""
-    return next((index.constraint for index in model.all_indexes if index.field_names == fields), "")
+    named = (i.constraint for i in model.all_indexes if i.kind in _UNIQUE and i.field_names == fields)
+    return next(named, "")
 
 
 def literal_default(field: ScalarField, datamodel: Datamodel) -> Any:
