@@ -166,6 +166,21 @@ def test_names_that_mean_something_else_are_not_taken() -> None:
     assert parse_layout(layout_text(layout), layout.datamodel).places == layout.places
 
 
+def test_any_name_that_prisma_takes_gives_a_path() -> None:
+    long = "Very" * 70
+    relations = ["ü", "-", "a b/c", "A" * 90, "___"]
+    lists = "".join(f'  a{n} B[] @relation("{name}")\n' for n, name in enumerate(relations))
+    text = f"model A {{\n id Int @id\n{lists}}}\nmodel B {{\n id Int @id\n{lists.replace(' B[]', ' A[]')}}}\n"
+    long_one = f'model {long} {{\n id Int @id\n text String\n @@map("long")\n}}\n'
+    layout = default_layout(parse_schema(HEAD + text + long_one, "names.prisma"))
+    assert parse_layout(layout_text(layout), layout.datamodel).places == layout.places
+    counts = {m.name: 1_000_000 for m in layout.datamodel.join_tables} | {"A": 10, "B": 10}
+    logs = propose(layout.datamodel, counts=counts).layout
+    assert {p.kind for p in logs.places if p.model.is_join} == {Kind.LOG}
+    assert parse_layout(layout_text(logs), logs.datamodel).places == logs.places
+    assert all(len(part) < 120 for p in logs.places for part in p.path.split("/"))
+
+
 def test_a_partial_layout_is_completed() -> None:
     text = 'version = 1\n[logs]\n"all/chats.jsonl" = ["Chat"]\n[embedded]\nMessageLike = "Message.likes"\n'
     layout = parse_layout(text, chats())

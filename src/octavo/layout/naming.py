@@ -27,14 +27,18 @@ _UNCOUNTED = words_of(
     spend staff
     """
 )
+_LONGEST = 100
 _SURE = 0.8
 """the part of all models that has to begin alike before that beginning says nothing"""
 
 
 def words(name: str) -> list[str]:
-    """The words of a model's name, in lower case: ``OAuthClient`` is ``oauth client``."""
+    """The words of a model's name, in lower case: ``OAuthClient`` is ``oauth client``.
+
+    A name without a letter, as a relation may have, is ``record``.
+    """
     found = [word.lower() for word in _WORD.findall(name)]
-    return _joined(found)
+    return _joined(found) or ["record"]
 
 
 def _joined(found: list[str]) -> list[str]:
@@ -97,12 +101,12 @@ def _beginning(names: dict[str, list[str]]) -> list[str]:
 
 def many(found: list[str]) -> list[str]:
     """The words with the last one in the plural."""
-    return [*found[:-1], plural(found[-1])] if found else ["records"]
+    return [*found[:-1], plural(found[-1])]
 
 
 def kebab(found: list[str]) -> str:
-    """``email-templates``"""
-    return "-".join(found)
+    """``email-templates``; of a very long name the beginning."""
+    return "-".join(found)[:_LONGEST].rstrip("-")
 
 
 def camel(found: list[str]) -> str:
