@@ -379,8 +379,12 @@ class ModelClient:
 
     @staticmethod
     def _limit(found: Mapping[str, Any], at: At) -> int | None:
-        limit = found.get("limit")
-        return None if limit is None else min((at / "limit").whole(limit, lowest=0), NO_END)
+        if found.get("limit") is None:
+            return None
+        inner = at / "limit"
+        if (limit := inner.whole(found["limit"])) < 0:
+            inner.fail("is less than 0", code="P2019")
+        return min(limit, NO_END)
 
     def _affected(self, found: Mapping[str, Any], at: At) -> Condition:
         """Which records a writing of many concerns.

@@ -5,6 +5,7 @@ The answers are those of Prisma 6.19.3 on PostgreSQL.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -129,6 +130,21 @@ def test_what_prisma_refuses_is_refused(exact: Client, where: dict[str, Any], pa
     with pytest.raises(ValidationError) as raised:
         exact.user.find_many(where=where)
     assert raised.value.path.replace("ends_with", "endsWith") == path
+
+
+def test_what_prisma_calls_an_input_error_has_its_code(exact: Client) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: exact.user.group_by(by=["age"], having={"name": "x"}),
+        lambda: exact.user.group_by(by=["age"], order_by={"name": "asc"}),
+        lambda: exact.user.find_many(where={"name": exact.user.fields.age}),
+        lambda: exact.user.find_many(where={"name": exact.post.fields.title}),
+        lambda: exact.user.find_many(where={"meta": {"path": ["a"]}}),
+        lambda: exact.user.delete_many(limit=-1),
+    ]
+    for call in calls:
+        with pytest.raises(ValidationError) as raised:
+            call()
+        assert raised.value.code == "P2019"
 
 
 def test_the_client_that_it_is_made_of_stays_as_strict(exact: Client, db: Client) -> None:

@@ -232,7 +232,7 @@ class Aggregates:
                     nullable = terms.columns[name].field.nullable
                     order.append(Order(name, *direction(value, inner / name, nullable)))
                 elif name in terms.usable:
-                    (inner / name).fail("is not one of the fields in by")
+                    (inner / name).fail("is not one of the fields in by", code="P2019")
                 else:
                     inner.unknown(name, (*by, *FUNCTIONS), "groups have no such field")
         named = {term.field for term in order}
@@ -291,7 +291,7 @@ class _Having:
                     parts.append(self._aggregated(name, AggregateFunction(key), given, at / key))
         if rest or not parts:
             if name not in self._by and rest != {}:
-                at.fail("is neither aggregated nor one of the fields in by")
+                at.fail("is neither aggregated nor one of the fields in by", code="P2019")
             column = self._by.get(name) or self._terms.columns[name]
             parts.append(self._filters.field(column, rest, at))
         return both(*parts)

@@ -271,12 +271,12 @@ class Filters:
     def _other(self, column: Column, given: FieldRef, at: At, *, is_list: bool) -> Other:
         """Another field of the same model, whose values compare with a column's; or a list of such."""
         if not column.model:
-            at.fail("takes no other field: it is about a group")
+            at.fail("takes no other field: it is about a group", code="P2019")
         found = self.vocabulary[column.model].usable.get(given.field) if given.model == column.model else None
         if found is None:
-            at.fail(f"names {given.model}.{given.field}, which is no field of {column.model}")
+            at.fail(f"names {given.model}.{given.field}, which is no field of {column.model}", code="P2019")
         if found.field.is_list != is_list or not _are_comparable(column, found):
-            at.fail(f"names {given.field}, which does not compare with {column.name}")
+            at.fail(f"names {given.field}, which does not compare with {column.name}", code="P2019")
         return Other(found.name)
 
     def _null(self, column: Column, at: At) -> Condition:
@@ -356,7 +356,7 @@ class Filters:
         if not found and not path:
             return self._nothing(at, "names no operator; leave the field out for no filter")
         if not found:
-            at.fail("names no operator for the path")
+            at.fail("names no operator for the path", code="P2019")
         parts = []
         for name, given in found.items():
             inner = at / name

@@ -191,6 +191,8 @@ def _invalid(error: ValidationError, vocabulary: Vocabulary) -> KnownError:
         case "P2020":
             message = f"Value out of range for the type: {error.reason}"
             return KnownError("P2020", message, {"details": error.reason, "column_name": column})
+        case "P2019":
+            return KnownError("P2019", f"Input error. {error.reason}", {"details": error.reason})
         case "P2012":
             return KnownError("P2012", f"`{error.path}`: A value is required but not set", {})
     return KnownError("P2009", error.message, {})
