@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,3 +105,13 @@ def test_a_change_of_the_catalog_that_is_none_of_columns_hinders_nothing(both: B
         both.alter('ALTER TABLE "User" ALTER COLUMN name SET STATISTICS 200')
         db.user.create(data={"id": "bob", "name": "Bob"})
     both.require_equal(both.layout)
+
+
+def test_a_column_that_the_export_was_allowed_to_leave_hinders_nothing(both: Both, tmp_path: Path) -> None:
+    both.alter('ALTER TABLE "User" ADD COLUMN beside TEXT')
+    shutil.rmtree(both.root)
+    options = ExportOptions(tmp_path / "no-files", jobs=1, allow_drift=("extra-column",))
+    export(DatabaseUrl.parse(both.url), both.root, both.layout, options)
+    vocabulary = Vocabulary(both.layout.datamodel)
+    with dual_backend(vocabulary, both.url, both.root, layout=both.layout) as backend:
+        Client(backend, vocabulary).user.create(data={"id": "ann", "name": "Ann"})

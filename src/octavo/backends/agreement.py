@@ -8,15 +8,19 @@ with the catalog's rows; only when it has changed are the columns compared by na
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import suppress
 
 import msgspec
 
+from octavo.backend import PathName
 from octavo.backends.prisma import PrismaBackend, PrismaTransaction
 from octavo.errors import DatabaseError, NullViolation, SchemaMismatch
 from octavo.schema.native import literal
 from octavo.store.identity import SchemaName
 
+_ORIGIN = "cache/origin.json"
 _PAUSE = 0.002
 """seconds without a write after which the next one looks"""
 _AGAIN = 0.1
@@ -30,7 +34,9 @@ _MARK = 2
 class Agreement:
     """Compares one database with the schema.  Used under the write lock."""
 
-    def __init__(self, primary: PrismaBackend) -> None:
+    def __init__(self, primary: PrismaBackend, data_dir: PathName) -> None:
+        """Columns that only PostgreSQL has are no matter where the export of ``data_dir`` has waived them."""
+        self._waived = _allows_extra_columns(data_dir)
         self._primary = primary
         datamodel = primary.schema.vocabulary.datamodel
         self._name = str(SchemaName.of(datamodel))
@@ -90,7 +96,23 @@ class Agreement:
         told = []
         for (model, expected), columns in zip(self._expected, found, strict=True):
             told += [f"{model}.{expected[c]} is not in PostgreSQL" for c in expected if c not in columns]
-            told += [f"{model}.{c} is in PostgreSQL alone" for c in sorted(columns - expected.keys())]
+            extra = () if self._waived else sorted(columns - expected.keys())
+            told += [f"{model}.{c} is in PostgreSQL alone" for c in extra]
         if told:
             self._written = self._looked = 0.0
             raise SchemaMismatch(f"the {self._name}", "PostgreSQL's tables", told)
+
+
+class _Origin(msgspec.Struct):
+    """What an export notes of the drift that it was allowed (``octavo.fold.source``)."""
+
+    allowed: tuple[str, ...] = ()
+
+
+def _allows_extra_columns(data_dir: PathName) -> bool:
+    with (
+        suppress(FileNotFoundError, msgspec.MsgspecError),
+        open(os.path.join(data_dir, _ORIGIN), "rb") as file,
+    ):
+        return "extra-column" in msgspec.json.decode(file.read(), type=_Origin).allowed
+    return False

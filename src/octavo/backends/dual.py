@@ -369,7 +369,7 @@ class DualBackend(SingleReads):
         self._data_dir, self._layout, self._system = data_dir, layout, system
         self.sample, self._files_root = sample, files_root
         self.outcomes = Outcomes(primary.schema, primary.pool.url)
-        self.agreement = Agreement(primary)
+        self.agreement = Agreement(primary, data_dir)
         self._opening = threading.Lock()
         self.files = self._opened()
         self._guard = Guard(data_dir, DataBackend.DUAL)
