@@ -26,7 +26,7 @@ def propose(
         typer.Option("--database-url", help="Count the rows of this database.", show_default=False),
     ] = None,
 ) -> Answer:
-    """Print a layout for the schema as TOML, with the reason of each line.
+    """Print a layout as TOML, with the reason of each line.
 
     With --layout, what that file places stays as it is, and the rest is proposed.
     """

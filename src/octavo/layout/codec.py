@@ -15,13 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from operator import attrgetter
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import astuple
 
 from octavo.errors import DamagedError
+from octavo.layout.compiled import maker, texts_of
 from octavo.layout.keys import Key, KeyForm, key_getter
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.order import file_order
@@ -40,10 +41,9 @@ from octavo.layout.record import (
     value_of,
 )
 from octavo.schema.datamodel import ScalarField
-from octavo.values.base import Text, ValueType
+from octavo.values.base import ValueType
 from octavo.values.json import one_line
 from octavo.values.registry import is_exact, value_type
-from octavo.values.text import string_text
 from octavo.values.tokens import Members, NotJson, before_damage, elements, line_of
 
 Values: TypeAlias = list[bytes | None]
@@ -101,7 +101,7 @@ class Codec:
         self.checks = Checks(place.model, self._all)
         self.key_at = [place.model.scalars.index(f) for f in place.model.key_fields]
         """where in them those of the key stand"""
-        self._make = _maker(self.record_type, place.fields)
+        self._make = maker(self.record_type, place.fields)
         self._json_texts = [f for f in place.fields if is_exact(f)]
         self._notes = bool(self._json_texts or place.payload)
         """whether a row may be more than its values as they are decoded"""
@@ -114,7 +114,7 @@ class Codec:
     @cached_property
     def texts(self) -> Callable[[Any], Values]:
         """From a row (without a note) to its values as PostgreSQL's texts."""
-        return _texts_maker(self._all)
+        return texts_of(self._all)
 
     def _type(self) -> Any:
         if self.place.is_array_of_keys:
@@ -576,44 +576,3 @@ def _reason(error: ValueError) -> str:
     if isinstance(error, NotJson):
         return error.reason
     return str(error).replace(" - at `$`", "").replace("`", "")
-
-
-def _maker(made: type[Record], fields: Iterable[ScalarField]) -> Callable[..., Record]:
-    """A function from a decoded record to its row, written out attribute by attribute as that is quickest.
-
-    It takes the attributes that an embedded record has from its parent by name.
-    """
-    values = ", ".join(f"{name}=source.{name}" for name in map(attribute, fields))
-    names: dict[str, Any] = {"Made": made}
-    exec(f"def make(source, **inherited):\n    return Made({values}, **inherited)\n", names)
-    return cast(Callable[..., Record], names["make"])
-
-
-def _texts_maker(columns: Sequence[tuple[ScalarField, ValueType]]) -> Callable[[Any], Values]:
-    """A function from a row to its values as PostgreSQL's texts.
-
-    It is written out column by column, as the dataclass decorator does, since a loop takes twice the time and
-    this is what reading a store mostly does.
-    """
-    names: dict[str, Any] = {"UNSET": UNSET}
-    cells = []
-    for n, (f, column) in enumerate(columns):
-        names[f"text{n}"] = column.text
-        if f.nullable and column.decoded is msgspec.Raw and not f.is_json:
-            names[f"text{n}"] = _or_none(column.text)
-        value = f"row.{attribute(f)}"
-        may_lack = f.nullable and (column.decoded is not msgspec.Raw or f.is_json)
-        lacks = f"(v := {value}) is {'UNSET' if f.is_json and not f.is_list else 'None'}"
-        found = "v" if may_lack else value
-        cell = f"text{n}({found})"
-        if column.text is string_text:
-            # Mostly this is all there is to it; a call for each takes a fifth of the time.
-            cell = f"(v.encode() if '\\0' not in (v := {value}) else text{n}(v))"
-        cells.append(f"None if {lacks} else {cell}" if may_lack else cell)
-    exec(f"def texts(row):\n    return [{', '.join(cells)}]\n", names)
-    return cast(Callable[[Any], Values], names["texts"])
-
-
-def _or_none(text: Text) -> Callable[[msgspec.Raw], bytes | None]:
-    """For raw text, which may be ``null`` by itself."""
-    return lambda raw: None if bytes(raw) == b"null" else text(raw)
