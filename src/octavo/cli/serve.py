@@ -55,7 +55,7 @@ def serve(
         ),
     ] = None,
 ) -> Answer | None:
-    """Serve the data to Prisma Client, so that an application uses it by its DATABASE_URL alone.
+    """Serve the data to Prisma Client, by a DATABASE_URL.
 
     DATA_BACKEND says where the data is: prisma, json or dual.  Prints the DATABASE_URL to set, and ends at
     SIGTERM or SIGINT, when what is under way is done.
