@@ -23,9 +23,9 @@ ORDER = [
         "store",
         "query",
     ),
-    *("query", "postgres", "backends", "sessions", "client", "aio", "typed", "opening", "generate", "app"),
-    *("inspect", "fold", "evolve", "follow", "care", "secrets", "move", "report", "demo", "testing"),
-    *("serve", "cli"),
+    *("query", "postgres", "backends", "sessions", "client", "awaiting", "aio", "typed", "opening"),
+    *("generate", "app", "inspect", "fold", "evolve", "follow", "care", "secrets", "move", "report"),
+    *("demo", "testing", "serve", "cli"),
     "__main__",
 ]
 """lowest first: each imports only from itself and from those before it"""

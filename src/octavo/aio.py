@@ -33,6 +33,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, Self, TypeVar, cast
 
+from octavo.awaiting import GivenUp, Work, doing, outcome, settled
 from octavo.client import Client, Fields, ModelClient, Models, Within, isolation, seconds
 from octavo.errors import BusyError, TransactionFailed, UsageError
 from octavo.query.bodies import Types
@@ -53,91 +54,6 @@ THREADS = 32
 """how many reads, writes and transactions may each be under way, unless the caller says otherwise"""
 _LOOK = 0.25
 """seconds after which an idle transaction looks whether its event loop is still there"""
-
-
-class _GivenUp(Exception):
-    """Work of a thread that no task waits for is left, and nothing of it is kept."""
-
-
-async def _settled(future: Future[Any], timeout: float | None = None) -> bool:
-    """Wait until a thread has settled a future, or for some seconds; whether it has.
-
-    A task that is cancelled meanwhile leaves the thread as it is.
-    """
-    if future.done():
-        return True
-    loop = asyncio.get_running_loop()
-    waiter = loop.create_future()
-
-    def wake() -> None:
-        if not waiter.done():
-            waiter.set_result(None)
-
-    def settle(_: object) -> None:
-        # The loop may be closed by now.
-        with suppress(RuntimeError):
-            loop.call_soon_threadsafe(wake)
-
-    timer = None if timeout is None else loop.call_later(timeout, wake)
-    future.add_done_callback(settle)
-    try:
-        await waiter
-    finally:
-        if timer is not None:
-            timer.cancel()
-    return future.done()
-
-
-async def _outcome(future: Future[Any]) -> None:
-    """Wait until a thread has settled a future; a cancellation is raised when it has."""
-    cancelled = None
-    while not future.done():
-        try:
-            await _settled(future)
-        except CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-
-
-class _Work(Generic[T]):
-    """A call that a thread makes.  Until it is claimed it can be given up."""
-
-    def __init__(self, call: Callable[[], T]) -> None:
-        self._call, self._context = call, copy_context()
-        self._mutex = threading.Lock()
-        self._is_claimed = self._is_given_up = False
-
-    def run(self) -> T:
-        return self._context.run(self._run)
-
-    def _run(self) -> T:
-        _doing.work = self
-        try:
-            return self._call()
-        finally:
-            del _doing.work
-
-    def claim(self) -> None:
-        """From now on it happens, or fails, whatever becomes of its task.  Raises _GivenUp."""
-        with self._mutex:
-            if self._is_given_up:
-                raise _GivenUp
-            self._is_claimed = True
-
-    def give_up(self) -> bool:
-        """Whether it never happens."""
-        with self._mutex:
-            self._is_given_up = not self._is_claimed
-            return self._is_given_up
-
-
-class _Doing(threading.local):
-    work: _Work[Any]
-
-
-_doing = _Doing()
-"""the work that this thread does"""
 
 
 class _AtOnce:
@@ -172,7 +88,7 @@ class _Claiming:
 
     @contextmanager
     def writing(self, *, single: bool) -> Iterator[Transaction]:
-        work = _doing.work
+        work = doing.work
         with self._alone.writing(single=single) as transaction:
             if single:
                 # The one write may commit by itself.
@@ -330,7 +246,7 @@ class _Thread:
         while (job := self._next(end)) is not None:
             job()
         if self._is_left:
-            raise _GivenUp
+            raise GivenUp
         if self._failed:
             raise self.failure()
 
@@ -342,7 +258,7 @@ class _Thread:
             with suppress(Empty):
                 return self._jobs.get(timeout=min(left, _LOOK))
             if self._loop.is_closed():
-                raise _GivenUp
+                raise GivenUp
 
     def _refuse_jobs(self) -> None:
         with self._mutex:
@@ -386,7 +302,7 @@ class _Thread:
                 raise self.failure()
             self._jobs.put(job)
         try:
-            await _settled(future)
+            await settled(future)
         except BaseException:
             self.fail("was cancelled during a call")
             raise
@@ -428,9 +344,9 @@ class _Block(AbstractAsyncContextManager[AsyncWithin]):
         try:
             waiting = client._submit("transactions", partial(copy_context().run, made.run))
             # All threads may be taken by other transactions.
-            if not await _settled(made.begun, self._wait) and waiting.cancel():
+            if not await settled(made.begun, self._wait) and waiting.cancel():
                 raise BusyError(self._wait, "other transactions of this client")
-            await _settled(made.begun)
+            await settled(made.begun)
             models = made.begun.result()
         except BaseException:
             # What has not begun never does.
@@ -450,12 +366,12 @@ class _Block(AbstractAsyncContextManager[AsyncWithin]):
             if isinstance(error, GeneratorExit) or (error is not None and made.abandon()):
                 # The task is no more, and cannot wait; or nothing has been written, nor will be.
                 return
-            await _outcome(made.ended)
+            await outcome(made.ended)
         finally:
             self._client._open.discard(made)
             self._inside.leave()
         if error is None and (failed := made.ended.exception()) is not None:
-            raise made.failure() if isinstance(failed, _GivenUp) else failed
+            raise made.failure() if isinstance(failed, GivenUp) else failed
 
 
 _KINDS = ("reads", "writes", "transactions")
@@ -503,19 +419,19 @@ class AsyncClient(AsyncModels):
     async def _do(self, call: Callable[[], T], *, writes: bool) -> T:
         if writes:
             self._sync._alone.check("task")
-        work = _Work(call)
+        work = Work(call)
         future = self._submit("writes" if writes else "reads", work.run)
         try:
-            await _settled(future)
+            await settled(future)
         except CancelledError:
             if not (future.cancel() or work.give_up()):
-                await _outcome(future)
+                await outcome(future)
             raise
         return future.result()
 
     async def _call(self, call: Callable[[Any], T]) -> T:
         def claimed() -> T:
-            _doing.work.claim()
+            doing.work.claim()
             return call(self._sync)
 
         return await self._do(claimed, writes=True)
@@ -552,7 +468,7 @@ class AsyncClient(AsyncModels):
             for transaction in list(self._open):
                 transaction.fail("was ended by closing the client")
                 transaction.end(keep=False)
-        await _outcome(self._closing)
+        await outcome(self._closing)
         self._closing.result()
 
     def _close(self) -> None:
@@ -598,12 +514,12 @@ class Opening(Generic[C]):
         return self._open().__await__()
 
     async def _open(self) -> Any:
-        work = _Work(self._connected)
+        work = Work(self._connected)
         thread = ThreadPoolExecutor(1, thread_name_prefix="octavo-open")
         future = thread.submit(work.run)
         thread.shutdown(wait=False)
         try:
-            await _settled(future)
+            await settled(future)
         except CancelledError:
             if not (future.cancel() or work.give_up()):
                 # It is open, and no task will have it.
@@ -614,7 +530,7 @@ class Opening(Generic[C]):
     def _connected(self) -> Client:
         client = self._connect()
         try:
-            _doing.work.claim()
+            doing.work.claim()
         except BaseException:
             client.close()
             raise
