@@ -101,6 +101,8 @@ function page(m) {
   if (chance(0.4)) found.take = below(7) - 3
   if (chance(0.3)) found.skip = below(3)
   if (chance(0.2) && made[m.name].length) found.cursor = { id: key(m) }
+  // A cursor whose record is NULL in the order finds nothing in Prisma, or not all.
+  if (found.cursor) found.orderBy = found.orderBy.filter((term) => m.fields.find((f) => f.name in term).isRequired)
   if (chance(0.15) && !found.cursor) found.distinct = [one(scalars(m).filter((f) => f.type !== 'Json')).name, 'id'].slice(0, 1 + below(2))
   return found
 }
