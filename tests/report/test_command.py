@@ -83,7 +83,9 @@ def test_it_writes_one_page_and_says_where_it_is_and_what_it_holds(world: World)
     assert answer["problems"] == []
     assert set(answer["checklist"]) <= {"good", "bad", "unknown"}
     kept = [
-        p for p in world.data.rglob("*") if p.is_file() and "cache" not in p.relative_to(world.data).parts
+        path
+        for path in world.data.rglob("*")
+        if path.is_file() and not {"cache", "schema"}.intersection(path.relative_to(world.data).parts)
     ]
     assert answer["files"]["bytes"] == sum(p.stat().st_size for p in kept)
     assert answer["files"]["files"] == len(kept)
