@@ -452,6 +452,10 @@ class AsyncClient(AsyncModels):
         level = isolation(isolation_level)
         return _Block(self, level, seconds("max_wait", max_wait), seconds("timeout", timeout))
 
+    def as_prisma(self) -> AsyncClient:
+        """As :meth:`octavo.client.Client.as_prisma`, on threads of its own."""
+        return AsyncClient(self._sync.as_prisma(), self._threads)
+
     async def payload(self, record: Shown) -> bytes | None:
         """As :meth:`octavo.client.Client.payload`."""
         return await self._do(partial(self._sync.payload, record), writes=False)

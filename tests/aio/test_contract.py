@@ -42,8 +42,9 @@ ANN: dict[str, Any] = {"email": "a@x", "name": "Ann", "age": 30}
 
 def test_every_operation_of_the_synchronous_client_is_there() -> None:
     operations = {name for name in vars(ModelClient) if not name.startswith("_")}
+    waits_for_nothing = {"fields"}
     assert {name for name in vars(AsyncModelClient) if not name.startswith("_")} == operations
-    for name in operations:
+    for name in operations - waits_for_nothing:
         ours = getattr(AsyncModelClient, name)
         assert inspect.iscoroutinefunction(ours)
         assert ours.__doc__ == getattr(ModelClient, name).__doc__

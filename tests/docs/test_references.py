@@ -52,6 +52,6 @@ def test_every_module_that_is_named_is_there() -> None:
     missing = []
     for text in tracked():
         if text.name != "CHANGELOG.md":
-            named = DOTTED.findall(text.read_text("utf-8"))
+            named = set(DOTTED.findall(text.read_text("utf-8"))) - {"toml"}
             missing += [f"{text.relative_to(ROOT)}: octavo.{name}" for name in named if not resolves(name)]
     assert missing == []

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from octavo.layout.naming import Names, singular, words, words_of
 from octavo.schema.datamodel import Action, Datamodel, Function, Model, Relation, ScalarField, ScalarKind
+from octavo.schema.native import DEFAULT_NATIVE
 from octavo.values.registry import value_type
 
 _OWNERS = words_of(
@@ -39,6 +40,8 @@ _UNBOUNDED = words_of(
 )
 """joins that grow with the number of users"""
 _NAMES = words_of("code key label name reason slug")
+_PROSE = 200
+"""characters that a text of a declared length has at least if it is one to read"""
 _LONG = words_of(
     """
     about answer bio body content css description draft examples greeting html instructions
@@ -369,7 +372,7 @@ def _is_time(f: ScalarField) -> bool:
 def _is_prose(f: ScalarField) -> bool:
     if f.kind is not ScalarKind.SCALAR or f.type != "String" or f.is_list or f.secret is not None:
         return False
-    if f.native is not None and (f.native.name not in ("Text", "VarChar") or 0 < sum(f.native.args) < 200):
+    if f.native not in (None, DEFAULT_NATIVE["String"]) and sum(f.native.args) < _PROSE:
         return False
     found = words(f.name)
     return bool(found) and found[-1] not in _NOT_PROSE and "id" not in found
@@ -378,7 +381,7 @@ def _is_prose(f: ScalarField) -> bool:
 def _is_long(f: ScalarField) -> bool:
     if not _is_prose(f):
         return False
-    return words(f.name)[-1] in _LONG or (f.native is not None and f.native.name == "Text")
+    return words(f.name)[-1] in _LONG or f.native == DEFAULT_NATIVE["String"]
 
 
 def _follows_on(join: str, parent: str) -> bool:

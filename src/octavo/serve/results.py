@@ -19,6 +19,7 @@ from msgspec import UNSET, Struct
 
 from octavo.layout.record import attribute
 from octavo.query.result import Result, record_of
+from octavo.schema.native import NATIVE_TYPES
 from octavo.serve.view import SeenField
 from octavo.values.json import json_text
 
@@ -83,7 +84,7 @@ def wrap_of(field: SeenField) -> Wrap | None:
     found: Wrap | None
     if stored.kind != "scalar":
         found = None
-    elif stored.native is not None and stored.native.name in ("Time", "Timetz"):
+    elif stored.native is not None and NATIVE_TYPES[stored.native.name].catalog in ("time", "timetz"):
         found = _clock
     else:
         found = _WRAPS.get(stored.type)
