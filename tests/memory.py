@@ -18,7 +18,16 @@ from octavo.layout.load import layout_for
 from octavo.layout.record import Record
 from octavo.query.aggregates import Grouper
 from octavo.query.evaluate import Evaluator
-from octavo.query.plan import Change, Condition, Group, Grouping, Isolation, Key, Link, Query, Search
+from octavo.query.plan import (
+    Change,
+    Condition,
+    Group,
+    Grouping,
+    Link,
+    Query,
+    Search,
+)
+from octavo.query.protocols import Isolation, Key
 from octavo.query.raw import RawResult, RawStatement, constants
 from octavo.query.search import Searching
 from octavo.query.vocabulary import Defaults, Vocabulary, moment

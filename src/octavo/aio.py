@@ -37,7 +37,7 @@ from octavo.awaiting import GivenUp, Work, doing, outcome, settled
 from octavo.client import Client, Fields, ModelClient, Models, Within, isolation, seconds
 from octavo.errors import BusyError, TransactionFailed, UsageError
 from octavo.query.bodies import Types
-from octavo.query.plan import Isolation, Reader, Transaction
+from octavo.query.protocols import Isolation, Reader, Transaction
 from octavo.query.run import Shown
 from octavo.sessions import Inside
 from octavo.store.freshness import Stale

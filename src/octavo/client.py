@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar
 from octavo.errors import RecordNotFound, UniqueViolation, UsageError, ValidationError
 from octavo.query.arguments import At, FieldRef
 from octavo.query.filters import Filters
-from octavo.query.plan import TRUE, Backend, Condition, Find, Isolation, Projection, Transaction, Unique
+from octavo.query.plan import TRUE, Condition, Find, Projection, Unique
+from octavo.query.protocols import Backend, Isolation, Transaction
 from octavo.query.reads import NO_END, SHOWN, Reads
 from octavo.query.result import record_of
 from octavo.query.run import Execution, Shown, Writing

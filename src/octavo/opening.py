@@ -11,7 +11,7 @@ from octavo.backend import DataBackend, Durability, Settings, get_data_backend, 
 from octavo.backend import data_dir as named_data_dir
 from octavo.backend import files_root as named_files_root
 from octavo.client import Client
-from octavo.query.plan import Backend
+from octavo.query.protocols import Backend
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.definition import define
 from octavo.store.phase import Guard

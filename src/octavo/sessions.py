@@ -22,7 +22,7 @@ from octavo.errors import (
     TransactionFailed,
     UsageError,
 )
-from octavo.query.plan import Backend, Isolation, Reader, Transaction
+from octavo.query.protocols import Backend, Isolation, Reader, Transaction
 
 if TYPE_CHECKING:
     from octavo.query.raw import RawResult, RawStatement

@@ -24,7 +24,7 @@ from octavo.backend import DataBackend, Settings
 from octavo.backends.json import JsonBackend
 from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
-from octavo.query.plan import Backend
+from octavo.query.protocols import Backend
 from octavo.secrets.rotate import NewPepper, Peppers, State, carry_out, look, rotate
 from octavo.store.store import Store
 from octavo.store.system import SYSTEM, FileSystem

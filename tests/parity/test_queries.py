@@ -18,7 +18,8 @@ from octavo.client import Client
 from octavo.errors import ConstraintError, ValueOutOfRange
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.query.plan import Backend, Change, ChangeKind, Query, Transaction, equals
+from octavo.query.plan import Change, ChangeKind, Query, equals
+from octavo.query.protocols import Backend, Transaction
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.ddl import ddl
 from octavo.schema.texts import frozen_schema

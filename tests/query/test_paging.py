@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backends import on_memory
+from octavo.query.paging import pages
 from octavo.query.plan import Change, ChangeKind, Compare, IsNull, Not, Operator, equals
-from octavo.query.run import pages
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.parser import parse_schema
 

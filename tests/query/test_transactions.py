@@ -37,7 +37,7 @@ from octavo.errors import (
     ValidationError,
 )
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.query.plan import Isolation
+from octavo.query.protocols import Isolation
 from octavo.sessions import on_behalf_of
 from query import shared_purses
 from query.blog import VOCABULARY

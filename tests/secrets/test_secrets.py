@@ -13,7 +13,7 @@ import octavo
 from backends import on_files
 from octavo.backend import DataBackend, Settings
 from octavo.crypto import encrypt
-from octavo.query.run import pages
+from octavo.query.paging import pages
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.parser import parse_schema
 from octavo.secrets import check as secrets

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from octavo.errors import DifferenceError
 from octavo.layout.keys import Key, as_tuple
 from octavo.layout.record import Record, model_of
-from octavo.query.plan import Query, Reader, one_of
-from octavo.query.run import pages
+from octavo.query.paging import pages
+from octavo.query.plan import Query, one_of
+from octavo.query.protocols import Reader
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.changeset import ChangeSet, Conflict, Name
 from octavo.store.index import Spec

@@ -33,7 +33,8 @@ from octavo.backends.reading import JsonReader
 from octavo.errors import OctavoError
 from octavo.layout.keys import Key, KeyForm, one_or_tuple
 from octavo.layout.record import Record, model_of, stored_value
-from octavo.query.plan import Condition, Group, Grouping, Link, Query, Reader, Search
+from octavo.query.plan import Condition, Group, Grouping, Link, Query, Search
+from octavo.query.protocols import Reader
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.lock import LockFile
 from octavo.store.rules import Rules

@@ -56,7 +56,8 @@ from octavo.errors import (
 from octavo.layout.keys import Key, as_tuple
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
-from octavo.query.plan import Change, Condition, Isolation, Query, Reader, SingleReads
+from octavo.query.plan import Change, Condition, Query
+from octavo.query.protocols import Isolation, Reader, SingleReads
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.changeset import ChangeSet, Name, RowChange, changed_rows
 from octavo.store.definition import layout_in

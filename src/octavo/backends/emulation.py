@@ -19,7 +19,8 @@ from typing import Any, TypeAlias, cast
 from octavo.backends.json import changed_record
 from octavo.errors import RequiredRelationViolation
 from octavo.layout.record import Record
-from octavo.query.plan import Backend, Change, ChangeKind, Condition, Key, Query, Transaction, one_of
+from octavo.query.plan import Change, ChangeKind, Condition, Query, one_of
+from octavo.query.protocols import Backend, Key, Transaction
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action, Datamodel, Relation, RelationKind
 

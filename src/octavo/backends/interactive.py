@@ -20,7 +20,8 @@ from weakref import ref
 
 from octavo.errors import BusyError, OctavoError, TransactionFailed
 from octavo.layout.record import Record
-from octavo.query.plan import Backend, Change, Condition, Isolation, Reader, SingleReads, Transaction
+from octavo.query.plan import Change, Condition
+from octavo.query.protocols import Backend, Isolation, Reader, SingleReads, Transaction
 from octavo.store.system import in_background
 
 if TYPE_CHECKING:

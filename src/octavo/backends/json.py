@@ -25,14 +25,11 @@ from octavo.query.plan import (
     Change,
     Compare,
     Condition,
-    Isolation,
-    Key,
     Operator,
     Other,
     Query,
-    SingleReads,
-    Transaction,
 )
+from octavo.query.protocols import Isolation, Key, SingleReads, Transaction
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function, Model
 from octavo.store.definition import layout_in

@@ -22,7 +22,7 @@ from octavo.backends.sql.statements import Ready
 from octavo.errors import DatabaseError
 from octavo.postgres.failures import database_error
 from octavo.postgres.session import Session, is_since
-from octavo.query.plan import Key
+from octavo.query.protocols import Key
 from octavo.url import DatabaseUrl
 
 PATIENCE = 30.0

@@ -42,13 +42,12 @@ from octavo.query.plan import (
     Condition,
     Group,
     Grouping,
-    Isolation,
-    Key,
     Link,
     Query,
     Search,
     one_of,
 )
+from octavo.query.protocols import Isolation, Key
 from octavo.query.raw import RawResult, RawStatement
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action, Datamodel, Model

@@ -23,7 +23,6 @@ from octavo.query.plan import (
     Condition,
     Group,
     Grouping,
-    Key,
     Link,
     OneOf,
     Operator,
@@ -34,6 +33,7 @@ from octavo.query.plan import (
     Related,
     Search,
 )
+from octavo.query.protocols import Key
 from octavo.query.search import Searching
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.store.freshness import Stale

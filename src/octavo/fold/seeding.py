@@ -22,7 +22,7 @@ from octavo.backends.outcome import Outcomes
 from octavo.backends.prisma import PrismaBackend
 from octavo.errors import OctavoError
 from octavo.layout.layout import Layout
-from octavo.query.plan import Reader
+from octavo.query.protocols import Reader
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.changeset import changed_rows
 from octavo.store.intake import FilesRoot, Intake, PayloadProblem

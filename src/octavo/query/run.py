@@ -6,7 +6,7 @@ give its key; over all others they come after it.  Whatever is written carries t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
@@ -16,14 +16,12 @@ from octavo.errors import RecordNotFound, RequiredRelationViolation
 from octavo.layout.record import Record, model_of
 from octavo.query.evaluate import Evaluator
 from octavo.query.filters import both
+from octavo.query.paging import from_here
 from octavo.query.plan import (
     FALSE,
     TRUE,
-    And,
     Change,
     ChangeKind,
-    Compare,
-    CompareCount,
     Condition,
     Connect,
     ConnectOrCreate,
@@ -37,23 +35,16 @@ from octavo.query.plan import (
     Find,
     Group,
     Inclusion,
-    IsNull,
-    Key,
     Link,
     Nested,
     NewRecord,
-    Not,
     OneOf,
-    Operator,
-    Or,
     Order,
     Projection,
     Query,
-    Reader,
     Related,
     SetLinks,
     Step,
-    Transaction,
     Unique,
     Update,
     UpdateMany,
@@ -61,6 +52,7 @@ from octavo.query.plan import (
     equals,
     one_of,
 )
+from octavo.query.protocols import Key, Reader, Transaction
 from octavo.query.result import Counts, Result
 from octavo.query.vocabulary import Defaults, Terms, Vocabulary, moment
 
@@ -180,12 +172,12 @@ class Execution:
             return None
         query = find.query
         places = [self._place(record, term) for term in query.order]
-        after = _from_here(list(zip(query.order, places, strict=True)))
+        after = from_here(list(zip(query.order, places, strict=True)))
         return replace(query, where=both(query.where, after))
 
     def _place(self, record: Record, order: Order) -> tuple[Any, bool]:
         """The value that a record has for a term of an order, and whether it is NULL."""
-        terms: Terms = self.vocabulary[order.path[0].model if order.path else self._model(record)]
+        terms: Terms = self.vocabulary[order.path[0].model if order.path else model_of(record).name]
         counted = order.path[-1] if order.field is None else None
         for link in order.path[:-1] if counted else order.path:
             values = terms.getter(link.fields)(record)
@@ -202,59 +194,6 @@ class Execution:
         column = terms.columns[str(order.field)]
         value = column.stored(record)
         return value, column.is_null(value)
-
-    @staticmethod
-    def _model(record: Record) -> str:
-        from octavo.layout.record import model_of
-
-        return model_of(record).name
-
-
-def _from_here(places: list[tuple[Order, tuple[Any, bool]]]) -> Condition:
-    """At this place of an order, or after it."""
-    choices: list[Condition] = []
-    equal: list[Condition] = []
-    for order, (value, null) in places:
-        after = _after(order, value, null)
-        if after != FALSE:
-            choices.append(both(*equal, after))
-        equal.append(_same(order, value, null))
-    return Or((*choices, both(*equal)))
-
-
-def _after(order: Order, value: Any, null: bool) -> Condition:
-    if null:
-        return Not(_is_null(order)) if order.nulls_first else FALSE
-    operator = Operator.LT if order.descending else Operator.GT
-    beyond = _compare(order, operator, value)
-    return beyond if order.nulls_first or order.field is None else Or((beyond, _is_null(order)))
-
-
-def _same(order: Order, value: Any, null: bool) -> Condition:
-    if null:
-        return _is_null(order)
-    return _compare(order, Operator.EQUALS, value)
-
-
-def _is_null(order: Order) -> Condition:
-    """NULL, or a relation on the way has no record."""
-    if not order.path:
-        return IsNull(str(order.field))
-    return Not(_over(order, lambda field: Not(IsNull(field))))
-
-
-def _compare(order: Order, operator: Operator, value: Any) -> Condition:
-    if order.field is None:
-        return CompareCount(order.path, operator, value)
-    return _over(order, lambda field: Compare(field, operator, value))
-
-
-def _over(order: Order, condition: Callable[[str], Condition]) -> Condition:
-    """A condition on the field that the path of an order leads to."""
-    found = condition(str(order.field))
-    for link in reversed(order.path):
-        found = Related(link, found)
-    return found
 
 
 _Own = TypeVar("_Own", Record, None)
@@ -593,34 +532,3 @@ class Writing(Execution):
 
 def _nowhere(link: Link, record: Record) -> list[Record]:
     return []
-
-
-PAGE = 1000
-"""records of a page"""
-
-
-def pages(
-    reader: Reader, terms: Terms, where: Condition = TRUE, *, first: tuple[str, ...] = (), size: int = PAGE
-) -> Iterator[list[Record]]:
-    """The records of a model by key, or by the fields ``first`` (none of which may be NULL) and then by key;
-    at most ``size`` at a time, and never none."""
-    fields = tuple(dict.fromkeys((*first, *terms.key)))
-    order, values_of = tuple(Order(name) for name in fields), terms.getter(fields)
-    after: Condition = TRUE
-    while True:
-        page = reader.select(Query(model=terms.name, where=And((where, after)), order=order, take=size))
-        if page:
-            yield page
-        if len(page) < size:
-            return
-        after = _beyond(fields, values_of(page[-1]))
-
-
-def _beyond(fields: tuple[str, ...], values: Key) -> Condition:
-    """The condition that records after one with these values fulfil."""
-    return Or(
-        tuple(
-            And((equals(fields[:n], values[:n]), Compare(fields[n], Operator.GT, values[n])))
-            for n in range(len(fields))
-        )
-    )

@@ -20,8 +20,9 @@ from octavo.inspect.findings import shown_key
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.record import Record
 from octavo.opening import open_backend
-from octavo.query.plan import Backend, Condition, IsNull, Not, Or, Query, Reader
-from octavo.query.run import pages
+from octavo.query.paging import pages
+from octavo.query.plan import Condition, IsNull, Not, Or, Query
+from octavo.query.protocols import Backend, Reader
 from octavo.query.vocabulary import Terms, Vocabulary
 from octavo.schema.datamodel import Secret
 

@@ -30,7 +30,8 @@ from octavo.crypto import Sealed, SecretError, decrypt, encrypt, pepper_from_env
 from octavo.errors import ConflictError, DivergedError, OctavoError, UsageError, disk_errors
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.record import Record
-from octavo.query.plan import Backend, Change, ChangeKind, Reader, Transaction, equals
+from octavo.query.plan import Change, ChangeKind, equals
+from octavo.query.protocols import Backend, Reader, Transaction
 from octavo.secrets.check import Holder, Unopened, Unopeneds, holders, in_step, key_text, opened, sides_of
 from octavo.store import disk, phase
 from octavo.store.phase import Phase

@@ -22,7 +22,6 @@ from octavo.query.plan import (
     IsNull,
     JsonOperator,
     JsonTest,
-    Key,
     Link,
     ListOperator,
     ListTest,
@@ -36,6 +35,7 @@ from octavo.query.plan import (
     Related,
     Search,
 )
+from octavo.query.protocols import Key
 from octavo.schema.native import literal
 from octavo.values.json import kind_of, string_of
 from octavo.values.text import lower
