@@ -11,7 +11,7 @@ import pytest
 from backends import dual_backend
 from evolve.test_migrate import PLACES, TASKS
 from octavo.backends.divergence import Divergences
-from octavo.backends.dual import heal
+from octavo.backends.healing import heal
 from octavo.client import Client
 from octavo.errors import SchemaMismatch
 from octavo.evolve.migrate import MigrateOptions, migrate

@@ -10,8 +10,8 @@ import pytest
 
 import octavo
 from crash.both_sides import Sides, begin, say
-from octavo.backends.dual import heal
 from octavo.backends.gap import SEED
+from octavo.backends.healing import heal
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import frozen_layout

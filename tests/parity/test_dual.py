@@ -17,7 +17,7 @@ import pytest
 import octavo
 from crash.both_sides import Sides, begin, say
 from octavo.backends.divergence import Divergences
-from octavo.backends.dual import heal
+from octavo.backends.healing import heal
 from octavo.errors import DivergedError, TransactionFailed, UniqueViolation, UsageError
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import frozen_layout

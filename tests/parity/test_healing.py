@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from backends import dual_backend, emptied, prisma_backend
 from crash.both_sides import VOCABULARY, Sides, begin
 from octavo.backends.divergence import Divergences, Keys
-from octavo.backends.dual import DualBackend, heal
+from octavo.backends.dual import DualBackend
+from octavo.backends.healing import heal
 from octavo.client import Client
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import frozen_layout

@@ -13,7 +13,7 @@ import pytest
 
 import octavo
 from crash.both_sides import Sides, begin
-from octavo.backends.dual import heal
+from octavo.backends.healing import heal
 from octavo.client import Client
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.scaffold import scaffold

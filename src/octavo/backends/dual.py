@@ -21,17 +21,16 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from octavo.backend import DataBackend
 from octavo.backends import gap, prisma
 from octavo.backends.agreement import Agreement
-from octavo.backends.copying import Copy, differences
+from octavo.backends.copying import differences
 from octavo.backends.divergence import (
     LOG,
     Call,
     Comparison,
-    Divergence,
     Divergences,
     Keys,
     Listening,
@@ -567,48 +566,3 @@ class DualBackend(SingleReads):
         for files in (self.files, *self._retired):
             files.close()
         self.primary.close()
-
-
-class Healed(NamedTuple):
-    """What became of one divergence; ``error``: why it is still there."""
-
-    divergence: Divergence
-    copied: int
-    error: str
-
-
-def heal(backend: DualBackend) -> Iterator[Healed]:
-    """Heal one divergence after the other.  What the database or the disk refuses is in the answer."""
-    done: set[tuple[str, str]] = set()
-    for divergence in backend.divergences.open():
-        copied, error = 0, ""
-        try:
-            if not divergence.model:
-                backend.on_files(lambda files: files.read(_read_all))
-            elif divergence.about not in done:
-                copied = _heal(backend, divergence)
-            done.add(divergence.about)
-            backend.divergences.healed(divergence)
-        except OctavoError as failed:
-            error = str(failed)
-        yield Healed(divergence, copied, error)
-
-
-def _read_all(reader: JsonReader) -> None:
-    """Read every record of the files.  Raises DamagedError, DiskError."""
-    for model in reader.vocabulary.datamodel.tables:
-        for _ in reader.view.rows(model.name):
-            pass
-
-
-def _heal(backend: DualBackend, divergence: Divergence) -> int:
-    """Copy what a divergence is about; how many records that were."""
-    with backend.locked() as transaction:
-        copy = Copy(backend.vocabulary, transaction.view, transaction.primary)
-        keys, shown = Keys(transaction.view.rules), divergence.key
-        key = None if shown is None else keys.key(divergence.model, shown)
-        if key is not None:
-            copy.records([(divergence.model, key)])
-        else:
-            copy.model(divergence.model)
-        return len(copy.done)

@@ -42,7 +42,7 @@ from octavo.url import DatabaseUrl
 if TYPE_CHECKING:
     from octavo.backend import Settings
     from octavo.backends.divergence import Divergence
-    from octavo.backends.dual import Healed
+    from octavo.backends.healing import Healed
     from octavo.postgres.drift import Drift
     from octavo.query.vocabulary import Vocabulary
     from octavo.secrets.check import SecretsReport
@@ -244,8 +244,8 @@ def _heal(kind: DataBackend, vocabulary: Vocabulary, settings: Settings) -> list
             f"DATA_BACKEND is {kind}: only with dual are the files to be what PostgreSQL is",
             hint="DATA_BACKEND=dual octavo status --heal",
         )
-    from octavo.backends.dual import heal as healing
     from octavo.backends.dual import open_backend
+    from octavo.backends.healing import heal as healing
 
     with closing(open_backend(vocabulary, settings)) as backend:
         return list(healing(backend))
