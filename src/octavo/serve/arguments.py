@@ -14,14 +14,13 @@ from typing import Any
 
 from msgspec import Raw
 
-from octavo.query.arguments import FieldRef, snake
+from octavo.query.arguments import FieldRef, camel, snake
 from octavo.query.filters import LOGIC, operators, quantifiers
 from octavo.query.writes import steps
 from octavo.serve.refusals import (
     Place,
     data_fields,
     either,
-    input_error,
     operator_fields,
     quantifier_fields,
     where_fields,
@@ -101,17 +100,11 @@ class Arguments:
         found = {}
         for key, value in given.items():
             if (field := model.fields.get(key)) is not None:
-                if (part := self._filter(model, field, value, at / key)) != {}:
-                    found[field.name] = part
+                found[field.name] = self._filter(model, field, value, at / key)
             elif key in LOGIC:
-                branches = self._logic(model, key, value, at / key)
-                # Branches that filter nothing are left out, but of OR, which then finds nothing.
-                if key == "OR" or (any(branches) if type(branches) is list else branches):
-                    found[key] = branches
+                found[key] = self._logic(model, key, value, at / key)
             elif (link := model.links.get(key)) is not None:
-                # As in Prisma, an empty filter of a relation filters nothing.
-                if value != {}:
-                    found[link.name] = self._related(link, value, at / key)
+                found[link.name] = self._related(link, value, at / key)
             elif key in model.uniques:
                 name, _ = model.uniques[key]
                 found[name] = self._compound(model, key, value, at / key)
@@ -159,14 +152,9 @@ class Arguments:
             if field.field.is_json and key not in ("path", "mode"):
                 found[key] = JsonNull if value is None else json_value(value)
             elif key == "not" and type(value) is dict and "$type" not in value:
-                if inner := self._filter(model, field, value, at / key):
-                    found[key] = inner
+                found[key] = self._filter(model, field, value, at / key)
             else:
                 found[key] = self.plain(value, at / key)
-        if found.keys() <= {"mode", "path"}:
-            if "path" in found:
-                raise input_error("A JSON path cannot be set without a scalar filter.")
-            return {}
         return found
 
     def _related(self, link: SeenLink, given: Any, at: Place) -> Any:
@@ -308,7 +296,7 @@ class Arguments:
         found: dict[str, Any] = {}
         for key, value in given.items():
             if (name := snake(key)) not in known:
-                options = [(_camel(step), [link.field.model]) for step in known]
+                options = [(camel(step), [link.field.model]) for step in known]
                 raise (at / key).unknown_field(f"{link.field.model}NestedInput", options)
             found[name] = self._step(link, name, value, at / key)
         return found
@@ -394,8 +382,3 @@ class Arguments:
                     known = [(name, [f.field.type]) for name, f in model.fields.items()]
                     raise (at / key).unknown_field(f"{model.name}CreateManyInput", known)
         return self.data(model, given, at, over=over, new=True)
-
-
-def _camel(name: str) -> str:
-    first, *others = name.split("_")
-    return first + "".join(word.title() for word in others)

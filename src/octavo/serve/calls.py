@@ -7,9 +7,6 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
 
-from octavo.query.arguments import At
-from octavo.query.filters import LOGIC, Filters
-from octavo.query.plan import TRUE
 from octavo.query.raw import RawResult
 from octavo.serve.arguments import Arguments
 from octavo.serve.raw import parameters, rows
@@ -63,7 +60,6 @@ class Calls:
         self.view = view
         self._arguments = Arguments(view)
         self._selections = Selections(self._arguments)
-        self._filters = Filters(view.vocabulary)
 
     def read(self, query: Mapping[str, Any]) -> Call:
         """The call that a query means.  Raises Refused."""
@@ -120,20 +116,12 @@ class Calls:
                 found[name] = known[name](value, at / name)
             elif name != "relationLoadStrategy":
                 raise (at / name).unknown_argument(wanted)
-        if action in _OF_MANY and "where" in found and self._means_all(model, found["where"]):
-            del found["where"]
         for name in _NEEDED.get(action, ()):
             if name not in found:
                 missing = (at / name).missing(f"{model.name}{name.title()}Input")
                 missing.code = "P2012"
                 raise missing
         return found
-
-    def _means_all(self, model: SeenModel, where: Mapping[str, Any]) -> bool:
-        """Whether a filter filters nothing, which the client refuses where records are changed."""
-        if not where.keys() <= {*LOGIC}:
-            return False
-        return self._filters.where(model.terms, where, At(model.store_name, "where")) == TRUE
 
     def _aggregate(self, name: str, action: str, model: SeenModel, query: tuple[Any, Any], at: Place) -> Call:
         given, selection = query
@@ -196,7 +184,6 @@ class Calls:
         return Call(action, None, action, {**asked, "writes": action == "executeRaw"}, answer)
 
 
-_OF_MANY = ("updateMany", "updateManyAndReturn", "deleteMany")
 _TAKEN = {
     "findUnique": ("where",),
     "findUniqueOrThrow": ("where",),
