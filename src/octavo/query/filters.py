@@ -76,14 +76,15 @@ def negated(condition: Condition) -> Condition:
     """What is true where a condition is false.
 
     Over a relation to one record, a condition is unknown where it is for that record, and false without one.
-    :class:`Related` is never unknown, so that ``Not`` of it alone would not do.
+    :class:`Related` is never unknown, so that ``Not`` of it alone would not do.  The negation of FALSE is not
+    TRUE, which stands for no filter at all.
     """
     match condition:
         case Not():
             return condition.part
         case And():
             return Or(tuple(map(negated, condition.parts)))
-        case Or():
+        case Or() if condition != FALSE:
             return both(*map(negated, condition.parts))
         case Related() if not condition.link.is_list and condition.where != TRUE:
             none = Not(Related(condition.link, TRUE))
