@@ -57,7 +57,7 @@ class RawResult(NamedTuple):
 
     def records(self) -> list[dict[str, Any]]:
         """Each row as a dict of Python's values.  Of columns with the same name the last one counts."""
-        readers = [_reader(kind) for kind in self.types]
+        readers = [reader(kind) for kind in self.types]
         return [
             {
                 name: None if text is None else read(text)
@@ -163,11 +163,12 @@ _READERS: Mapping[str, Callable[[str], Any]] = {
 }
 
 
-def _reader(kind: str) -> Callable[[str], Any]:
+def reader(kind: str, readers: Mapping[str, Callable[[str], Any]] = _READERS) -> Callable[[str], Any]:
+    """What makes a value of PostgreSQL's text of this type: by that of its elements, if it is an array."""
     if kind.endswith("-array"):
-        read = _READERS.get(kind.removesuffix("-array"), str)
+        read = readers.get(kind.removesuffix("-array"), str)
         return lambda text: _elements(elements(text), read)
-    return _READERS.get(kind, str)
+    return readers.get(kind, str)
 
 
 def _elements(found: list[Any], read: Callable[[str], Any]) -> list[Any]:

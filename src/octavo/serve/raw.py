@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from octavo.client import Models
-from octavo.query.raw import RawResult, elements, raw_statement
+from octavo.query.raw import RawResult, raw_statement, reader
 from octavo.serve.refusals import Refused
 from octavo.values.json import json_text
 
@@ -76,7 +76,7 @@ _SHOWN: Mapping[str, Callable[[str], Any]] = {
 
 def rows(result: RawResult) -> dict[str, Any]:
     """What a query gives, as it goes out."""
-    shown = [_shower(kind) for kind in result.types]
+    shown = [reader(kind, _SHOWN) for kind in result.types]
     return {
         "columns": result.columns,
         "types": result.types,
@@ -85,16 +85,3 @@ def rows(result: RawResult) -> dict[str, Any]:
             for row in result.rows
         ],
     }
-
-
-def _shower(kind: str) -> Callable[[str], Any]:
-    if kind.endswith("-array"):
-        show = _SHOWN.get(kind.removesuffix("-array"), str)
-        return lambda text: _list(elements(text), show)
-    return _SHOWN.get(kind, str)
-
-
-def _list(found: list[Any], show: Callable[[str], Any]) -> list[Any]:
-    return [
-        None if one is None else _list(one, show) if isinstance(one, list) else show(one) for one in found
-    ]
