@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 from starlette.responses import Response, StreamingResponse
 
-from octavo.errors import OctavoError
+from octavo.errors import OctavoError, TransactionFailed
 from octavo.schema.parser import parse_schema
 from octavo.serve.access import Gate
 from octavo.serve.calls import Calls
@@ -113,8 +113,8 @@ class App:
 
     async def _query_within(self, calls: Calls, body: bytes, key: str) -> Response:
         try:
-            made = self.transactions.get(key, "query")
-        except Refused as error:
+            made = self.transactions.get(key)
+        except TransactionFailed as error:
             return _response(self._execution.failed(error, None))
         async with made.turn:
             return _response(await self._execution.run(calls, _decoded(body), made.models))
@@ -134,7 +134,7 @@ class App:
     async def _end(self, key: str, end: str) -> Response:
         try:
             await self.transactions.end(key, keep=end == "commit")
-        except (OctavoError, Refused) as error:
+        except OctavoError as error:
             return self._known(error, end)
         return _answer({})
 

@@ -15,11 +15,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from octavo.aio import AsyncClient, AsyncWithin
+from octavo.errors import TransactionFailed
+from octavo.query.protocols import Isolation
 from octavo.serve.refusals import Refused
 
 MAX_WAIT, TIMEOUT = 2.0, 5.0
 """seconds: Prisma's defaults"""
-LEVELS = ("ReadUncommitted", "ReadCommitted", "RepeatableRead", "Serializable")
 _REMEMBERED = 100
 """how many closed transactions are told from unknown ones"""
 
@@ -45,15 +46,9 @@ class Interactive:
         """Whether its time is up."""
         return time.monotonic() - self.began > self.limit
 
-    def expired(self, doing: str) -> Refused:
-        """What to say to one who uses it after its time."""
-        limit, taken = round(self.limit * 1000), round((time.monotonic() - self.began) * 1000)
-        return _refused(
-            f"A {doing} cannot be executed on an expired transaction. The timeout for this transaction was"
-            f" {limit} ms, however {taken} ms passed since the start of the transaction. Consider increasing"
-            " the interactive transaction timeout or doing less work in the transaction.",
-            {"operation": doing, "timeout": limit, "timeTaken": taken},
-        )
+    def late(self) -> TransactionFailed:
+        """The error of a use after its time."""
+        return TransactionFailed.late(self.limit, time.monotonic() - self.began)
 
 
 class Transactions:
@@ -62,8 +57,8 @@ class Transactions:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self._open: dict[str, Interactive] = {}
-        self._closed: OrderedDict[str, Callable[[str], Refused]] = OrderedDict()
-        """what to say to one who uses a transaction that is over"""
+        self._closed: OrderedDict[str, Callable[[], TransactionFailed]] = OrderedDict()
+        """by id, what makes the error of using a transaction that is over"""
         self._ending: set[asyncio.Task[None]] = set()
         self.count = 0
         """how many have begun"""
@@ -76,10 +71,10 @@ class Transactions:
         return [key for key, made in self._open.items() if not made.turn.locked()]
 
     async def begin(self, wait: float, limit: float, isolation: str | None, *, refused: bool) -> str:
-        """Begin one, unless they are refused, and give its id.  Raises TransactionFailed, Refused."""
+        """Begin one, unless they are refused, and give its id.  Raises TransactionFailed."""
         if refused:
-            raise _refused("the server is shutting down")
-        level = isolation or "ReadCommitted"
+            raise TransactionFailed("the server is shutting down")
+        level = isolation or Isolation.READ_COMMITTED
         block = self._client.tx(isolation_level=level, max_wait=wait, timeout=limit)
         made = Interactive(block, limit)
         made.models = await block.__aenter__()
@@ -91,8 +86,8 @@ class Transactions:
         return key
 
     async def begin_part(self, key: str) -> str:
-        """Begin a transaction within an open one, which has the same id.  Raises Refused."""
-        made = self.get(key, "start")
+        """Begin a transaction within an open one, which has the same id.  Raises TransactionFailed."""
+        made = self.get(key)
         async with made.turn:
             part = made.models.savepoint()
             models = await part.__aenter__()
@@ -100,20 +95,20 @@ class Transactions:
             made.models = models
         return key
 
-    def get(self, key: str, doing: str) -> Interactive:
-        """The open one with this id.  Raises Refused."""
+    def get(self, key: str) -> Interactive:
+        """The open one with this id.  Raises TransactionFailed."""
         found = self._open.get(key)
         if found is not None and found.is_over:
             self._expire(key)
             found = None
         if found is None:
             closed = self._closed.get(key)
-            raise _refused(_UNKNOWN) if closed is None else closed(doing)
+            raise TransactionFailed(_UNKNOWN) if closed is None else closed()
         return found
 
     async def end(self, key: str, *, keep: bool) -> None:
         """Commit its innermost part, or roll that back.  Raises what the commit raises."""
-        made = self.get(key, "commit" if keep else "rollback")
+        made = self.get(key)
         async with made.turn:
             if made.outer:
                 part, made.models = made.outer.pop()
@@ -122,7 +117,7 @@ class Transactions:
             self._forget(key, _committed if keep else _rolled_back)
             await _leave(made.block, keep=keep)
 
-    def _forget(self, key: str, tell: Callable[[str], Refused]) -> Interactive | None:
+    def _forget(self, key: str, tell: Callable[[], TransactionFailed]) -> Interactive | None:
         self._closed[key] = tell
         while len(self._closed) > _REMEMBERED:
             self._closed.popitem(last=False)
@@ -130,7 +125,7 @@ class Transactions:
 
     def _expire(self, key: str) -> None:
         if (made := self._open.get(key)) is not None:
-            self._forget(key, made.expired)
+            self._forget(key, made.late)
             task = asyncio.ensure_future(_leave(made.block, keep=False))
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
@@ -161,14 +156,12 @@ def _refused(message: str, meta: dict[str, Any] | None = None) -> Refused:
     return Refused(f"Transaction API error: {message}", meta or {}, "P2028")
 
 
-def _committed(doing: str) -> Refused:
-    return _refused(f"Transaction already closed: A {doing} cannot be executed on a committed transaction.")
+def _committed() -> TransactionFailed:
+    return TransactionFailed.over("committed")
 
 
-def _rolled_back(doing: str) -> Refused:
-    return _refused(
-        f"Transaction already closed: A {doing} cannot be executed on a transaction that was rolled back."
-    )
+def _rolled_back() -> TransactionFailed:
+    return TransactionFailed.over("rolled back")
 
 
 def options(given: Any) -> tuple[float, float, str | None]:
@@ -179,7 +172,7 @@ def options(given: Any) -> tuple[float, float, str | None]:
     if type(given) is not dict:
         raise _refused("the request is not JSON")
     level = given.get("isolation_level")
-    if level is not None and level not in LEVELS:
+    if level is not None and level not in [*Isolation]:
         raise _refused(f"Invalid isolation level: {level}", {"isolationLevel": level})
     found = []
     for name, default in (("max_wait", MAX_WAIT), ("timeout", TIMEOUT)):
