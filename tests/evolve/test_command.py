@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -174,3 +175,11 @@ def test_what_another_process_was_told_is_written_is_there(shell: Shell) -> None
     with opened(shell.data) as db:
         numbers = [int(n) for n in told[:-1]]
         assert db.task.count() == 1 + max([5, *numbers])
+
+
+def test_what_a_function_prints_is_no_part_of_the_answer(shell: Shell, tmp_path: Path) -> None:
+    functions = tmp_path / "next.py"
+    functions.write_text('print("read")\n\ndef task(record):\n    print("called")\n    return record\n')
+    done = shell.migrate("--to", shell.next, "--with", functions, "--dry-run", "--json")
+    assert (done.code, json.loads(done.out)["refused"]) == (0, [])
+    assert done.err.splitlines() == ["read", "called"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import sys
+from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -78,7 +79,8 @@ def migrate(
     # What is named elsewhere may well be the next schema.
     job.elsewhere = False
     old = job.layout
-    with job.progress() as progress:
+    # What a function prints is no part of the answer.
+    with job.progress() as progress, redirect_stdout(sys.stderr):
         if back:
             target = _former(job)
             made = MigrateOptions(
