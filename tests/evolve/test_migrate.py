@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from octavo.backends.json import JsonBackend
@@ -420,6 +421,18 @@ class TestFunctions:
         assert tasks.records()[0]["labels"] == [{"name": "A"}, {"name": "B"}]
 
     @pytest.mark.parametrize(
+        "line", ["price Decimal", "size BigInt", "at DateTime", "raw Bytes", "prices Decimal[]", "mark Float"]
+    )
+    def test_a_text_that_is_no_value_of_the_type(self, tasks: Tasks, line: str) -> None:
+        name, value = line.partition(" ")[0], ["hunter2"] if line.endswith("[]") else "hunter2"
+        made = tasks.functions(f"def task(record):\n    return {{**record, {name!r}: {value!r}}}\n")
+        next_schema = (ADD[0], f"{ADD[0]}  {line}\n")
+        with pytest.raises(DifferenceError) as error:
+            tasks.to(next_schema, functions=made)
+        assert name in error.value.findings[0]
+        assert "hunter2" not in "".join(error.value.findings)
+
+    @pytest.mark.parametrize(
         ("body", "said"),
         [
             ("return 5", "gave int"),
@@ -428,14 +441,25 @@ class TestFunctions:
             ("return {**record, 'state': 'LOST'}", "state is not a value of State"),
             ("return {**record, 'title': None}", "title is NULL"),
             ("return {**record, 'title': 5}", "title must be text"),
+            ("return {**record, 'rank': 10**5000}", "rank is out of range"),
+            ("return {**record, 'weight': 10**400}", "weight is too large"),
         ],
     )
     def test_what_a_function_must_not_give(self, tasks: Tasks, body: str, said: str) -> None:
         before = tasks.files
         with pytest.raises(DifferenceError) as error:
-            tasks.to(ADD, functions=tasks.functions(f"def task(record):\n    {body}\n"))
+            tasks.to(
+                (ADD[0], f"{ADD[1]}  weight Float?\n"),
+                functions=tasks.functions(f"def task(record):\n    {body}\n"),
+            )
         assert said in error.value.findings[0]
         assert tasks.files == before
+
+    def test_a_number_that_python_does_not_read(self, tasks: Tasks) -> None:
+        with tasks.client() as db:
+            db.task.update(where={"id": 1}, data={"data": msgspec.Raw(b"9" * 5000)})
+        with pytest.raises(DifferenceError, match="Task id 1: has a number of too many digits"):
+            tasks.to(ADD, functions=tasks.functions("def task(record):\n    return record\n"))
 
     def test_a_function_that_is_named_after_no_model(self, tasks: Tasks) -> None:
         with pytest.raises(UsageError, match="tasks is no model's accessor"):

@@ -290,6 +290,8 @@ class ModelChange:
             raise _Unfit(step, str(error)) from error
         except RecursionError as error:
             raise _Unfit(step, "is nested too deep for a function") from error
+        except ValueError as error:
+            raise _Unfit(step, "has a number of too many digits for a function") from error
         if made is None:
             self.left_out += 1
             return None
@@ -377,7 +379,7 @@ def _is_same(made: dict[str, Any], given: dict[str, Any], name: str) -> bool:
         return False
     try:
         return repr(made[name]) == repr(given[name])
-    except RecursionError:
+    except (RecursionError, ValueError):
         return False
 
 

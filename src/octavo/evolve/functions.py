@@ -26,8 +26,8 @@ from octavo.values.registry import value_type, writer
 
 Function: TypeAlias = Callable[[dict[str, Any]], Any]
 
-_PYTHON = (datetime, date, time, Decimal, UUID, bytes, bytearray, memoryview)
-"""values that JSON does not have, and that the client takes"""
+_PYTHON = (int, float, datetime, date, time, Decimal, UUID, bytes, bytearray, memoryview)
+"""values that the client takes and that JSON does not have, or not all of them"""
 
 
 def load(path: Path, datamodel: Datamodel) -> dict[str, Function]:
@@ -116,8 +116,14 @@ class Shown:
         except (TypeError, msgspec.MsgspecError):
             # A number as text, or the other way round.
             return self._write(value)
-        read = kind.read
-        return self._write(stored if read is None else read(stored))
+        if kind.read is None:
+            return self._write(stored)
+        try:
+            read = kind.read(stored)
+        except (ValueError, ArithmeticError):
+            # What Python says may repeat the value.
+            raise ValueError(f"is no {field.type} as files show it") from None
+        return self._write(read)
 
 
 def shown(value: Any) -> Any:
