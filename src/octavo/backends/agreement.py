@@ -1,4 +1,4 @@
-"""Whether PostgreSQL's tables still have the columns of the schema, for who writes to both sides.
+"""Whether PostgreSQL's tables still have the columns of the schema, for a backend that writes to both sides.
 
 Prisma Migrate alters the database first; until ``octavo schema migrate`` has brought the files along, a write
 to both must not happen.  Looking costs a tenth of a millisecond, so it is done with the first write, after a

@@ -1,11 +1,11 @@
 """A transaction of several operations on a backend that lets one transaction write at a time.
 
 It begins there with its first write: before that, each operation reads what is committed, as in PostgreSQL's
-READ COMMITTED, and waits for no writer; after that nobody else writes until it ends.  With a stricter level
-it begins with the first operation of any kind, so that all it reads is of one state.
+READ COMMITTED, and waits for no writer; after that no other transaction writes until it ends.  With a
+stricter level it begins with the first operation of any kind, so that all it reads is of one state.
 
-Its time is counted from its opening.  When that is up, it is rolled back by another thread, so that those who
-wait for the right to write get it, whatever its own caller does.
+Its time is counted from its opening.  When that is up, it is rolled back by another thread, so that
+waiting writers get the right to write, whatever its own caller does.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Interactive(SingleReads, AbstractContextManager["Interactive"]):
         self._end = ""
         """how it has ended"""
         self._beginning = threading.Lock()
-        """held for moments: by who lets it begin, or lets it never begin"""
+        """held briefly, to let it begin or to let it never begin"""
         self._done = threading.Lock()
         """what its watch waits for"""
         self._done.acquire()

@@ -50,6 +50,7 @@ class Migration(msgspec.Struct, frozen=True, rename="camel", kw_only=True):
 
     @property
     def renames(self) -> Renames:
+        """The renames that it declared."""
         return Renames(self.models, {(m.owner, m.old): m.new for m in self.members})
 
     def to_dict(self) -> dict[str, Any]:

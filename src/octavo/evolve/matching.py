@@ -1,4 +1,4 @@
-"""What of one schema is what of the next: models, fields, labels of enums, foreign keys.
+"""Pairs the models, fields, enum labels and foreign keys of one schema with those of the next.
 
 A name that stays is the same thing.  A model, field or label of another name is the same if it is so in the
 database (its table, column or label there), or if a rename declares it.
@@ -59,7 +59,7 @@ class Renames(Struct, frozen=True):
 
 
 class Matching:
-    """Two Datamodels, and what of the one is what of the other.  Raises UsageError for a wrong rename."""
+    """Two Datamodels, and the pairs of their parts.  Raises UsageError for a wrong rename."""
 
     def __init__(self, old: Datamodel, new: Datamodel, renames: Renames) -> None:
         self.old, self.new, self.renames = old, new, renames

@@ -175,9 +175,11 @@ class _Run:
         )
 
     def forth(self, progress: Progress) -> MigrateReport:
+        """Migrate to the new schema."""
         return self._run(None, progress)
 
     def back(self, last: Migration, progress: Progress) -> MigrateReport:
+        """Take the last migration back."""
         self.report.back = True
         return self._run(last, progress)
 
@@ -228,7 +230,7 @@ class _Run:
         return True
 
     def _rebuild(self, last: Migration | None, progress: Progress) -> None:
-        self._look_for_strangers()
+        self._refuse_foreign_files()
         plan = Plan((self.old, self.new), self.matching, self.options.functions, self.moment)
         with ExitStack() as stack:
             built = None
@@ -256,7 +258,7 @@ class _Run:
                 )
             self._finish(plan, built, taken, last, progress)
 
-    def _look_for_strangers(self) -> None:
+    def _refuse_foreign_files(self) -> None:
         """Raise UsageError for a file of the user's where the new layout has one of the store's."""
         with disk_errors("looking into the data folder"):
             found = [path for path, state in foreign(self.data_dir, self.old) if S_ISREG(state.st_mode)]

@@ -48,12 +48,13 @@ class Sorter:
         self._size = 0
 
     def sorted(self) -> Iterator[Item]:
-        """The items in order.  To be asked once."""
+        """The items in order.  To be called once."""
         self._items.sort(key=_first)
         yield from merge(*map(_read, self._runs), self._items, key=_first)
         self._items = []
 
     def close(self) -> None:
+        """Close the files of the runs."""
         for run in self._runs:
             run.close()
 

@@ -42,10 +42,11 @@ class Step(Struct, kw_only=True):
 
     @property
     def how(self) -> How:
+        """Why it may be taken, or that it may not."""
         return How.REFUSED if self.refusals else self.planned
 
     def refuse(self, said: str) -> None:
-        """A record speaks against it."""
+        """Note a record because of which it is refused."""
         self.refusals += 1
         if len(self.named) < SHOWN:
             self.named.append(said)

@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 NAME = "cache/follow.json"
 LOCK = "cache/follow.lock"
-"""held by who follows"""
+"""held by the follower"""
 _VERSION = 1
 
 

@@ -23,7 +23,7 @@ _BODIES = ("Create", "Update")
 
 
 class Package:
-    """What stands behind the names of a generated package."""
+    """The contents of a generated package: :meth:`find` makes each at its first use."""
 
     def __init__(self, name: str, file: str) -> None:
         self._name = name
@@ -46,6 +46,7 @@ class Package:
         raise AttributeError(f"module {self._name!r} has no attribute {name!r}{hint}")
 
     def names(self) -> list[str]:
+        """All names that the package has."""
         return [*CLIENTS, *self._types]
 
     def connect(self, backend: str | None = None, **settings: Any) -> Any:

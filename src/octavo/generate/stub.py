@@ -101,6 +101,7 @@ class _Stub:
         """types that a class has a field of the same name for"""
 
     def text(self, datamodel: Datamodel, said: str, connecting: bool) -> str:
+        """The whole stub."""
         models = self.names.models
         parts = [*map(self.enum, datamodel.enums), *self.scalar_filters()]
         for terms in models:
@@ -114,6 +115,7 @@ class _Stub:
         return f'"""{said}\n"""\n\n' + _imports(body) + body
 
     def enum(self, enum: Enum) -> str:
+        """The type of an enum's values."""
         return _literal(self.names.enum[enum.name], [m.name for m in enum.members])
 
     def scalar_filters(self) -> Iterator[str]:
@@ -140,11 +142,13 @@ class _Stub:
             yield _functional(name, keys)
 
     def filter_name(self, column: Column) -> str:
+        """The name of the filter of a column."""
         kind = column.field.type
         stem = self.names.of_enum[kind] if column.field.kind is ScalarKind.ENUM else kind
         return f"{stem}{'OrNullFilter' if column.field.nullable else 'Filter'}"
 
     def model(self, terms: Terms, uses: _Uses) -> Iterator[str]:
+        """All types of a model."""
         name = self.of[terms.name]
         yield self.records(terms)
         yield _literal(f"{name}Field", terms.usable)
@@ -158,6 +162,7 @@ class _Stub:
             yield self.typed(name + kind, [_generic(kind, [self.record[terms.name], *parts])], {})
 
     def records(self, terms: Terms) -> str:
+        """The type of a model's records."""
         lines = {}
         for column in terms.usable.values():
             kind = self.value(column, _READ)
@@ -177,6 +182,7 @@ class _Stub:
         )
 
     def filters(self, terms: Terms, uses: _Uses) -> Iterator[str]:
+        """The filters of a model's records."""
         name = self.of[terms.name]
         singles = {u for u, fields in terms.uniques.items() if len(fields) == 1}
         rest = dict.fromkeys(("AND", "NOT"), f"{name}Where | Sequence[{name}Where]")
@@ -207,6 +213,7 @@ class _Stub:
             yield self.typed(f"{name}One", [f"{name}Where", f"{name}Is", "total=False"], {})
 
     def field_filter(self, column: Column) -> str:
+        """The type of what a ``where`` takes for a column."""
         if column.field.is_json and not column.field.is_list:
             return "JsonFilter"
         value = self.written(column)
@@ -242,6 +249,7 @@ class _Stub:
         yield self.typed(f"{name}Update", [f"{name}Changes", "total=False"], edit)
 
     def nested(self, name: str, uses: _Uses) -> Iterator[str]:
+        """What a write takes for a relation to a model."""
         create, data, update, changes, unique, where = (
             name + part for part in ("Create", "Data", "Update", "Changes", "Unique", "Where")
         )
@@ -257,6 +265,7 @@ class _Stub:
                 yield self.typed(name + shape, [_generic(shape, parts), "total=False"], {})
 
     def shown(self, terms: Terms, uses: _Uses) -> Iterator[str]:
+        """The types of ``include``, ``select`` and ``order``."""
         name = self.of[terms.name]
         tail = [name + part for part in ("Include", "Select", "Field")]
         if uses.one:
@@ -307,6 +316,7 @@ class _Stub:
         return self.value(column, _WRITTEN)
 
     def value(self, column: Column, scalars: Mapping[str, str]) -> str:
+        """The type of one value of a column."""
         kind = column.field.type
         return self.names.enum[kind] if column.field.kind is ScalarKind.ENUM else scalars[kind]
 

@@ -38,7 +38,7 @@ Tell = Callable[[Step], object]
 
 
 def untold(step: Step) -> None:
-    """Tells no one."""
+    """Report nothing."""
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """A layout for any schema, as a person would fold it, with the reason for each place.
 
 What a model is, is told from its relations, keys and fields, and from the words of its name
-(:class:`_Role`): a table that joins two others is embedded in one of them; what accumulates below a
-parent is a log per parent; what is small and referred to by many is a document; a record with many texts is a
-file of its own; the rest is a log each.
+(:mod:`octavo.layout.role`): a table that joins two others is embedded in one of them; what accumulates below
+a parent is a log per parent; what is small and referred to by many is a document; a record with many texts is
+a file of its own; the rest is a log each.
 
 The proposal is a function of the schema (and of the numbers of rows, where they are given).  Places that are
 kept stay as they are, and what is proposed beside them keeps out of their way.

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 WAIVABLE: Final = ("secrets", "backup")
-"""the gates that a user may pass closed: what they guard is his to judge"""
+"""the gates that a user may pass closed: the user judges what they guard"""
 
 
 def cutover(

@@ -2,8 +2,8 @@
 
 A *finding* could lose or change data, and refuses an export until it is waived by its kind
 (``--allow-drift``).  A *note* cannot: the order of columns, a missing index, a stricter rule, a trigger,
-Prisma's own table.  Some notes *end* with PostgreSQL: they name what no one does once the files are of
-record.  Names are those of the database.
+Prisma's own table.  Some notes *end* with PostgreSQL: what they name has no counterpart once the files
+are of record.  Names are those of the database.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ class App:
 
 
 async def _body(receive: Receive) -> bytes:
-    """The body of a request; what of it came, if the client has gone."""
+    """The body of a request; as much as arrived, if the client has disconnected."""
     pieces: list[bytes] = []
     while True:
         message = await receive()
@@ -156,7 +156,7 @@ async def _body(receive: Receive) -> bytes:
 
 
 def _decoded(body: bytes) -> Any:
-    """A request's JSON; None of what is none."""
+    """A request's JSON; None if it is invalid."""
     try:
         return msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError):

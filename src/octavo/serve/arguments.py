@@ -94,7 +94,7 @@ class Arguments:
     # Filters.
 
     def where(self, model: SeenModel, given: Any, at: Place) -> Any:
-        """A ``where``, also one that tells a single record."""
+        """A ``where``, also one that names a single record."""
         if type(given) is not dict:
             raise at.wrong_type(given, f"{model.name}WhereInput")
         found = {}
@@ -113,7 +113,7 @@ class Arguments:
         return found
 
     def unique(self, model: SeenModel, given: Any, at: Place) -> Any:
-        """A ``where`` that must tell one record."""
+        """A ``where`` that must name one record."""
         found = self.where(model, given, at)
         uniques = model.terms.uniques
         if not any(name in found for name in uniques):
@@ -176,6 +176,7 @@ class Arguments:
     # Orders and names.
 
     def order(self, model: SeenModel, given: Any, at: Place) -> Any:
+        """An ``orderBy``: one term or a list of them."""
         if type(given) is list:
             return [self.order(model, item, at / n) for n, item in enumerate(given)]
         if type(given) is not dict:
@@ -211,6 +212,7 @@ class Arguments:
         return [self.field(model, name, at / n) for n, name in enumerate(listed)]
 
     def having(self, model: SeenModel, given: Any, at: Place) -> Any:
+        """A ``having``: a filter of groups."""
         if type(given) is not dict:
             raise at.wrong_type(given, f"{model.name}ScalarWhereWithAggregatesInput")
         found: dict[str, Any] = {}

@@ -26,7 +26,7 @@ log = logging.getLogger("octavo.serve")
 SLOW = 1.0
 """seconds after which a call is worth a line"""
 _PATIENCE = 0.5
-"""seconds that a call may take while transactions are open, until it is looked what they do"""
+"""seconds after which a call, while transactions are open, is suspected of waiting for one of them"""
 _WAIT, _LIMIT = 30.0, 600.0
 """seconds: how long a batch that is one transaction may wait, and take"""
 
@@ -105,7 +105,7 @@ class Execution:
                 log.warning("slow: %s took %.3f s", call.name, took)
 
     def _look(self, call: Call) -> None:
-        """Say so if a call may wait for the transaction that its own caller is in."""
+        """Warn that a call may be waiting for the transaction that its own caller is in."""
         for key in self._transactions.idle():
             log.warning(
                 "%s waits while the transaction %s… is idle: inside $transaction, write with tx",

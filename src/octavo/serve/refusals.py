@@ -37,6 +37,7 @@ class Place:
         return Place(self.selection, (*self.arguments, str(name)))
 
     def within(self, selected: str) -> Place:
+        """The place of a selection within this one."""
         return Place((*self.selection, selected))
 
     def _meta(self, kind: str, **more: Any) -> dict[str, Any]:
@@ -54,12 +55,14 @@ class Place:
     # One function for each kind of error.
 
     def unknown_argument(self, known: Iterable[str]) -> Refused:
+        """An operation has no argument of this name."""
         options = [{"name": name, "typeNames": []} for name in known]
         return Refused(
             "Argument does not exist in enclosing type", self._meta("UnknownArgument", arguments=options)
         )
 
     def unknown_field(self, type_name: str, known: Iterable[tuple[str, Sequence[str]]]) -> Refused:
+        """An input object has no key of this name; ``known``: its keys, with their types."""
         fields = [{"name": name, "typeNames": list(types), "required": False} for name, types in known]
         described = {"kind": "object", "name": type_name, "fields": fields}
         return Refused(
@@ -68,6 +71,7 @@ class Place:
         )
 
     def unknown_selection(self, name: str, model: SeenModel) -> Refused:
+        """A field is selected that a model does not have."""
         meta = self.within(name)._meta("UnknownSelectionField", outputType=output_type(model))
         return Refused(f"Field '{name}' not found in enclosing type '{model.name}'", meta)
 
@@ -84,6 +88,7 @@ class Place:
         return Refused(f"`{'.'.join(self.arguments)}`: A value is required but not set", meta)
 
     def wrong_type(self, given: Any, *expected: str) -> Refused:
+        """A value is of none of the expected types."""
         name = self.arguments[-1] if self.arguments else self.selection[-1]
         types = ", ".join(f"`{kind}`" for kind in expected)
         return Refused(
@@ -96,6 +101,7 @@ class Place:
         )
 
     def wrong_value(self, reason: str, *expected: str) -> Refused:
+        """A value of a possible type is invalid."""
         name = self.arguments[-1] if self.arguments else self.selection[-1]
         return Refused(
             f"Invalid argument value. `{name}`: {reason}",
@@ -107,6 +113,7 @@ class Place:
         )
 
     def no_unique(self, model: SeenModel) -> Refused:
+        """A ``where`` that must name one record names no unique."""
         names = tuple(unique_names(model))
         fields = [{"name": n, "typeNames": t, "required": False} for n, t in where_fields(model)]
         described = {"kind": "object", "name": f"{model.name}WhereUniqueInput", "fields": fields}
@@ -118,6 +125,7 @@ class Place:
         )
 
     def too_many(self, type_name: str, given: Iterable[str]) -> Refused:
+        """An input object that takes one key has several."""
         fields = [{"name": name, "typeNames": [], "required": False} for name in given]
         described = {"kind": "object", "name": type_name, "fields": fields}
         limits = {"minFieldCount": 0, "maxFieldCount": 1, "requiredFields": None}
@@ -128,12 +136,12 @@ class Place:
 
 
 def input_error(details: str) -> Refused:
-    """A query that is well formed and cannot be meant."""
+    """The error of a query that is well formed and has no meaning."""
     return Refused(f"Input error. {details}", {"details": details}, "P2019")
 
 
 def either(*errors: Refused) -> Refused:
-    """None of several types that were possible fits."""
+    """The error of a value that fits none of the possible types."""
     if len(errors) == 1:
         return errors[0]
     said = ", ".join(error.message for error in errors)
@@ -150,6 +158,7 @@ def unique_names(model: SeenModel) -> Iterable[str]:
 
 
 def filter_types(field: SeenField) -> list[str]:
+    """The types of a filter of a field."""
     kind = field.field.type
     null = "Nullable" if field.field.arity is Arity.OPTIONAL else ""
     if field.field.is_list:
@@ -180,6 +189,7 @@ def data_fields(model: SeenModel) -> list[tuple[str, list[str]]]:
 
 
 def operator_fields(field: SeenField, model: SeenModel) -> list[tuple[str, list[str]]]:
+    """The operators of a filter of a field, and the types of their values."""
     kind = field.field.type
     names = operators(model.terms.columns[field.name])
     listed = ("in", "not_in", "has_every", "has_some")
@@ -187,6 +197,7 @@ def operator_fields(field: SeenField, model: SeenModel) -> list[tuple[str, list[
 
 
 def quantifier_fields(link: SeenLink) -> list[tuple[str, list[str]]]:
+    """The quantifiers of a filter of a relation, and the types of their values."""
     return [(camel(name), [f"{link.field.model}WhereInput"]) for name in quantifiers(link.link)]
 
 

@@ -36,7 +36,7 @@ class _Server(uvicorn.Server):
 
 
 class Listener:
-    """A socket that is listened at, and the certificate that it shows."""
+    """A listening socket, and the certificate that it presents."""
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Listener:
 
     @property
     def port(self) -> int:
+        """The number of the port."""
         return int(self.socket.getsockname()[1])
 
 
@@ -95,7 +96,7 @@ def _is_in_use(path: Path) -> bool:
 def serve(
     client: Client, token: str, listeners: list[Listener], backend: str, ready: Callable[[], Any]
 ) -> None:
-    """Serve until SIGTERM or SIGINT.  ``ready`` is called once every socket is listened at."""
+    """Serve until SIGTERM or SIGINT.  ``ready`` is called once every socket listens."""
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="octavo serve: %(message)s")
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     with asyncio.Runner(loop_factory=_loop()) as runner:

@@ -52,7 +52,7 @@ class Interactive:
 
 
 class Transactions:
-    """Those of one server."""
+    """The interactive transactions of one server."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client

@@ -36,6 +36,7 @@ class SeenLink:
 
     @property
     def target(self) -> SeenModel:
+        """The model at the other end."""
         return self.view[self.field.model]
 
 
@@ -63,6 +64,7 @@ class SeenModel:
 
     @cached_property
     def links(self) -> Mapping[str, SeenLink]:
+        """The relations by the client's names."""
         return {
             f.name: SeenLink(f, self.view.link_of(self.model, f), self.view)
             for f in self.model.relations
@@ -71,7 +73,7 @@ class SeenModel:
 
     @property
     def shown(self) -> Iterator[SeenField]:
-        """The fields that a result has, if nothing else is said."""
+        """The fields of a result whose selection names none."""
         return (f for f in self.fields.values() if f.field.kind != "unsupported")
 
 

@@ -256,7 +256,7 @@ def read(data_dir: PathName) -> Migration:
 
 
 class Guard:
-    """Keeps who uses a backend from writing where the state of the move does not let him."""
+    """Refuses writes of a backend that the state of the move does not allow."""
 
     def __init__(self, data_dir: PathName, backend: DataBackend) -> None:
         self._root, self._backend = os.fspath(data_dir), backend
@@ -265,7 +265,7 @@ class Guard:
         self._refusal: UsageError | None = None
 
     def warn(self) -> None:
-        """Tell the log (``octavo.store.phase``) if he must not write: what he reads may be out of date."""
+        """Log a warning (``octavo.store.phase``) if writing is not allowed: reads may be out of date."""
         try:
             self.check()
         except OctavoError as error:
@@ -274,7 +274,7 @@ class Guard:
             logging.getLogger(__name__).warning("%s; %s", error, error.hint or "nothing can be written")
 
     def check(self) -> None:
-        """Raise UsageError if he must not.  Called under the write lock, it holds until that is given back.
+        """Raise UsageError if writing is not allowed.  Under the write lock, this holds until its release.
 
         Raises as :func:`read` too.  Costs one system call where nothing has changed.
         """
