@@ -9,6 +9,7 @@ import stat
 import threading
 import time
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -211,6 +212,35 @@ def test_a_transaction_whose_caller_is_gone_ends_at_its_deadline(served: Served)
     assert (status, answer["error_code"]) == (400, "P2028")
 
 
+def test_a_transaction_that_is_in_use_has_one_end(served: Served) -> None:
+    with ThreadPoolExecutor(8) as callers:
+        for n in range(10):
+            path = begin(served)
+            writing = callers.submit(served.query, "Tag", "createOne", {"data": tag(f"one-{n}")}, path=path)
+            ends = ["commit", "rollback", "commit", "rollback"]
+            answers = list(callers.map(lambda end, at=path: served.request("POST", f"{at}/{end}")[0], ends))
+            assert answers.count(200) == 1
+            found = served.query("Tag", "findUnique", {"where": {"id": f"one-{n}"}})
+            kept = ends[answers.index(200)] == "commit" and "id" in writing.result()
+            assert (found is not None) == kept
+
+
+def test_a_request_that_is_cut_short_does_nothing(served: Served) -> None:
+    path = begin(served)
+    served.query("Tag", "createOne", {"data": tag("cut")}, path=path)
+    body = json.dumps(query("Tag", "createOne", {"data": tag("cut-2")})).encode()
+    for place, sent in ((f"{path}/commit", b"{"), (f"{VIEW}/graphql", body)):
+        connection = served.connection()
+        connection.putrequest("POST", place)
+        connection.putheader("Authorization", f"Bearer {served.token}")
+        connection.putheader("Content-Length", str(len(sent) + 1))
+        connection.endheaders(sent)
+        connection.close()
+    time.sleep(0.2)
+    assert served.request("POST", f"{path}/rollback")[0] == 200
+    assert served.query("Tag", "findMany", {"where": {"id": {"startsWith": "cut"}}}) == []
+
+
 def test_an_id_that_is_guessed_is_not_found(served: Served) -> None:
     error = served.query("Tag", "findMany", path=f"{VIEW}/itx/guessed")
     assert (error["error_code"], "not found" in error["message"]) == ("P2028", True)
@@ -281,6 +311,23 @@ def test_it_ends_when_what_is_open_has_ended(tmp_path: Path) -> None:
     with Served(tmp_path / "data") as again:
         again.upload()
         assert [found["id"] for found in again.query("User", "findMany")] == ["u1"]
+
+
+def test_a_second_signal_ends_it_while_a_request_waits_for_a_transaction(tmp_path: Path) -> None:
+    with Served(empty_store(tmp_path / "data")) as made, ThreadPoolExecutor(1) as caller:
+        made.upload()
+        path = begin(made, timeout=600_000)
+        made.query("User", "createOne", {"data": USER}, path=path)
+        waiting = caller.submit(made.query, "User", "createOne", {"data": {**USER, "id": "u2"}})
+        os.kill(made.process.pid, 15)
+        while made.request("GET", "/health")[0] == 200:
+            time.sleep(0.01)
+        os.kill(made.process.pid, 15)
+        assert made.process.wait(20) == 0
+        waiting.exception()
+    with Served(tmp_path / "data") as again:
+        again.upload()
+        assert {found["id"] for found in again.query("User", "findMany")} <= {"u2"}
 
 
 def test_idle_connections_cost_no_thread(served: Served) -> None:

@@ -62,8 +62,10 @@ class App:
             response = self._health(self._gate.knows(headers))
         elif not self._gate.knows(headers):
             response = _answer("the token is not the server's", 401)
+        elif (body := await _body(receive)) is None:
+            return
         else:
-            response = await self._route(scope, await _body(receive), headers)
+            response = await self._route(scope, body, headers)
         await response(scope, receive, send)
 
     async def _route(self, scope: Scope, body: bytes, headers: Headers) -> Response:
@@ -113,11 +115,10 @@ class App:
 
     async def _query_within(self, calls: Calls, body: bytes, key: str) -> Response:
         try:
-            made = self.transactions.get(key)
+            async with self.transactions.turn(key) as made:
+                return _response(await self._execution.run(calls, _decoded(body), made.models))
         except TransactionFailed as error:
             return _response(self._execution.failed(error, None))
-        async with made.turn:
-            return _response(await self._execution.run(calls, _decoded(body), made.models))
 
     async def _begin(self, place: str, body: bytes) -> Response:
         try:
@@ -145,11 +146,13 @@ class App:
         return _answer({**known, "message": told["message"], "meta": told["meta"]}, 400)
 
 
-async def _body(receive: Receive) -> bytes:
-    """The body of a request; as much as arrived, if the client has disconnected."""
+async def _body(receive: Receive) -> bytes | None:
+    """The body of a request; None if the client has disconnected before its end."""
     pieces: list[bytes] = []
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         pieces.append(message.get("body", b""))
         if not message.get("more_body"):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)

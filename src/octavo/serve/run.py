@@ -10,6 +10,7 @@ import signal
 import socket
 import stat
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ HOST = "127.0.0.1"
 _KEEP_ALIVE = 600
 """seconds that an idle connection stays open, which costs no thread"""
 _DRAINED = 30
-"""seconds that a request may take after the end was asked for"""
+"""seconds that transactions, and then requests, may take after the end was asked for"""
+_MOMENT = 0.02
+"""seconds after which it is looked again whether they have"""
 
 
 class _Server(uvicorn.Server):
@@ -131,25 +134,32 @@ async def _serve(
         ready()
     stop = asyncio.ensure_future(stopping.wait())
     await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
-    await _drain(app, stopping)
-    for server in servers:
-        server.should_exit = True
-    await asyncio.gather(*tasks, return_exceptions=True)
     stop.cancel()
-    await app.transactions.close()
+    await _drain(app, servers, tasks, stopping)
     await own.close()
     for listener in listeners:
         if listener.path is not None:
             listener.path.unlink(missing_ok=True)
 
 
-async def _drain(app: App, stopping: asyncio.Event) -> None:
-    """Let the transactions that are open come to their ends, or until told again to stop."""
+async def _drain(
+    app: App, servers: list[_Server], tasks: list[asyncio.Task[None]], stopping: asyncio.Event
+) -> None:
+    """Let the transactions and requests that are open come to their ends, or until told again to stop."""
     app.is_draining = True
     stopping.clear()
-    while len(app.transactions) and not stopping.is_set():
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stopping.wait(), 0.02)
+    last = time.monotonic() + _DRAINED
+    while len(app.transactions) and not stopping.is_set() and time.monotonic() < last:
+        await asyncio.sleep(_MOMENT)
+    # Requests may wait for those that are left.
+    await app.transactions.close()
+    for server in servers:
+        server.should_exit = True
+    while not all(task.done() for task in tasks):
+        await asyncio.sleep(_MOMENT)
+        for server in servers:
+            server.force_exit = stopping.is_set()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _config(app: App, listener: Listener) -> uvicorn.Config:

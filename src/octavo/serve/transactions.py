@@ -10,8 +10,8 @@ import asyncio
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from octavo.aio import AsyncClient, AsyncWithin
@@ -87,16 +87,21 @@ class Transactions:
 
     async def begin_part(self, key: str) -> str:
         """Begin a transaction within an open one, which has the same id.  Raises TransactionFailed."""
-        made = self.get(key)
-        async with made.turn:
+        async with self.turn(key) as made:
             part = made.models.savepoint()
             models = await part.__aenter__()
             made.outer.append((part, made.models))
             made.models = models
         return key
 
-    def get(self, key: str) -> Interactive:
-        """The open one with this id.  Raises TransactionFailed."""
+    @asynccontextmanager
+    async def turn(self, key: str) -> AsyncIterator[Interactive]:
+        """The open one with this id, for the caller alone.  Raises TransactionFailed."""
+        async with self._get(key).turn:
+            # It may have ended while the caller waited.
+            yield self._get(key)
+
+    def _get(self, key: str) -> Interactive:
         found = self._open.get(key)
         if found is not None and found.is_over:
             self._expire(key)
@@ -108,8 +113,7 @@ class Transactions:
 
     async def end(self, key: str, *, keep: bool) -> None:
         """Commit its innermost part, or roll that back.  Raises what the commit raises."""
-        made = self.get(key)
-        async with made.turn:
+        async with self.turn(key) as made:
             if made.outer:
                 part, made.models = made.outer.pop()
                 await _leave(part, keep=keep)
