@@ -8,6 +8,8 @@ import https from 'node:https'
 import { createRequire } from 'node:module'
 
 const TRIES = 3
+const IDLE = 300_000 // milliseconds; the server closes idle connections after twice that
+const READING = /^(find|aggregate$|groupBy$)/
 
 /** What Prisma Client is constructed with where it asks for a driver adapter; the extension takes its place. */
 export function adapter() {
@@ -126,11 +128,11 @@ class Engine {
   async #ask(path, body) {
     const text = body === undefined ? '' : JSON.stringify(body)
     for (let tries = 1; ; tries++) {
-      const { status, answer } = await this.#send('POST', path, text)
+      const { status, answer } = await this.#send('POST', path, text, isReading(body))
       if (status === 200) return answer
       if (answer?.EngineNotStarted?.reason !== 'SchemaMissing' || tries === TRIES) throw this.#refusal(status, answer)
       const schema = Buffer.from(this.#config.inlineSchema).toString('base64')
-      const upload = await this.#send('PUT', `${this.#path}/schema`, schema)
+      const upload = await this.#send('PUT', `${this.#path}/schema`, schema, true)
       if (upload.status !== 200) throw this.#refusal(upload.status, upload.answer)
     }
   }
@@ -143,15 +145,15 @@ class Engine {
     return this.#known(`octavo serve refused the request: ${typeof answer === 'string' ? answer : status}`, code)
   }
 
-  async #send(method, path, text) {
-    this.#agent ??= new this.#place.Agent({ keepAlive: true, maxSockets: 64 })
+  async #send(method, path, text, mayRepeat) {
+    this.#agent ??= new this.#place.Agent({ keepAlive: true, maxSockets: 64, timeout: IDLE })
     const body = Buffer.from(text)
     for (;;) {
       try {
         return await this.#exchange(method, path, body)
       } catch (error) {
-        // The server has closed an idle connection, so it has not read the request.
-        if (error.wasReused) continue
+        // The server may have closed an idle connection, or died while it wrote: a write is not repeated.
+        if (error.wasReused && mayRepeat) continue
         throw this.#known(`Can't reach octavo serve at ${this.#place.label}: ${error.message}`, 'P1001')
       }
     }
@@ -184,6 +186,9 @@ class Engine {
     })
   }
 }
+
+/** Whether a request changes nothing. */
+const isReading = (body) => (body?.batch ? body.batch.every(isReading) : READING.test(body?.action ?? ''))
 
 /** The client's own class of known errors, which it makes of any error that has a code. */
 function knownErrorOf(original) {

@@ -79,6 +79,11 @@ def test_nested_transactions_are_kept_or_taken_back_by_themselves(tmp_path: Path
         run("nested.mjs", env=by_engine(server, "prisma-7"))
 
 
+@needs("prisma-7")
+def test_a_write_whose_answer_is_lost_is_not_repeated() -> None:
+    run("cut.mjs", env={"PRISMA": "prisma-7"})
+
+
 # Deaths.
 
 
