@@ -14,7 +14,7 @@ from serve.serving import Served
 
 NODE = Path(__file__).parent / "node"
 SETS = tuple(sorted(path.stem for path in (NODE / "calls").glob("*.mjs")))
-SCHEMA = {"types": NODE / "schemas" / "types.prisma"}
+SCHEMA = dict.fromkeys(("types", "edges"), NODE / "schemas" / "types.prisma")
 """the schema of a set of calls, where it is not schema 0.7"""
 
 

@@ -153,6 +153,9 @@ class Arguments:
                 found[key] = JsonNull if value is None else json_value(value)
             elif key == "not" and type(value) is dict and "$type" not in value:
                 found[key] = self._filter(model, field, value, at / key)
+            elif key == "has" and value is None:
+                # No list has NULL for an element.
+                found["has_some"] = []
             else:
                 found[key] = self.plain(value, at / key)
         return found
@@ -255,8 +258,10 @@ class Arguments:
         if not field.field.is_list:
             return JsonNull if given is None else json_value(given)
         if type(given) is dict:
+            # A list that is pushed is one value, as any other Json.
             return {
-                key: json_value(value) if key in ("set", "push") else value for key, value in given.items()
+                key: [json_value(value)] if key == "push" else json_value(value)
+                for key, value in given.items()
             }
         return json_value(given)
 
