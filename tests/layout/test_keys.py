@@ -14,8 +14,9 @@ from octavo.layout.keys import KeyForm
 from octavo.layout.layout import Layout
 from octavo.layout.listing import File
 from octavo.layout.load import flat_layout
+from octavo.layout.reader import Reader, live_records
 from octavo.layout.record import Record, encode
-from octavo.layout.scan import Reader, Scanner, live_records
+from octavo.layout.scan import Scanner
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.parser import parse_schema
 from parity.keyed import keyed

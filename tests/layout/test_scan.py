@@ -20,8 +20,9 @@ from octavo.layout.keys import Key
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File, contents
 from octavo.layout.load import flat_layout, frozen_layout
+from octavo.layout.reader import Reader, live_records
 from octavo.layout.record import Noted, Row, encode, plain
-from octavo.layout.scan import Log, Reader, Scanner, live_records, torn_at
+from octavo.layout.scan import Log, Scanner, torn_at
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.parser import parse_schema
 from parity.keyed import keyed

@@ -23,7 +23,7 @@ from octavo.inspect import observers
 from octavo.layout.layout import Kind, Place
 from octavo.layout.listing import contents
 from octavo.layout.load import frozen_layout
-from octavo.layout.scan import Reader, live_records
+from octavo.layout.reader import Reader, live_records
 from octavo.move.verify import VerifyOptions, VerifyReport, verify
 from octavo.postgres.connection import connect
 from octavo.schema.datamodel import ScalarField, ScalarKind
@@ -628,9 +628,9 @@ class TestLogs:
     def test_long_logs_are_read_in_pieces(
         self, check: Check, messages: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from octavo.layout import scan
+        from octavo.layout import reader
 
-        monkeypatch.setattr(scan, "_AT_ONCE", 3)
+        monkeypatch.setattr(reader, "_AT_ONCE", 3)
         original = messages.read_text()
         first = original.splitlines()[0]
         changed = json.dumps(json.loads(first) | {"content": "changed"})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from octavo.layout.listing import contents
 from octavo.layout.load import frozen_layout
-from octavo.layout.scan import Reader, live_records
+from octavo.layout.reader import Reader, live_records
 from octavo.store.store import Store
 
 LAYOUT = frozen_layout()

@@ -22,8 +22,9 @@ from octavo.inspect.row_hash import CopyBinary, Tally
 from octavo.layout.codec import NONE, Codec, Codecs, Embedded
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File, contents
+from octavo.layout.reader import Reader, live_records
 from octavo.layout.record import Noted, Row, digest_of, noted, plain
-from octavo.layout.scan import Entry, Reader, UnknownKey, end_of_log, live_records
+from octavo.layout.scan import Entry, UnknownKey, end_of_log
 from octavo.schema.datamodel import Action
 
 _TOLD = 1 << 18

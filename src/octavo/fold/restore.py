@@ -28,7 +28,8 @@ from octavo.layout.codec import Values
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, File, contents, payload_path
-from octavo.layout.scan import Entry, Reader, live_records
+from octavo.layout.reader import Reader, live_records
+from octavo.layout.scan import Entry
 from octavo.postgres.catalog import introspect
 from octavo.postgres.connection import Connection, connect, transaction
 from octavo.postgres.drift import compare

@@ -23,8 +23,9 @@ from octavo.layout.codec import Values
 from octavo.layout.fold import logs_of
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import File
+from octavo.layout.reader import Reader, live_records
 from octavo.layout.record import Noted, plain
-from octavo.layout.scan import Entry, Reader, UnknownKey, live_records
+from octavo.layout.scan import Entry, UnknownKey
 
 Rows: TypeAlias = Sequence[tuple[Values, int]]
 """Rows of one model, each with its line in the file."""

@@ -2,8 +2,8 @@
 
 This is the only place that knows how a file of the store is read.  What cannot be read is handed over as a
 DamagedError that names file and line, and the scan goes on after it: the caller decides whether that ends the
-matter.  A log is given line by line as it stands, superseded lines and tombstones included; see
-:func:`live_records`.
+matter.  A log is given line by line as it stands, superseded lines and tombstones included
+(:mod:`octavo.layout.reader` leaves them out).
 
 A log is taken in pieces of whole lines.  The quick way decodes a piece in one go and compares it with what
 Octavo would have written, which shows that no line has a key twice or one that the schema does not know.
@@ -14,21 +14,18 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from io import BytesIO
-from itertools import accumulate, islice, repeat
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import msgspec
 
 from octavo.errors import DamagedError
-from octavo.layout.codec import Codec, Codecs, Decoded, Namer, Values, version
-from octavo.layout.holes import refuse_holes
+from octavo.layout.codec import Codec, Decoded, Namer, Values, version
 from octavo.layout.keys import DELETED, Key, is_tombstone
-from octavo.layout.layout import FileFamily, Kind, Layout, Place
-from octavo.layout.listing import File
+from octavo.layout.layout import FileFamily, Kind, Place
 from octavo.layout.record import Row, digest_of, plain
 from octavo.text import pattern
 from octavo.values.tokens import (
@@ -42,15 +39,13 @@ from octavo.values.tokens import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 _PIECE = 1 << 16
 """bytes of a log that are decoded in one go"""
 _TAIL = 1 << 14
 """bytes to look at first for the last line of a log"""
 _NEWLINE = ord("\n")
-_AT_ONCE = 1 << 22
-"""bytes; a larger log is read twice rather than held in memory"""
 _BLOCK = 256
 """bytes: no disk writes fewer at once"""
 _NULS = pattern(rb"\0+")
@@ -81,6 +76,11 @@ class Entry:
     @property
     def place(self) -> Place:
         return self.codec.place
+
+    @property
+    def identity(self) -> tuple[str, Key]:
+        """The record's model and key."""
+        return self.codec.name, self.stored_key
 
     @property
     def deleted(self) -> bool:
@@ -470,7 +470,7 @@ class Scanner:
                     found.extend(map(hash, zip(repeat(self._plain.name), keys, strict=False)))
                     continue
             entries = self._log(path, BytesIO(piece))
-            found.extend(hash(_identity(entry)) for entry in entries if type(entry) is Entry)
+            found.extend(hash(entry.identity) for entry in entries if type(entry) is Entry)
         return found
 
     # Whole files, for the store
@@ -627,113 +627,3 @@ def _pieces_of(text: bytes) -> Iterator[bytes]:
         end = text.find(b"\n", start + _PIECE) + 1 or len(text)
         yield text[start:end]
         start = end
-
-
-class Reader:
-    """Reads the files of a data folder."""
-
-    def __init__(self, layout: Layout, root: Path) -> None:
-        self.layout, self.root = layout, root
-        self._codecs = Codecs(layout)
-        self._scanners: dict[str, Scanner] = {}
-
-    def read(self, file: File) -> Iterator[Found]:
-        """What stands in a file."""
-        try:
-            with self._open(file) as content:
-                yield from self._scanner(file).scan(file.path, content)
-        except OSError as error:
-            yield DamagedError(f"cannot be read: {error.strerror}", file=file.path)
-
-    def hashes(self, file: File) -> array[int]:
-        """Of each line of a log that can be read, the hash of its record's model and key."""
-        with suppress(OSError), self._open(file) as content:
-            return self._scanner(file).hashes(file.path, content)
-        return array("q")
-
-    @contextmanager
-    def _open(self, file: File) -> Iterator[BinaryIO]:
-        with open(self.root / file.path, "rb", buffering=1 << 18) as content:
-            refuse_holes(content.fileno(), file.path)
-            yield content
-
-    def _scanner(self, file: File) -> Scanner:
-        found = self._scanners.get(file.family.path)
-        if found is None:
-            found = self._scanners[file.family.path] = Scanner(file.family, self._codecs)
-        return found
-
-
-def live_records(
-    reader: Reader,
-    file: File,
-    damage: Callable[[DamagedError], None] | None = None,
-    unknown: Callable[[UnknownKey], None] = lambda key: None,
-) -> Iterator[Entry]:
-    """The records of a file that count, in the order of the file: of a log, the last line of each key, unless
-    it is a tombstone.
-
-    What cannot be read goes to ``damage``; without it, it is raised.  ``unknown`` hears of a document's keys
-    that the schema does not know.
-    """
-
-    def hear(item: Found) -> None:
-        if type(item) is UnknownKey:
-            unknown(item)
-        elif isinstance(item, DamagedError):
-            if damage is None:
-                raise item
-            damage(item)
-
-    items = reader.read(file)
-    if not file.family.kind.is_log:
-        return _entries(items, hear)
-    if file.size < _AT_ONCE:
-        return _last(items, hear)
-    # Of a long log only the hashes of the keys are held: a clean one then needs no memory at all.
-    hashes = reader.hashes(file)
-    repeated = {h for h, n in Counter(hashes).items() if n > 1} if _repeats(hashes) else set[int]()
-    return _long(reader, file, repeated, hear)
-
-
-def _entries(items: Iterable[Found], hear: Callable[[Found], None]) -> Iterator[Entry]:
-    for item in items:
-        if type(item) is Entry:
-            yield item
-        else:
-            hear(item)
-
-
-def _identity(entry: Entry) -> tuple[str, Key]:
-    return entry.codec.name, entry.stored_key
-
-
-def _repeats(hashes: array[int]) -> bool:
-    ordered = sorted(hashes)
-    return any(a == b for a, b in zip(ordered, islice(ordered, 1, None), strict=False))
-
-
-def _last(items: Iterable[Found], hear: Callable[[Found], None]) -> Iterator[Entry]:
-    found: dict[tuple[str, Key], Entry] = {}
-    for item in items:
-        if type(item) is not Entry:
-            hear(item)
-            continue
-        identity = item.codec.name, item.stored_key
-        # The place of the last line counts.
-        found.pop(identity, None)
-        found[identity] = item
-    return iter([entry for entry in found.values() if entry.found is not None])
-
-
-def _long(reader: Reader, file: File, repeated: set[int], hear: Callable[[Found], None]) -> Iterator[Entry]:
-    """Records whose key stands once as they come; of the others the last line."""
-    last: dict[tuple[str, Key], int] = {}
-    if repeated:
-        for item in reader.read(file):
-            if type(item) is Entry and hash(identity := _identity(item)) in repeated:
-                last[identity] = item.line
-    for item in _entries(reader.read(file), hear):
-        if item.deleted or (repeated and last.get(_identity(item), item.line) != item.line):
-            continue
-        yield item

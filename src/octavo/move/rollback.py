@@ -30,7 +30,7 @@ from octavo.fold.restore import (
 )
 from octavo.fold.source import Origin, allowed_drift, database_of, leave_origin, open_source
 from octavo.inspect.progress import SILENT, Progress, Tell, untold
-from octavo.layout.scan import Reader
+from octavo.layout.reader import Reader
 from octavo.move.sides import Move, MoveOptions, MoveReport, Sides, end_following, moving
 from octavo.postgres import fence
 from octavo.postgres.connection import Connection, connect
