@@ -160,7 +160,6 @@ class TestWhereAStoreStandsAlready:
         ("CREATE TABLE extra (id int)", "extra"),
         ("ALTER TABLE tags ADD COLUMN colour text", "colour"),
         ("DROP TABLE image_profile_tags", "image_profile_tags"),
-        ("ALTER TABLE tags ALTER COLUMN name DROP NOT NULL", "name"),
         ("""ALTER TYPE "Role" ADD VALUE 'JUDGE'""", "JUDGE"),
     ],
 )

@@ -179,6 +179,8 @@ def _of_store(data_dir: PathName, identity: Identity, wanted: Named, *, named_wi
             given_layout, stored = layout_for(datamodel, wanted.layout), own_layout(data_dir, datamodel)
             if not same_places(stored, given_layout):
                 raise other_layout(stored, given_layout)
+            # It may search other texts.
+            return Definition(identity.as_found(datamodel), data_dir, wanted.layout)
     own.keep()
     return Definition(identity.as_found(datamodel), data_dir)
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import replace
 
 from octavo.backend import PathName
 from octavo.errors import (
@@ -27,7 +28,7 @@ from octavo.errors import (
     SchemaMismatch,
     is_of_system,
 )
-from octavo.layout.layout import VERSION, Layout
+from octavo.layout.layout import VERSION, Layout, Place
 from octavo.schema.datamodel import Datamodel, Source
 from octavo.schema.live import Live, as_live, live_of
 from octavo.schema.meaning import differences, fingerprint
@@ -244,8 +245,15 @@ class Standing:
 
 
 def same_places(one: Layout, other: Layout) -> bool:
-    """Whether two layouts of a schema say the same of every model."""
-    return (one.places, one.payload_folder) == (other.places, other.payload_folder)
+    """Whether two layouts of a schema put every record in the same place.
+
+    What is searched is no part of it: an index below ``cache/`` follows the layout that it is opened with.
+    """
+    return one.payload_folder == other.payload_folder and _places(one) == _places(other)
+
+
+def _places(layout: Layout) -> list[Place]:
+    return [replace(place, search=()) for place in layout.places]
 
 
 def other_schema(root: PathName, found: Identity, given: Datamodel) -> SchemaMismatch:
@@ -266,5 +274,5 @@ def other_layout(own: Layout, given: Layout) -> SchemaMismatch:
         for place in given.places
         if own.host(place.model.name).path != given.host(place.model.name).path
     ]
-    told = told or [f"{p.model.name} lives in another way" for p in given.places if p not in own.places]
+    told = told or [f"{p.model.name} lives in another way" for p in _places(given) if p not in _places(own)]
     return SchemaMismatch("its own layout", f"the layout {given.source}", told)

@@ -100,15 +100,15 @@ class SharedState:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
             self.inode = os.fstat(descriptor).st_ino
             self._map = mmap.mmap(descriptor, _SIZE, access=access)
+            self.is_writable = access == mmap.ACCESS_WRITE
+            self._is_doubted = False
+            self._here = _here(root)
+            self.words = memoryview(self._map).cast("Q")
         except BaseException:
             if descriptor >= 0:
                 os.close(descriptor)
             raise
         self._descriptor = descriptor
-        self.is_writable = access == mmap.ACCESS_WRITE
-        self._is_doubted = False
-        self._here = _here(root)
-        self.words = memoryview(self._map).cast("Q")
 
     @property
     def is_of_here(self) -> bool:
