@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,41 @@ def test_an_open_client_is_told_of_the_other_schema(shell: Shell) -> None:
             with pytest.raises(SchemaMismatch, match=r"Task.rank"):
                 db.task.create(data={"title": "iron", "userId": "ann"})
     assert shell.migrate("--back").code == 0
+
+
+def test_an_open_client_is_told_of_a_migration_that_was_taken_back(shell: Shell) -> None:
+    with opened(shell.data) as db:
+        assert db.task.count() == 1
+        assert shell.migrate("--to", shell.next).code == 0
+        assert shell.migrate("--back").code == 0
+        with pytest.raises(SchemaMismatch, match=r"octavo schema migrate"):
+            db.task.count()
+        with pytest.raises(SchemaMismatch):
+            db.user.create(data={"id": "bob", "name": "Bob"})
+    with opened(shell.data) as db:
+        assert db.task.count() == 1
+
+
+def test_a_client_that_was_writing_is_told_and_can_be_closed(shell: Shell) -> None:
+    to = (*shell.of, "--to", shell.next)
+    command = [sys.executable, "-m", "octavo", "schema", "migrate", *map(str, to)]
+    db = opened(shell.data)
+
+    def iron() -> int:
+        """Write until that is refused: how many records were written."""
+        written = 0
+        with suppress(SchemaMismatch):
+            while True:
+                db.task.create(data={"title": "iron", "userId": "ann"})
+                written += 1
+        return written
+
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as migrating:
+        written = iron()
+        db.close()
+    assert migrating.returncode == 0
+    with opened(shell.data) as db:
+        assert db.task.count() == 1 + written
 
 
 def test_an_open_client_is_told_of_another_layout_and_of_other_records(shell: Shell, tmp_path: Path) -> None:

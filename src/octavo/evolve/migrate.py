@@ -43,6 +43,7 @@ from octavo.store import phase
 from octavo.store.engine import Resolve
 from octavo.store.identity import (
     FOLDER,
+    MIGRATED,
     SchemaName,
     identity_files,
     is_identity,
@@ -51,7 +52,7 @@ from octavo.store.identity import (
 )
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import at_rest, require_store
-from octavo.store.system import FOLDER_MODE
+from octavo.store.system import FILE_MODE, FOLDER_MODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +332,8 @@ class _Run:
                 self.old, self.new, self.options.renames, self.moment, (self.report.lost, filled)
             )
             migrations = (*migrations, entry.to_dict())
+        with disk_errors("saying that it was migrated"):
+            (built.path / MIGRATED).touch(FILE_MODE)
         write_identity(built.path, identity_files(self.new, migrations))
         progress.begin("sync", 0)
         self.report.kept = built.put_in_place(replace=True)

@@ -39,7 +39,7 @@ from octavo.store.changes import is_left_over
 from octavo.store.definition import layout_of_store
 from octavo.store.engine import Resolve
 from octavo.store.identity import FOLDER as IDENTITY
-from octavo.store.identity import is_identity
+from octavo.store.identity import MIGRATED, is_identity
 from octavo.store.journal import FOLDER as JOURNAL_FOLDER
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
@@ -201,7 +201,7 @@ def _elsewhere(path: Path) -> UsageError:
 
 
 _CACHE = "cache"
-_OWN = OWN | {divergence.NAME, gap.SEED, gap.TOUCHED, ORIGIN, phase.LOCK, searchfile.FOLDER}
+_OWN = OWN | {divergence.NAME, gap.SEED, gap.TOUCHED, ORIGIN, phase.LOCK, searchfile.FOLDER, MIGRATED}
 """what of ``cache/`` a store does not get from the one that it replaces"""
 Held: TypeAlias = "Callable[[], AbstractContextManager[None]]"
 """Holds the store that is to be replaced at rest"""

@@ -290,7 +290,6 @@ class Engine:
             place = Place(self.root)
             self.open.callback(place.close)
             standing = Standing(self.root, self.layout)
-            place.replaced = standing.replaced
             with disk_errors("opening the store"):
                 openers = Openers(self.root)
             self.open.callback(openers.close)
@@ -303,6 +302,8 @@ class Engine:
             except ReplacedError:
                 self.open.close()
             else:
+                # Not before: until then it is this look that came too early.
+                place.replaced = standing.replaced
                 openers.join(state)
                 return standing, place, openers, state, watching
 

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 FOLDER = "schema"
 NAME = "schema/store.json"
 LAYOUT = "schema/layout.toml"
+MIGRATED = "cache/migrated"
+"""in a folder that a migration has put in place, for those that have the one before it open"""
 _VERSION = 1
 _ENDING = ".prisma"
 
@@ -239,7 +241,8 @@ class Standing:
             if said is not None and ours is not None:
                 if said.schema.fingerprint != ours.schema.fingerprint:
                     return other_schema(self._root, said, self._layout.datamodel)
-                if ours.migrations != said.migrations:
+                # Forth and back, the lists are the same.
+                if ours.migrations != said.migrations or os.path.exists(os.path.join(self._root, MIGRATED)):
                     return SchemaMismatch(f"the {said.schema} after a migration", "the layout before it")
         return None
 

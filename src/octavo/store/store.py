@@ -31,7 +31,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeAlias, TypeVar
 
 from octavo.backend import Durability, PathName, require_durability
-from octavo.errors import BusyError, DiskError, OctavoError, ReplacedError, UsageError
+from octavo.errors import BusyError, DiskError, OctavoError, ReplacedError, SchemaMismatch, UsageError
 from octavo.layout.keys import Key
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record, digest_of
@@ -450,7 +450,7 @@ class Store:
                 engine.committer.flush()
                 if engine.journal.end:
                     # The process that has put another store in the place of this one has emptied its journal.
-                    with suppress(BusyError, ReplacedError):
+                    with suppress(BusyError, ReplacedError, SchemaMismatch):
                         self.checkpoint()
                 engine.base.note()
                 if engine.openers.leave():
