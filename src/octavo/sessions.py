@@ -127,19 +127,25 @@ class Alone:
         """A transaction of several operations: those in the block."""
         self.check()
         inside = Inside(self)
-        with self.backend.transaction(max_wait=max_wait, timeout=timeout, isolation=isolation) as transaction:
-            session = Together(transaction, inside.owner)
-            try:
-                if inside.owner is not None:
-                    self._owned.add(session)
-                inside.enter()
-                yield session
-                session.check()
-                session.end = "committed"
-            finally:
-                session.state = session.state or "has ended"
-                inside.leave()
-                self._owned.discard(session)
+        try:
+            with self.backend.transaction(
+                max_wait=max_wait, timeout=timeout, isolation=isolation
+            ) as transaction:
+                session = Together(transaction, inside.owner)
+                try:
+                    if inside.owner is not None:
+                        self._owned.add(session)
+                    inside.enter()
+                    yield session
+                    session.check()
+                    session.end = "committed"
+                finally:
+                    session.state = session.state or "has ended"
+                    inside.leave()
+                    self._owned.discard(session)
+        finally:
+            # Once more, where an interruption came before that.
+            inside.leave()
 
 
 _HARMLESS = (RecordNotFound, RequiredRelationViolation, UsageError)
