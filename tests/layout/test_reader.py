@@ -450,6 +450,23 @@ def test_what_the_folder_holds(store: Store) -> None:
     ]
 
 
+def test_files_are_a_sequence_in_the_order_of_the_layout_and_of_their_paths(store: Store) -> None:
+    written = {f"lines/{name}.jsonl": 2 * n for n, name in enumerate(["b-1", "b", "a", "a0"])}
+    for path, size in written.items():
+        store.write(path, b"x" * size)
+    files = contents(store.layout, store.root).files
+    listed = list(files)
+    families = [family.path for family in store.layout.families]
+    assert listed == sorted(listed, key=lambda f: (families.index(f.family.path), f.path))
+    assert {f.path: f.size for f in listed if f.family.varies} == written
+    assert [files[n] for n in range(-len(files), len(files))] == [*listed, *listed]
+    assert files[1:-1] == listed[1:-1]
+    assert files.size == sum(f.size for f in listed)
+    assert [f.path for f in files.of("words.json")] == ["words.json"]
+    with pytest.raises(IndexError):
+        files[len(files)]
+
+
 @pytest.mark.parametrize("path", ["words.json", "books/index.jsonl", "cards/c.json"])
 @pytest.mark.parametrize("happens", ["gone", "folder"])
 def test_what_cannot_be_read_is_damage(store: Store, path: str, happens: str) -> None:

@@ -340,7 +340,7 @@ def restore(
     with closing(connect(url)) as connection, transaction(connection, url.schema):
         filling = _Filling(connection, url, layout, allow_drift)
         report.created_tables = filling.prepare()
-        progress.begin("restore", sum(f.size for f in there.files), "bytes")
+        progress.begin("restore", there.files.size, "bytes")
         loading = Loading(reader, there, progress)
         for model in filling.order():
             report.counts[model.name] = loading.copy(connection, model)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, TypeAlias, overload
 
 import msgspec
 
@@ -25,6 +28,63 @@ class File(msgspec.Struct, frozen=True):
     size: int
 
 
+_Named: TypeAlias = tuple[FileFamily, list[str], "array[int]"]
+"""a family, with the names of its files in its folder and their sizes"""
+
+
+class Files(Sequence[File]):
+    """The files of a store, family by family, in the order of their paths.
+
+    A family may have a hundred thousand: only their names and sizes are held, and a :class:`File` is made
+    when it is asked for.
+    """
+
+    def __init__(self, families: Iterable[_Named] = ()) -> None:
+        self._families = [found for found in families if found[1]]
+        self._ends = list(accumulate(len(names) for _, names, _ in self._families))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, at: int) -> File: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[File]: ...
+    def __getitem__(self, at: int | slice) -> File | list[File]:
+        if isinstance(at, slice):
+            return [self[n] for n in range(len(self))[at]]
+        n = range(len(self))[at]
+        one = bisect_right(self._ends, n)
+        family, names, sizes = self._families[one]
+        n -= self._ends[one - 1] if one else 0
+        return File(_below(family.folder, names[n]), family, sizes[n])
+
+    def __iter__(self) -> Iterator[File]:
+        for family, names, sizes in self._families:
+            folder = family.folder
+            for name, size in zip(names, sizes, strict=True):
+                yield File(_below(folder, name), family, size)
+
+    @property
+    def size(self) -> int:
+        """The bytes of all of them."""
+        return sum(sum(sizes) for _, _, sizes in self._families)
+
+    def of(self, path: str) -> Files:
+        """Those of the family with this path."""
+        return Files(found for found in self._families if found[0].path == path)
+
+
+def _below(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
+
+
+def _in_order(found: _Named) -> _Named:
+    family, names, sizes = found
+    order = sorted(range(len(names)), key=names.__getitem__)
+    return family, [names[n] for n in order], array("q", [sizes[n] for n in order])
+
+
 class Contents(msgspec.Struct, frozen=True):
     """What lies in a data folder: the layout's files, the fixed ones that are missing, and strays.
 
@@ -32,13 +92,13 @@ class Contents(msgspec.Struct, frozen=True):
     user's.
     """
 
-    files: tuple[File, ...]
+    files: Files
     missing: tuple[str, ...]
     strays: tuple[str, ...]
 
-    def of(self, place: Place) -> list[File]:
+    def of(self, place: Place) -> Files:
         """The files that hold a place's records."""
-        return [f for f in self.files if f.family.path == place.path]
+        return self.files.of(place.path)
 
 
 def contents(layout: Layout, root: Path) -> Contents:
@@ -47,33 +107,31 @@ def contents(layout: Layout, root: Path) -> Contents:
     Only folders of the layout are looked into: not the payloads, nor what is Octavo's own (``cache``,
     ``journal``) or the user's.
     """
-    found: list[File] = []
+    found: dict[str, _Named] = {f.path: (f, [], array("q")) for f in layout.families}
     strays: list[str] = []
     pending = [""]
     while pending:
         folder = pending.pop()
         with os.scandir(root / folder) as entries:
-            for entry in sorted(entries, key=lambda e: e.name):
-                path = f"{folder}/{entry.name}" if folder else entry.name
+            for entry in entries:
+                path = _below(folder, entry.name)
+                family = layout.family(path)
                 if entry.is_dir(follow_symlinks=False):
-                    if layout.family(path) is not None:
+                    if family is not None:
                         strays.append(path)
                     elif path in layout.folders and path not in RESERVED_FOLDERS:
                         pending.append(path)
-                    continue
-                family = layout.family(path)
-                if family is None:
+                elif family is None:
                     if layout.misnames(path) or _is_shelf(layout, path):
                         strays.append(path)
                 elif not entry.is_file(follow_symlinks=False):
                     strays.append(path)
                 else:
-                    found.append(File(path, family, entry.stat(follow_symlinks=False).st_size))
-    there = {f.path for f in found}
-    missing = tuple(f.path for f in layout.families if not f.varies and f.path not in there)
-    order = {f.path: n for n, f in enumerate(layout.families)}
-    found.sort(key=lambda f: (order[f.family.path], f.path))
-    return Contents(tuple(found), missing, tuple(sorted(strays)))
+                    _, names, sizes = found[family.path]
+                    names.append(entry.name)
+                    sizes.append(entry.stat(follow_symlinks=False).st_size)
+    missing = tuple(path for path, (family, names, _) in found.items() if not (family.varies or names))
+    return Contents(Files(map(_in_order, found.values())), missing, tuple(sorted(strays)))
 
 
 def payload_files(layout: Layout, root: Path) -> Iterator[tuple[str, str]]:

@@ -143,7 +143,7 @@ class _Rollback(Move):
             reader = Reader(self.layout, data_dir)
             payloads = PutBack(reader, there, options.files_root)
             payloads.refuse_conflicts()
-            self.progress.begin("carrying back", sum(f.size for f in there.files), "bytes")
+            self.progress.begin("carrying back", there.files.size, "bytes")
             loading = Loading(reader, there, self.progress)
             with (
                 suppress(_Undone),
