@@ -344,7 +344,7 @@ def test_looking_at_the_version_loads_nothing_heavy() -> None:
     heavy = ("psycopg", "lark", "rich", "cryptography", "msgspec")
     code = (
         "import sys, octavo; light = set(sys.modules); import octavo.cli.app;"
-        f"print([m for m in {heavy!r} if m in sys.modules], 'typer' in light)"
+        f"print([m for m in {heavy!r} if m in sys.modules], 'click' in light)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] False"

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import CliRunner, Result
 
 from command import octavo
-from octavo.cli.schema import app
+from octavo.cli.app import app
 from octavo.errors import DatabaseError, SchemaError, UsageError
 from octavo.postgres.connection import connect
 from octavo.schema import texts
@@ -24,7 +24,7 @@ SMALL = (
 
 
 def run(*arguments: str, env: dict[str, str | None] | None = None) -> Result:
-    return CliRunner().invoke(app, list(arguments), env=env or {"DATABASE_URL": None})
+    return CliRunner().invoke(app, ["schema", *arguments], env=env or {"DATABASE_URL": None})
 
 
 def test_show_names_version_fingerprint_and_every_field() -> None:

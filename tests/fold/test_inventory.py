@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from markdown_it import MarkdownIt
-from typer import Typer
-from typer.testing import CliRunner
 
 from octavo.cli.fold import inventory
 from octavo.demo.sample import SampleSummary, load_sample
@@ -424,9 +423,7 @@ def test_rows_that_a_policy_hides_are_not_counted_as_absent(
 
 @pytest.fixture
 def run() -> Callable[..., Any]:
-    app = Typer()
-    app.command()(inventory)
-    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+    return lambda *arguments: CliRunner().invoke(inventory, [str(a) for a in arguments])
 
 
 def test_the_command_counts_saves_and_says_so(sample: str, tmp_path: Path, run: Callable[..., Any]) -> None:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
-from typer import Typer
-from typer.testing import CliRunner
 
 from octavo.cli.fold import scaffold as command
 from octavo.errors import DamagedError, DiskError, UsageError
@@ -168,9 +167,7 @@ def test_any_layout_has_a_scaffold(tmp_path: Path) -> None:
 
 @pytest.fixture
 def run() -> Callable[..., Any]:
-    app = Typer()
-    app.command()(command)
-    return lambda *arguments: CliRunner().invoke(app, [str(a) for a in arguments])
+    return lambda *arguments: CliRunner().invoke(command, [str(a) for a in arguments])
 
 
 def test_the_command_says_what_it_made(tmp_path: Path, run: Callable[..., Any]) -> None:

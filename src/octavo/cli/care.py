@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import click
 
 from octavo.cli import console, failures
+from octavo.cli.parameters import Argument, Option
 from octavo.cli.runner import Answer, Job, command
 from octavo.errors import UsageError
 from octavo.text import size, some
@@ -26,18 +27,16 @@ if TYPE_CHECKING:
 def doctor(
     job: Job,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what can be mended without losing anything.")
+        bool, Option("--repair", help="Mend what can be mended without losing anything.")
     ] = False,
     set_aside: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--set-aside",
             help="Repair, and move records and lines that cannot be read to a folder beside the store.",
         ),
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what a repair would do; change nothing.")
-    ] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Say what a repair would do; change nothing.")] = False,
 ) -> Answer:
     """Look the store over: files, constraints, payloads.
 
@@ -84,11 +83,11 @@ def _show_diagnosis(diagnosis: Diagnosis) -> None:
     found = diagnosis.findings
     for kind, meaning in MEANINGS.items():
         if number := found.counted[kind]:
-            typer.echo(f"{'damage' if meaning.damage else 'note'}: {meaning.title} ({number:,})")
+            click.echo(f"{'damage' if meaning.damage else 'note'}: {meaning.title} ({number:,})")
             console.listed(found.kept[kind], number)
-            typer.echo(f"  → {meaning.hint}")
+            click.echo(f"  → {meaning.hint}")
     for text in diagnosis.left_out:
-        typer.echo(f"not checked: {console.plain(text)}")
+        click.echo(f"not checked: {console.plain(text)}")
     looked_at = ", ".join(
         (
             some(diagnosis.files, "file"),
@@ -97,7 +96,7 @@ def _show_diagnosis(diagnosis: Diagnosis) -> None:
         )
     )
     if diagnosis.superseded:
-        typer.echo(f"of {diagnosis.log_lines:,} lines of logs, {diagnosis.superseded:,} are superseded")
+        click.echo(f"of {diagnosis.log_lines:,} lines of logs, {diagnosis.superseded:,} are superseded")
     notes = some(found.notes, "note")
     if diagnosis.sound:
         said = f"{looked_at}, {notes}, in {diagnosis.seconds:.1f} s"
@@ -107,7 +106,7 @@ def _show_diagnosis(diagnosis: Diagnosis) -> None:
 
 
 def _show_plan(steps: list[Step]) -> None:
-    typer.echo(
+    click.echo(
         "a repair would do this; nothing was done:" if steps else "there is nothing that a repair would do"
     )
     console.listed(steps)
@@ -115,13 +114,13 @@ def _show_plan(steps: list[Step]) -> None:
 
 def _show_repair(repair: Repair) -> None:
     if repair.done:
-        typer.echo("done:")
+        click.echo("done:")
         console.listed(repair.done)
     if repair.skipped:
-        typer.echo("not done:")
+        click.echo("not done:")
         console.listed([f"{step}: {reason}" for step, reason in repair.skipped])
     if repair.aside is not None:
-        typer.echo(f"kept in {console.plain(str(repair.aside))}")
+        click.echo(f"kept in {console.plain(str(repair.aside))}")
 
 
 def _warn(repair: Repair) -> None:
@@ -136,7 +135,7 @@ def compact(
     job: Job,
     payloads: Annotated[
         bool,
-        typer.Option("--payloads", help="Also remove payloads that no record names, if an hour old."),
+        Option("--payloads", help="Also remove payloads that no record names, if an hour old."),
     ] = False,
 ) -> Answer:
     """Leave one line a record in every log, as an export writes them.
@@ -198,15 +197,15 @@ def _show_compaction(report: Compaction, removed: list[Removed]) -> None:
         ]
         console.table(["log", "lines", "now", "bytes", "now", ""], rows)
         if len(rewritten) > console.SHOWN:
-            typer.echo(f"… and {len(rewritten) - console.SHOWN:,} more")
+            click.echo(f"… and {len(rewritten) - console.SHOWN:,} more")
     (lines, lines_now), (held, held_now) = report.lines, report.bytes
-    typer.echo(
+    click.echo(
         f"{some(len(report.logs), 'log')}, {len(rewritten):,} rewritten: "
         f"{lines:,} → {lines_now:,} lines, {size(held)} → {size(held_now)}"
     )
     if removed:
         freed = size(sum(payload.size for payload in removed))
-        typer.echo(f"removed {some(len(removed), 'payload')} that no record names, {freed}")
+        click.echo(f"removed {some(len(removed), 'payload')} that no record names, {freed}")
 
 
 @command("data_dir", "schema", "layout_file")
@@ -214,14 +213,11 @@ def backup(
     job: Job,
     target: Annotated[
         Path | None,
-        typer.Argument(
-            show_default=False,
+        Argument(
             help="The archive (.tar, .tar.gz), or a folder for it [beside the data folder].",
         ),
     ] = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Hold an archive against its manifest instead.")
-    ] = False,
+    check: Annotated[bool, Option("--check", help="Hold an archive against its manifest instead.")] = False,
 ) -> Answer:
     """Archive the store as it is at one moment.
 
@@ -262,11 +258,8 @@ def _show_backup(report: BackupReport, *, checked: bool) -> None:
         good = not report.damaged
         console.verdict(good, "SOUND" if good else "DAMAGED", text)
     else:
-        typer.echo(f"{text}, in {report.seconds:.1f} s")
-        typer.echo(f"archive: {console.plain(str(report.target))}, {size(report.size)}")
-
-
-secrets = typer.Typer(help="Whether every secret opens; a new pepper for all.")
+        click.echo(f"{text}, in {report.seconds:.1f} s")
+        click.echo(f"archive: {console.plain(str(report.target))}, {size(report.size)}")
 
 
 def _pepper() -> str:
@@ -278,7 +271,6 @@ def _pepper() -> str:
     return pepper
 
 
-@secrets.command()
 @command("database_url", "data_dir", "schema", "layout_file")
 def check(job: Job) -> Answer:
     """Decrypt every encrypted value with ENCRYPTION_MASTER_PEPPER, and look at every hash.
@@ -297,7 +289,7 @@ def check(job: Job) -> Answer:
 def _show_check(report: SecretsReport) -> None:
     for side, counts in report.sides.items():
         told = ", ".join(f"{number:,} × {scheme}" for scheme, number in counts.items() if number)
-        typer.echo(f"{side:<10}{told or 'no secrets'}")
+        click.echo(f"{side:<10}{told or 'no secrets'}")
     console.listed(report.unopened.first, report.unopened.total)
     looked_at = f"{some(report.values, 'value')}, in {report.seconds:.1f} s"
     if report.good:
@@ -306,20 +298,19 @@ def _show_check(report: SecretsReport) -> None:
         console.verdict(False, "NOT ALL OPEN", f"{report.unopened.total:,} of {looked_at}")
 
 
-@secrets.command()
 @command("database_url", "data_dir", "schema", "layout_file")
 def rotate(
     job: Job,
     generate: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--generate",
             metavar="FILE",
             show_default=False,
             help="Make a new pepper and write it to FILE, for its owner alone.",
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at everything; change nothing.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Look at everything; change nothing.")] = False,
 ) -> Answer:
     """Encrypt everything anew, from ENCRYPTION_MASTER_PEPPER to ENCRYPTION_NEW_PEPPER.
 
@@ -353,7 +344,7 @@ def _show_rotation(done: Rotation) -> None:
     names = {Opens.OLD: "the old pepper", Opens.NEW: "the new one", Opens.NEITHER: "neither"}
     for side, counts in done.before.sides.items():
         told = ", ".join(f"{counts[o]:,} with {name}" for o, name in names.items() if counts[o])
-        typer.echo(f"{side:<10}{f'opened {told}' if told else 'no encrypted values'}")
+        click.echo(f"{side:<10}{f'opened {told}' if told else 'no encrypted values'}")
     console.listed(done.unopened.first, done.unopened.total)
     console.verdict(done.good, *_rotation_verdict(done))
     if done.good and not done.dry_run:
@@ -381,9 +372,9 @@ def _rotation_verdict(done: Rotation) -> tuple[str, str]:
 def _show_next(done: Rotation) -> None:
     from octavo.crypto import PEPPER_VARIABLE
 
-    typer.echo("passwords and tokens do not depend on the pepper; they are as they were")
+    click.echo("passwords and tokens do not depend on the pepper; they are as they were")
     if done.follows:
-        typer.echo("the files follow PostgreSQL: octavo follow brings over what was changed there")
+        click.echo("the files follow PostgreSQL: octavo follow brings over what was changed there")
     if done.pepper_file:
-        typer.echo(f"the new pepper is in {console.plain(str(done.pepper_file))}")
-    typer.echo(f"start the application with it as {PEPPER_VARIABLE}")
+        click.echo(f"the new pepper is in {console.plain(str(done.pepper_file))}")
+    click.echo(f"start the application with it as {PEPPER_VARIABLE}")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
 if TYPE_CHECKING:
     from octavo.inspect.progress import Step
@@ -51,12 +51,12 @@ def as_json(value: Any) -> str:
 
 def answer(value: Any) -> None:
     """A machine's answer on stdout."""
-    typer.echo(as_json(value))
+    click.echo(as_json(value))
 
 
 def problem(label: str, text: str) -> None:
     """A sentence on stderr: something that is not as it should be."""
-    typer.echo(f"{_coloured(f'{label}:', typer.colors.RED)} {plain(text)}", err=True)
+    click.echo(f"{_coloured(f'{label}:', 'red')} {plain(text)}", err=True)
 
 
 def problems(label: str, texts: Iterable[str]) -> None:
@@ -66,17 +66,17 @@ def problems(label: str, texts: Iterable[str]) -> None:
 
 def detail(text: str) -> None:
     """What belongs to a problem, on a line of its own."""
-    typer.echo(f"  {plain(text)}", err=True)
+    click.echo(f"  {plain(text)}", err=True)
 
 
 def note(text: str) -> None:
     """What is good to know, on stderr."""
-    typer.echo(plain(text), err=True)
+    click.echo(plain(text), err=True)
 
 
 def warning(text: str) -> None:
     """Something to look at that stops nothing, on stderr."""
-    typer.echo(f"{_coloured('warning:', typer.colors.YELLOW)} {plain(text)}", err=True)
+    click.echo(f"{_coloured('warning:', 'yellow')} {plain(text)}", err=True)
 
 
 def warnings(texts: Iterable[str]) -> None:
@@ -86,13 +86,13 @@ def warnings(texts: Iterable[str]) -> None:
 
 def verdict(good: bool, word: str, text: str) -> None:
     """The one line that matters most."""
-    colour = typer.colors.GREEN if good else typer.colors.RED
-    typer.echo(f"{_coloured(word, colour)}: {plain(text)}")
+    colour = "green" if good else "red"
+    click.echo(f"{_coloured(word, colour)}: {plain(text)}")
 
 
 def _coloured(text: str, colour: str) -> str:
     # Colours are taken out again where the output is no terminal.
-    return text if os.environ.get("NO_COLOR") else typer.style(text, fg=colour, bold=True)
+    return text if os.environ.get("NO_COLOR") else click.style(text, fg=colour, bold=True)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -104,21 +104,21 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
             cell.ljust(width) if n in (0, len(head) - 1) else cell.rjust(width)
             for n, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        typer.echo("  ".join(aligned).rstrip())
+        click.echo("  ".join(aligned).rstrip())
 
 
 def listed(lines: Sequence[object], total: int = 0) -> None:
     """The first lines, and how many more there are: of ``total``, where not all are given."""
     for line in lines[:SHOWN]:
-        typer.echo(f"  {plain(str(line))}")
+        click.echo(f"  {plain(str(line))}")
     if (more := max(total, len(lines)) - SHOWN) > 0:
-        typer.echo(f"  … and {more:,} more")
+        click.echo(f"  … and {more:,} more")
 
 
 def section(title: str, lines: Sequence[str]) -> None:
     """Lines under a title; nothing where there are none."""
     if lines:
-        typer.echo(title)
+        click.echo(title)
         listed(lines)
 
 
@@ -127,6 +127,6 @@ def told(*, quiet: bool) -> Callable[[Step], None]:
 
     def tell(step: Step) -> None:
         if not quiet:
-            typer.echo(f"{step.name:<12} {step.seconds:6.1f} s  {plain(step.outcome)}")
+            click.echo(f"{step.name:<12} {step.seconds:6.1f} s  {plain(step.outcome)}")
 
     return tell

@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+import click
 
 from octavo.cli import console
+from octavo.cli.parameters import Option
 from octavo.cli.runner import Answer, Job, command
 
 if TYPE_CHECKING:
@@ -21,20 +22,18 @@ if TYPE_CHECKING:
 @command()
 def demo(
     job: Job,
-    messages: Annotated[
-        int, typer.Option("--messages", min=1, help="How many chat messages to make.")
-    ] = 5000,
+    messages: Annotated[int, Option("--messages", min=1, help="How many chat messages to make.")] = 5000,
     live: Annotated[
         bool,
-        typer.Option("--live", help="Move an application that goes on writing, there and back again."),
+        Option("--live", help="Move an application that goes on writing, there and back again."),
     ] = False,
     follow: Annotated[
         bool,
-        typer.Option("--follow", help="With --live: of an application that does not use Octavo's client."),
+        Option("--follow", help="With --live: of an application that does not use Octavo's client."),
     ] = False,
     keep: Annotated[
         Path | None,
-        typer.Option("--keep", show_default=False, help="The folder to leave the result in [./octavo-demo]."),
+        Option("--keep", show_default=False, help="The folder to leave the result in [./octavo-demo]."),
     ] = None,
 ) -> Answer:
     """Run the whole migration on sample data.
@@ -82,12 +81,12 @@ def show(report: DemoReport) -> None:
         [[s.name, f"{s.seconds:.1f}", s.outcome] for s in report.steps],
     )
     data, files, again = (shown_path(p) for p in (report.data_dir, report.files_root, report.restored_files))
-    typer.echo(f"\nDone in {report.seconds:.1f} s. The server has ended; what is left are files:\n")
-    typer.echo(f"  {data}/   the database as files\n  {files}/   the payloads they were made with")
-    typer.echo(f"  {again}/   the payloads as they were restored\n\nTry next:\n")
+    click.echo(f"\nDone in {report.seconds:.1f} s. The server has ended; what is left are files:\n")
+    click.echo(f"  {data}/   the database as files\n  {files}/   the payloads they were made with")
+    click.echo(f"  {again}/   the payloads as they were restored\n\nTry next:\n")
     for line in next_commands(report):
-        typer.echo(f"  {line}")
-    typer.echo(
+        click.echo(f"  {line}")
+    click.echo(
         f"""
 With a database of your own:
 

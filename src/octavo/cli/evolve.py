@@ -7,9 +7,10 @@ from contextlib import closing, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import click
 
 from octavo.cli import console
+from octavo.cli.parameters import Option
 from octavo.cli.runner import Answer, Job, command
 from octavo.errors import UsageError
 from octavo.text import some
@@ -29,20 +30,18 @@ _EXISTING = {"exists": True, "show_default": False}
 def migrate(
     job: Job,
     to: Annotated[
-        Path | None, typer.Option("--to", help="The new Prisma schema: a file or a folder.", **_EXISTING)
+        Path | None, Option("--to", help="The new Prisma schema: a file or a folder.", **_EXISTING)
     ] = None,
     rename: Annotated[
         list[str] | None,
-        typer.Option(
-            "--rename", metavar="MODEL.OLD=NEW", help="A field, or a label (Enum.OLD=NEW), renamed."
-        ),
+        Option("--rename", metavar="MODEL.OLD=NEW", help="A field, or a label (Enum.OLD=NEW), renamed."),
     ] = None,
     rename_model: Annotated[
-        list[str] | None, typer.Option("--rename-model", metavar="OLD=NEW", help="A model that is renamed.")
+        list[str] | None, Option("--rename-model", metavar="OLD=NEW", help="A model that is renamed.")
     ] = None,
     functions: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--with",
             help="A Python file with a function for each model whose records need one.",
             dir_okay=False,
@@ -51,15 +50,15 @@ def migrate(
     ] = None,
     new_layout: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--layout",
             help="The new layout; without it, each model keeps its place.",
             dir_okay=False,
             **_EXISTING,
         ),
     ] = None,
-    back: Annotated[bool, typer.Option("--back", help="Take the last migration back.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan; change nothing.")] = False,
+    back: Annotated[bool, Option("--back", help="Take the last migration back.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Print the plan; change nothing.")] = False,
 ) -> Answer:
     """Take a store from its schema to the next one, or back.
 
@@ -174,21 +173,21 @@ def _as_json(report: MigrateReport) -> dict[str, Any]:
 def _show(report: MigrateReport) -> None:
     if report.steps:
         console.table(["step", "records", "what happens"], [_row(step) for step in report.steps])
-        typer.echo()
+        click.echo()
     console.section("refused:", report.refused)
     total, where = some(sum(report.counts.values()), "record"), console.plain(str(report.target))
     if report.dry_run:
         said = "would be refused" if report.refused else "can be done"
-        typer.echo(f"dry run: the migration {said}; nothing was changed\ndata: {where}")
+        click.echo(f"dry run: the migration {said}; nothing was changed\ndata: {where}")
     elif report.rebuilt:
-        typer.echo(f"{total} in {some(report.files, 'file')}, in {report.seconds:.1f} s\ndata: {where}")
+        click.echo(f"{total} in {some(report.files, 'file')}, in {report.seconds:.1f} s\ndata: {where}")
         if report.kept:
-            typer.echo(f"the store before: {console.plain(str(report.kept))}")
+            click.echo(f"the store before: {console.plain(str(report.kept))}")
     else:
         said = f"{', '.join(report.texts)} says the same in other words" if report.texts else "nothing to do"
-        typer.echo(f"no record changes: {said}\ndata: {where}")
+        click.echo(f"no record changes: {said}\ndata: {where}")
     for kept in report.settled:
-        typer.echo(f"a store that an interrupted command had replaced: {console.plain(str(kept))}")
+        click.echo(f"a store that an interrupted command had replaced: {console.plain(str(kept))}")
     if not report.refused:
         _show_ways(report)
 
@@ -206,11 +205,11 @@ def _show_ways(report: MigrateReport) -> None:
         console.section("--back cannot bring these back, which the old store alone has:", report.lost)
     if report.is_moving and not report.dry_run:
         if report.backend is DataBackend.JSON:
-            typer.echo(
+            click.echo(
                 "octavo rollback needs PostgreSQL's tables as this schema has them: migrate them first"
             )
         else:
-            typer.echo("octavo verify compares the files with PostgreSQL, which Prisma Migrate takes along")
+            click.echo("octavo verify compares the files with PostgreSQL, which Prisma Migrate takes along")
     if report.to_heal:
         names = ", ".join(report.to_heal)
-        typer.echo(f"octavo status --heal copies what PostgreSQL made by itself in {names}")
+        click.echo(f"octavo status --heal copies what PostgreSQL made by itself in {names}")

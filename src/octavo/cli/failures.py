@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import click
+
 from octavo.cli import console
 from octavo.errors import DifferenceError, DiskError, OctavoError, UsageError
 
@@ -36,14 +38,13 @@ def exit_code(command: Callable[[], Any], *, as_json: bool) -> int:
     try:
         code = command()
         sys.stdout.flush()
-        # Some versions of typer turn Ctrl-C into this code themselves.
-        return _interrupted(code, (), as_json=as_json) if code == _INTERRUPTED else int(code or 0)
+        return int(code or 0)
     except KeyboardInterrupt as error:
         return _interrupted(_INTERRUPTED, _left(error), as_json=as_json)
     except _Ended as error:
         return _interrupted(error.code, _left(error), as_json=as_json)
     except SystemExit:
-        # Where the pipe is closed, typer ends the process itself.
+        # Where the pipe is closed, Click ends the process itself.
         _forget_output()
         return _PIPE_CLOSED
     except BrokenPipeError:
@@ -67,7 +68,7 @@ def end_in_order() -> None:
 
 @contextmanager
 def telling_what_is_left(otherwise: str = "") -> Iterator[None]:
-    """The block of a command whose interruption has notes that say what it leaves: typer would lose them.
+    """The block of a command whose interruption has notes that say what it leaves: Click would lose them.
 
     ``otherwise`` is said where there are none.
     """
@@ -94,9 +95,7 @@ def _exit_code_of(error: Exception, *, as_json: bool) -> int:
     name = type(error).__name__
     if os.environ.get(TRACEBACK_VARIABLE):
         _show_where(error)
-    if name == "Exit":  # typer's own way to end, in some of its versions
-        return int(getattr(error, "exit_code", 0))
-    if name == "Abort":
+    if isinstance(error, click.Abort):
         return _interrupted(_INTERRUPTED, _left(error.__cause__ or error), as_json=as_json)
     known = _known(error)
     if known is None:
@@ -116,7 +115,7 @@ def _known(error: Exception) -> OctavoError | None:
         return DiskError.of(error, "the system refused")
     if isinstance(error, MemoryError):
         return DiskError("there is not enough memory")
-    if hasattr(error, "format_message"):  # typer's errors of usage
+    if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path} --help shows what there is" if context is not None else ""
         # What was typed may be a database's address, with its password.

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import click
 
 from octavo.cli import console, failures
+from octavo.cli.parameters import Option
 from octavo.cli.runner import Answer, Job, command
 from octavo.errors import UsageError
 from octavo.text import size, some
@@ -57,15 +58,15 @@ def inventory(job: Job) -> Answer:
 def _show_inventory(saved: SavedInventory) -> None:
     counts, notes = saved.metadata["counts"], saved.metadata["notes"]
     console.table(["model", "rows", ""], [[model, f"{n:,}", ""] for model, n in counts.items()])
-    typer.echo(f"\n{some(len(counts), 'model')}, {some(saved.metadata['totalRecords'], 'record')}")
+    click.echo(f"\n{some(len(counts), 'model')}, {some(saved.metadata['totalRecords'], 'record')}")
     if saved.baseline is not None:
         changed = some(len(saved.changes), "change") if saved.changes else "no changes"
-        typer.echo(f"{changed} since {saved.baseline.name}")
+        click.echo(f"{changed} since {saved.baseline.name}")
     console.listed(saved.changes)
     console.section("beside the schema, the database has:", notes)
     console.section("left out:", saved.metadata["leftOut"])
-    typer.echo(f"inventory: {console.plain(str(saved.json))}")
-    typer.echo(f"report:    {console.plain(str(saved.report))}")
+    click.echo(f"inventory: {console.plain(str(saved.json))}")
+    click.echo(f"report:    {console.plain(str(saved.report))}")
 
 
 @command("data_dir", "schema", "layout_file")
@@ -92,22 +93,22 @@ def scaffold(job: Job) -> Answer:
 
 def _show_scaffold(report: ScaffoldReport, job: Job) -> None:
     for path in (*report.folders_made, *report.files_made):
-        typer.echo(f"made {path}")
+        click.echo(f"made {path}")
     for path in report.tightened:
-        typer.echo(f"closed {path} to others (0700)")
+        click.echo(f"closed {path} to others (0700)")
     for path in report.kept:
-        typer.echo(f"kept {path}, which holds records")
+        click.echo(f"kept {path}, which holds records")
     done = "is ready" if report.changed else "is as it should be; nothing to do"
-    typer.echo(f"{console.plain(str(job.data_dir))} {done}")
+    click.echo(f"{console.plain(str(job.data_dir))} {done}")
 
 
 @command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs", "allow_drift")
 def export(
     job: Job,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Put the export in the place of a store; the old one is kept.")
+        bool, Option("--replace", help="Put the export in the place of a store; the old one is kept.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; write nothing.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Check and count; write nothing.")] = False,
 ) -> Answer:
     """PostgreSQL → files, from one snapshot, put in place whole."""
     from octavo.fold.export import ExportOptions
@@ -129,20 +130,20 @@ def _show_export(report: ExportReport, layout: Layout) -> None:
     rows = [[name, f"{count:,}", layout.host(name).path] for name, count in report.counts.items()]
     console.table(["model", "rows", "file"], rows)
     total, where = some(sum(report.counts.values()), "row"), console.plain(str(report.target))
-    typer.echo()
+    click.echo()
     if report.dry_run:
         verb = "would replace the store" if report.replaces else "would be written"
-        typer.echo(f"dry run: {total} {verb}; nothing was written\ndata: {where}")
+        click.echo(f"dry run: {total} {verb}; nothing was written\ndata: {where}")
     else:
-        typer.echo(f"{total} in {some(report.files, 'file')}, in {report.seconds:.1f} s\ndata: {where}")
+        click.echo(f"{total} in {some(report.files, 'file')}, in {report.seconds:.1f} s\ndata: {where}")
         if report.caught_up:
             again = some(report.caught_up, "record")
-            typer.echo(f"written meanwhile: {again}, which were copied again")
-        typer.echo(f"payloads: of {some(report.payloads, 'record')}, {size(report.payload_bytes)}")
+            click.echo(f"written meanwhile: {again}, which were copied again")
+        click.echo(f"payloads: of {some(report.payloads, 'record')}, {size(report.payload_bytes)}")
     if report.kept:
-        typer.echo(f"the store that was there: {console.plain(str(report.kept))}")
+        click.echo(f"the store that was there: {console.plain(str(report.kept))}")
     for settled in report.settled:
-        typer.echo(f"the store that an interrupted export replaced: {console.plain(str(settled))}")
+        click.echo(f"the store that an interrupted export replaced: {console.plain(str(settled))}")
     console.warnings(_export_warnings(report))
     console.section("payloads to look at:", [_payload_line(p) for p in report.payload_problems])
     console.section("beside the schema, the database has:", report.notes)
@@ -228,10 +229,10 @@ def _show_restore(report: RestoreReport, job: Job) -> None:
     console.table(["model", "rows", ""], [[name, f"{n:,}", ""] for name, n in report.counts.items()])
     made = "made the tables and loaded" if report.created_tables else "loaded"
     total = some(sum(report.counts.values()), "row")
-    typer.echo(f"\n{made} {total} in {report.seconds:.1f} s")
-    typer.echo(f"database: {console.plain(job.url.display)}")
+    click.echo(f"\n{made} {total} in {report.seconds:.1f} s")
+    click.echo(f"database: {console.plain(job.url.display)}")
     root = console.plain(str(job.files_root))
-    typer.echo(f"payloads: of {some(report.payloads, 'record')}, below {root}")
+    click.echo(f"payloads: of {some(report.payloads, 'record')}, below {root}")
     console.section("payloads to look at:", report.payload_notes)
     console.section("left out:", report.left_out)
     console.section("point at nothing, as the schema allows:", report.notes)
@@ -266,7 +267,7 @@ def _show_verification(report: VerifyReport) -> None:
         verdict = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items()) or "equal"
         rows.append([name, f"{count['database']:,}", f"{count['files']:,}", verdict])
     console.table(["model", "database", "files", ""], rows)
-    typer.echo()
+    click.echo()
     total = some(sum(c["database"] for c in report.counts.values()), "record")
     if report.equal:
         text = f"{total}, every field, both ways, in {report.seconds:.1f} s"
@@ -276,12 +277,12 @@ def _show_verification(report: VerifyReport) -> None:
         text = f"{found}, {broken}, in {report.seconds:.1f} s"
     console.verdict(report.equal, "EQUAL" if report.equal else "NOT EQUAL", text)
     if report.elsewhere:
-        typer.echo(f"the move is about another database than {console.plain(report.elsewhere)}:")
+        click.echo(f"the move is about another database than {console.plain(report.elsewhere)}:")
         console.listed(["its state stays as it is; octavo export --replace begins anew with this one"])
     for difference in report.differences[: console.SHOWN]:
         _show_difference(difference)
     if (more := report.total - console.SHOWN) > 0:
-        typer.echo(f"  … and {more:,} more")
+        click.echo(f"  … and {more:,} more")
     console.section(
         "records that break a rule of the schema, among the files:",
         [f"{v.model} {_key(v.key)}: {v.reason} ({v.file})" for v in report.violations],
@@ -291,20 +292,20 @@ def _show_verification(report: VerifyReport) -> None:
         [f"{key}, in {where}" for where, key in report.unknown_keys],
     )
     console.section("files that belong to nothing:", report.strays)
-    typer.echo(
+    click.echo(
         f"payloads: {report.payloads:,} held against their digests, "
         f"{report.payloads_compared:,} against the files root"
     )
     console.listed(report.payload_notes)
     if report.secrets is not None:
-        typer.echo(f"secrets: {report.secrets:,} checked")
+        click.echo(f"secrets: {report.secrets:,} checked")
     if report.left_out:
         console.section("left out:", report.left_out)
     else:
-        typer.echo("left out: nothing")
+        click.echo("left out: nothing")
     console.section("beside the schema, the database has:", report.notes)
     if report.report:
-        typer.echo(f"report: {console.plain(str(report.report))}")
+        click.echo(f"report: {console.plain(str(report.report))}")
 
 
 def _verify_warnings(report: VerifyReport) -> list[str]:
@@ -326,16 +327,16 @@ def _key(key: Mapping[str, object]) -> str:
 def _show_difference(difference: Difference) -> None:
     where = f"{difference.file}{f':{difference.line}' if difference.line else ''}"
     parts = (difference.kind.value, difference.model, _key(difference.key), f"({where})" if where else "")
-    typer.echo("  " + console.plain(" ".join(part for part in parts if part)))
+    click.echo("  " + console.plain(" ".join(part for part in parts if part)))
     if difference.reason:
-        typer.echo("    " + console.plain(difference.reason))
+        click.echo("    " + console.plain(difference.reason))
     values = difference.values or {}
     for name in difference.fields:
         if name not in values:
-            typer.echo(f"    {console.plain(name)}")
+            click.echo(f"    {console.plain(name)}")
             continue
         for side in ("database", "files"):
-            typer.echo(f"    {console.plain(name)}  {side + ':':<9} {_value(getattr(values[name], side))}")
+            click.echo(f"    {console.plain(name)}  {side + ':':<9} {_value(getattr(values[name], side))}")
 
 
 def _value(text: str | None) -> str:
@@ -346,14 +347,14 @@ def _value(text: str | None) -> str:
 def follow(
     job: Job,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Make the files anew; a store that is there is kept aside.")
+        bool, Option("--replace", help="Make the files anew; a store that is there is kept aside.")
     ] = False,
     until_caught_up: Annotated[
         bool,
-        typer.Option("--until-caught-up", help="End when all that was committed before now is there."),
+        Option("--until-caught-up", help="End when all that was committed before now is there."),
     ] = False,
     stop: Annotated[
-        bool, typer.Option("--stop", help="Follow no more: remove what was made in the database for it.")
+        bool, Option("--stop", help="Follow no more: remove what was made in the database for it.")
     ] = False,
 ) -> Answer:
     """Keep files in step with a PostgreSQL that others use.
@@ -370,7 +371,7 @@ def follow(
             raise UsageError("--stop goes with neither --replace nor --until-caught-up")
         removed = life.stop(url, job.data_dir)
         said = "the files follow no more" if removed else "nothing was followed"
-        return Answer({"dataDir": job.data_dir, "removed": removed}, lambda: typer.echo(said))
+        return Answer({"dataDir": job.data_dir, "removed": removed}, lambda: click.echo(said))
     job.named_wins = replace
     options = life.FollowOptions(job.files_root, job.jobs, replace, until_caught_up)
     with failures.telling_what_is_left(), watching(quiet=job.quiet, as_json=job.as_json) as watcher:
@@ -386,13 +387,13 @@ def follow(
 
 def _show_following(report: FollowReport) -> None:
     if report.seeded:
-        typer.echo(f"the files were made in {console.plain(str(report.data_dir))}")
+        click.echo(f"the files were made in {console.plain(str(report.data_dir))}")
     if report.replaced:
-        typer.echo(f"the store that was there: {console.plain(str(report.replaced))}")
+        click.echo(f"the store that was there: {console.plain(str(report.replaced))}")
     transactions, rows = some(report.transactions, "transaction"), some(report.rows, "row")
-    typer.echo(f"{transactions} carried over, {rows} changed, in {report.seconds:.1f} s")
+    click.echo(f"{transactions} carried over, {rows} changed, in {report.seconds:.1f} s")
     if report.committed:
-        typer.echo(f"the last of them was committed at {report.committed}")
+        click.echo(f"the last of them was committed at {report.committed}")
     if report.caught_up:
-        typer.echo("all that was committed before the start is in the files")
+        click.echo("all that was committed before the start is in the files")
     console.listed([_payload_line(problem) for problem in report.lacking])

@@ -6,24 +6,22 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import click
 
 from octavo.cli import console
+from octavo.cli.parameters import Argument, Option
 from octavo.cli.runner import Answer, Job, command
 
 if TYPE_CHECKING:
     from octavo.schema.datamodel import Datamodel
 
-app = typer.Typer(help="Where the records of a schema live.")
 
-
-@app.command()
 @command("schema", "layout_file")
 def propose(
     job: Job,
     counted: Annotated[
         str | None,
-        typer.Option("--database-url", help="Count the rows of this database.", show_default=False),
+        Option("--database-url", help="Count the rows of this database.", show_default=False),
     ] = None,
 ) -> Answer:
     """Print a layout as TOML, with the reason of each line.
@@ -48,14 +46,13 @@ def propose(
     text = layout_text(found.layout, found.reasons)
     excluded = [model.name for model in found.layout.datamodel.excluded]
     value = {"layout": text, "places": places, "excluded": excluded, "rows": counts}
-    return Answer(value, lambda: typer.echo(text, nl=False), brief=lambda: typer.echo(text, nl=False))
+    return Answer(value, lambda: click.echo(text, nl=False), brief=lambda: click.echo(text, nl=False))
 
 
-@app.command()
 @command("schema")
 def check(
     job: Job,
-    file: Annotated[Path, typer.Argument(help="The layout file.", exists=True, dir_okay=False)],
+    file: Annotated[Path, Argument(help="The layout file.", exists=True, dir_okay=False)],
 ) -> Answer:
     """Hold a layout file against the schema.
 
@@ -77,13 +74,13 @@ def check(
     }
 
     def show() -> None:
-        typer.echo(f"{console.plain(str(file))} fits: {len(layout.places)} models")
+        click.echo(f"{console.plain(str(file))} fits: {len(layout.places)} models")
         for name in placed:
             place = layout.place(name)
             where = place.path or f"{place.relation.parent if place.relation else ''}.{place.array}"
-            typer.echo(f"note: {console.plain(name)} is placed by the proposal: {console.plain(where)}")
+            click.echo(f"note: {console.plain(name)} is placed by the proposal: {console.plain(where)}")
         for name in excluded:
-            typer.echo(f"note: {console.plain(name)} is left out")
+            click.echo(f"note: {console.plain(name)} is left out")
 
     return Answer(value, show)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
 
-import typer
+import click
 from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
@@ -96,16 +96,16 @@ class _Shown(Watcher):
             behind = "" if report.behind is None else f"{size(report.behind)} behind, "
             last = f", the last of {report.committed}" if report.committed else ""
             line = f"{_CLEAR}{behind}{some(report.transactions, 'transaction')} carried over{last}"
-            typer.echo(line, err=True, nl=False)
+            click.echo(line, err=True, nl=False)
 
     def says(self, text: str) -> None:
         self._clear()
         if not self._quiet:
-            typer.echo(console.plain(text), err=True)
+            click.echo(console.plain(text), err=True)
 
     def _clear(self) -> None:
         if self._shows:
-            typer.echo(_CLEAR, err=True, nl=False)
+            click.echo(_CLEAR, err=True, nl=False)
 
     def close(self) -> None:
         self._bar.close()

@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
-import typer
+import click
 
 from octavo.cli import console, failures
+from octavo.cli.parameters import Option
 from octavo.cli.runner import Answer, Job, command
 from octavo.errors import UsageError, disk_errors
 from octavo.text import size, some
@@ -31,9 +32,9 @@ def status(
     job: Job,
     heal: Annotated[
         bool,
-        typer.Option("--heal", help="Recover the files, and copy what differs to them from PostgreSQL."),
+        Option("--heal", help="Recover the files, and copy what differs to them from PostgreSQL."),
     ] = False,
-    quick: Annotated[bool, typer.Option("--quick", help="Read no records: no counts, no checklist.")] = False,
+    quick: Annotated[bool, Option("--quick", help="Read no records: no counts, no checklist.")] = False,
 ) -> Answer:
     """Show how the move stands, and its checklist.
 
@@ -67,28 +68,28 @@ def _show_status(found: Status) -> None:
     for name, reason in (("PostgreSQL", found.database), ("files", found.store)):
         if reason is not None:
             fenced = ", takes no writes" if name == "PostgreSQL" and found.fenced else ""
-            typer.echo(f"{name:<13}{console.plain(reason) or 'there'}{fenced}")
+            click.echo(f"{name:<13}{console.plain(reason) or 'there'}{fenced}")
     if found.store == "":
         doubt = f", {found.in_doubt:,} in doubt" if found.in_doubt else ""
         lag = ", to be recovered" if found.lagging else ""
         busy = ", being written to" if found.writing else ""
-        typer.echo(f"journal      {some(found.entries, 'entry', 'entries')}{doubt}{lag}{busy}")
+        click.echo(f"journal      {some(found.entries, 'entry', 'entries')}{doubt}{lag}{busy}")
         compared, different, failed = (found.counters.get(n, 0) for n in ("compared", "different", "failed"))
         noticed = found.counters.get("noticed", 0)
         beside = f"; {some(noticed, 'difference')} noticed by writes" if noticed else ""
         reads = f"{some(compared, 'read')}, {different:,} different, {failed:,} failed"
-        typer.echo(f"compared     {reads}{beside}")
+        click.echo(f"compared     {reads}{beside}")
     for path in found.set_aside:
-        typer.echo(f"set aside    {console.plain(path)}: a store that an interrupted export replaced")
+        click.echo(f"set aside    {console.plain(path)}: a store that an interrupted export replaced")
     _show_divergences(found)
     if any(count != (None, None, None) for count in found.counts.values()):
-        typer.echo()
+        click.echo()
         rows = [
             [name, *("–" if n is None else f"{n:,}" for n in count)] for name, count in found.counts.items()
         ]
         console.table(["model", "baseline", "database", "files"], rows)
     if found.checklist:
-        typer.echo("\nchecklist")
+        click.echo("\nchecklist")
         _show_checklist(found.checklist)
     if not found.good and not found.healed and (found.divergences or found.lagging or found.in_doubt):
         console.detail("octavo status --heal makes the files what PostgreSQL is")
@@ -98,19 +99,19 @@ def _show_move(found: Status) -> None:
     from octavo.move.status import age
 
     move = found.migration
-    typer.echo(
+    click.echo(
         f"phase        {move.phase.value if move.phase else 'not begun: octavo inventory is the first step'}"
     )
-    typer.echo(f"backend      {found.backend.value}")
+    click.echo(f"backend      {found.backend.value}")
     since = f", since {move.since}" if move.since else ""
-    typer.echo(f"of record    {move.backend.value}{since}")
+    click.echo(f"of record    {move.backend.value}{since}")
     if refusal := move.refusal(found.backend):
-        typer.echo(f"             {refusal.message}")
+        click.echo(f"             {refusal.message}")
         if move.is_frozen:
-            typer.echo(f"             {refusal.hint}")
+            click.echo(f"             {refusal.hint}")
     if move.transitions:
         last = move.transitions[-1]
-        typer.echo(f"last step    {last.time}, {console.plain(last.who)}: {console.plain(last.why)}")
+        click.echo(f"last step    {last.time}, {console.plain(last.who)}: {console.plain(last.why)}")
     if move.verified:
         verdict = "equal" if move.verified.equal else some(move.verified.differences, "difference")
         names = {"database": "PostgreSQL", "files": "the files"}
@@ -119,22 +120,22 @@ def _show_move(found: Status) -> None:
             f"; {written} {'was' if written == 'PostgreSQL' else 'were'} written to since" if written else ""
         )
         said = f"{verdict}, {move.verified.records:,} records{since}"
-        typer.echo(f"verified     {_ago(age(move.verified.time))} ago: {said}")
+        click.echo(f"verified     {_ago(age(move.verified.time))} ago: {said}")
     if move.following:
         behind = "" if found.lag is None else f"{size(found.lag)} of log behind"
         lag = console.plain(found.following) or behind or "its lag is not known"
-        typer.echo(f"following    since {move.following.since}, {lag}")
+        click.echo(f"following    since {move.following.since}, {lag}")
 
 
 def _show_divergences(found: Status) -> None:
     if found.healed:
         good = [h for h in found.healed if not h.error]
         copied = some(sum(h.copied for h in good), "record")
-        typer.echo(f"healed       {len(good):,} of {len(found.healed):,}, {copied} copied")
+        click.echo(f"healed       {len(good):,} of {len(found.healed):,}, {copied} copied")
     ages = found.ages
     if ages is not None:
         oldest, newest = map(_ago, ages)
-        typer.echo(f"divergences  {len(found.divergences):,}, the oldest {oldest} old, the newest {newest}")
+        click.echo(f"divergences  {len(found.divergences):,}, the oldest {oldest} old, the newest {newest}")
         console.listed(
             [
                 " ".join(filter(None, (d.kind, *d.about, ", ".join(d.fields), d.reason)))
@@ -145,7 +146,7 @@ def _show_divergences(found: Status) -> None:
 
 def _show_checklist(items: list[Item]) -> None:
     for item in items:
-        typer.echo(f"  {_MARKS[item.verdict.value]} {item.title}: {console.plain(item.reason)}")
+        click.echo(f"  {_MARKS[item.verdict.value]} {item.title}: {console.plain(item.reason)}")
 
 
 def _ago(seconds: float) -> str:
@@ -161,9 +162,7 @@ def report(
     job: Job,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", show_default=False, help="The file to write [<DATA_DIR>/cache/report-<date>.html]."
-        ),
+        Option("--out", show_default=False, help="The file to write [<DATA_DIR>/cache/report-<date>.html]."),
     ] = None,
 ) -> Answer:
     """Write a page to look at, as one HTML file.
@@ -187,7 +186,7 @@ def report(
     facts = write_page(found, layout, target, text)
     return Answer(
         {"path": target, "bytes": os.path.getsize(target), **_held(facts)},
-        lambda: typer.echo(f"The report is {target}"),
+        lambda: click.echo(f"The report is {target}"),
         good=not facts.damaged,
         always=lambda: console.warnings(facts.problems),
     )
@@ -236,7 +235,7 @@ def _held(facts: Facts) -> dict[str, Any]:
 
 
 _Patience: TypeAlias = Annotated[
-    float, typer.Option("--patience", min=0, help="Seconds to wait for those who are writing.")
+    float, Option("--patience", min=0, help="Seconds to wait for those who are writing.")
 ]
 
 
@@ -245,10 +244,10 @@ def cutover(
     job: Job,
     waive: Annotated[
         list[str] | None,
-        typer.Option("--waive", show_default=False, help="Pass this gate although it is closed."),
+        Option("--waive", show_default=False, help="Pass this gate although it is closed."),
     ] = None,
     patience: _Patience = 30.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look at the gates; change nothing.")] = False,
+    dry_run: Annotated[bool, Option("--dry-run", help="Look at the gates; change nothing.")] = False,
 ) -> Answer:
     """Make the files the backend of record.
 
@@ -267,9 +266,9 @@ def cutover(
         if report.done:
             _show_end(report, "the files are the backend of record", "DATA_BACKEND=json")
         elif report.closed:
-            typer.echo("nothing was changed")
+            click.echo("nothing was changed")
         else:
-            typer.echo("dry run: every gate is open; nothing was changed")
+            click.echo("dry run: every gate is open; nothing was changed")
 
     return Answer(report.to_dict(), show, good=not report.closed, shows_if_quiet=True)
 
@@ -279,11 +278,11 @@ def rollback(
     job: Job,
     overwrite: Annotated[
         bool,
-        typer.Option("--overwrite", help="Give up what was written to PostgreSQL since the cutover."),
+        Option("--overwrite", help="Give up what was written to PostgreSQL since the cutover."),
     ] = False,
     patience: _Patience = 30.0,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would change in PostgreSQL; keep nothing of it.")
+        bool, Option("--dry-run", help="Say what would change in PostgreSQL; keep nothing of it.")
     ] = False,
 ) -> Answer:
     """Go back to PostgreSQL, with all that was written since.
@@ -302,7 +301,7 @@ def rollback(
         if report.done:
             _show_end(report, "PostgreSQL is the backend of record", "DATA_BACKEND=dual or prisma")
         else:
-            typer.echo("dry run: PostgreSQL is as it was")
+            click.echo("dry run: PostgreSQL is as it was")
 
     return Answer(report.to_dict(), show)
 
@@ -310,7 +309,7 @@ def rollback(
 @command("database_url", "data_dir", "schema", "layout_file")
 def cleanup(
     job: Job,
-    yes: Annotated[bool, typer.Option("--yes", help="Yes, there is to be no way back.")] = False,
+    yes: Annotated[bool, Option("--yes", help="Yes, there is to be no way back.")] = False,
 ) -> Answer:
     """End the move: give up the way back.
 
@@ -357,14 +356,14 @@ def _sides(job: Job, *, url_needed: bool = True) -> Sides:
 def _show_gates(gates: Sequence[Gate]) -> None:
     for gate in gates:
         state = "open" if gate.open else "WAIVED" if gate.waived else "CLOSED"
-        typer.echo(f"  {state:<7} {gate.name:<13} {console.plain(gate.reason)}")
+        click.echo(f"  {state:<7} {gate.name:<13} {console.plain(gate.reason)}")
         if not gate.passed and gate.hint:
-            typer.echo(f"  {'':<21} → {gate.hint}")
+            click.echo(f"  {'':<21} → {gate.hint}")
 
 
 def _show_end(report: MoveReport, word: str, setting: str) -> None:
     for note in report.notes:
-        typer.echo(f"note: {console.plain(note)}")
+        click.echo(f"note: {console.plain(note)}")
     for path in filter(None, (report.report, report.page)):
-        typer.echo(f"report: {console.plain(str(path))}")
+        click.echo(f"report: {console.plain(str(path))}")
     console.verdict(True, "DONE", f"{word}: start the application with {setting}")

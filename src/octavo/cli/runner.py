@@ -12,9 +12,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
-import typer
+import click
 
-from octavo.cli import console
+from octavo.cli import console, failures
+from octavo.cli.parameters import Option, parameter
 from octavo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from octavo.url import DatabaseUrl
 
 
-def _not_a_file(data_dir: Path) -> Path:
+def _not_a_file(_context: click.Context, _option: click.Parameter, data_dir: Path) -> Path:
     """The data folder asked for, which need not exist yet.  Raises UsageError if it is no folder."""
     if data_dir.exists() and not data_dir.is_dir():
         raise UsageError(f"{data_dir} is not a folder", hint="--data-dir (DATA_DIR) names the data folder")
@@ -35,7 +36,7 @@ def _not_a_file(data_dir: Path) -> Path:
 
 
 def _option(kind: Any, default: Any, flag: str, text: str, **more: Any) -> tuple[Any, Any]:
-    return Annotated[kind, typer.Option(flag, help=text, **more)], default
+    return Annotated[kind, Option(flag, help=text, **more)], default
 
 
 _PAYLOADS = "The folder that holds the application's payloads."
@@ -224,36 +225,32 @@ class Answer:
     """whether what is not good is shown to those, too, who asked for quiet"""
 
 
-def command(*shared: str) -> Callable[[Callable[..., Answer | None]], Callable[..., None]]:
+def command(*shared: str) -> Callable[[Callable[..., Answer | None]], click.Command]:
     """A command with these options of :data:`SHARED`, with its own, and with ``--json`` and ``--quiet``.
 
     The function gets a :class:`Job` and its own options; what it gives is answered.
     """
 
-    def made(function: Callable[..., Answer | None]) -> Callable[..., None]:
-        _, *own = inspect.signature(function).parameters.values()
-        hints = get_type_hints(function, include_extras=True)
-
+    def made(function: Callable[..., Answer | None]) -> click.Command:
         def run(**given: Any) -> None:
-            options = {name: given.pop(name) for name in SHARED if name in given}
-            job = Job(**options)
-            answer = function(job, **given)
+            # An option that is given several times is a list; one that is not given is None.
+            values = {n: (list(v) or None) if isinstance(v, tuple) else v for n, v in given.items()}
+            job = Job(**{name: values.pop(name) for name in SHARED if name in values})
+            # Click would print an empty line on Ctrl-C.
+            with failures.telling_what_is_left():
+                answer = function(job, **values)
             if answer is not None:
                 give(job, answer)
 
-        def option(name: str) -> inspect.Parameter:
-            kind, default = SHARED[name]
-            return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-
+        _, *own = inspect.signature(function).parameters.values()
+        hints = get_type_hints(function, include_extras=True)
         parameters = [
-            *map(option, shared),
-            *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[p.name]) for p in own),
-            *map(option, ("as_json", "quiet")),
+            *(parameter(name, *SHARED[name]) for name in shared),
+            *(parameter(p.name, hints[p.name], ... if p.default is p.empty else p.default) for p in own),
+            *(parameter(name, *SHARED[name]) for name in ("as_json", "quiet")),
         ]
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {}
-        run.__name__, run.__doc__ = function.__name__, function.__doc__
-        return run
+        name, text = function.__name__.replace("_", "-"), inspect.getdoc(function)
+        return click.Command(name, callback=run, params=parameters, help=text)
 
     return made
 
@@ -268,7 +265,7 @@ def give(job: Job, answer: Answer) -> None:
         answer.brief()
     answer.always()
     if not answer.good:
-        raise typer.Exit(answer.code)
+        raise click.exceptions.Exit(answer.code)
 
 
 def _environment_file() -> str:

@@ -8,9 +8,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+import click
 
 from octavo.cli import console
+from octavo.cli.parameters import Option
 from octavo.cli.runner import Answer, Job, command
 from octavo.text import some
 
@@ -18,14 +19,11 @@ if TYPE_CHECKING:
     from octavo.postgres.drift import Drift
     from octavo.schema.datamodel import Datamodel, Model, ScalarField
 
-app = typer.Typer(help="The schema, drift of a live database, JSON Schemas.")
 
-
-@app.command()
 @command("schema")
 def show(
     job: Job,
-    dmmf: Annotated[bool, typer.Option("--dmmf", help="Print the Datamodel in Prisma's own shape.")] = False,
+    dmmf: Annotated[bool, Option("--dmmf", help="Print the Datamodel in Prisma's own shape.")] = False,
 ) -> Answer | None:
     """Print the models and fields; the frozen schema's files are held against their fingerprints.
 
@@ -50,21 +48,20 @@ def show(
     }
 
     def show_all() -> None:
-        typer.echo(f"schema {console.plain(VERSION if is_frozen else str(job.schema))}")
+        click.echo(f"schema {console.plain(VERSION if is_frozen else str(job.schema))}")
         shipped = " (as it was shipped)" if is_frozen and intact else ""
-        typer.echo(f"fingerprint {value['fingerprint']}{shipped}")
+        click.echo(f"fingerprint {value['fingerprint']}{shipped}")
         for line in _described(datamodel):
-            typer.echo(line)
+            click.echo(line)
 
     good, said = intact or not is_frozen, f"the frozen schema was changed since it was shipped: {FILE}"
     return Answer(value, show_all, good=good, always=lambda: console.problems("error", [said] * (not good)))
 
 
-@app.command()
 @command("database_url", "schema", "allow_drift")
 def check(
     job: Job,
-    each: Annotated[bool, typer.Option("--each", help="A line for each note, not for each kind.")] = False,
+    each: Annotated[bool, Option("--each", help="A line for each note, not for each kind.")] = False,
 ) -> Answer:
     """Hold a live database against the schema.
 
@@ -89,51 +86,47 @@ def check(
 
     def show_all() -> None:
         for line in (*drift.waived, *(map(str, drift.notes) if each else collapsed(drift.notes))):
-            typer.echo(f"note: {console.plain(line)}")
+            click.echo(f"note: {console.plain(line)}")
         if named:
-            typer.echo(f"note: {console.plain(told(datamodel))}")
+            click.echo(f"note: {console.plain(told(datamodel))}")
         if not drift.refuses:
-            typer.echo(f"{console.plain(url.display)} is as the schema says")
+            click.echo(f"{console.plain(url.display)} is as the schema says")
         show_findings()
 
     value = {**_drift_as_json(drift, url.display), "secretsByName": named}
     return Answer(value, show_all, good=not drift.refuses, brief=show_findings)
 
 
-@app.command("json-schema")
 @command("schema", "layout_file")
 def json_schema(
     job: Job,
-    out: Annotated[Path, typer.Option("--out", help="The folder to write to.")],
+    out: Annotated[Path, Option("--out", help="The folder to write to.")],
 ) -> Answer:
     """Write a JSON Schema (draft 2020-12) for every kind of file in the data folder."""
     from octavo.layout.jsonschema import write_schemas
 
     written = [str(path) for path in write_schemas(job.datamodel, job.layout, out)]
-    return Answer({"files": written}, lambda: typer.echo("\n".join(map(console.plain, written))))
+    return Answer({"files": written}, lambda: click.echo("\n".join(map(console.plain, written))))
 
 
-@app.command()
 @command("data_dir", "schema")
 def ddl(
     job: Job,
     in_schema: Annotated[
-        str, typer.Option("--in-schema", help="The PostgreSQL schema, if the Prisma schema names none.")
+        str, Option("--in-schema", help="The PostgreSQL schema, if the Prisma schema names none.")
     ] = "public",
 ) -> Answer:
     """Print the SQL that makes the schema's tables, as Prisma Migrate writes it for an empty database."""
     from octavo.schema.ddl import ddl as statements
 
     script = statements(job.datamodel, in_schema).script()
-    return Answer({"sql": script}, lambda: typer.echo(script, nl=False))
+    return Answer({"sql": script}, lambda: click.echo(script, nl=False))
 
 
 @command("data_dir", "schema")
 def generate(
     job: Job,
-    out: Annotated[
-        Path, typer.Option("--out", help="The package's folder; its last part is the package's name.")
-    ],
+    out: Annotated[Path, Option("--out", help="The package's folder; its last part is the package's name.")],
 ) -> Answer:
     """Write the typed client of the store's schema.
 
@@ -151,8 +144,8 @@ def generate(
 
     def show() -> None:
         models = some(len(job.datamodel.models), "model")
-        typer.echo(f"{console.plain(str(out))}: the typed client of {models}")
-        typer.echo(f"  from {name} import connect")
+        click.echo(f"{console.plain(str(out))}: the typed client of {models}")
+        click.echo(f"  from {name} import connect")
 
     return Answer({"package": name, "files": files}, show)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-import typer
+import click
 
 from octavo.cli import console
+from octavo.cli.parameters import Option
 from octavo.cli.runner import Answer, Job, command
 from octavo.errors import UsageError
 
@@ -26,7 +28,7 @@ def serve(
     job: Job,
     port: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--port",
             help="Listen at this port of this machine (0: one that is free).",
             show_default=f"{PORT}, unless --socket is given",
@@ -36,19 +38,19 @@ def serve(
     ] = None,
     socket: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--socket",
             help="Listen at a socket of this path, which its owner alone may use.",
             show_default=False,
         ),
     ] = None,
     cert: Annotated[
-        Path | None, typer.Option("--cert", help="Serve https at the port with this certificate.", **_FILE)
+        Path | None, Option("--cert", help="Serve https at the port with this certificate.", **_FILE)
     ] = None,
-    key: Annotated[Path | None, typer.Option("--key", help="The certificate's key.", **_FILE)] = None,
+    key: Annotated[Path | None, Option("--key", help="The certificate's key.", **_FILE)] = None,
     token_file: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             "--token-file",
             help="The file with the token that clients give; it is made if it does not exist.",
             show_default=f"{TOKEN} in the data folder",
@@ -64,7 +66,8 @@ def serve(
         raise UsageError("--cert and --key go together")
     try:
         from octavo.serve.access import token_at
-        from octavo.serve.run import listen_at_path, listen_on_port, serve
+        from octavo.serve.run import listen_at_path, listen_on_port
+        from octavo.serve.run import serve as run
     except ModuleNotFoundError as error:
         raise UsageError(
             f"octavo serve needs the package {error.name}", hint="pip install 'octavo[serve]'"
@@ -90,7 +93,7 @@ def serve(
         if socket is not None:
             listeners.append(listen_at_path(socket))
         told = told_of(listeners, token, backend.value)
-        serve(client, token, listeners, backend.value, lambda: _say(job, told))
+        run(client, token, listeners, backend.value, lambda: _say(job, told))
     finally:
         client.close()
     return None
@@ -123,7 +126,7 @@ def _say(job: Job, told: dict[str, Any]) -> None:
         console.answer(told)
     else:
         if "DATABASE_URL" in told:
-            typer.echo(f'DATABASE_URL="{told["DATABASE_URL"]}"')
-        typer.echo(f"Prisma 7: {told['prisma7']}")
-        typer.echo(f"ready: serving {told['backend']}")
-    typer.get_text_stream("stdout").flush()
+            click.echo(f'DATABASE_URL="{told["DATABASE_URL"]}"')
+        click.echo(f"Prisma 7: {told['prisma7']}")
+        click.echo(f"ready: serving {told['backend']}")
+    sys.stdout.flush()
