@@ -22,8 +22,9 @@ import pytest
 import octavo
 from interrupts import Interrupt, Interrupter
 from octavo.care.backup import back_up
-from octavo.errors import BusyError, DiskError
+from octavo.errors import BusyError, ConflictError, DiskError
 from octavo.fold.target import building
+from octavo.store.index import Spec
 from octavo.store.store import Store
 from small_store import State, Story, layout, message, revise, row, state_of, state_on_disk
 
@@ -419,6 +420,40 @@ def test_a_handler_may_interrupt_the_end_of_a_commit(
         interrupter = Interrupter(at, kind)
         interrupter.run(scene.work)
         judge(scene, f"moment {at}: {interrupter.where}")
+
+
+def test_a_savepoint_that_is_interrupted_takes_back_what_had_begun(small: Path, copied: Copy) -> None:
+    """At each line of the changes inside it, and of the layer that they are made in."""
+    is_refused = pytest.raises(ConflictError, match="interrupted")
+    with _opened(copied(small)) as store, is_refused, store.transaction() as tx:
+        tx.insert([message(30)])
+
+        def seen() -> tuple[list[Any], list[Any], Any]:
+            found = tx.layer.find(Spec("Message", ("chatId",)), "chat-1")
+            return sorted(map(repr, tx.rows("Message"))), sorted(map(repr, found)), tx.get("Chat", "chat-1")
+
+        def work() -> None:
+            with tx.layer.savepoint():
+                tx.insert([message(31), message(32)])
+                revise(tx, "Message", "m30", content="neu")
+                revise(tx, "Chat", "chat-1", title="neu")
+                raise Interrupt
+
+        before, whole, at = seen(), True, 0
+        while whole:
+            at += 1
+            with suppress(Interrupt), tx.layer.savepoint():
+                interrupter = Interrupter(at)
+                assert interrupter.run(work)
+                whole = seen() == before
+                raise Interrupt
+            # An outer savepoint takes back what an inner one could not.
+            assert seen() == before, interrupter.where
+            tx.layer.require_whole()
+        assert "savepoint" in interrupter.where or "_take_back" in interrupter.where
+        assert Interrupter(at).run(work)
+        with pytest.raises(ConflictError, match="interrupted"):
+            tx.layer.require_whole()
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors")

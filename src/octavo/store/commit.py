@@ -341,7 +341,7 @@ class Committer:
             overlay = turn.overlay
             if overlay is None:
                 raise UsageError("the transaction has ended")
-            overlay.check()
+            overlay.require_whole()
             if not overlay.changes and overlay.position is None:
                 return None
             if not self.batched:

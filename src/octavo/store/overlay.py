@@ -204,8 +204,10 @@ class Overlay:
         self.position: str | None = None
         """what is to stand in the position's file, if that is to change"""
         self._indexes: dict[Spec, Index] = {}
-        self._undo: list[tuple[str, Key, Changed | None]] | None = None
-        """inside a savepoint: what each change that was made has replaced"""
+        self._savepoints = 0
+        """how many are open; one that is interrupted while it takes back stays open"""
+        self._undo: list[tuple[str, Key, Changed | None]] = []
+        """what each change since the outermost savepoint has replaced"""
         self._asked: tuple[str, Key, Row | None] | None = None
         """the row that was asked for last, as it is below: mostly it is the one that is changed next"""
 
@@ -213,6 +215,13 @@ class Overlay:
         """Raise ConflictError if what this is built on did not come about."""
         if self.failed or (isinstance(self.below, Overlay) and self.below.failed):
             raise ConflictError("an earlier transaction, on which this one was built, could not be stored")
+
+    def require_whole(self) -> None:
+        """Raise ConflictError if this cannot be committed: as :meth:`check`, or a savepoint was interrupted
+        and is half taken back."""
+        self.check()
+        if self._savepoints:
+            raise ConflictError("a part of the transaction was interrupted and could not be taken back")
 
     def record(self, model: str, key: Key) -> Row | None:
         changed = self.changes.get(model)
@@ -261,7 +270,7 @@ class Overlay:
         """Change one row.  ``before`` is what it is in this layer now; None: there is none."""
         changed = self.changes.setdefault(model, {})
         known = changed.get(key)
-        if self._undo is not None:
+        if self._savepoints:
             self._undo.append((model, key, known))
         self._reindex(model, key, None if known is None else known.after, after)
         changed[key] = Changed(before if known is None else known.before, after)
@@ -277,29 +286,33 @@ class Overlay:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """What is changed inside the block is taken back if it is left by an exception."""
-        outermost = self._undo is None
-        undo = self._undo = [] if self._undo is None else self._undo
-        mark, position = len(undo), self.position
+        undo, mark, outer, position = self._undo, len(self._undo), self._savepoints, self.position
         try:
+            self._savepoints += 1
             yield
         except BaseException:
             while len(undo) > mark:
-                self._take_back(*undo.pop())
+                # It goes when it is taken back, so that an outer savepoint can go on after an interruption.
+                self._take_back(*undo[-1])
+                undo.pop()
             self.position = position
+            self._savepoints = outer
             raise
-        finally:
-            if outermost:
-                self._undo = None
+        self._savepoints -= 1
+        if not self._savepoints:
+            undo.clear()
 
     def _take_back(self, model: str, key: Key, known: Changed | None) -> None:
-        changed = self.changes[model]
-        self._reindex(model, key, changed[key].after, None if known is None else known.after)
+        """Undo a change, however far it has come: an interruption may have kept it from being made, or the
+        indexes from following it.  They are made again when they are asked for."""
+        self._indexes.clear()
+        changed = self.changes.get(model, {})
         if known is not None:
             changed[key] = known
             return
-        del changed[key]
+        changed.pop(key, None)
         if not changed:
-            del self.changes[model]
+            self.changes.pop(model, None)
 
     def _index(self, spec: Spec) -> Index:
         index = self._indexes.get(spec)
