@@ -1,6 +1,8 @@
 """Export, verify and restore against psql doing the nearest thing, alternated in one run.
 
-    python benchmarks/fold.py [--messages 200000 ...] [--runs 3] [--jobs 2] [--folder DIR]
+    python benchmarks/fold.py [SIZE ...] [--runs 3] [--jobs 2] [--only export verify restore] [--folder DIR]
+
+A SIZE is messages or messages/chats, as 1000000/2500; without one it is 200000/2500.
 
 The peers, over the same local socket:
 
@@ -8,8 +10,9 @@ The peers, over the same local socket:
 - verify: the plain copy, ``\\copy (select row_to_json(t) …)`` of all tables;
 - restore: ``psql -1 -f`` of a plain ``pg_dump`` of the data, into the full schema.
 
-Each figure is the median of the runs; memory is the highest sum of the resident sizes of all processes of the
-command (shared pages counted in each).  Several ``--messages`` make a table of growth.
+Each is a whole process, from start to exit, on disks that are synced before it starts.  Ours sync what
+they write; psql's copy does not.  Each figure is the median of the runs; memory is the highest sum of the
+proportional set sizes (Pss) of all processes of the command.
 """
 
 from __future__ import annotations
@@ -22,11 +25,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from octavo.demo.sample import load_sample
-from octavo.postgres.connection import connect
+from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
 from octavo.schema.ddl import ddl
 from octavo.schema.native import quote
@@ -59,12 +64,14 @@ def run(command: list[str], env: dict[str, str], into: Figures) -> None:
 
 
 def resident(pid: int) -> int:
-    """Bytes in memory of a process and all that it started."""
+    """Bytes in memory of a process and all that it started; what is shared is divided among those sharing."""
     total, pending = 0, [pid]
     while pending:
         one = pending.pop()
         try:
-            total += int(Path(f"/proc/{one}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            for line in Path(f"/proc/{one}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) * 1024
             for task in os.listdir(f"/proc/{one}/task"):
                 pending += map(int, Path(f"/proc/{one}/task/{task}/children").read_text().split())
         except (OSError, ValueError):
@@ -72,26 +79,77 @@ def resident(pid: int) -> int:
     return total
 
 
+class Size(NamedTuple):
+    """How much there is in the database."""
+
+    messages: int
+    chats: int
+
+    @classmethod
+    def parse(cls, text: str) -> Size:
+        messages, _, chats = text.partition("/")
+        return cls(int(messages), int(chats or 2_500))
+
+    def __str__(self) -> str:
+        return f"{self.messages:,} in {self.chats:,}"
+
+    def fill(self, connection: Connection, files_root: Path) -> None:
+        """Load sample data and make it as large.
+
+        The sample has 80 messages a chat.  More chats are copies of its chats; the messages are copied until
+        they are enough, and dealt out anew if need be, so that at any time some fifty chats are under way.
+        """
+        sample = min(self.messages, self.chats * 80)
+        load_sample(connection, files_root, messages=min(sample, 200_000))
+        self._copy(connection, "Chat", self.chats)
+        self._copy(connection, "Message", self.messages)
+        if sample != self.messages or sample > 200_000:
+            connection.execute(_DEAL.format(messages=self.messages).encode())
+        connection.execute(b"VACUUM FULL ANALYZE")
+        connection.execute(b"CHECKPOINT")
+
+    def _copy(self, connection: Connection, name: str, wanted: int) -> None:
+        model = frozen_schema().model(name)
+        table = quote(model.table)
+        columns = ", ".join(quote(f.column) for f in model.scalars if f.name != "id")
+        (found,) = connection.execute(f"SELECT count(*) FROM {table}".encode()).fetchone() or (0,)
+        times = -(-wanted // found) - 1
+        connection.execute(
+            f"INSERT INTO {table} (id, {columns}) SELECT gen_random_uuid(), {columns}"
+            f" FROM generate_series(1, {times}), {table} LIMIT {max(0, wanted - found)}".encode()
+        )
+
+
+_DEAL = """
+    CREATE TEMP TABLE dealt AS SELECT id, row_number() OVER () AS n FROM chats;
+    ALTER TABLE dealt ADD PRIMARY KEY (n);
+    UPDATE messages SET "chatId" = dealt.id FROM dealt, (
+        SELECT id, row_number() OVER () AS n, floor(random() * 50)::bigint AS k FROM messages) AS m, (
+        SELECT count(*) AS chats FROM chats) AS c
+    WHERE messages.id = m.id AND dealt.n = 1 + (m.n * c.chats / {messages} + m.k) % c.chats
+"""
+
+
 class Bench:
     """One size of data, measured."""
 
-    def __init__(self, server: EmbeddedServer, folder: Path, messages: int, jobs: int) -> None:
+    def __init__(self, server: EmbeddedServer, folder: Path, size: Size, jobs: int) -> None:
         self.server, self.folder, self.jobs = server, folder, jobs
-        self.source = server.create_database(f"source_{messages}")
-        self.target = f"target_{messages}"
+        name = f"{size.messages}_{size.chats}"
+        self.name, self.target = f"source_{name}", f"target_{name}"
+        self.source = server.create_database(self.name)
         self.files, self.data, self.dump = folder / "files", folder / "data", folder / "dump.sql"
         self.statements = ddl(frozen_schema()).script()
         with connect(self.source) as connection:
             connection.execute(self.statements.encode())
-            load_sample(connection, self.files, messages=messages)
-            connection.execute(b"VACUUM ANALYZE")
-            connection.execute(b"CHECKPOINT")
+            size.fill(connection, self.files)
         subprocess.run(
             [str(server.bin / "pg_dump"), "--data-only", "-f", str(self.dump), self.source], check=True
         )
         self.figures: dict[str, Figures] = {}
 
     def timed(self, name: str, command: list[str]) -> None:
+        os.sync()
         run(command, dict(os.environ), self.figures.setdefault(name, Figures()))
 
     def psql(self, name: str, url: str, *arguments: str) -> None:
@@ -114,42 +172,49 @@ class Bench:
         self.server.drop_database(self.target)
         return self.server.create_database(self.target)
 
-    def round(self) -> None:
+    def round(self, only: Collection[str]) -> None:
         """Everything once, peers in between."""
-        shutil.rmtree(self.data, ignore_errors=True)
         where = ["--data-dir", str(self.data), "--files-root", str(self.files)]
         database = ["--database-url", self.source]
-        self.psql("ordered copy", self.source, *self.plain_copy(ordered=True))
-        self.octavo("export, 1 job", "export", *database, *where, "--jobs", "1")
-        shutil.rmtree(self.data)
-        self.octavo("export", "export", *database, *where, "--jobs", str(self.jobs))
-        self.psql("plain copy", self.source, *self.plain_copy(ordered=False))
-        self.octavo("verify", "verify", *database, *where, "--jobs", str(self.jobs))
-        url = self.fresh()
-        with connect(url) as connection:
-            connection.execute(self.statements.encode())
-        self.psql("psql load", url, "-1", "-f", str(self.dump))
-        url = self.fresh()
-        back = ["--data-dir", str(self.data), "--files-root", str(self.folder / "back")]
-        self.octavo("restore", "restore", "--database-url", url, *back)
-        self.server.drop_database(self.target)
+        if "export" in only:
+            shutil.rmtree(self.data, ignore_errors=True)
+            self.psql("ordered copy", self.source, *self.plain_copy(ordered=True))
+            self.octavo("export, 1 job", "export", *database, *where, "--jobs", "1")
+        if "export" in only or not self.data.exists():
+            shutil.rmtree(self.data, ignore_errors=True)
+            self.octavo("export", "export", *database, *where, "--jobs", str(self.jobs))
+        if "verify" in only:
+            self.psql("plain copy", self.source, *self.plain_copy(ordered=False))
+            self.octavo("verify", "verify", *database, *where, "--jobs", str(self.jobs))
+        if "restore" in only:
+            url = self.fresh()
+            with connect(url) as connection:
+                connection.execute(self.statements.encode())
+            self.psql("psql load", url, "-1", "-f", str(self.dump))
+            url = self.fresh()
+            back = ["--data-dir", str(self.data), "--files-root", str(self.folder / "back")]
+            self.octavo("restore", "restore", "--database-url", url, *back)
+            self.server.drop_database(self.target)
 
 
-PEERS: dict[str, tuple[str, float]] = {
-    "export, 1 job": ("ordered copy", 1.25),
-    "export": ("ordered copy", 1.0),
-    "verify": ("plain copy", 1.5),
-    "restore": ("psql load", 0.9),
+COMMANDS = ("export", "verify", "restore")
+PEERS = {
+    "export, 1 job": "ordered copy",
+    "export": "ordered copy",
+    "verify": "plain copy",
+    "restore": "psql load",
 }
 
 
-def show(messages: int, figures: dict[str, Figures]) -> None:
-    """Print a line per command: seconds, the peer's, the ratio, the goal, memory."""
-    for name, (peer, goal) in PEERS.items():
+def show(size: Size, figures: dict[str, Figures]) -> None:
+    """Print a line per command: seconds, the peer's, the ratio, memory."""
+    for name, peer in PEERS.items():
+        if name not in figures or peer not in figures:
+            continue
         ours, theirs = figures[name], figures[peer]
         print(
-            f"{messages:>9,}  {name:<14} {ours.median:7.2f} s   {peer:<13} {theirs.median:7.2f} s   "
-            f"ratio {ours.median / theirs.median:5.2f} (goal {goal})   {ours.memory:6.0f} MB",
+            f"{size!s:>20}  {name:<14} {ours.median:7.2f} s   {peer:<13} {theirs.median:7.2f} s   "
+            f"ratio {ours.median / theirs.median:5.2f}   {ours.memory:6.0f} MB",
             flush=True,
         )
 
@@ -157,18 +222,20 @@ def show(messages: int, figures: dict[str, Figures]) -> None:
 def main() -> None:
     """Measure each size and print its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--messages", type=int, nargs="+", default=[200_000])
+    parser.add_argument("sizes", type=Size.parse, nargs="*", default=[Size(200_000, 2_500)], metavar="SIZE")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", nargs="+", default=COMMANDS, choices=COMMANDS)
     parser.add_argument("--folder", type=Path)
     wanted = parser.parse_args()
     with embedded_server() as server:
-        for messages in wanted.messages:
+        for size in wanted.sizes:
             with tempfile.TemporaryDirectory(dir=wanted.folder) as made:
-                bench = Bench(server, Path(made), messages, wanted.jobs)
+                bench = Bench(server, Path(made), size, wanted.jobs)
                 for _ in range(wanted.runs):
-                    bench.round()
-                show(messages, bench.figures)
+                    bench.round(wanted.only)
+                show(size, bench.figures)
+            server.drop_database(bench.name)
 
 
 if __name__ == "__main__":
