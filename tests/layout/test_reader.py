@@ -316,6 +316,19 @@ def test_tombstones(store: Store) -> None:
     assert [key for _, key in record.unknown] == ["_deleted"]
 
 
+@pytest.mark.parametrize("number", [0, 1, 9000])
+def test_a_log_is_read_as_far_as_it_went_when_it_was_listed(store: Store, number: int) -> None:
+    later = LINE.replace(b'"id":1', b'"id":-1') + b"\n"
+    store.write(LINES, b"".join(LINE.replace(b'"id":1', b'"id":%d' % n) + b"\n" for n in range(number)))
+    (file,) = [f for f in contents(store.layout, store.root).files if f.path == LINES]
+    with open(store.root / LINES, "ab") as log:
+        log.write(later)
+    found = list(Reader(store.layout, store.root).read(file))
+    assert [int(entry.values[0] or b"") for entry in found if isinstance(entry, Entry)] == list(range(number))
+    assert len(found) == number
+    assert len(Reader(store.layout, store.root).hashes(file)) == number
+
+
 def test_unknown_keys_are_kept_in_mind(store: Store) -> None:
     store.write("books/index.jsonl", changed(note="mine", notes=[{"text": "x", "n": 1, "bookId": "other"}]))
     record = only_record(store.read("books/index.jsonl"))

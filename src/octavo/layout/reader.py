@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader, FileIO, RawIOBase
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -20,12 +22,30 @@ from octavo.layout.scan import Entry, Found, Scanner, UnknownKey
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from _typeshed import WriteableBuffer
+
 _AT_ONCE = 1 << 22
 """bytes; a larger log is read twice rather than held in memory"""
+_BUFFER = 1 << 18
+
+
+class _Listed(RawIOBase):
+    """A log as far as it went when it was listed, whatever has been appended to it since."""
+
+    def __init__(self, raw: FileIO, size: int) -> None:
+        self._raw, self._left = raw, size
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        number = self._raw.readinto(memoryview(buffer)[: self._left])
+        self._left -= number or 0
+        return number
 
 
 class Reader:
-    """Reads the files of a data folder."""
+    """Reads the files of a data folder, and logs as far as they went when they were listed."""
 
     def __init__(self, layout: Layout, root: Path) -> None:
         self.layout, self.root = layout, root
@@ -48,9 +68,12 @@ class Reader:
 
     @contextmanager
     def _open(self, file: File) -> Iterator[BinaryIO]:
-        with open(self.root / file.path, "rb", buffering=1 << 18) as content:
-            refuse_holes(content.fileno(), file.path)
-            yield content
+        with open(self.root / file.path, "rb", buffering=0) as raw:
+            refuse_holes(raw.fileno(), file.path)
+            if not file.family.kind.is_log or os.fstat(raw.fileno()).st_size <= file.size <= _BUFFER:
+                yield BufferedReader(raw, _BUFFER)
+            else:
+                yield BufferedReader(_Listed(raw, file.size), _BUFFER)
 
     def _scanner(self, file: File) -> Scanner:
         found = self._scanners.get(file.family.path)
