@@ -9,7 +9,7 @@ compared.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,16 +73,24 @@ class Unread:
 
     def holds(self, name: str, row: Mapping[str, bytes | None]) -> bool:
         """Whether the record that this row of a model would be in is among them."""
+        host, file = self.layout.host(name).model.name, self.file(name, row)
+        key = tuple(row[n] or b"" for n in self._host_key(name))
+        return (host, key) in self.records or not self.parts.isdisjoint(((file, ""), (file, host)))
+
+    def file(self, name: str, row: Mapping[str, bytes | None]) -> str:
+        """The file that the record of this row belongs in; empty where the row of its host tells."""
         place, host = self.layout.place(name), self.layout.host(name)
-        names = place.model.key.field_names
+        if place is not host and host.kind is Kind.LOG_PER_PARENT:
+            return ""
+        naming = place.name_fields or self._host_key(name)
+        return host.file_for([(row[n] or b"").decode() for n in naming])
+
+    def _host_key(self, name: str) -> Sequence[str]:
+        """The fields that hold the key of the record that a row is in."""
+        place = self.layout.place(name)
         if place.kind is Kind.EMBEDDED and place.relation is not None:
-            names = place.relation.fields
-        key = tuple(row[n] or b"" for n in names)
-        naming = place.name_fields or names
-        file = host.file_for([(row[n] or b"").decode() for n in naming]) if host.name_fields else host.path
-        return (host.model.name, key) in self.records or not self.parts.isdisjoint(
-            ((file, ""), (file, host.model.name))
-        )
+            return place.relation.fields
+        return place.model.key.field_names
 
 
 class CloseLook:
@@ -158,8 +166,10 @@ class CloseLook:
         name = framed.model.name
         gone = "SELECT key, row FROM d WHERE model = ? AND key NOT IN (SELECT key FROM f WHERE model = ?)"
         for key, row in database.execute(gone, (name, name)):
-            if not self.unread.holds(name, framed.split(row)):
-                found.add(_difference(framed, key, DifferenceKind.MISSING))
+            values = framed.split(row)
+            if not self.unread.holds(name, values):
+                file = self.unread.file(name, values)
+                found.add(_difference(framed, key, DifferenceKind.MISSING, file=file))
         extra = (
             "SELECT key, file, line FROM f WHERE model = ? AND key NOT IN (SELECT key FROM d WHERE model = ?)"
             " GROUP BY key"

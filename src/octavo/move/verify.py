@@ -159,36 +159,51 @@ def verify(
     report.seconds = time.monotonic() - started
     if report.report is not None and not report.elsewhere:
         with phase.changing(data_dir) as state:
-            state.verify(_verified(report, moment))
+            state.verify(verified(report, moment))
     return report
 
 
 def _verify(
     url: DatabaseUrl, data_dir: Path, layout: Layout, options: VerifyOptions, progress: Progress
 ) -> VerifyReport:
-    started = time.monotonic()
     with open_source(url, layout, allow=allowed_drift(data_dir, options.allow_drift)) as source:
-        source.drift.raise_if_any()
         with disk_errors("listing the data folder"):
             there = contents(layout, data_dir)
-        with closing(Differences(_new_report(data_dir))) as found:
-            verification = _Verification(source, layout, data_dir, options, there, found)
-            report = verification.run(progress)
-            report.notes = (*collapsed(source.drift.notes), *source.orphans(layout))
-            report.left_out += [*source.drift.waived, *source.left_out(layout)]
-            report.database = database_of(source.snapshot.connection, url)
-            if known_origin(data_dir).is_about_another(report.database, phase.read(data_dir)):
-                report.elsewhere = str(report.database)
-            report.first = first_unseen(source)
-            report.report = found.path
-            if found.path is None:
-                report.left_out.append("the full report: cache/ cannot be written")
-            report.seconds = time.monotonic() - started
-            found.finish(report.to_dict())
+        return compare(source, data_dir, layout, there, options, progress)
+
+
+def compare(
+    source: Source,
+    data_dir: Path,
+    layout: Layout,
+    there: Contents,
+    options: VerifyOptions,
+    progress: Progress = SILENT,
+) -> VerifyReport:
+    """Compare a snapshot of the database with the files that were listed; the state of the move stays.
+
+    Raises as :func:`verify`.
+    """
+    started, url = time.monotonic(), source.snapshot.url
+    source.drift.raise_if_any()
+    with closing(Differences(_new_report(data_dir))) as found:
+        verification = _Verification(source, layout, data_dir, options, there, found)
+        report = verification.run(progress)
+        report.notes = (*collapsed(source.drift.notes), *source.orphans(layout))
+        report.left_out += [*source.drift.waived, *source.left_out(layout)]
+        report.database = database_of(source.snapshot.connection, url)
+        if known_origin(data_dir).is_about_another(report.database, phase.read(data_dir)):
+            report.elsewhere = str(report.database)
+        report.first = first_unseen(source)
+        report.report = found.path
+        if found.path is None:
+            report.left_out.append("the full report: cache/ cannot be written")
+        report.seconds = time.monotonic() - started
+        found.finish(report.to_dict())
     return report
 
 
-def _verified(report: VerifyReport, moment: str) -> Verified:
+def verified(report: VerifyReport, moment: str) -> Verified:
     """What the state of the move says of a verification."""
     return Verified(
         time=moment,
