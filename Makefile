@@ -35,7 +35,7 @@ bench: .venv/ready
 	$(BIN)/python benchmarks/client.py --messages 5000 --rounds 3
 	$(BIN)/python benchmarks/search.py --messages 20000
 
-# The typed client of schema 0.7; a test holds it against the schema.
+# What is derived from schema 0.7 and shipped; tests hold it against the schema.
 stub: .venv/ready
 	$(BIN)/python tools/stub.py
 
@@ -44,6 +44,8 @@ stub: .venv/ready
 	  || { echo 'Octavo needs Python 3.11 or later; name one: make PYTHON=python3.12' >&2; exit 2; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,demo]'
+	@# Where PYTHONDONTWRITEBYTECODE is set, each command would compile the modules anew.
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 # Prisma's own engines: the parser is held against it where Node is there, and against recorded answers always.

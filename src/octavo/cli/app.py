@@ -99,10 +99,9 @@ for _group in (
     app.add_command(_group)
 
 
-def run(arguments: list[str] | None = None) -> None:
-    """Run the command line and end the process with the contract's exit code."""
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; give the contract's exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     console.prepare_streams()
     failures.end_in_order()
-    as_json = "--json" in given
-    sys.exit(failures.exit_code(lambda: app(given, standalone_mode=False), as_json=as_json))
+    return failures.exit_code(lambda: app(given, standalone_mode=False), as_json="--json" in given)

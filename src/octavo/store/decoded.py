@@ -4,6 +4,8 @@ Parsing a schema takes a hundred times as long as decoding the result, and impor
 process that opens a store keeps both there, and later ones decode them, whatever the schema.  The file's
 first line is a checksum of the rest, its second Octavo's version and the texts: a file that is damaged or was
 made from anything else is ignored and made anew.
+
+The package brings such a file for the frozen schema and its layout (``make stub``).
 """
 
 import os
@@ -20,10 +22,20 @@ from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.load import given_text, known_layout, layout_for
 from octavo.schema.datamodel import Datamodel, Source
 from octavo.schema.meaning import fingerprint, know
-from octavo.schema.texts import frozen_schema, frozen_source, is_known, known_frozen, schema_source
+from octavo.schema.texts import (
+    FOLDER,
+    VERSION,
+    frozen_schema,
+    frozen_source,
+    is_known,
+    known_frozen,
+    schema_source,
+)
 from octavo.version import __version__
 
 NAME = "cache/schema.json"
+SHIPPED = os.path.join(FOLDER, f"octavo-{VERSION}.json")
+"""the frozen schema and its layout, decoded"""
 
 
 class _Placed(msgspec.Struct):
@@ -64,7 +76,11 @@ class Cached:
         # A backend that needs a layout which cannot be read says so.
         with suppress(LayoutError):
             text = self._layout_text()
-            found = None if self._data_dir is None else _read(self._place(self._data_dir), self._mark(text))
+            places = [SHIPPED] if self._is_frozen and self._layout is None else []
+            if self._data_dir is not None:
+                places.append(self._place(self._data_dir))
+            mark = _mark(self._source, text)
+            found = next((made for place in places if (made := _read(place, mark)) is not None), None)
             if found is not None:
                 found.datamodel.parsed_from(self._source)
                 datamodel = found.datamodel.complete.parsed_from(self._source)
@@ -90,15 +106,11 @@ class Cached:
             made = layout_for(self.datamodel, self._layout)
             folders = {"journal", *made.folders} - {"cache", "schema"}
             if all(os.path.isdir(os.path.join(self._data_dir, folder)) for folder in folders):
-                _write(self._place(self._data_dir), self._mark(self._layout_text()), made)
+                _write(self._place(self._data_dir), _content(made, _mark(self._source, self._layout_text())))
 
     def _layout_text(self) -> str | None:
         """The text of the layout; None: it is made up.  Raises LayoutError."""
         return given_text(None, self._layout) if self._is_frozen or self._layout is not None else None
-
-    def _mark(self, layout: str | None) -> bytes:
-        """What a file must have been made from: its second line."""
-        return msgspec.json.encode([__version__, *self._source.files, layout or ""]) + b"\n"
 
     @staticmethod
     def _place(data_dir: PathName) -> str:
@@ -113,6 +125,17 @@ def load_datamodel(
     found = Cached(data_dir, frozen_source() if schema is None else schema_source(schema), layout)
     found.keep()
     return found.datamodel
+
+
+def shipped_content() -> bytes:
+    """What :data:`SHIPPED` holds."""
+    layout = layout_for(frozen_schema(), None)
+    return _content(layout, _mark(frozen_source(), given_text(None, None)))
+
+
+def _mark(source: Source, layout: str | None) -> bytes:
+    """What a file must have been made from: its second line."""
+    return msgspec.json.encode([__version__, *source.files, layout or ""]) + b"\n"
 
 
 def _checksum(rest: bytes) -> bytes:
@@ -142,13 +165,8 @@ def _read(place: str, mark: bytes) -> Layout | None:
     return Layout(found.datamodel, tuple(map(place_of, found.places)), found.payload_folder)
 
 
-def _write(path: str, mark: bytes, layout: Layout) -> None:
-    """Write the file beside and rename it; where that is not possible, the next process parses again."""
-    from pathlib import Path
-
-    from octavo.store import disk
-
-    kept = Path(path)
+def _content(layout: Layout, mark: bytes) -> bytes:
+    """What a file holds."""
 
     def line(place: Place) -> _Placed:
         relation = place.relation and place.relation.constraint
@@ -162,11 +180,21 @@ def _write(path: str, mark: bytes, layout: Layout) -> None:
             layout.payload_folder,
         )
     )
+    return _checksum(rest) + b"\n" + rest
+
+
+def _write(path: str, content: bytes) -> None:
+    """Write the file beside and rename it; where that is not possible, the next process parses again."""
+    from pathlib import Path
+
+    from octavo.store import disk
+
+    kept = Path(path)
     beside = kept.with_name(f".{kept.name}.{os.urandom(4).hex()}.new")
     try:
         disk.make_folder(kept.parent)
         with disk.create(beside) as file:
-            file.write(_checksum(rest) + b"\n" + rest)
+            file.write(content)
         os.replace(beside, kept)
     except OSError:
         with suppress(OSError):
