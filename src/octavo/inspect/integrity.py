@@ -1,7 +1,9 @@
 """Whether the records in the files are consistent among themselves: keys, uniques, foreign keys.
 
 Where files and database are equal this follows from the database's own constraints.  Where they are not, the
-records are gathered in a temporary SQLite file and asked.
+records are asked.  What the rules are about is kept of them, column by column, in a temporary SQLite file;
+in memory a hash stands for each value that may not be there twice.  So a sound store is proved sound quickly,
+and only records that break a rule, or seem to, are looked at one by one.
 """
 
 from __future__ import annotations
@@ -10,23 +12,30 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
 
 from octavo.errors import DiskError
 from octavo.inspect.findings import shown_key
 from octavo.inspect.observers import Inspector, Observer, Rows
-from octavo.inspect.row_hash import CopyBinary
 from octavo.layout.codec import Values
 from octavo.layout.layout import Layout
 from octavo.layout.listing import File
-from octavo.schema.datamodel import Datamodel, Model, Relation
+from octavo.layout.record import Record, attribute
+from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarField
 from octavo.store import disk
+from octavo.values.registry import value_type
+from octavo.values.text import string_text
 
 _OF_THE_DISK = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 """what SQLite says, in the last byte of its error code, when the disk has no room or fails"""
@@ -78,7 +87,29 @@ def sweep(folder: Path) -> None:
                         shutil.rmtree(entry.path, ignore_errors=True)
 
 
-_AT_ONCE = 2000
+_AT_ONCE = 1 << 17
+"""values that are held in memory together"""
+_encode, _decode = msgspec.msgpack.encode, msgspec.msgpack.decode
+
+_Value: TypeAlias = "str | tuple[str | None, ...] | None"
+"""what a rule is about: the text of one field, or those of several; None binds nothing"""
+
+
+class _Portion(NamedTuple):
+    """Rows of a model that came together."""
+
+    visit: int
+    lines: int | list[int]
+    columns: list[list[str | None]]
+
+    def line(self, n: int) -> int:
+        return self.lines + n if isinstance(self.lines, int) else self.lines[n]
+
+
+class _Row(NamedTuple):
+    key: _Value
+    visit: int
+    line: int
 
 
 class Rule(Enum):
@@ -142,6 +173,59 @@ def gathering(layout: Layout, cache: Path) -> Iterator[Gathered]:
         yield Gathered(layout.datamodel, database)
 
 
+class _Columns:
+    """What the rules of one model are about, as columns of texts."""
+
+    def __init__(self, datamodel: Datamodel, model: Model, number: int) -> None:
+        self.model = model
+        self.table = f"rows_{number}"
+        relations = datamodel.foreign_keys
+        self.key = model.key.field_names
+        uniques = {u.field_names for u in model.uniques}
+        uniques |= {r.references for r in relations if r.parent == model.name}
+        self.uniques = sorted(uniques - {self.key})
+        held = [r.fields for r in relations if r.child == model.name]
+        fields = [f for f in model.scalars if any(f.name in group for group in (self.key, *uniques, *held))]
+        self.at = {f.name: n for n, f in enumerate(fields)}
+        self.positions = [model.scalars.index(f) for f in fields]
+        self._texts = [_texts_of(f, datamodel) for f in fields]
+        self.hashes = {group: array("q") for group in (self.key, *self.uniques)}
+        self.referred = dict.fromkeys(held, 0)
+        """how many different values the foreign keys have, at most"""
+
+    def of_rows(self, rows: Sequence[Record]) -> list[Sequence[str | None]]:
+        return [texts(rows) for texts in self._texts]
+
+    def of_values(self, rows: Iterable[Values]) -> list[Sequence[str | None]]:
+        return [[None if (v := row[at]) is None else v.decode() for row in rows] for at in self.positions]
+
+    def values(self, group: tuple[str, ...], columns: Sequence[Sequence[str | None]]) -> Sequence[_Value]:
+        """The value of a group of fields in each row; None if any of them is NULL, which no rule binds."""
+        if len(group) == 1:
+            return columns[self.at[group[0]]]
+        parts = zip(*(columns[self.at[name]] for name in group), strict=True)
+        return [None if None in part else part for part in parts]
+
+    def note(self, columns: Sequence[Sequence[str | None]]) -> None:
+        """Remember the hashes of what may not be there twice, and how much is referred to."""
+        for group, hashes in self.hashes.items():
+            values = self.values(group, columns)
+            hashes.extend(map(hash, values if None not in values else (v for v in values if v is not None)))
+        for group in self.referred:
+            self.referred[group] += len(set(self.values(group, columns)))
+
+
+def _texts_of(f: ScalarField, datamodel: Datamodel) -> Callable[[Sequence[Record]], Sequence[str | None]]:
+    """From rows to the texts of a field."""
+    get, column = attrgetter(attribute(f)), value_type(f, datamodel)
+    if column.text is string_text:
+        return lambda rows: list(map(get, rows))
+    text, may_lack = column.text, f.nullable
+    return lambda rows: [
+        None if may_lack and column.is_null(value) else text(value).decode() for value in map(get, rows)
+    ]
+
+
 class Gathered:
     """The records of files, to be asked for violations when they are all there.
 
@@ -150,37 +234,15 @@ class Gathered:
 
     def __init__(self, datamodel: Datamodel, database: sqlite3.Connection) -> None:
         self.datamodel, self.database, self.relations = datamodel, database, datamodel.foreign_keys
-        targets = {(r.parent, r.references) for r in self.relations}
-        self._rules = {m.name: self._rules_of(m, targets) for m in datamodel.tables}
+        self._models = {m.name: _Columns(datamodel, m, n) for n, m in enumerate(datamodel.tables)}
         self._files: list[str] = []
         self._visits: dict[str, int] = {}
-        self._unread: set[str] = set()
-        self._records: list[tuple[Any, ...]] = []
-        self._held: list[tuple[Any, ...]] = []
-        self._refs: list[tuple[Any, ...]] = []
-        """what is still to be put into the tables"""
-        database.execute("CREATE TABLE records (model, key, visit, line)")
-        database.execute("CREATE TABLE held (model, rule, value, key, visit, line)")
-        database.execute("CREATE TABLE refs (rule, value, key, visit, line)")
-        database.execute("CREATE TABLE unread (model, key)")
-        database.execute("CREATE TABLE visits (number INTEGER PRIMARY KEY)")
+        self._unread: dict[str, set[_Value]] = {}
+        self._unreadable: set[str] = set()
+        for columns in self._models.values():
+            # Of each portion of rows: its visit, the lines (the first of them, or all) and the columns.
+            database.execute(f"CREATE TABLE {columns.table} (visit, lines, columns)")
         database.execute("BEGIN")
-
-    def _rules_of(
-        self, model: Model, targets: set[tuple[str, tuple[str, ...]]]
-    ) -> tuple[list[int], list[tuple[str, list[int]]], list[tuple[int, list[int]]]]:
-        """The key of a model, its uniques and the foreign keys that it holds, as positions in a row."""
-        names = [f.name for f in model.scalars]
-        uniques = {u.field_names for u in model.uniques}
-        uniques |= {fields for parent, fields in targets if parent == model.name}
-        uniques.discard(model.key.field_names)
-        keyed = [(",".join(fields), [names.index(n) for n in fields]) for fields in sorted(uniques)]
-        held = [
-            (number, [names.index(n) for n in relation.fields])
-            for number, relation in enumerate(self.relations)
-            if relation.child == model.name
-        ]
-        return [names.index(n) for n in model.key.field_names], keyed, held
 
     def visit(self, file: str) -> Observer:
         """Begin to read a file; what takes in its rows is given."""
@@ -196,111 +258,117 @@ class Gathered:
         """A record that is there cannot be read: what points at it is sound.  ``key``: None if it is unknown,
         so that nothing can be said about what points at this model."""
         if key is None:
-            self._unread.add(model)
+            self._unreadable.add(model)
         else:
-            self.database.execute("INSERT INTO unread VALUES (?, ?)", (model, _framed(key)))
+            texts = tuple(part.decode("utf-8", "surrogateescape") for part in key)
+            self._unread.setdefault(model, set()).add(texts if len(texts) > 1 else texts[0])
 
     @property
     def unchecked(self) -> list[Relation]:
         """The foreign keys that cannot be checked, as what they point at cannot be read."""
-        return [r for r in self.relations if r.parent in self._unread]
+        return [r for r in self.relations if r.parent in self._unreadable]
 
-    def violations(self, *, keys: bool = False) -> Iterator[Violation]:
-        """Every violation.  With ``keys``, also of two records with one key.  To be asked once."""
-        self._flush()
-        if len(self._visits) < len(self._files):
-            self.database.executemany("INSERT INTO visits VALUES (?)", ((n,) for n in self._visits.values()))
-            for table in ("records", "held", "refs"):
-                self.database.execute(f"DELETE FROM {table} WHERE visit NOT IN (SELECT number FROM visits)")
-        self.database.execute("CREATE INDEX by_key ON records (model, key)")
-        self.database.execute("CREATE INDEX by_value ON held (model, rule, value)")
-        if keys:
-            yield from self._same_keys()
-        yield from self._broken_uniques()
-        for number, relation in enumerate(self.relations):
-            if relation.parent not in self._unread:
-                yield from self._orphans(number, relation)
+    def take(self, file: str, name: str, rows: Sequence[Record], line: int) -> None:
+        """Take in rows of a file that is visited, which stand in lines of their own from ``line`` on."""
+        self._store(self._visits[file], name, self._models[name].of_rows(rows), line)
 
     def _put(self, visit: int, name: str, rows: Rows) -> None:
-        own, uniques, held = self._rules[name]
-        for values, line in rows:
-            key = _joined(values, own)
-            self._records.append((name, key, visit, line))
-            for rule, positions in uniques:
-                if (value := _joined(values, positions)) is not None:
-                    self._held.append((name, rule, value, key, visit, line))
-            for number, positions in held:
-                if (value := _joined(values, positions)) is not None:
-                    self._refs.append((number, value, key, visit, line))
-        if len(self._records) > _AT_ONCE:
-            self._flush()
+        columns = self._models[name].of_values([values for values, _ in rows])
+        self._store(visit, name, columns, [line for _, line in rows])
 
-    def _flush(self) -> None:
-        for table, rows in (("records", self._records), ("held", self._held), ("refs", self._refs)):
-            if rows:
-                marks = ", ".join("?" * len(rows[0]))
-                self.database.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
-                rows.clear()
+    def _store(
+        self, visit: int, name: str, columns: list[Sequence[str | None]], lines: int | list[int]
+    ) -> None:
+        model = self._models[name]
+        model.note(columns)
+        row = visit, _encode(lines), _encode(columns)
+        self.database.execute(f"INSERT INTO {model.table} VALUES (?, ?, ?)", row)
 
-    def _same_keys(self) -> Iterator[Violation]:
-        query = "SELECT model, key, visit, line FROM records GROUP BY model, key HAVING count(*) > 1"
-        for name, key, *where in self.database.execute(query):
-            fields = self.datamodel.model(name).key.field_names
-            yield self._violation(Rule.KEY, (name, key), fields, "another record has this key", where)
+    def violations(self, *, keys: bool = False) -> Iterator[Violation]:
+        """Every violation.  With ``keys``, also of two records with one key."""
+        if keys:
+            for model in self._models.values():
+                yield from self._same_keys(model)
+        for model in self._models.values():
+            for group in model.uniques:
+                yield from self._broken_unique(model, group)
+        for relation in self.relations:
+            if relation.parent not in self._unreadable:
+                yield from self._orphans(relation)
 
-    def _broken_uniques(self) -> Iterator[Violation]:
-        query = (
-            "SELECT model, rule, key, visit, line FROM held WHERE (model, rule, value) IN"
-            " (SELECT model, rule, value FROM held GROUP BY 1, 2, 3 HAVING count(DISTINCT key) > 1)"
-        )
-        for name, rule, key, *where in self.database.execute(query):
-            fields = tuple(rule.split(","))
-            reason = f"another record has the same {' and '.join(fields)}"
-            yield self._violation(Rule.UNIQUE, (name, key), fields, reason, where)
+    def _portions(self, model: _Columns) -> Iterator[_Portion]:
+        """The rows of a model, in the portions that they came in."""
+        alive = set(self._visits.values())
+        query = f"SELECT visit, lines, columns FROM {model.table}"
+        for visit, lines, columns in self.database.execute(query):
+            if visit in alive:
+                yield _Portion(visit, _decode(lines), _decode(columns))
 
-    def _orphans(self, number: int, relation: Relation) -> Iterator[Violation]:
-        parent = self.datamodel.model(relation.parent)
+    def _repeated(self, model: _Columns, group: tuple[str, ...]) -> dict[_Value, list[_Row]]:
+        """The rows that have a value in common, by it."""
+        found: dict[_Value, list[_Row]] = {}
+        if hashes := _repeated(model.hashes[group]):
+            for portion in self._portions(model):
+                keys = model.values(model.key, portion.columns)
+                for n, value in enumerate(model.values(group, portion.columns)):
+                    if value is not None and hash(value) in hashes:
+                        found.setdefault(value, []).append(_Row(keys[n], portion.visit, portion.line(n)))
+        return {value: rows for value, rows in found.items() if len(rows) > 1}
+
+    def _same_keys(self, model: _Columns) -> Iterator[Violation]:
+        for rows in self._repeated(model, model.key).values():
+            yield self._violation(Rule.KEY, model, rows[-1], model.key, "another record has this key")
+
+    def _broken_unique(self, model: _Columns, group: tuple[str, ...]) -> Iterator[Violation]:
+        reason = f"another record has the same {' and '.join(group)}"
+        for rows in self._repeated(model, group).values():
+            # Where two records have one key, that is what is wrong with them.
+            if len({row.key for row in rows}) > 1:
+                for row in rows:
+                    yield self._violation(Rule.UNIQUE, model, row, group, reason)
+
+    def _orphans(self, relation: Relation) -> Iterator[Violation]:
+        child, parent = self._models[relation.child], self._models[relation.parent]
         rule = Rule.REFERENCE if self.datamodel.held_keys else Rule.ORPHAN
-        by_key = relation.references == parent.key.field_names
-        there = (
-            "SELECT key FROM records WHERE model = ?"
-            if by_key
-            else "SELECT value FROM held WHERE model = ? AND rule = ?"
-        )
-        asked: tuple[Any, ...] = (
-            (relation.parent,) if by_key else (relation.parent, ",".join(relation.references))
-        )
-        query = (
-            f"SELECT key, visit, line FROM refs WHERE rule = ? AND value NOT IN ({there})"
-            " AND value NOT IN (SELECT key FROM unread WHERE model = ?)"
-        )
-        for key, *where in self.database.execute(query, (number, *asked, relation.parent)):
-            reason = f"its {relation.parent} ({', '.join(relation.fields)}) is not there"
-            yield self._violation(rule, (relation.child, key), relation.fields, reason, where)
+        reason = f"its {relation.parent} ({', '.join(relation.fields)}) is not there"
+        parts = 1 + child.referred[relation.fields] // _AT_ONCE
+        for part in range(parts):
+            lost = self._referred(child, relation.fields, part, parts)
+            lost -= self._unread.get(relation.parent, set())
+            for portion in self._portions(parent) if lost else ():
+                lost.difference_update(parent.values(relation.references, portion.columns))
+            for portion in self._portions(child) if lost else ():
+                keys = child.values(child.key, portion.columns)
+                for n, value in enumerate(child.values(relation.fields, portion.columns)):
+                    if value in lost:
+                        row = _Row(keys[n], portion.visit, portion.line(n))
+                        yield self._violation(rule, child, row, relation.fields, reason)
+
+    def _referred(self, child: _Columns, group: tuple[str, ...], part: int, parts: int) -> set[_Value]:
+        """What the records of a model refer to by these fields: of all parts of it, one."""
+        found: set[_Value] = set()
+        for portion in self._portions(child):
+            values = set(child.values(group, portion.columns))
+            found |= values if parts == 1 else {value for value in values if hash(value) % parts == part}
+        found.discard(None)
+        return found
 
     def _violation(
-        self,
-        rule: Rule,
-        record: tuple[str, bytes],
-        fields: tuple[str, ...],
-        reason: str,
-        where: Sequence[int],
+        self, rule: Rule, model: _Columns, row: _Row, fields: tuple[str, ...], reason: str
     ) -> Violation:
-        name, key = record
-        model, (visit, line) = self.datamodel.model(name), where
-        shown = shown_key(model, CopyBinary(self.datamodel, model).split_key(key))
-        return Violation(rule, name, shown, fields, reason, self._files[visit], line)
+        parts = row.key if isinstance(row.key, tuple) else (row.key,)
+        texts = (None if part is None else part.encode() for part in parts)
+        key = dict(zip(model.key, texts, strict=True))
+        shown = shown_key(model.model, key)
+        return Violation(rule, model.model.name, shown, fields, reason, self._files[row.visit], row.line)
 
 
-def _joined(values: Values, positions: list[int]) -> bytes | None:
-    """Values as one key; None if any is NULL, which no rule binds."""
-    joined = b""
-    for position in positions:
-        if (value := values[position]) is None:
-            return None
-        joined += len(value).to_bytes(4) + value
-    return joined
-
-
-def _framed(parts: Sequence[bytes]) -> bytes:
-    return b"".join(len(v).to_bytes(4) + v for v in parts)
+def _repeated(hashes: array[int]) -> set[int]:
+    """Those that stand there more than once."""
+    found: set[int] = set()
+    parts = 1 + len(hashes) // _AT_ONCE
+    for part in range(parts):
+        some = hashes if parts == 1 else [h for h in hashes if h % parts == part]
+        if len(set(some)) < len(some):
+            found |= {h for h, n in Counter(some).items() if n > 1}
+    return found
