@@ -9,10 +9,10 @@ from typing import TypeAlias
 import msgspec
 
 from octavo.layout.fold import BREAK, CUT, fold, heads, logs_of
+from octavo.layout.found import Entry
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.listing import contents
 from octavo.layout.reader import Reader
-from octavo.layout.scan import Entry
 from octavo.postgres.connection import Connection
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.ddl import sql_type

@@ -16,12 +16,12 @@ import msgspec
 
 from octavo.errors import DamagedError
 from octavo.fold.scaffold import scaffold
+from octavo.layout.found import UnknownKey
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File, contents
 from octavo.layout.load import frozen_layout
 from octavo.layout.reader import Reader
 from octavo.layout.record import Record, attribute, model_of, stored_value
-from octavo.layout.scan import UnknownKey
 from octavo.schema.datamodel import Model, ScalarField, ScalarKind
 from octavo.store.rules import Rules
 from octavo.store.store import Store, Transaction

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
+from io import BytesIO
 from typing import Any
 
 import msgspec
@@ -12,11 +14,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from octavo.errors import DamagedError
-from octavo.layout.codec import Codec, Decoded
+from octavo.fold.restore import Lines
+from octavo.layout.codec import Codec, Codecs, Decoded
+from octavo.layout.found import Entry, Many
 from octavo.layout.layout import Layout
 from octavo.layout.load import parse_layout
 from octavo.layout.record import plain
-from octavo.layout.scan import Entry
+from octavo.layout.scan import Scanner
 from octavo.schema.parser import parse_schema
 from octavo.values.lists import array_text
 
@@ -199,6 +203,37 @@ def test_a_key_that_stands_twice_is_never_passed_over(book: Any, way: str, rando
     doubled = text[:end].rstrip() + b"," + member + text[end:]
     with pytest.raises(DamagedError, match=f"duplicate key '{key}'"):
         CODECS[way].decode(doubled)
+
+
+TIMES = ("at", "instant")
+
+
+@given(st.lists(BOOK, min_size=1, max_size=3), st.booleans())
+def test_many_rows_are_sent_as_each_alone_but_for_the_spelling_of_times(books: Any, whole: bool) -> None:
+    layout, codec = layout_of("log"), CODECS["log"]
+    decoded = [codec.decode(spelled(book, "log")) for book in books]
+    text = b"".join(codec.encode(found.row, found.embedded) + b"\n" for found in decoded)
+    (family,) = layout.families
+    (many,) = Scanner(family, Codecs(layout)).scan("a.jsonl", BytesIO(text))
+    assert isinstance(many, Many)
+    for place in layout.places:
+        lines = Lines(layout.datamodel, place.model, () if whole else ("pages", "extra"))
+        codec, rows = many.of(place)
+        names = [f.name for f in place.model.scalars if whole or f.name not in ("pages", "extra")]
+        fast = lines.many(codec, rows, many.text).split(b"\n")
+        for line, alone in zip(fast, [*(lines.one(codec.texts(row)) for row in rows), b""], strict=True):
+            found = [line.split(b"\t"), alone.rstrip(b"\n").split(b"\t")]
+            for texts in found if alone else ():
+                shown = dict(zip(names, texts, strict=True))
+                texts[:] = [moment(v) if name in TIMES else v for name, v in shown.items()]
+            assert found[0] == found[1]
+
+
+def moment(text: bytes) -> bytes:
+    """A time as it is with a year of four digits, whichever way it is spelled."""
+    if not b"1" <= text[:1] < b":" or text[4:5] != b"-" or text.endswith(b" BC"):
+        return text
+    return datetime.fromisoformat(text.decode()).replace(tzinfo=None).isoformat().encode()
 
 
 @given(st.lists(st.binary(max_size=6).filter(lambda b: b"\0" not in b) | st.none(), max_size=5))

@@ -11,9 +11,9 @@ from awkward import IDS, load_awkward
 from folding import database_rows, file_rows, insert, pieces, write_files
 from octavo.layout.codec import Codec
 from octavo.layout.fold import Slice, fold
+from octavo.layout.found import Entry
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.load import flat_layout, frozen_layout, parse_layout
-from octavo.layout.scan import Entry
 from octavo.postgres.connection import Connection, connect
 from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema

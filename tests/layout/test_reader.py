@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from octavo.errors import DamagedError
+from octavo.layout.found import Entry, Found, UnknownKey
 from octavo.layout.layout import Layout
 from octavo.layout.listing import contents, payload_files, payload_path
 from octavo.layout.load import parse_layout
 from octavo.layout.reader import Reader
-from octavo.layout.scan import Entry, Found, UnknownKey
 from octavo.schema.parser import parse_schema
 
 HEAD = 'datasource db {\n provider = "postgresql"\n url = ""\n}\n'

@@ -14,7 +14,7 @@ import pytest
 
 from octavo.errors import DamagedError
 from octavo.fold.scaffold import scaffold
-from octavo.layout import scan
+from octavo.layout import reader, scan
 from octavo.layout.codec import Codecs
 from octavo.layout.keys import Key
 from octavo.layout.layout import Kind, Layout
@@ -347,17 +347,17 @@ def live(layout: Layout, root: Path, file: File) -> dict[str, dict[Key, Row]] | 
 
 def stored(layout: Layout, root: Path, file: File) -> dict[str, dict[Key, Row]] | None:
     """The same, as a store reads them."""
-    reader, data = Scanner(file.family, Codecs(layout)), (root / file.path).read_bytes()
+    scanned, data = Scanner(file.family, Codecs(layout)), (root / file.path).read_bytes()
     found: dict[str, dict[Key, Row]]
     try:
         if file.family.kind is Kind.DOCUMENT:
-            found = reader.document(file.path, data).live
+            found = scanned.document(file.path, data).live
         elif file.family.kind is Kind.FILE:
-            (codec,) = reader.codecs.values()
-            key, record = reader.record_file(file.path, data)
+            (codec,) = scanned.codecs.values()
+            key, record = scanned.record_file(file.path, data)
             found = {codec.name: {key: record.row}, **codec.by_key([record], file.path)}
         else:
-            log = reader.log(file.path, data)
+            log = scanned.log(file.path, data)
             found = log.live | log.embedded
     except DamagedError:
         return None
@@ -406,6 +406,43 @@ def test_a_store_reads_what_a_check_sees_whatever_stands_in_a_file(
             sound += 1
         (root / file.path).write_bytes(before)
     assert sound > 10
+
+
+@pytest.mark.parametrize("seed", [0, 1, pytest.param(2, marks=pytest.mark.slow)])
+def test_many_records_at_once_are_what_each_line_gives_whatever_stands_in_a_file(
+    seed: int, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scan, "_PIECE", 300)
+    rng, root = random.Random(seed), tmp_path / "data"
+    layout = random_store(seed, root) if seed else frozen_layout()
+    if not seed:
+        shutil.copytree(exported, root, ignore=shutil.ignore_patterns("cache"))
+    sound = 0
+    for family in layout.families:
+        file = max(contents(layout, root).files.of(family.path), key=lambda file: file.size)
+        before = (root / file.path).read_bytes()
+        for number in range(20 if family.kind.is_log else 0):
+            changed = damaged(rng, before) if number else before
+            (root / file.path).write_bytes(changed)
+            file = File(file.path, family, len(changed))
+            monkeypatch.setattr(reader, "_AT_ONCE", rng.choice((0, 1 << 22)))
+            many = told(layout, root, file)
+            with monkeypatch.context() as alone:
+                alone.setattr(Scanner, "_quickly", lambda *_: None)
+                assert many == told(layout, root, file), changed
+            sound += not many[1]
+        (root / file.path).write_bytes(before)
+    assert sound > 10
+
+
+def told(layout: Layout, root: Path, file: File) -> tuple[list[Any], list[Any]]:
+    """The records of a file that count, with their places, and the damage."""
+    damage: list[DamagedError] = []
+    records = [
+        (e.identity, e.values, e.embedded, e.sha256, e.unknown, e.line, e.span)
+        for e in live_records(Reader(layout, root), file, damage.append)
+    ]
+    return records, [(e.file, e.line, e.model, e.field, e.reason, e.key_values) for e in damage]
 
 
 def unique(layout: Layout, root: Path, file: File) -> None:

@@ -15,10 +15,10 @@ from awkward import CONTROLS, JSONS, NONCHARACTERS
 from folding import database_rows, file_rows, insert, write_files
 from octavo.layout.codec import Codec
 from octavo.layout.fold import unkeepable
+from octavo.layout.found import Entry
 from octavo.layout.listing import contents
 from octavo.layout.load import parse_layout
 from octavo.layout.reader import Reader
-from octavo.layout.scan import Entry
 from octavo.postgres.connection import Connection, connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.datamodel import Datamodel

@@ -20,11 +20,12 @@ from octavo.evolve.sorting import Sorter
 from octavo.inspect.progress import Progress
 from octavo.inspect.row_hash import CopyBinary, Tally
 from octavo.layout.codec import NONE, Codec, Codecs, Embedded
+from octavo.layout.found import Entry, UnknownKey
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File, contents
 from octavo.layout.reader import Reader, live_records
 from octavo.layout.record import Noted, Row, digest_of, noted, plain
-from octavo.layout.scan import Entry, UnknownKey, end_of_log
+from octavo.layout.scan import end_of_log
 from octavo.schema.datamodel import Action
 
 _TOLD = 1 << 18

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Iterator
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import compress, islice
@@ -24,28 +26,33 @@ from octavo.inspect.findings import listed, shown_key
 from octavo.inspect.integrity import Rule, violations
 from octavo.inspect.payloads import CONFLICT, file_digest, payload_conflict, put_back
 from octavo.inspect.progress import SILENT, Progress
-from octavo.layout.codec import Values
+from octavo.layout.codec import Codec, Values
+from octavo.layout.compiled import marked
 from octavo.layout.fold import logs_of
+from octavo.layout.found import Entry, Many
+from octavo.layout.keys import Key
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, File, contents, payload_path
-from octavo.layout.reader import Reader, live_records
-from octavo.layout.scan import Entry
+from octavo.layout.reader import Reader, live_many, live_records
+from octavo.layout.record import Row, plain
 from octavo.postgres.catalog import introspect
 from octavo.postgres.connection import Connection, connect, transaction
 from octavo.postgres.drift import compare
 from octavo.postgres.failures import database_errors
-from octavo.schema.datamodel import Datamodel, Model, Relation
+from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarKind
 from octavo.schema.ddl import Ddl, ddl, is_serial
 from octavo.schema.native import literal, quote, table_name
 from octavo.store.identity import require_same
 from octavo.store.offline import require_store
 from octavo.url import DatabaseUrl
+from octavo.values.registry import value_type
 
 _ESCAPES = ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\t", b"\\t"), (b"\r", b"\\r"))
 _NULL = b"\\N"
-# While a whole row is escaped at once, these stand for the tabs between values, since no value holds a NUL,
-# and for NULLs, unless a value happens to hold that byte.
-_BETWEEN, _ABSENT = b"\0", b"\x1a"
+_MARKS = ((b"\1", b"\t"), (b"\2", _NULL), (b"\3", b"\n"))
+"""what stands between values, for a NULL and at the end of a row while many rows are escaped at once"""
+_DOUBTFUL = (*(mark for mark, _ in _MARKS), b"\\u")
+"""JSON that has one of these may have a text that contains a mark"""
 
 
 def computed_columns(connection: Connection, table: str) -> set[str]:
@@ -61,12 +68,34 @@ def copy_in(model: Model, table: str = "", computed: Collection[str] = ()) -> by
     return f"COPY {table or table_name(model)} ({columns}) FROM STDIN".encode()
 
 
-def line(values: Values) -> bytes:
-    """A row's line, with its end."""
-    row = _BETWEEN.join([_ABSENT if v is None else v for v in values])
-    if row.count(_ABSENT) != values.count(None):
-        return b"\t".join([_NULL if v is None else _escaped(v) for v in values]) + b"\n"
-    return _escaped(row).replace(_BETWEEN, b"\t").replace(_ABSENT, _NULL) + b"\n"
+class Lines:
+    """Rows of one model as lines, each with its end; columns as :func:`copy_in` has them."""
+
+    def __init__(self, datamodel: Datamodel, model: Model, computed: Collection[str] = ()) -> None:
+        self._given = [f.column not in computed for f in model.scalars]
+        columns = [(f, value_type(f, datamodel)) for f in model.scalars if f.column not in computed]
+        between, null, end = (mark.decode() for mark, _ in _MARKS)
+        self._marked = marked(columns, between=between, null=null, end=end)
+        labels = (
+            m.label
+            for f in model.scalars
+            if f.kind is ScalarKind.ENUM
+            for m in datamodel.enum(f.type).members
+        )
+        self._labelled = any(mark in label for label in labels for mark in (between, null, end))
+
+    def one(self, values: Values) -> bytes:
+        given = compress(values, self._given)
+        return b"\t".join([_NULL if v is None else _escaped(v) for v in given]) + b"\n"
+
+    def many(self, codec: Codec, rows: Sequence[Row], text: bytes) -> bytes:
+        """Those of rows that were checked, and stand in this text."""
+        if self._labelled or any(found in text for found in _DOUBTFUL):
+            return b"".join([self.one(codec.texts(plain(row))) for row in rows])
+        lines = _escaped(self._marked(rows).encode())
+        for mark, meant in _MARKS:
+            lines = lines.replace(mark, meant)
+        return lines
 
 
 def _escaped(value: bytes) -> bytes:
@@ -75,7 +104,6 @@ def _escaped(value: bytes) -> bytes:
     return value
 
 
-_BUFFER = 1 << 16
 _VIOLATIONS_SHOWN = 5
 
 
@@ -105,57 +133,80 @@ class Loading:
     def __init__(self, reader: Reader, there: Contents, progress: Progress) -> None:
         self.reader, self.there, self.progress = reader, there, progress
         self.unknown: set[str] = set()
-        self._logs: set[str] = set()
+        self._owned = 0
+        """the sum of the hashes of the paths of the logs that records own"""
 
     def copy(self, connection: Connection, model: Model, table: str = "") -> int:
         """Copy every row of a model into its table, or into one like it.  Gives their number.
 
         Raises DamagedError or DifferenceError for what PostgreSQL refuses.
         """
-        source = Rows(self, self.reader.layout.place(model.name))
         computed = computed_columns(connection, table or table_name(model))
-        given = [f.column not in computed for f in model.scalars]
+        lines = Lines(self.reader.layout.datamodel, model, computed)
+        source = Rows(self, self.reader.layout.place(model.name), lines)
         try:
             with connection.cursor() as cursor, cursor.copy(copy_in(model, table, computed)) as copy:
-                buffer = bytearray()
-                for values in source:
-                    buffer += line(list(compress(values, given)) if computed else values)
-                    if len(buffer) >= _BUFFER:
-                        copy.write(bytes(buffer))
-                        buffer.clear()
-                copy.write(bytes(buffer))
+                for sent in _gathered(source):
+                    copy.write(sent)
         except (psycopg.errors.UniqueViolation, psycopg.errors.ForeignKeyViolation) as error:
             raise self.inconsistent(error) from error
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise source.blame(error, model) from error
         return source.count
 
-    def records(self, file: File, *, note: bool = False) -> Iterator[Entry]:
+    def records(self, file: File, *, note: bool = False) -> Iterator[Entry | Many]:
         """The records of a file that count.  With ``note``, what they tell beside their rows is kept."""
         if not note:
-            return live_records(self.reader, file)
+            return live_many(self.reader, file)
         return self._noting(file)
 
-    def _noting(self, file: File) -> Iterator[Entry]:
-        owned = {p.model.name: logs_of(self.reader.layout, p.model) for p in file.family.places}
-        for record in live_records(self.reader, file, unknown=lambda u: self._note(u.file, u.key)):
-            for place, key in record.unknown:
-                self._note(f"{file.path} ({place.model.name})", key)
-            if places := owned[record.place.model.name]:
-                key_values = [(v or b"").decode() for v in record.key]
-                self._logs.update(place.file_for(key_values) for place in places)
-            yield record
+    def _noting(self, file: File) -> Iterator[Entry | Many]:
+        for found in live_many(self.reader, file, unknown=lambda u: self._note(u.file, u.key)):
+            if isinstance(found, Many):
+                keys = found.keys
+            else:
+                keys = [found.stored_key]
+                for place, key in found.unknown:
+                    self._note(f"{file.path} ({place.model.name})", key)
+            for path in self._logs_of(found.codec, keys):
+                self._owned += hash(path)
+            yield found
 
     def _note(self, where: str, key: str) -> None:
         self.unknown.add(f"{where}: the key {key!r}, which the schema does not know")
 
+    def _logs_of(self, codec: Codec, keys: Iterable[Key]) -> Iterator[str]:
+        """The logs that the records with these keys own."""
+        if places := logs_of(self.reader.layout, codec.place.model):
+            for key in keys:
+                named = [text.decode() for text in codec.keys.texts(key)]
+                yield from (place.file_for(named) for place in places)
+
     def check_logs(self) -> None:
         """Raise DamagedError unless every parent has its logs, and every log its parent."""
-        there = {f.path for f in self.there.files if f.family.kind is Kind.LOG_PER_PARENT}
-        if missing := self._logs - there:
+        families = [f for f in self.reader.layout.families if f.kind is Kind.LOG_PER_PARENT]
+        files = [self.there.files.of(family.path) for family in families]
+        # Of both a sum is enough, as long as they are the same.
+        if self._owned == sum(hash(file.path) for own in files for file in own):
+            return
+        there = {file.path for own in files for file in own}
+        owned = set(self._owned_logs())
+        if missing := owned - there:
             raise DamagedError("the log of a record that is there is missing", file=min(missing))
-        if lone := there - self._logs:
+        if lone := there - owned:
             raise DamagedError("a log whose parent is not there", file=min(lone))
+
+    def _owned_logs(self) -> Iterator[str]:
+        layout = self.reader.layout
+        hosts = {
+            layout.host(place.relation.parent).path
+            for place in layout.places
+            if place.kind is Kind.LOG_PER_PARENT and place.relation
+        }
+        for path in hosts:
+            for file in self.there.files.of(path):
+                for record in live_records(self.reader, file):
+                    yield from self._logs_of(record.codec, [record.stored_key])
 
     def inconsistent(self, error: psycopg.IntegrityError) -> DifferenceError:
         """The error for records that break a rule of the schema.
@@ -171,33 +222,57 @@ class Loading:
         return DifferenceError(message, found)
 
 
+_BUFFER = 1 << 16
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces that are worth sending."""
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _BUFFER:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
 class Rows:
-    """The rows of one model, out of the files that hold them; knows afterwards which came from where."""
+    """The rows of one model as lines, out of the files that hold them; knows afterwards which came from
+    where."""
 
-    def __init__(self, loading: Loading, place: Place) -> None:
-        self.loading, self.place = loading, place
-        path = loading.reader.layout.host(place.model.name).path
-        self.files = [f for f in loading.there.files if f.family.path == path]
+    def __init__(self, loading: Loading, place: Place, lines: Lines) -> None:
+        self.loading, self.place, self.lines = loading, place, lines
+        self.files = loading.there.of(loading.reader.layout.host(place.model.name))
         self.count = 0
-        self.starts: list[tuple[int, File]] = []
+        self.starts = array("q")
+        """of each file that was read, how many rows came before it"""
 
-    def __iter__(self) -> Iterator[list[bytes | None]]:
+    def __iter__(self) -> Iterator[bytes]:
         embedded = self.place.kind is Kind.EMBEDDED
         for file in self.files:
-            self.starts.append((self.count, file))
+            self.starts.append(self.count)
             first = not embedded and self.place is file.family.places[0]
-            for _, values in self._of(self.loading.records(file, note=first)):
-                self.count += 1
-                yield values
+            for found in self.loading.records(file, note=first):
+                if isinstance(found, Many):
+                    codec, rows = found.of(self.place)
+                    self.count += len(rows)
+                    yield self.lines.many(codec, rows, found.text)
+                else:
+                    for values in self._of(found):
+                        self.count += 1
+                        yield self.lines.one(values)
             if not embedded:
                 self.loading.progress.advance(file.size)
 
-    def _of(self, records: Iterator[Entry]) -> Iterator[tuple[Entry, list[bytes | None]]]:
-        for record in records:
-            if record.place is self.place:
-                yield record, record.values
-            elif self.place.kind is Kind.EMBEDDED:
-                yield from ((record, values) for place, values in record.embedded if place is self.place)
+    def _of(self, record: Entry) -> list[Values]:
+        if record.place is self.place:
+            return [record.values]
+        if self.place.kind is Kind.EMBEDDED:
+            return [values for place, values in record.embedded if place is self.place]
+        return []
 
     def blame(self, error: psycopg.Error, model: Model) -> DamagedError:
         """The error with the line that the refused row came from; PostgreSQL tells the row's number."""
@@ -207,16 +282,16 @@ class Rows:
         column = error.diag.column_name or (told[2] if told else "") or ""
         name = next((f.name for f in model.scalars if f.column == column), column)
         reason = f"PostgreSQL refuses the value ({error.sqlstate}: {kind_of(error)})"
-        for first, file in reversed(self.starts):
-            if first < number:
-                rows = self._of(self.loading.records(file))
-                record, values = next(islice(rows, number - first - 1, None))
-                row = dict(zip((f.name for f in model.scalars), values, strict=True))
-                key = ", ".join(str(v) for v in shown_key(model, row).values())
-                return DamagedError(
-                    reason, file=file.path, line=record.line, model=model.name, key=key, field=name
-                )
-        return DamagedError(reason, model=model.name, field=name)
+        at = bisect_left(self.starts, number) - 1
+        if at < 0:
+            return DamagedError(reason, model=model.name, field=name)
+        file = self.files[at]
+        records = live_records(self.loading.reader, file)
+        rows = ((record, values) for record in records for values in self._of(record))
+        record, values = next(islice(rows, number - self.starts[at] - 1, None))
+        row = dict(zip((f.name for f in model.scalars), values, strict=True))
+        key = ", ".join(str(v) for v in shown_key(model, row).values())
+        return DamagedError(reason, file=file.path, line=record.line, model=model.name, key=key, field=name)
 
 
 def kind_of(error: psycopg.Error) -> str:
@@ -235,13 +310,12 @@ class PutBack:
         """Each row with a payload: its place, its path, its digest."""
         places = [p for p in self.layout.places if p.payload]
         for path in dict.fromkeys(p.path for p in places):
-            for file in self.there.files:
-                if file.family.path == path:
-                    for record in live_records(self.reader, file):
-                        if record.place.payload:
-                            names = [f.name for f in record.place.model.scalars]
-                            value = record.values[names.index(record.place.payload)]
-                            yield record.place, (value or b"").decode(), record.sha256
+            for file in self.there.files.of(path):
+                for record in live_records(self.reader, file):
+                    if record.place.payload:
+                        names = [f.name for f in record.place.model.scalars]
+                        value = record.values[names.index(record.place.payload)]
+                        yield record.place, (value or b"").decode(), record.sha256
 
     def refuse_conflicts(self) -> None:
         """Raise before anything is written if a payload is not there, or would replace another file."""

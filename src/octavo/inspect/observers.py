@@ -21,11 +21,11 @@ from octavo.inspect.findings import shown_key
 from octavo.inspect.row_hash import CopyBinary, Tally
 from octavo.layout.codec import Values
 from octavo.layout.fold import logs_of
+from octavo.layout.found import Entry, UnknownKey
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import File
 from octavo.layout.reader import Reader, live_records
 from octavo.layout.record import Noted, plain
-from octavo.layout.scan import Entry, UnknownKey
 
 Rows: TypeAlias = Sequence[tuple[Values, int]]
 """Rows of one model, each with its line in the file."""

@@ -5,43 +5,42 @@ from __future__ import annotations
 import os
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from io import BufferedReader, FileIO, RawIOBase
+from io import FileIO
 from itertools import islice
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeVar
 
 from octavo.errors import DamagedError
 from octavo.layout.codec import Codecs
+from octavo.layout.found import Entry, Found, Many, UnknownKey
 from octavo.layout.holes import refuse_holes
 from octavo.layout.keys import Key
 from octavo.layout.layout import Layout
 from octavo.layout.listing import File
-from octavo.layout.scan import Entry, Found, Scanner, UnknownKey
+from octavo.layout.scan import Scanner
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from _typeshed import WriteableBuffer
+T = TypeVar("T")
 
 _AT_ONCE = 1 << 22
 """bytes; a larger log is read twice rather than held in memory"""
-_BUFFER = 1 << 18
 
 
-class _Listed(RawIOBase):
+class _Listed(FileIO):
     """A log as far as it went when it was listed, whatever has been appended to it since."""
 
-    def __init__(self, raw: FileIO, size: int) -> None:
-        self._raw, self._left = raw, size
+    def __init__(self, path: str, size: int) -> None:
+        super().__init__(path)
+        self._left = size
 
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int | None:
-        number = self._raw.readinto(memoryview(buffer)[: self._left])
-        self._left -= number or 0
-        return number
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        found = super().read(wanted) or b""
+        self._left -= len(found)
+        return found
 
 
 class Reader:
@@ -54,6 +53,10 @@ class Reader:
 
     def read(self, file: File) -> Iterator[Found]:
         """What stands in a file."""
+        return _one_by_one(self.read_many(file))
+
+    def read_many(self, file: File) -> Iterator[Found | Many]:
+        """The same; where it can be, many records at once."""
         try:
             with self._open(file) as content:
                 yield from self._scanner(file).scan(file.path, content)
@@ -68,12 +71,11 @@ class Reader:
 
     @contextmanager
     def _open(self, file: File) -> Iterator[BinaryIO]:
-        with open(self.root / file.path, "rb", buffering=0) as raw:
-            refuse_holes(raw.fileno(), file.path)
-            if not file.family.kind.is_log or os.fstat(raw.fileno()).st_size <= file.size <= _BUFFER:
-                yield BufferedReader(raw, _BUFFER)
-            else:
-                yield BufferedReader(_Listed(raw, file.size), _BUFFER)
+        # Large pieces are read: a buffer would be filled in vain.
+        path = os.path.join(self.root, file.path)
+        with _Listed(path, file.size) if file.family.kind.is_log else FileIO(path) as content:
+            refuse_holes(content.fileno(), file.path)
+            yield content
 
     def _scanner(self, file: File) -> Scanner:
         found = self._scanners.get(file.family.path)
@@ -82,11 +84,15 @@ class Reader:
         return found
 
 
+_Damage: TypeAlias = "Callable[[DamagedError], None] | None"
+
+
+def _ignored(key: UnknownKey) -> None:
+    """Hear nothing of it."""
+
+
 def live_records(
-    reader: Reader,
-    file: File,
-    damage: Callable[[DamagedError], None] | None = None,
-    unknown: Callable[[UnknownKey], None] = lambda key: None,
+    reader: Reader, file: File, damage: _Damage = None, unknown: Callable[[UnknownKey], None] = _ignored
 ) -> Iterator[Entry]:
     """The records of a file that count, in the order of the file: of a log, the last line of each key, unless
     it is a tombstone.
@@ -94,6 +100,13 @@ def live_records(
     What cannot be read goes to ``damage``; without it, it is raised.  ``unknown`` hears of a document's keys
     that the schema does not know.
     """
+    return _one_by_one(live_many(reader, file, damage, unknown))
+
+
+def live_many(
+    reader: Reader, file: File, damage: _Damage = None, unknown: Callable[[UnknownKey], None] = _ignored
+) -> Iterator[Entry | Many]:
+    """The same; where it can be, many records at once."""
 
     def hear(item: Found) -> None:
         if type(item) is UnknownKey:
@@ -103,23 +116,43 @@ def live_records(
                 raise item
             damage(item)
 
-    items = reader.read(file)
     if not file.family.kind.is_log:
-        return _entries(items, hear)
+        return _records(reader.read_many(file), hear)
     if file.size < _AT_ONCE:
-        return _last(items, hear)
+        found = list(reader.read_many(file))
+        return _records(found, hear) if _is_clean(found) else _last(_one_by_one(found), hear)
     # Of a long log only the hashes of the keys are held: a clean one then needs no memory at all.
     hashes = reader.hashes(file)
-    repeated = {h for h, n in Counter(hashes).items() if n > 1} if _repeats(hashes) else set[int]()
+    if not _repeats(hashes):
+        return _records(reader.read_many(file), hear)
+    repeated = {h for h, n in Counter(hashes).items() if n > 1}
     return _long(reader, file, repeated, hear)
 
 
-def _entries(items: Iterable[Found], hear: Callable[[Found], None]) -> Iterator[Entry]:
-    for item in items:
-        if type(item) is Entry:
-            yield item
+def _one_by_one(found: Iterable[T | Many]) -> Iterator[T | Entry]:
+    for item in found:
+        if isinstance(item, Many):
+            yield from item.each()
         else:
+            yield item
+
+
+def _is_clean(found: Sequence[Found | Many]) -> bool:
+    """Whether each line of a log is a record, and its key that of no other."""
+    keys: list[Key] = []
+    for item in found:
+        if not isinstance(item, Many):
+            return False
+        keys += item.keys
+    return len(set(keys)) == len(keys)
+
+
+def _records(items: Iterable[Found | Many], hear: Callable[[Found], None]) -> Iterator[Entry | Many]:
+    for item in items:
+        if not isinstance(item, Entry | Many):
             hear(item)
+        elif isinstance(item, Many) or not item.deleted:
+            yield item
 
 
 def _repeats(hashes: array[int]) -> bool:
@@ -143,11 +176,11 @@ def _last(items: Iterable[Found], hear: Callable[[Found], None]) -> Iterator[Ent
 def _long(reader: Reader, file: File, repeated: set[int], hear: Callable[[Found], None]) -> Iterator[Entry]:
     """Records whose key stands once as they come; of the others the last line."""
     last: dict[tuple[str, Key], int] = {}
-    if repeated:
-        for item in reader.read(file):
-            if type(item) is Entry and hash(identity := item.identity) in repeated:
-                last[identity] = item.line
-    for item in _entries(reader.read(file), hear):
-        if item.deleted or (repeated and last.get(item.identity, item.line) != item.line):
-            continue
-        yield item
+    for item in reader.read(file):
+        if type(item) is Entry and hash(identity := item.identity) in repeated:
+            last[identity] = item.line
+    for item in reader.read(file):
+        if type(item) is not Entry:
+            hear(item)
+        elif not item.deleted and last.get(item.identity, item.line) == item.line:
+            yield item

@@ -25,7 +25,6 @@ from octavo.layout.shown import Shown
 from octavo.layout.spelled import Parts
 from octavo.schema.datamodel import Datamodel, Model, ScalarField
 from octavo.schema.texts import FINGERPRINT, frozen_schema, is_frozen
-from octavo.text import pattern
 from octavo.values.base import ValueType, or_null
 from octavo.values.registry import is_plain, reader, value_type
 from octavo.values.tokens import elements
@@ -276,8 +275,6 @@ def _property(name: str, read: Any) -> property:
 _TAKEN = frozenset(name for name in dir(Record) if not name.startswith("_"))
 
 
-_ESCAPED = pattern(rb"\\u")
-
 _MARKS = ((4, "-"), (7, "-"), (10, "T"), (13, ":"), (16, ":"), (19, "."))
 """what stands where in a time, but for its end"""
 
@@ -322,7 +319,7 @@ class Checks:
             # The decoder passes over Json.
             raw = [value for r in records for name in self._json if (value := getattr(r, name)) is not UNSET]
             b"\n".join(raw).decode()
-        if b"\\" in text and _ESCAPED.search(text):
+        if b"\\u" in text:
             # An escaped character may be one that PostgreSQL cannot hold.
             self._values(records, self._all)
         else:

@@ -16,17 +16,17 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from io import BytesIO
 from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import msgspec
 
 from octavo.errors import DamagedError
-from octavo.layout.codec import Codec, Decoded, Namer, Values, version
+from octavo.layout.codec import Codec, Decoded, Namer, version
+from octavo.layout.found import Entry, Found, Many, UnknownKey
 from octavo.layout.keys import DELETED, Key, is_tombstone
-from octavo.layout.layout import FileFamily, Kind, Place
-from octavo.layout.record import Row, digest_of, plain
+from octavo.layout.layout import FileFamily, Kind
+from octavo.layout.record import Row, plain
 from octavo.text import pattern
 from octavo.values.tokens import (
     Members,
@@ -50,81 +50,6 @@ _BLOCK = 256
 """bytes: no disk writes fewer at once"""
 _NULS = pattern(rb"\0+")
 _encode_lines = msgspec.json.Encoder().encode_lines
-
-
-class UnknownKey(msgspec.Struct, frozen=True):
-    """A key of a document that the schema does not know: kept, reported, no damage."""
-
-    file: str
-    key: str
-    value: bytes
-
-
-class Entry:
-    """A record in a file, with what is embedded in it; or a tombstone."""
-
-    __slots__ = ("_values", "codec", "found", "line", "span", "stored_key")
-
-    def __init__(
-        self, codec: Codec, found: Decoded | None, key: Key, line: int = 0, span: tuple[int, int] = (0, 0)
-    ) -> None:
-        self.codec, self.found = codec, found
-        self.stored_key = key
-        self.line, self.span = line, span
-        self._values: Values | None = None
-
-    @property
-    def place(self) -> Place:
-        return self.codec.place
-
-    @property
-    def identity(self) -> tuple[str, Key]:
-        """The record's model and key."""
-        return self.codec.name, self.stored_key
-
-    @property
-    def deleted(self) -> bool:
-        """Whether it is a tombstone."""
-        return self.found is None
-
-    @property
-    def values(self) -> Values:
-        """Its row as PostgreSQL's texts; of a tombstone, its key alone."""
-        found = self._values
-        if found is None:
-            if self.found is None:
-                found = list(self.codec.keys.texts(self.stored_key))
-            else:
-                found = self.codec.texts(plain(self.found.row))
-            self._values = found
-        return found
-
-    @property
-    def key(self) -> Values:
-        """The values of the key as PostgreSQL's texts, in the order of its fields."""
-        values = self.values
-        return values if self.found is None else [values[at] for at in self.codec.key_at]
-
-    @property
-    def embedded(self) -> list[tuple[Place, Values]]:
-        """The rows embedded in it as PostgreSQL's texts, each with its place."""
-        if self.found is None or not self.found.embedded:
-            return []
-        embedded = self.found.embedded
-        return [(c.place, c.texts(plain(row))) for c in self.codec.children for row in embedded[c.name]]
-
-    @property
-    def sha256(self) -> str | None:
-        """The digest of its payload, if it has one."""
-        return None if self.found is None else digest_of(self.found.row)
-
-    @property
-    def unknown(self) -> list[tuple[Place, str]]:
-        """The keys that the schema does not know, with the place they stand in."""
-        return [] if self.found is None else self.codec.unknown_keys(self.found)
-
-
-Found: TypeAlias = "Entry | DamagedError | UnknownKey"
 
 
 class _Removed(msgspec.Struct, frozen=True):
@@ -252,8 +177,8 @@ class Scanner:
             union = kind if union is None else union | kind
         self._decode_lines = msgspec.json.Decoder(union).decode_lines if family.kind.is_log else None
 
-    def scan(self, path: str, content: BinaryIO) -> Iterator[Found]:
-        """What stands in a file.  Raises OSError."""
+    def scan(self, path: str, content: BinaryIO) -> Iterator[Found | Many]:
+        """What stands in a file; where it can be, many records at once.  Raises OSError."""
         if self.family.kind.is_log:
             return self._log(path, content)
         text = content.read()
@@ -263,13 +188,16 @@ class Scanner:
 
     # Logs
 
-    def _log(self, path: str, content: BinaryIO) -> Iterator[Found]:
+    def _log(self, path: str, content: BinaryIO) -> Iterator[Found | Many]:
         line, at = 1, 0
         for piece in _pieces(content):
             items = self._quickly(path, piece)
             if items is None:
                 yield from self._line_by_line(path, piece, line, at)
                 line += piece.count(b"\n")
+            elif self._only is not None and type(items) is list:
+                yield Many(self._only, items, piece, line, at)
+                line += len(items)
             else:
                 end = at
                 for number, (item, text) in enumerate(zip(items, piece.split(b"\n"), strict=False), line):
@@ -464,13 +392,17 @@ class Scanner:
         """Of each line of a log that can be read, the hash of its record's model and key.  Raises OSError."""
         found = array("q")
         for piece in _pieces(content):
-            if self._plain is not None:
+            if self._only is not None:
                 with suppress(msgspec.MsgspecError, ValueError, RecursionError):
-                    keys = map(self._plain.key_of, self._decoded(piece))
-                    found.extend(map(hash, zip(repeat(self._plain.name), keys, strict=False)))
+                    keys = map(self._only.key_of, self._decoded(piece))
+                    found.extend(map(hash, zip(repeat(self._only.name), keys, strict=False)))
                     continue
-            entries = self._log(path, BytesIO(piece))
-            found.extend(hash(entry.identity) for entry in entries if type(entry) is Entry)
+            items = self._quickly(path, piece)
+            if items is None:
+                entries = self._line_by_line(path, piece, 0, 0)
+                found.extend(hash(entry.identity) for entry in entries if isinstance(entry, Entry))
+            else:
+                found.extend(hash((codec.name, key)) for codec, _, key in map(self._told, items))
         return found
 
     # Whole files, for the store
@@ -616,8 +548,16 @@ def whole_lines(descriptor: int, start: int, end: int, size: int) -> bytes:
 
 def _pieces(content: BinaryIO) -> Iterator[bytes]:
     """The lines of a log, many at once."""
+    begun: list[bytes] = []
     while piece := content.read(_PIECE):
-        yield piece if piece.endswith(b"\n") else piece + content.readline()
+        cut = piece.rfind(b"\n") + 1
+        if not cut:
+            begun.append(piece)
+            continue
+        yield b"".join([*begun, piece[:cut]]) if begun else piece[:cut]
+        begun = [piece[cut:]] if cut < len(piece) else []
+    if begun:
+        yield b"".join(begun)
 
 
 def _pieces_of(text: bytes) -> Iterator[bytes]:

@@ -18,10 +18,10 @@ from pathlib import Path
 
 from octavo.backend import PathName
 from octavo.errors import BusyError, DamagedError, DiskError, disk_errors
+from octavo.layout.found import Entry, Found
 from octavo.layout.layout import RESERVED_FOLDERS, Layout
 from octavo.layout.listing import contents
 from octavo.layout.reader import Reader
-from octavo.layout.scan import Entry, Found
 from octavo.store import disk
 from octavo.store.identity import FOLDER, identity_files, read_identity, write_identity
 from octavo.store.lock import NAME as LOCK

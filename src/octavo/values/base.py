@@ -90,6 +90,8 @@ class ValueType(msgspec.Struct, frozen=True, kw_only=True):
     """whether a stored value is NULL (and not JSON's null)"""
     strict: bool = False
     """whether ``text`` refuses values that the decoder accepts, even if they contain no escapes"""
+    printed: bool = False
+    """whether Python prints a stored value as ``text`` does, if that does not refuse it"""
     width: int = 0
     """the length of the JSON's string in years of four digits, if the type is an instant"""
     schema: Schema

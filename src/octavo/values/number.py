@@ -72,6 +72,7 @@ def whole_number(lowest: int, highest: int) -> ValueType:
         json_sql=cast_text,
         decoded=Annotated[int, msgspec.Meta(ge=lowest, le=highest)],
         text=lambda value: b"%d" % value,
+        printed=True,
         write=write,
         compute=compute,
         default_key=_default_key,
@@ -98,6 +99,7 @@ def _bigint() -> ValueType:
     return ValueType(
         json_sql=quoted,
         text=_bigint_text,
+        printed=True,
         strict=True,
         read=int,
         write=lambda value: str(write(value)),
@@ -202,6 +204,7 @@ def _decimal_type(fitted: Callable[[Decimal], str]) -> ValueType:
     return ValueType(
         json_sql=quoted,
         text=_decimal_text,
+        printed=True,
         strict=True,
         read=Decimal,
         write=lambda value: fitted(_given(value)),

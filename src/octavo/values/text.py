@@ -63,6 +63,7 @@ _TEXT = ValueType(
     order_sql=lambda c: f'{c} COLLATE "C"',
     collated=True,
     text=string_text,
+    printed=True,
     write=string,
     schema=_ANY,
     is_ordered=True,
