@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from octavo.schema.parser import parse_schema
-from octavo.schema.secrets import is_named_as_secret, named_secrets, told
+from octavo.schema.secret_fields import is_named_as_secret
+from octavo.schema.secrets import named_secrets, told
 from octavo.schema.texts import frozen_schema
 
 SECRETS = """

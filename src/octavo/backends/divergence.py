@@ -24,21 +24,23 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from octavo.backends.json import JsonBackend
-from octavo.backends.reading import JsonReader
 from octavo.errors import OctavoError
 from octavo.layout.keys import Key, KeyForm, one_or_tuple
 from octavo.layout.record import Record, model_of, stored_value
-from octavo.query.plan import Condition, Group, Grouping, Link, Query, Search
-from octavo.query.protocols import Reader
-from octavo.query.vocabulary import Vocabulary
 from octavo.store.lock import LockFile
-from octavo.store.rules import Rules
 from octavo.store.system import FILE_MODE
+
+if TYPE_CHECKING:
+    from octavo.backends.json import JsonBackend
+    from octavo.backends.reading import JsonReader
+    from octavo.query.plan import Condition, Group, Grouping, Link, Query, Search
+    from octavo.query.protocols import Reader
+    from octavo.query.vocabulary import Vocabulary
+    from octavo.store.rules import Rules
 
 LOG = logging.getLogger("octavo.backends.dual")
 NAME = "cache/divergence.jsonl"
@@ -366,6 +368,8 @@ class Comparison:
 
     def _still(self, calls: Sequence[Call], files: JsonBackend, primary: Callable[[Any], Any]) -> bool:
         """Whether both answer alike under the write lock; if not, what differs is written down."""
+        from octavo.backends.reading import JsonReader
+
         with files.store.transaction(timeout=_WAIT) as view:
             # What PostgreSQL has yet to decide is in the files' view already.
             view.wait_for_earlier()

@@ -23,24 +23,27 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import psycopg
 
 from octavo.backends.divergence import Keys
-from octavo.backends.prisma import Schema
-from octavo.backends.sql.columns import ROW, Table
 from octavo.errors import BusyError, ConflictError, disk_errors
 from octavo.layout.keys import Key, one_or_tuple
 from octavo.postgres.connection import HERE, Connection
 from octavo.postgres.session import Session, window, written_since
 from octavo.store import disk
-from octavo.store.changeset import Name
 from octavo.store.lock import LockFile
-from octavo.store.rules import Rules
 from octavo.store.system import FILE_MODE
-from octavo.store.view import View
 from octavo.url import DatabaseUrl
+
+if TYPE_CHECKING:
+    from octavo.backends.prisma import Schema
+    from octavo.backends.sql.columns import Table
+    from octavo.store.changeset import Name
+    from octavo.store.rules import Rules
+    from octavo.store.view import View
 
 SEED = "cache/seed.json"
 _PAGE = 500
@@ -136,22 +139,25 @@ class _Look:
         return [(answer.get_value(0, column) or b"").decode() for column in range(answer.nfields)]
 
     def _is_gap(self, model: str) -> bool:
+        # An export, which leaves a seed and looks for nothing, needs no SQL of queries.
+        from octavo.backends.sql.columns import ROW
+
         table = self._schema.tables[model]
         later = written_since(ROW, self._seed.first)
         counts = f"SELECT count(*), count(*) FILTER (WHERE {later}) FROM {table.name} AS {ROW}"
         number, new = map(int, self._row(counts))
-        if new and self._differ(table, later):
+        if new and self._differ(table, ROW, later):
             return True
         # The files may have been written to by others than dual, too.
         return bool(number != self._seed.counts.get(model) and number != self._view.count(model))
 
-    def _differ(self, table: Table, later: str) -> bool:
+    def _differ(self, table: Table, row: str, later: str) -> bool:
         terms = table.terms
-        query = f"SELECT {table.record} FROM {table.name} AS {ROW} WHERE {later}"
+        query = f"SELECT {table.record} FROM {table.name} AS {row} WHERE {later}"
         with self._session.connection.cursor(name="later") as cursor:
             cursor.execute(query.encode())
             while rows := cursor.fetchmany(_PAGE):
-                for record in table.decode([row[0].encode() for row in rows]):
+                for record in table.decode([text.encode() for (text,) in rows]):
                     key = terms.key_of(record)
                     if self._view.find(terms.name, terms.key, one_or_tuple(key)) != [record]:
                         return True

@@ -27,7 +27,6 @@ from msgspec.structs import replace
 from octavo.backend import DataBackend
 from octavo.backends.gap import Seed, leave, seed_of
 from octavo.errors import DatabaseError, DifferenceError, UsageError, disk_errors
-from octavo.fold.seeding import Seeding
 from octavo.fold.source import Origin, Source, database_of, leave_origin, open_source
 from octavo.fold.target import State, building, refusal, state_of
 from octavo.inspect.payloads import PayloadKeeper
@@ -49,6 +48,8 @@ from octavo.url import DatabaseUrl
 
 if TYPE_CHECKING:
     from psycopg import Copy
+
+    from octavo.fold.seeding import Seeding
 
 _BUFFER = 1 << 17
 _ROWS_PER_REPORT = 500
@@ -302,6 +303,9 @@ def export(
         seeding = None
         is_followed = options.snapshot is not None
         if options.replace and state is not State.NOTHING and not options.dry_run and not is_followed:
+            # It brings the application's backends; the first export needs none.
+            from octavo.fold.seeding import Seeding
+
             seeding = stack.enter_context(
                 Seeding(url, data_dir, layout, options.files_root, options.lock_timeout)
             )

@@ -122,7 +122,7 @@ class Secret(Struct, frozen=True, omit_defaults=True):
     owner: str = ""
     part: bool = False
     named: bool = False
-    """whether no line says so: the field is named as a secret (:mod:`octavo.schema.secrets`)"""
+    """whether no line says so: the field is named as a secret (:mod:`octavo.schema.secret_fields`)"""
 
     @property
     def is_checkable(self) -> bool:

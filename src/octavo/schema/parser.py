@@ -52,7 +52,7 @@ from octavo.schema.draft import (
     read_names,
 )
 from octavo.schema.native import literal, quote
-from octavo.schema.secrets import read_secrets, with_references
+from octavo.schema.secret_fields import read_secrets, with_references
 from octavo.schema.syntax import Block, Call, Expression, Sources, StringLiteral, read_blocks
 
 
