@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-import msgspec
-
-from octavo.layout.fold import BREAK, CUT, fold, heads, logs_of
+from octavo.layout.fold import fold, heads, logs_of
 from octavo.layout.found import Entry
 from octavo.layout.layout import VERSION, Kind, Layout, Place
 from octavo.layout.listing import contents
@@ -23,16 +21,12 @@ Row: TypeAlias = tuple[bytes | None, ...]
 
 
 def pieces(connection: Connection, layout: Layout, place: Place) -> list[tuple[list[str], bytes]]:
-    """The rows of a fold: what stands in front, decoded, and the piece with its line breaks."""
-    with connection.cursor() as cursor, cursor.copy(fold(layout, place).encode()) as copy:
-        rows = [bytes(row) for row in copy]
+    """The rows of a fold: what names it, and the piece without the end of its line."""
     found = []
-    for row in rows:
-        assert row.endswith(b"\n")
-        *head, piece = row[:-1].split(CUT)
+    for *head, piece in connection.execute(fold(layout, place).encode()).fetchall():
         assert len(head) == len(heads(layout, place))
-        names = [msgspec.json.decode(value, type=str) if value else "" for value in head]
-        found.append((names, piece.replace(BREAK, b"\n")))
+        assert piece.endswith("\n") == (place.kind is not Kind.DOCUMENT)
+        found.append(([value or "" for value in head], piece.removesuffix("\n").encode()))
     return found
 
 

@@ -507,7 +507,7 @@ class TestRefusals:
     def test_a_backend_that_is_terminated_leaves_nothing(
         self, sample_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from octavo.fold.export import Writer
+        from octavo.fold.writer import Writer
 
         write = Writer.write
 

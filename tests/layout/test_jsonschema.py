@@ -13,9 +13,9 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from awkward import load_awkward
+from folding import pieces
 from octavo.demo.sample import load_sample
 from octavo.errors import DiskError
-from octavo.layout.fold import BREAK, CUT, fold
 from octavo.layout.jsonschema import DIALECT, file_schemas, schema_names, write_schemas
 from octavo.layout.layout import FileFamily, Kind, Layout
 from octavo.layout.load import flat_layout, frozen_layout
@@ -45,11 +45,8 @@ def contents(connection: Connection, layout: Layout, family: FileFamily) -> Iter
     """What an export puts into the family's files: documents, records or lines."""
     arrays: dict[str, Any] = {}
     for place in family.places:
-        with connection.cursor() as cursor, cursor.copy(fold(layout, place).encode()) as copy:
-            pieces = b"".join(bytes(block) for block in copy).splitlines()
-        found = [piece.rpartition(CUT)[2].replace(BREAK, b"\n") for piece in pieces]
         # Python's parser nests only so deep and reads integers only so long.
-        shallow = [piece for piece in found if piece.count(b"[") < 1000]
+        shallow = [piece for _, piece in pieces(connection, layout, place) if piece.count(b"[") < 1000]
         values = [json.loads(piece, parse_int=lambda text: int(text[:30])) for piece in shallow]
         if family.kind is not Kind.DOCUMENT:
             yield from values

@@ -1,9 +1,7 @@
 """From rows to JSON, as SQL: PostgreSQL itself writes the lines, records and embedded arrays.
 
-A :func:`fold` is one ``COPY … TO STDOUT`` whose rows are ready pieces of files.  It uses COPY's CSV format
-with separators that JSON text never holds unescaped, so that what arrives needs no decoding at all:
-:data:`CUT` between what names the file and the piece itself, and :data:`BREAK` where an indented piece
-breaks its line.
+A :func:`fold` is one query whose rows are ready pieces of files, to be copied in binary format: that sends
+a text as it is, where the others look at each of its characters.
 """
 
 from __future__ import annotations
@@ -17,9 +15,6 @@ from octavo.schema.datamodel import Datamodel, Model, ScalarField
 from octavo.schema.native import literal, quote, table_name
 from octavo.values.registry import is_exact, value_type
 
-CUT, BREAK = b"\x02", b"\x03"
-_FORMAT = r"(FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01')"
-_BREAK = "\x03"
 _INEXACT = r"E'[\n\r]|^[ \t]|[ \t]$'"
 """a pattern for the text of a ``json`` that does not stand in a line as it is"""
 _MOST_ARGUMENTS = 90
@@ -38,21 +33,19 @@ WHOLE = Slice(0, 1)
 
 
 def fold(layout: Layout, place: Place, part: Slice = WHOLE) -> str:
-    """The COPY of a model that is not embedded, in the order of its file.
+    """The query for a model that is not embedded, in the order of its file.
 
-    Each row is: the values of :func:`heads`, each as JSON, each followed by :data:`CUT`; then the piece:
-    a line (logs), a file's content (``Kind.FILE``), or an element of the document's array.
+    The columns are texts: the values of :func:`heads`; then the piece, which is a line (logs), a file's
+    content (``Kind.FILE``), or an element of the document's array.
     """
     writer = _Writer(layout, indented=place.kind in (Kind.FILE, Kind.DOCUMENT))
-    columns = [
-        f"to_json({value_type(f, layout.datamodel).text_sql(_column('t', f))})" for f in heads(layout, place)
-    ]
-    columns.append(writer.record(place, "t", depth=2 if place.kind is Kind.DOCUMENT else 0))
+    columns = [value_type(f, layout.datamodel).text_sql(_column("t", f)) for f in heads(layout, place)]
+    in_array = place.kind is Kind.DOCUMENT
+    columns.append(writer.record(place, "t", depth=2 if in_array else 0, end="" if in_array else "\n"))
     joins = "".join(writer.joins)
     where = f" WHERE {_in_part(place, part)}" if part.of > 1 else ""
     order = f" ORDER BY {', '.join(_order(layout, place))}" if place.kind is not Kind.FILE else ""
-    source = f"{table_name(place.model)} AS t{joins}{where}{order}"
-    return f"COPY (SELECT {', '.join(columns)} FROM {source}) TO STDOUT {_FORMAT}"
+    return f"SELECT {', '.join(columns)} FROM {table_name(place.model)} AS t{joins}{where}{order}"
 
 
 def heads(layout: Layout, place: Place) -> tuple[ScalarField, ...]:
@@ -124,7 +117,11 @@ def _in_part(place: Place, part: Slice) -> str:
 def _order(layout: Layout, place: Place, alias: str = "t") -> list[str]:
     """By parent (any order of parents will do), then ``createdAt``, then key, text by its bytes."""
     model = place.model
-    by = [_column(alias, model.scalar(n)) for n in place.name_fields]
+    by = []
+    for parent in map(model.scalar, place.name_fields):
+        kind, column = value_type(parent, layout.datamodel), _column(alias, parent)
+        # Comparing bytes is quicker than a collation; casting what has none is not.
+        by.append(kind.order_sql(column) if kind.collated else column)
     if model.created is not None:
         by.append(_column(alias, model.created))
     by += [value_type(f, layout.datamodel).order_sql(_column(alias, f)) for f in model.key_fields]
@@ -140,9 +137,10 @@ class _Writer:
 
     def line(self, depth: int) -> str:
         """What separates tokens that stand on lines of their own."""
-        return _BREAK + "  " * depth if self.indented else ""
+        return "\n" + "  " * depth if self.indented else ""
 
-    def record(self, place: Place, alias: str, depth: int) -> str:
+    def record(self, place: Place, alias: str, depth: int, end: str = "") -> str:
+        """A record as a text, with ``end`` after it."""
         if place.is_array_of_keys:
             (key,) = place.fields
             return concat([value_type(key, self.layout.datamodel).json_sql(_column(alias, key))])
@@ -161,13 +159,13 @@ class _Writer:
             parts += [literal(f'{comma}"{child.array}"{colon}'), f"coalesce({joined}, '[]')"]
         parts += self.exact_text(place.fields, alias, f'{comma}"_text"{colon}')
         if not parts:
-            return literal("{}")
+            return literal("{}" + end)
         # Each member brings the comma before it; the first one's is dropped.
         if parts[0].startswith("'"):
             parts[0] = "'{" + inner + parts[0][1 + len(comma) :]
         else:
             parts = [literal("{" + inner), f"substr({concat(parts)}, {len(comma) + 1})"]
-        return concat([*parts, literal(self.line(depth) + "}")])
+        return concat([*parts, literal(self.line(depth) + "}" + end)])
 
     def embed(self, child: Place, parent: Place, alias: str, name: str, depth: int) -> str:
         """Joins the child's records, gathered by parent, and gives the expression of their array."""
