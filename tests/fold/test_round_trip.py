@@ -11,6 +11,7 @@ import pytest
 
 import every_type
 from awkward import load_awkward
+from both_ways import verify_both
 from folders import tree
 from octavo.fold import export as export_module
 from octavo.fold.export import ExportOptions, export
@@ -19,7 +20,7 @@ from octavo.layout import scan
 from octavo.layout.layout import Layout
 from octavo.layout.load import flat_layout, frozen_layout
 from octavo.move.proof import prove
-from octavo.move.verify import VerifyOptions, verify
+from octavo.move.verify import VerifyOptions
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.ddl import ddl
@@ -42,7 +43,7 @@ class Trip:
 
     def equal(self, url: str, folder: Path, pepper: str | None = None) -> None:
         options = VerifyOptions(self.files_root, pepper)
-        report = verify(DatabaseUrl.parse(url), folder, self.layout, options)
+        report = verify_both(DatabaseUrl.parse(url), folder, self.layout, options)
         assert report.differences == []
         assert report.equal
         assert all(c["database"] == c["files"] for c in report.counts.values())

@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from both_ways import verify_both
 from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.fold.export import ExportOptions, export
 from octavo.layout.layout import Kind
 from octavo.layout.load import frozen_layout
-from octavo.move.verify import VerifyOptions, VerifyReport, verify
+from octavo.move.verify import VerifyOptions, VerifyReport
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.url import DatabaseUrl
@@ -34,7 +35,7 @@ class Sound:
     def damaged(self, where: Path, damage: Damage, pepper: str | None = DEMO_PEPPER) -> VerifyReport:
         shutil.copytree(self.root / "data", where)
         damage(where)
-        return verify(self.url, where, LAYOUT, VerifyOptions(self.root / "files", pepper))
+        return verify_both(self.url, where, LAYOUT, VerifyOptions(self.root / "files", pepper))
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +315,7 @@ def test_changes_on_the_other_side_are_found_too(
             connection.execute(b"""DELETE FROM messages WHERE id = (SELECT min(id) FROM messages)""")
             connection.execute(b"UPDATE tags SET name = name || ' ' WHERE id = (SELECT min(id) FROM tags)")
         options = VerifyOptions(sound.root / "files", DEMO_PEPPER)
-        report = verify(DatabaseUrl.parse(url), sound.root / "data", LAYOUT, options)
+        report = verify_both(DatabaseUrl.parse(url), sound.root / "data", LAYOUT, options)
     finally:
         server.drop_database("changed")
     assert kinds(report)["Message"]["extra"] == 1

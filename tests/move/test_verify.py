@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import octavo
+from both_ways import verify_both
 from folders import edit_json, edit_line, parse, records, spell, tree
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DriftError, UsageError
@@ -48,11 +49,13 @@ def data(exported: Path, tmp_path: Path) -> Path:
 class Check:
     """Verifies a folder, and tells what was found in short."""
 
-    def __init__(self, url: str, data: Path, files_root: Path) -> None:
-        self.url, self.data, self.files_root = url, data, files_root
+    def __init__(self, url: str, data: Path, files_root: Path, sound: Path | None = None) -> None:
+        self.url, self.data, self.files_root, self.sound = url, data, files_root, sound
 
     def report(self, pepper: str | None = None) -> VerifyReport:
-        return verify(DatabaseUrl.parse(self.url), self.data, LAYOUT, VerifyOptions(self.files_root, pepper))
+        # Only logs are compared by lines.
+        run = verify if self.sound is not None and logs(self.data) == logs(self.sound) else verify_both
+        return run(DatabaseUrl.parse(self.url), self.data, LAYOUT, VerifyOptions(self.files_root, pepper))
 
     def found(self, pepper: str | None = None) -> Found:
         """Model, kind and fields of each difference."""
@@ -63,9 +66,21 @@ class Check:
         return [(d.model, d.kind.value, tuple(d.fields)) for d in report.differences]
 
 
+def logs(data: Path) -> dict[Path, tuple[int, bytes]]:
+    """The logs of a folder, their kind and what they contain."""
+    found = (p for p in data.rglob("*.jsonl") if "cache" not in p.parts)
+    return {
+        p.relative_to(data): (
+            p.lstat().st_mode,
+            p.read_bytes() if os.access(p, os.R_OK) and p.is_file() else b"",
+        )
+        for p in found
+    }
+
+
 @pytest.fixture
-def check(sample_url: str, data: Path, sample: tuple[str, Path]) -> Check:
-    return Check(sample_url, data, sample[1])
+def check(sample_url: str, data: Path, sample: tuple[str, Path], exported: Path) -> Check:
+    return Check(sample_url, data, sample[1], exported)
 
 
 def log(place: Place, data: Path) -> Path:

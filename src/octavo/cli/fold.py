@@ -239,8 +239,15 @@ def _show_restore(report: RestoreReport, job: Job) -> None:
 
 
 @command("database_url", "data_dir", "files_root", "schema", "layout_file", "jobs", "allow_drift")
-def verify(job: Job) -> Answer:
+def verify(
+    job: Job,
+    thorough: Annotated[
+        bool, Option("--thorough", help="Decode every record, also where the lines are the same.")
+    ] = False,
+) -> Answer:
     """Compare every field of every record, both ways.
+
+    The lines of logs are compared as they are; what differs there, and all other files, field by field.
 
     With ENCRYPTION_MASTER_PEPPER set, each secret is decrypted too. Ends with 1 on any difference.
     """
@@ -248,7 +255,7 @@ def verify(job: Job) -> Answer:
     from octavo.move.verify import VerifyOptions
     from octavo.move.verify import verify as run
 
-    options = VerifyOptions(job.files_root, pepper_from_env(), job.jobs, job.allowed)
+    options = VerifyOptions(job.files_root, pepper_from_env(), job.jobs, job.allowed, thorough)
     with job.progress() as progress:
         report = run(job.url, job.data_dir, job.layout, options, progress)
     return Answer(
@@ -265,6 +272,7 @@ def _show_verification(report: VerifyReport) -> None:
     for name, count in report.counts.items():
         kinds = report.by_model.get(name, {})
         verdict = ", ".join(f"{n:,} {kind}" for kind, n in kinds.items()) or "equal"
+        verdict += f", by {report.ways[name].value}"
         rows.append([name, f"{count['database']:,}", f"{count['files']:,}", verdict])
     console.table(["model", "database", "files", ""], rows)
     click.echo()

@@ -25,8 +25,6 @@ from octavo.schema.native import quote, table_name
 from octavo.values.registry import value_type
 
 BUCKETS = 1024
-_HEADER = 19
-"""bytes in front of the first row: signature, flags, length of an extension that is not used"""
 _COUNT = 2
 """bytes in front of a row's first column"""
 _NULL = b"\xff\xff\xff\xff"
@@ -74,6 +72,13 @@ class CopyBinary:
             at += 4 + int.from_bytes(frame[at : at + 4])
         return frame[_COUNT:at]
 
+    def value(self, frame: bytes, name: str) -> bytes:
+        """A frame's value of a field that is not NULL."""
+        at = _COUNT
+        for _ in range(self.names.index(name)):
+            at += 4 + max(int.from_bytes(frame[at : at + 4], signed=True), 0)
+        return frame[at + 4 : at + 4 + int.from_bytes(frame[at : at + 4])]
+
     def split(self, frame: bytes) -> dict[str, bytes | None]:
         """A frame's values by field."""
         return dict(zip(self.names, _values(frame, _COUNT), strict=True))
@@ -81,17 +86,6 @@ class CopyBinary:
     def split_key(self, key: bytes) -> dict[str, bytes | None]:
         """A key's values by field."""
         return dict(zip(self.model.key.field_names, _values(key, 0), strict=True))
-
-
-def frames(pieces: Iterable[bytes | bytearray | memoryview]) -> Iterator[bytes]:
-    """The rows of a binary COPY, as psycopg hands it over, without its header and trailer."""
-    rows = iter(pieces)
-    first = bytes(next(rows))[_HEADER:]
-    if len(first) > _COUNT:
-        yield first
-    for row in map(bytes, rows):
-        if len(row) > _COUNT:
-            yield row
 
 
 def _values(framed: bytes, at: int) -> Iterator[bytes | None]:

@@ -27,16 +27,15 @@ from octavo.inspect.findings import (
 )
 from octavo.inspect.integrity import scratch
 from octavo.inspect.observers import Inspector, Rows
-from octavo.inspect.row_hash import CopyBinary, bucket_of, frames
+from octavo.inspect.row_hash import CopyBinary, bucket_of
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File
+from octavo.postgres.copying import CopyOut
 from octavo.schema.datamodel import Datamodel, ScalarField
 from octavo.schema.ddl import sql_type
 from octavo.values.registry import value_type
 
 if TYPE_CHECKING:
-    from psycopg import Copy
-
     from octavo.postgres.connection import Connection
 
 _BATCH = 200
@@ -133,15 +132,14 @@ class CloseLook:
     def _load_database(self, database: sqlite3.Connection, framed: CopyBinary) -> None:
         name, buckets = framed.model.name, self.differing[framed.model.name]
 
-        def rows(copy: Copy) -> Iterator[tuple[str, bytes, bytes]]:
-            for row in frames(copy):
+        def rows() -> Iterator[tuple[str, bytes, bytes]]:
+            for row in CopyOut(self.connection, framed.copy_out()).rows():
                 self.advance(1)
                 key = framed.key(row)
                 if bucket_of(key) in buckets:
                     yield name, key, row
 
-        with self.connection.cursor() as cursor, cursor.copy(framed.copy_out()) as copy:
-            database.executemany("INSERT INTO d VALUES (?, ?, ?)", rows(copy))
+        database.executemany("INSERT INTO d VALUES (?, ?, ?)", rows())
 
     def _load_files(self, database: sqlite3.Connection, files: Iterable[File]) -> None:
         concerned = {self.layout.host(name).path for name in self.frames}

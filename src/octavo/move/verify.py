@@ -1,7 +1,9 @@
 """PostgreSQL against the files: every field of every record of every model, both ways.
 
-The database's side is what PostgreSQL prints; the files' side is decoded by :mod:`octavo.layout.codec`.
-Nothing of the SQL that wrote the files is used.
+There are two ways to compare.  *By lines*: PostgreSQL prints the line that a log must hold for each row, and
+neither side is parsed (:mod:`octavo.move.by_lines`).  *By fields*: PostgreSQL prints each column, and the
+files are decoded by :mod:`octavo.layout.codec`.  Logs go the first way; what differs there, and all other
+files, go the second, which finds what is different.  Nothing of the SQL that wrote the files is used.
 
 A side that was written to since need not be equal any more.  Whether one was, is told by the numbers of
 PostgreSQL's transactions and the times of the files.  That may name a side that is equal still (a row that
@@ -13,10 +15,11 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -29,13 +32,15 @@ from octavo.errors import DamagedError, disk_errors
 from octavo.fold.source import Source, allowed_drift, database_of, known_origin, open_source
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
 from octavo.inspect.integrity import Rule, Violation, sweep, violations
-from octavo.inspect.observers import Inspector, Named, Observed, Rows, log_places, scanning, unowned
+from octavo.inspect.observers import Inspector, Named, Observed, Rows, log_places, scan, scanning, unowned
 from octavo.inspect.payloads import digest_of, file_digest
 from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.row_hash import CopyBinary, Tally, frames
+from octavo.inspect.row_hash import CopyBinary, Tally
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, contents, payload_files, payload_path
+from octavo.move.by_lines import ByLines, Sums, bucket_of
 from octavo.move.row_diff import CloseLook, Unread
+from octavo.postgres.copying import CopyOut
 from octavo.postgres.drift import collapsed
 from octavo.postgres.failures import database_errors
 from octavo.postgres.session import Window, window, written_since
@@ -67,6 +72,19 @@ class VerifyOptions:
     jobs: int = 2
     allow_drift: tuple[str, ...] = ()
     """the kinds of drift to waive, beside those that the export waived"""
+    thorough: bool = False
+    """compare everything by fields"""
+
+
+class Way(StrEnum):
+    """How a model was compared."""
+
+    LINES = "lines"
+    """the lines that PostgreSQL prints with those of the files"""
+    FIELDS = "fields"
+    """every field that PostgreSQL prints with what the files are decoded to"""
+    BOTH = "lines and fields"
+    """by lines, and by fields in the files whose lines were others"""
 
 
 @dataclass
@@ -75,6 +93,8 @@ class VerifyReport:
 
     data_dir: Path
     counts: dict[str, dict[str, int]]
+    ways: dict[str, Way] = field(default_factory=dict)
+    """how each model was compared"""
     differences: list[Difference] = field(default_factory=list)
     """the first :data:`octavo.inspect.findings.SHOWN` of ``total``"""
     total: int = 0
@@ -111,6 +131,7 @@ class VerifyReport:
         return {
             "equal": self.equal,
             "counts": self.counts,
+            "way": self.ways,
             "differences": msgspec.to_builtins(self.differences),
             "differencesTotal": self.total,
             "differencesByModel": self.by_model,
@@ -230,18 +251,23 @@ class _Verification:
         self.source, self.layout, self.root, self.options = source, layout, root, options
         self.there, self.found = there, found
         self.connection = source.snapshot.connection
+        self.beside = Observed()
+        """what was noted in the files of models that were compared both ways"""
 
     def run(self, progress: Progress) -> VerifyReport:
         counts = self.source.counts(self.layout.datamodel)
-        report = VerifyReport(self.root, {})
+        report = VerifyReport(self.root, {}, dict.fromkeys(counts, Way.FIELDS))
         progress.begin("verify", sum(counts.values()))
-        with scanning(self.layout, self.root, self.there.files, self.options.jobs) as result:
-            database = {m.name: self._tally(m.name, progress) for m in self.layout.datamodel.tables}
+        settled = {} if self.options.thorough else self._by_lines(report, counts, progress)
+        names = [name for name in counts if name not in settled]
+        files = [f for f in self.there.files if f.family.places[0].model.name not in settled]
+        with scanning(self.layout, self.root, files, self.options.jobs) as result:
+            database = {name: self._tally(name, progress) for name in names}
             scan = result()
-        files = {name: scan.tallies[name] for name in database}
+        scan.observed += self.beside
         seen = scan.observed
-        self._report_damage(seen)
-        differing = {n: b for n, t in database.items() if (b := t.differing(files[n]))}
+        self._report_damage(seen, settled)
+        differing = {n: b for n, t in database.items() if (b := t.differing(scan.tallies[n]))}
         live: dict[str, int] = {}
         if differing:
             progress.begin("looking closer", sum(counts[n] for n in differing))
@@ -249,9 +275,13 @@ class _Verification:
                 unread = Unread(self.layout, seen.damage)
                 look = CloseLook(self.connection, self.root, differing, unread, progress.advance)
                 live = look.compare(self.there.files, self.found, self.root / "cache")
-        for name, tally in database.items():
-            alike = sum(n for bucket, n in files[name].rows.items() if bucket not in differing.get(name, ()))
-            report.counts[name] = {"database": tally.count, "files": alike + live.get(name, 0)}
+        for name in counts:
+            if name in settled:
+                report.counts[name] = {"database": settled[name], "files": settled[name]}
+                continue
+            there = scan.tallies[name].rows.items()
+            alike = sum(n for bucket, n in there if bucket not in differing.get(name, ()))
+            report.counts[name] = {"database": database[name].count, "files": alike + live.get(name, 0)}
         self._check_payloads(report, seen.named)
         self._check_secrets(report)
         if self.found.total:
@@ -263,20 +293,60 @@ class _Verification:
         self._conclude(report, seen)
         return report
 
-    def _tally(self, name: str, progress: Progress) -> Tally:
+    def _by_lines(self, report: VerifyReport, counts: dict[str, int], progress: Progress) -> dict[str, int]:
+        """Compare what can be by lines.  Gives the models that are equal, with the number of their rows."""
+        lines = ByLines(self.source, self.layout, self.root, self.there)
+        lines.compare(counts, self.options.jobs, progress.advance)
+        settled: dict[str, int] = {}
+        for sums in lines.sums:
+            way = Way.LINES if lines.is_equal(sums) else Way.BOTH if self._is_respelled(sums) else Way.FIELDS
+            if way is not Way.FIELDS:
+                names = [name for model in sums.lines for name in self._with_embedded(model)]
+                settled |= {name: lines.rows[name] for name in names}
+                report.ways |= dict.fromkeys(names, way)
+        return settled
+
+    def _with_embedded(self, name: str) -> list[str]:
+        return [name, *(child.model.name for child in self.layout.embedded(name))]
+
+    def _is_respelled(self, sums: Sums) -> bool:
+        """Whether the rows of the files whose lines are others are PostgreSQL's all the same: a line may be
+        superseded, or spelled in another way.
+
+        If so, what was noted in reading them counts.  If not, the whole family is compared by fields: what is
+        wrong in one file may have to do with another.
+        """
+        place, dirty = sums.place, sums.dirty
+        if not sums.family.varies or self.layout.embedded(place.model.name):
+            return False
+        every = self.there.of(place)
+        files = [*sums.irregular, *(f for f in every if sums.bucket(f) in dirty)]
+        if 2 * sum(f.size for f in files) > sum(f.size for f in every):
+            return False
+        made = scan(self.layout, self.root, files)
+        if made.observed.damage:
+            return False
+        (parent,) = place.name_fields
+        framed = CopyBinary(self.layout.datamodel, place.model)
+        rows = self._tally(
+            place.model.name, SILENT, lambda row: bucket_of(framed.value(row, parent)) in dirty
+        )
+        if rows.differing(made.tallies[place.model.name]):
+            return False
+        self.beside += made.observed
+        return True
+
+    def _tally(self, name: str, progress: Progress, only: Callable[[bytes], bool] | None = None) -> Tally:
         framed = CopyBinary(self.layout.datamodel, self.layout.datamodel.model(name))
         tally = Tally()
-        with (
-            database_errors(self.source.snapshot.url, f"reading {name}"),
-            self.connection.cursor() as cursor,
-            cursor.copy(framed.copy_out()) as copy,
-        ):
-            rows = frames(copy)
+        with database_errors(self.source.snapshot.url, f"reading {name}"):
+            rows = CopyOut(self.connection, framed.copy_out()).rows()
+            rows = rows if only is None else filter(only, rows)
             while number := tally.add(framed, islice(rows, _AT_ONCE)):
                 progress.advance(number)
         return tally
 
-    def _report_damage(self, seen: Observed) -> None:
+    def _report_damage(self, seen: Observed, settled: Container[str]) -> None:
         for path in self.there.missing:
             family = self.layout.family(path)
             for place in family.places if family else ():
@@ -290,6 +360,9 @@ class _Verification:
                 self._damaged(place, error)
         have = {f.path for f in self.there.files}
         for place, parent in log_places(self.layout):
+            if parent.model.name in settled:
+                # It was looked for its logs then.
+                continue
             for path in sorted(seen.logs - have):
                 family = self.layout.family(path)
                 if family is not None and place in family.places:

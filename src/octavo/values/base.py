@@ -22,6 +22,8 @@ from msgspec import UNSET
 
 Sql: TypeAlias = Callable[[str], str]
 """From an SQL expression to another."""
+LineSql: TypeAlias = Callable[[str, str], str]
+"""From an SQL expression, and a literal that is no value, to another expression."""
 Text: TypeAlias = Callable[[Any], bytes]
 """From a stored value that is not NULL to PostgreSQL's text.  Raises ValueError with the reason."""
 Read: TypeAlias = Callable[[Any], Any]
@@ -39,6 +41,14 @@ def as_it_is(value: str) -> str:
 
 
 def cast_text(column: str) -> str:
+    return f"{column}::text"
+
+
+def line_as_printed(column: str, _: str) -> str:
+    return column
+
+
+def line_as_text(column: str, _: str) -> str:
     return f"{column}::text"
 
 
@@ -61,6 +71,10 @@ class ValueType(msgspec.Struct, frozen=True, kw_only=True):
     """to one that yields JSON text, for a value that is not NULL"""
     text_sql: Sql = cast_text
     """to one that yields PostgreSQL's text, in a COPY"""
+    line_sql: LineSql | None = None
+    """to one of which ``row_to_json`` makes the JSON of a file, or the literal where that is not certain.  It
+    shares nothing with ``json_sql``, which it is to prove, and never gives the same JSON to two values whose
+    texts differ.  None: a verification compares the fields of the models that have such a column."""
     order_sql: Sql = as_it_is
     """to one that sorts as records follow each other in a file: JSON strings by their UTF-8 bytes"""
     null_sql: Sql = lambda column: f"{column} IS NULL"

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from octavo.schema.datamodel import Enum
 from octavo.schema.native import literal, qualified
-from octavo.values.base import TYPES, ValueType, cast_text, wrong
+from octavo.values.base import TYPES, ValueType, cast_text, line_as_printed, wrong
 
 
 def _write_boolean(value: Any) -> bool:
@@ -18,6 +18,7 @@ def _write_boolean(value: Any) -> bool:
 
 TYPES["Boolean"] = ValueType(
     json_sql=cast_text,
+    line_sql=line_as_printed,
     decoded=bool,
     text=lambda value: b"true" if value else b"false",
     array_text=lambda value: b"t" if value else b"f",
@@ -37,6 +38,11 @@ def enum_type(enum: Enum) -> ValueType:
         cases = " ".join(f"WHEN {literal(m.label)} THEN {literal(m.name)}" for m in renamed)
         return f"CASE {column}::text {cases} ELSE {column}::text END"
 
+    def line_sql(column: str, unlike: str) -> str:
+        cases = " ".join(f"WHEN {literal(m.label)} THEN {literal(m.name)}" for m in enum.members)
+        named = f"CASE {column}::text {cases} ELSE {unlike} END"
+        return f"CASE WHEN {column} IS NOT NULL THEN {named} END" if renamed else column
+
     def write(value: Any) -> str:
         if isinstance(value, PythonEnum):
             value = value.value
@@ -49,6 +55,7 @@ def enum_type(enum: Enum) -> ValueType:
     return ValueType(
         sql=qualified(enum.schema, enum.type),
         json_sql=lambda c: f"to_json({name_sql(c)})",
+        line_sql=line_sql,
         order_sql=lambda c: f'({name_sql(c)}) COLLATE "C"',
         decoded=Literal[tuple(labels)],
         text=labels.__getitem__,

@@ -22,7 +22,7 @@ from msgspec.json import format as format_json
 from msgspec.structs import replace
 
 from octavo.text import pattern
-from octavo.values.base import TYPES, ValueType, as_it_is, cast_text
+from octavo.values.base import TYPES, ValueType, as_it_is, cast_text, line_as_printed
 from octavo.values.number import MOST_DIGITS, MOST_FRACTION
 from octavo.values.tokens import NotJson, elements, members, tree
 
@@ -422,6 +422,7 @@ def _default_key(text: str) -> Any:
 
 _JSONB = ValueType(
     json_sql=cast_text,
+    line_sql=line_as_printed,
     # jsonb orders strings by the collation of the database.
     order_sql=lambda c: f'{c}::text COLLATE "C"',
     decoded=msgspec.Raw,
@@ -441,6 +442,7 @@ TYPES.update(
         "JsonB": _JSONB,
         "Json": replace(
             _JSONB,
+            line_sql=None,
             json_sql=lambda c: f"btrim(translate({c}::text, E'\\n\\r', '  '), E' \\t')",
             order_sql=as_it_is,
             compared_as="jsonb",

@@ -41,6 +41,15 @@ def list_of(element: ValueType) -> ValueType:
             f" FROM (SELECT unnest({column}) AS e, generate_subscripts({column}, 1) AS n) AS u)"
         )
 
+    def line_sql(column: str, unlike: str) -> str:
+        assert element.line_sql is not None
+        elements = f"SELECT {element.line_sql('e', unlike)} FROM unnest({column}) WITH ORDINALITY AS u(e, n)"
+        other = f"array_ndims({column}) > 1 OR array_lower({column}, 1) <> 1"
+        return (
+            f"CASE WHEN {other} THEN to_json({unlike}::text)"
+            f" WHEN {column} IS NOT NULL THEN to_json(ARRAY({elements} ORDER BY n)) END"
+        )
+
     def text(values: list[Any]) -> bytes:
         return array_text([None if is_null(v) else one(v) for v in values], element.delimiter)
 
@@ -62,6 +71,8 @@ def list_of(element: ValueType) -> ValueType:
         sql=f"{element.sql}[]",
         json_sql=json_sql,
         text_sql=lambda c: f"{c}{cast}::text",
+        # Of Json, NULL would not be told from the element null.
+        line_sql=line_sql if element.line_sql and element.null is None else None,
         compared_as=f"{element.compared_as}[]" if element.compared_as else "",
         collated=element.collated,
         decoded=list[or_null(element.decoded)],  # type: ignore[misc]

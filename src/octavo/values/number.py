@@ -27,7 +27,17 @@ import msgspec
 from msgspec.structs import replace
 
 from octavo.text import pattern
-from octavo.values.base import TYPES, Unfit, ValueType, cast_text, matching, quoted, wrong
+from octavo.values.base import (
+    TYPES,
+    Unfit,
+    ValueType,
+    cast_text,
+    line_as_printed,
+    line_as_text,
+    matching,
+    quoted,
+    wrong,
+)
 
 _OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "increment": operator.add,
@@ -70,6 +80,7 @@ def whole_number(lowest: int, highest: int) -> ValueType:
 
     return ValueType(
         json_sql=cast_text,
+        line_sql=line_as_printed,
         decoded=Annotated[int, msgspec.Meta(ge=lowest, le=highest)],
         text=lambda value: b"%d" % value,
         printed=True,
@@ -98,6 +109,7 @@ def _bigint() -> ValueType:
     assert compute is not None
     return ValueType(
         json_sql=quoted,
+        line_sql=line_as_text,
         text=_bigint_text,
         printed=True,
         strict=True,
@@ -203,6 +215,7 @@ def _decimal_type(fitted: Callable[[Decimal], str]) -> ValueType:
 
     return ValueType(
         json_sql=quoted,
+        line_sql=line_as_text,
         text=_decimal_text,
         printed=True,
         strict=True,
@@ -328,6 +341,7 @@ def _float_type(raw: Callable[[float], msgspec.Raw], exactly: Callable[[float], 
 
     return ValueType(
         json_sql=_float_json_sql,
+        line_sql=line_as_printed,
         decoded=msgspec.Raw,
         text=_float_text,
         null=_NULL,
@@ -439,13 +453,16 @@ TYPES.update(
     {
         "SmallInt": whole_number(-(2**15), 2**15 - 1),
         "Integer": whole_number(-(2**31), 2**31 - 1),
-        "Oid": replace(whole_number(0, 2**32 - 1), computed_as="bigint"),
+        "Oid": replace(
+            whole_number(0, 2**32 - 1), line_sql=lambda c, _: f"{c}::bigint", computed_as="bigint"
+        ),
         "BigInt": _bigint(),
         "Decimal": lambda args: _decimal_type(_scaled(*args) if args else _any_decimal),
         # Money prints with the locale's currency sign and rounds what it is compared with.
         "Money": replace(
             _decimal_type(_money),
             json_sql=lambda c: quoted(f"{c}::numeric"),
+            line_sql=lambda c, _: f"{c}::numeric::text",
             text_sql=lambda c: f"{c}::numeric::text",
             compared_as="numeric",
             computed_as="numeric",

@@ -14,7 +14,17 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from octavo.text import pattern
-from octavo.values.base import TYPES, Schema, TooLong, ValueType, as_it_is, matching, wrong
+from octavo.values.base import (
+    TYPES,
+    Schema,
+    TooLong,
+    ValueType,
+    as_it_is,
+    line_as_printed,
+    line_as_text,
+    matching,
+    wrong,
+)
 
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ANY: Schema = {"type": "string", "pattern": r"^[^\u0000]*$"}
@@ -59,6 +69,7 @@ def _lower(character: str) -> str:
 
 _TEXT = ValueType(
     json_sql=lambda c: f"to_json({c})",
+    line_sql=line_as_printed,
     text_sql=as_it_is,
     order_sql=lambda c: f'{c} COLLATE "C"',
     collated=True,
@@ -72,6 +83,7 @@ _TEXT = ValueType(
 _CAST = replace(
     _TEXT,
     json_sql=lambda c: f"to_json({c}::text)",
+    line_sql=line_as_text,
     text_sql=lambda c: f"{c}::text",
     order_sql=lambda c: f'{c}::text COLLATE "C"',
     collated=False,
@@ -81,6 +93,7 @@ _CAST = replace(
 _PRINTED = replace(
     _CAST,
     json_sql=lambda c: f"to_json(concat({c}))",
+    line_sql=line_as_printed,
     text_sql=lambda c: f"CASE num_nonnulls({c}) WHEN 1 THEN concat({c}) END",
     order_sql=lambda c: f'concat({c}) COLLATE "C"',
     # A composite value whose fields are all NULL is not NULL, though IS NULL says so.
@@ -232,7 +245,13 @@ def unsupported(name: str) -> ValueType:
 
     delimiter = b";" if name == "box" else b","
     return replace(
-        _PRINTED, sql=name, write=write, is_ordered=False, equal_spellings=True, delimiter=delimiter
+        _PRINTED,
+        sql=name,
+        line_sql=None,
+        write=write,
+        is_ordered=False,
+        equal_spellings=True,
+        delimiter=delimiter,
     )
 
 
@@ -250,6 +269,7 @@ def _write_bytes(value: Any) -> bytes:
 
 
 TYPES["ByteA"] = ValueType(
+    line_sql=lambda c, _: f"replace(encode({c}, 'base64'), chr(10), '')",
     json_sql=lambda c: f"""concat('"', translate(encode({c}, 'base64'), E'\\n', ''), '"')""",
     decoded=bytes,
     text=lambda value: b"\\x" + value.hex().encode(),

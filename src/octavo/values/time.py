@@ -19,7 +19,17 @@ from functools import lru_cache
 from typing import Any
 
 from octavo.text import pattern
-from octavo.values.base import TYPES, Text, ValueType, Write, matching, quoted, wrong
+from octavo.values.base import (
+    TYPES,
+    LineSql,
+    Text,
+    ValueType,
+    Write,
+    line_as_printed,
+    matching,
+    quoted,
+    wrong,
+)
 from octavo.values.text import string
 
 _FRACTIONS = {0: "", 3: ".MS", 6: ".US"}
@@ -52,6 +62,24 @@ def _json_sql(column: str, clock: str) -> str:
         f""" ELSE concat({sign}, lpad({digits}, greatest(6, length({digits})), '0')) END,"""
         f""" substring({column}::text from '-[0-9][0-9]-[0-9][0-9]'), {time}, '"') END"""
     )
+
+
+def _line_sql(moment: str, unlike: str, printed: str) -> str:
+    """The years that PostgreSQL prints as the format does; of all others, the literal."""
+    years = f"{moment} >= '0001-01-01' AND {moment} < '10000-01-01'"
+    return f"CASE WHEN {years} THEN {printed} WHEN {moment} IS NOT NULL THEN {unlike} END"
+
+
+def _instant_line_sql(precision: int, *, zoned: bool) -> LineSql:
+    tail = "." + "0" * precision + "Z" if precision else "Z"
+
+    def line_sql(column: str, unlike: str) -> str:
+        moment = f"({column} AT TIME ZONE 'UTC')" if zoned else column
+        # PostgreSQL leaves out the last zeros of a fraction, and the whole of one that is zero.
+        printed = f"{moment}::text || substr('{tail}', length({moment}::text) - 18)"
+        return _line_sql(moment, unlike, f"replace({printed}, ' ', 'T')")
+
+    return line_sql
 
 
 # PostgreSQL's text.
@@ -311,6 +339,7 @@ def _instant(args: tuple[int, ...], *, zoned: bool) -> ValueType:
     text = _instant_text(precision, b"+00" if zoned else b"")
     fraction = rf"\.[0-9]{{{precision}}}" if precision else ""
     return ValueType(
+        line_sql=_instant_line_sql(precision, zoned=zoned),
         json_sql=lambda c: _json_sql(f"({c} AT TIME ZONE 'UTC')" if zoned else c, clock),
         text=text,
         strict=True,
@@ -339,6 +368,7 @@ def _clock(args: tuple[int, ...], *, zoned: bool) -> ValueType:
 
     return ValueType(
         json_sql=quoted,
+        line_sql=line_as_printed,
         text=text,
         strict=True,
         read=None if zoned else _read_clock,
@@ -359,6 +389,7 @@ TYPES.update(
         "Timestamptz": lambda args: _instant(args, zoned=True),
         "Date": ValueType(
             json_sql=lambda c: _json_sql(c, ""),
+            line_sql=lambda c, unlike: _line_sql(c, unlike, f"{c}::text"),
             text=_day_text,
             strict=True,
             read=_read_time,

@@ -1,0 +1,103 @@
+"""The rows of a ``COPY … TO STDOUT`` in binary format, read as they come.
+
+psycopg's own iterator waits for each row and is told of each; this one hands over what libpq has received,
+and says when there is nothing yet, so that the caller can do something else meanwhile.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg.pq import ExecStatus
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
+    from octavo.postgres.connection import Connection
+
+_HEADER = 19
+"""bytes in front of the first row: signature, flags, length of an extension that is not used"""
+_TRAILER = 2
+"""bytes of the mark that ends the rows"""
+_AT_ONCE = 256
+
+
+class CopyOut:
+    """The rows of a COPY, as they come.  What PostgreSQL refuses comes out as psycopg's error."""
+
+    def __init__(self, connection: Connection, statement: bytes) -> None:
+        self._server = connection.pgconn
+        self._server.send_query(statement)
+        self._skipped: int | None = None
+        """what is left to skip in front of the next row; None: the server has not answered"""
+        self.ended = False
+
+    def fileno(self) -> int:
+        return self._server.socket
+
+    def take(self) -> list[bytes]:
+        """Some of the rows that have come; none where it has ended, or the next row has not come yet."""
+        found: list[bytes] = []
+        if self._skipped is None and not self._begin():
+            return found
+        get = self._server.get_copy_data
+        while len(found) < _AT_ONCE:
+            size, row = get(1)
+            if size == 0:
+                if found:
+                    break
+                self._server.consume_input()
+                size, row = get(1)
+            if size > 0:
+                found.append(bytes(row))
+            elif size == 0:
+                break
+            else:
+                self._end()
+                break
+        if self._skipped and found:
+            found[0], self._skipped = found[0][self._skipped :], 0
+        if found and len(found[-1]) <= _TRAILER:
+            found.pop()
+        return found
+
+    def rows(self) -> Iterator[bytes]:
+        """Every row, waiting for each."""
+        while not self.ended:
+            if found := self.take():
+                yield from found
+            elif not self.ended:
+                wait_for([self])
+
+    def _begin(self) -> bool:
+        self._server.consume_input()
+        if self._server.is_busy():
+            return False
+        result = self._server.get_result()
+        if result is None or result.status != ExecStatus.COPY_OUT:
+            raise _error(result)
+        self._skipped = _HEADER
+        return True
+
+    def _end(self) -> None:
+        self.ended = True
+        while (result := self._server.get_result()) is not None:
+            if result.status != ExecStatus.COMMAND_OK:
+                raise _error(result)
+
+
+def wait_for(copies: Iterable[CopyOut]) -> None:
+    """Wait until one of them has something to take."""
+    waiting = select.poll()
+    for copy in copies:
+        waiting.register(copy, select.POLLIN)
+    waiting.poll()
+
+
+def _error(result: PGresult | None) -> psycopg.Error:
+    if result is None:
+        return psycopg.OperationalError("the server has ended the connection")
+    return psycopg.errors.error_from_result(result)
