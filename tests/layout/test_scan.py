@@ -16,11 +16,12 @@ from octavo.errors import DamagedError
 from octavo.fold.scaffold import scaffold
 from octavo.layout import reader, scan
 from octavo.layout.codec import Codecs
+from octavo.layout.found import Many
 from octavo.layout.keys import Key
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File, contents
 from octavo.layout.load import flat_layout, frozen_layout
-from octavo.layout.reader import Reader, live_records
+from octavo.layout.reader import Reader, live_records, live_together
 from octavo.layout.record import Noted, Row, encode, plain
 from octavo.layout.scan import Log, Scanner, torn_at
 from octavo.query.vocabulary import Vocabulary
@@ -433,6 +434,33 @@ def test_many_records_at_once_are_what_each_line_gives_whatever_stands_in_a_file
             sound += not many[1]
         (root / file.path).write_bytes(before)
     assert sound > 10
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_small_logs_read_together_give_the_records_of_each(seed: int, exported: Path, tmp_path: Path) -> None:
+    rng, root, layout = random.Random(seed), tmp_path / "data", frozen_layout()
+    shutil.copytree(exported, root, ignore=shutil.ignore_patterns("cache"))
+    for number in range(15):
+        files = contents(layout, root).files.of(MESSAGES)
+        chosen = root / rng.choice([file for file in files if file.size]).path
+        before = chosen.read_bytes()
+        if number:
+            chosen.write_bytes(damaged(rng, before))
+        files = contents(layout, root).files.of(MESSAGES)
+        alone, together = [], []
+        damages: tuple[list[DamagedError], ...] = [], []
+        for file in files:
+            alone += [entry.values for entry in live_records(Reader(layout, root), file, damages[0].append)]
+        groups = 0
+        for _, records in live_together(Reader(layout, root), files, damages[1].append):
+            groups += 1
+            for found in records:
+                rows = [plain(row) for row in found.rows] if isinstance(found, Many) else []
+                together += [*map(found.codec.texts, rows)] if isinstance(found, Many) else [found.values]
+        assert together == alone
+        assert [str(error) for error in damages[1]] == [str(error) for error in damages[0]]
+        assert number or groups < len(files)
+        chosen.write_bytes(before)
 
 
 def told(layout: Layout, root: Path, file: File) -> tuple[list[Any], list[Any]]:

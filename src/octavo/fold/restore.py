@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import time
-from array import array
 from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
@@ -33,8 +32,8 @@ from octavo.layout.found import Entry, Many
 from octavo.layout.keys import Key
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, File, contents, payload_path
-from octavo.layout.reader import Reader, live_many, live_records
-from octavo.layout.record import Row, plain
+from octavo.layout.reader import Reader, live_records, live_together
+from octavo.layout.record import ESCAPED, Row, plain
 from octavo.postgres.catalog import introspect
 from octavo.postgres.connection import Connection, connect, transaction
 from octavo.postgres.drift import compare
@@ -51,8 +50,6 @@ _ESCAPES = ((b"\\", b"\\\\"), (b"\n", b"\\n"), (b"\t", b"\\t"), (b"\r", b"\\r"))
 _NULL = b"\\N"
 _MARKS = ((b"\1", b"\t"), (b"\2", _NULL), (b"\3", b"\n"))
 """what stands between values, for a NULL and at the end of a row while many rows are escaped at once"""
-_DOUBTFUL = (*(mark for mark, _ in _MARKS), b"\\u")
-"""JSON that has one of these may have a text that contains a mark"""
 
 
 def computed_columns(connection: Connection, table: str) -> set[str]:
@@ -90,7 +87,8 @@ class Lines:
 
     def many(self, codec: Codec, rows: Sequence[Row], text: bytes) -> bytes:
         """Those of rows that were checked, and stand in this text."""
-        if self._labelled or any(found in text for found in _DOUBTFUL):
+        # A text that contains a mark is spelled with an escape, or lies in Json.
+        if self._labelled or ESCAPED.search(text) or any(mark in text for mark, _ in _MARKS):
             return b"".join([self.one(codec.texts(plain(row))) for row in rows])
         lines = _escaped(self._marked(rows).encode())
         for mark, meant in _MARKS:
@@ -154,14 +152,19 @@ class Loading:
             raise source.blame(error, model) from error
         return source.count
 
-    def records(self, file: File, *, note: bool = False) -> Iterator[Entry | Many]:
-        """The records of a file that count.  With ``note``, what they tell beside their rows is kept."""
+    def records(
+        self, files: Iterable[File], *, note: bool = False
+    ) -> Iterator[tuple[list[File], Iterable[Entry | Many]]]:
+        """The records of files that count.  With ``note``, what they tell beside their rows is kept."""
         if not note:
-            return live_many(self.reader, file)
-        return self._noting(file)
+            yield from live_together(self.reader, files)
+            return
+        found = live_together(self.reader, files, unknown=lambda u: self._note(u.file, u.key))
+        for group, records in found:
+            yield group, self._noting(group[0], records)
 
-    def _noting(self, file: File) -> Iterator[Entry | Many]:
-        for found in live_many(self.reader, file, unknown=lambda u: self._note(u.file, u.key)):
+    def _noting(self, file: File, records: Iterable[Entry | Many]) -> Iterator[Entry | Many]:
+        for found in records:
             if isinstance(found, Many):
                 keys = found.keys
             else:
@@ -245,17 +248,23 @@ class Rows:
 
     def __init__(self, loading: Loading, place: Place, lines: Lines) -> None:
         self.loading, self.place, self.lines = loading, place, lines
-        self.files = loading.there.of(loading.reader.layout.host(place.model.name))
+        layout = loading.reader.layout
+        host = layout.host(place.model.name)
+        self.files = loading.there.of(host)
+        self._first = next(p for p in layout.places if p.path == host.path)
+        """the place for which the files are read for the first time"""
         self.count = 0
-        self.starts = array("q")
-        """of each file that was read, how many rows came before it"""
+        self.starts: list[tuple[int, int]] = []
+        """the number of rows that came before some of the files, and of the files that did"""
 
     def __iter__(self) -> Iterator[bytes]:
         embedded = self.place.kind is Kind.EMBEDDED
-        for file in self.files:
-            self.starts.append(self.count)
-            first = not embedded and self.place is file.family.places[0]
-            for found in self.loading.records(file, note=first):
+        note = self.place is self._first
+        done = 0
+        for files, records in self.loading.records(self.files, note=note):
+            self.starts.append((self.count, done))
+            done += len(files)
+            for found in records:
                 if isinstance(found, Many):
                     codec, rows = found.of(self.place)
                     self.count += len(rows)
@@ -265,7 +274,7 @@ class Rows:
                         self.count += 1
                         yield self.lines.one(values)
             if not embedded:
-                self.loading.progress.advance(file.size)
+                self.loading.progress.advance(sum(file.size for file in files))
 
     def _of(self, record: Entry) -> list[Values]:
         if record.place is self.place:
@@ -282,13 +291,17 @@ class Rows:
         column = error.diag.column_name or (told[2] if told else "") or ""
         name = next((f.name for f in model.scalars if f.column == column), column)
         reason = f"PostgreSQL refuses the value ({error.sqlstate}: {kind_of(error)})"
-        at = bisect_left(self.starts, number) - 1
+        at = bisect_left(self.starts, (number,)) - 1
         if at < 0:
             return DamagedError(reason, model=model.name, field=name)
-        file = self.files[at]
-        records = live_records(self.loading.reader, file)
-        rows = ((record, values) for record in records for values in self._of(record))
-        record, values = next(islice(rows, number - self.starts[at] - 1, None))
+        before, first = self.starts[at]
+        rows = (
+            (file, record, values)
+            for file in islice(self.files, first, None)
+            for record in live_records(self.loading.reader, file)
+            for values in self._of(record)
+        )
+        file, record, values = next(islice(rows, number - before - 1, None))
         row = dict(zip((f.name for f in model.scalars), values, strict=True))
         key = ", ".join(str(v) for v in shown_key(model, row).values())
         return DamagedError(reason, file=file.path, line=record.line, model=model.name, key=key, field=name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast, get_args, get_origin
 
 import msgspec
 from msgspec import UNSET
@@ -65,6 +65,9 @@ def marked(
         lacks, found = _lacking(f, column)
         if column.printed:
             cell = found
+        elif get_origin(column.decoded) is Literal:
+            names[f"text{n}"] = {name: column.text(name).decode() for name in get_args(column.decoded)}
+            cell = f"text{n}[{found}]"
         elif f.is_json and not f.is_list:
             cell = f"str({found}, encoding)"
         elif column.width:

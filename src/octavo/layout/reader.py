@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 _AT_ONCE = 1 << 22
 """bytes; a larger log is read twice rather than held in memory"""
+_TOGETHER = 1 << 16
+"""bytes of small logs that are decoded in one go"""
 
 
 class _Listed(FileIO):
@@ -48,6 +50,7 @@ class Reader:
 
     def __init__(self, layout: Layout, root: Path) -> None:
         self.layout, self.root = layout, root
+        self._folder = os.path.join(root, "")
         self._codecs = Codecs(layout)
         self._scanners: dict[str, Scanner] = {}
 
@@ -63,6 +66,25 @@ class Reader:
         except OSError as error:
             yield DamagedError(f"cannot be read: {error.strerror}", file=file.path)
 
+    def together(self, files: Sequence[File]) -> Many | None:
+        """All records of several logs of a family, if all lines of each are records that count and as Octavo
+        writes them."""
+        texts = []
+        for file in files:
+            with suppress(OSError):
+                texts.append((file.path, self._text(file)))
+        # One that cannot be read, or was cut since it was listed, is read by itself.
+        if any(len(text) != file.size for file, (_, text) in zip(files, texts, strict=False)):
+            return None
+        return self._scanner(files[0]).together(texts) if len(texts) == len(files) else None
+
+    def _text(self, file: File) -> bytes:
+        descriptor = os.open(self._folder + file.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return os.read(descriptor, file.size)
+        finally:
+            os.close(descriptor)
+
     def hashes(self, file: File) -> array[int]:
         """Of each line of a log that can be read, the hash of its record's model and key."""
         with suppress(OSError), self._open(file) as content:
@@ -72,7 +94,7 @@ class Reader:
     @contextmanager
     def _open(self, file: File) -> Iterator[BinaryIO]:
         # Large pieces are read: a buffer would be filled in vain.
-        path = os.path.join(self.root, file.path)
+        path = self._folder + file.path
         with _Listed(path, file.size) if file.family.kind.is_log else FileIO(path) as content:
             refuse_holes(content.fileno(), file.path)
             yield content
@@ -127,6 +149,36 @@ def live_many(
         return _records(reader.read_many(file), hear)
     repeated = {h for h, n in Counter(hashes).items() if n > 1}
     return _long(reader, file, repeated, hear)
+
+
+def live_together(
+    reader: Reader,
+    files: Iterable[File],
+    damage: _Damage = None,
+    unknown: Callable[[UnknownKey], None] = _ignored,
+) -> Iterator[tuple[list[File], Iterable[Entry | Many]]]:
+    """The same of the files of a family; small logs are read many at once."""
+    for group in _groups(files):
+        many = reader.together(group) if len(group) > 1 else None
+        if many is not None:
+            yield group, (many,)
+            continue
+        for file in group:
+            yield [file], live_many(reader, file, damage, unknown)
+
+
+def _groups(files: Iterable[File]) -> Iterator[list[File]]:
+    """Files one after the other, small logs together."""
+    group: list[File] = []
+    size = 0
+    for file in files:
+        if group and (size + file.size > _TOGETHER or not file.family.kind.is_log):
+            yield group
+            group, size = [], 0
+        group.append(file)
+        size += file.size
+    if group:
+        yield group
 
 
 def _one_by_one(found: Iterable[T | Many]) -> Iterator[T | Entry]:

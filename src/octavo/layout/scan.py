@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -229,9 +229,28 @@ class Scanner:
             except msgspec.ValidationError:
                 # Mostly a tombstone, which lacks all but the key.
                 items = self._with_tombstones(piece)
-            return self._checked(path, items, piece)
+            items, rows = self._checked(items, piece)
+            return items if self._belong(path, rows) else None
         except (msgspec.MsgspecError, ValueError, RecursionError, DamagedError):
             return None
+
+    def together(self, logs: Sequence[tuple[str, bytes]]) -> Many | None:
+        """All records of several logs, by path and text, if each of their lines counts and is one as Octavo
+        writes it.  Line and place are those in all of the texts."""
+        piece = b"".join([text for _, text in logs])
+        if self._only is None or not all(text.endswith(b"\n") for _, text in logs if text):
+            return None
+        try:
+            items, rows = self._checked(self._decoded(piece), piece)
+            end = 0
+            for path, text in logs:
+                start, end = end, end + text.count(b"\n")
+                if not self._belong(path, rows[start:end]):
+                    return None
+        except (msgspec.MsgspecError, ValueError, RecursionError, DamagedError):
+            return None
+        found = Many(self._only, items, piece, 1, 0)
+        return found if len(set(found.keys)) == len(rows) else None
 
     def _decoded(self, piece: bytes) -> list[Any]:
         if self._decode_lines is None:
@@ -249,35 +268,36 @@ class Scanner:
         records = iter(self._decoded(b"\n".join([*written, b""])) if written else ())
         return _Mixed(self._line(line) if line.endswith(DELETED) else next(records) for line in lines)
 
-    def _checked(self, path: str, items: list[Any], piece: bytes) -> list[Any]:
-        """Rows that are sound, split from what is embedded in them.  Raises DamagedError or ValueError."""
+    def _checked(self, items: list[Any], piece: bytes) -> tuple[list[Any], list[Row]]:
+        """Rows that are sound, split from what is embedded in them; and these alone.  Raises DamagedError or
+        ValueError."""
         if self._plain is not None and type(items) is list:
-            rows: Iterable[Row] = items
             self._plain.checks.run(items, piece)
-        elif self._only is not None and type(items) is list:
-            items = self._only.split_all(items)
-            self._only.check(items, piece)
-            rows = (record.row for record in items)
-        else:
-            items = _Mixed(items)
-            found: dict[Codec, list[Decoded]] = {codec: [] for codec in self.codecs.values()}
-            for n, item in enumerate(items):
-                if type(item) is _Removed:
-                    continue
-                codec = self._by_type[type(item)]
-                record = codec.split(item)
-                if not codec.is_plain:
-                    items[n] = record
-                found[codec].append(record)
-            for codec, records in found.items():
-                if records:
-                    codec.check(records, piece)
-            rows = (record.row for records in found.values() for record in records)
-        if self.family.kind is Kind.LOG_PER_PARENT:
-            parents = set(map(self.namer.values_of, rows))
-            if any(self.namer.file(values) != path for values in parents):
-                raise ValueError("belongs in another file")
-        return items
+            return items, items
+        if self._only is not None and type(items) is list:
+            records = self._only.split_all(items)
+            self._only.check(records, piece)
+            return records, [record.row for record in records]
+        items = _Mixed(items)
+        found: dict[Codec, list[Decoded]] = {codec: [] for codec in self.codecs.values()}
+        for n, item in enumerate(items):
+            if type(item) is _Removed:
+                continue
+            codec = self._by_type[type(item)]
+            record = codec.split(item)
+            if not codec.is_plain:
+                items[n] = record
+            found[codec].append(record)
+        for codec, records in found.items():
+            if records:
+                codec.check(records, piece)
+        return items, [record.row for records in found.values() for record in records]
+
+    def _belong(self, path: str, rows: Iterable[Row]) -> bool:
+        """Whether these rows are of the parent whose log this is."""
+        if self.family.kind is not Kind.LOG_PER_PARENT:
+            return True
+        return all(self.namer.file(values) == path for values in set(map(self.namer.values_of, rows)))
 
     def _line_by_line(self, path: str, piece: bytes, line: int, at: int) -> Iterator[Entry | DamagedError]:
         for number, text in enumerate(piece.split(b"\n"), line):
