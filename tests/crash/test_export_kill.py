@@ -190,6 +190,12 @@ def test_killed_as_what_is_no_store_is_taken_away(exports: Exports, exported: Pa
     killed(exports, tree(exported), [("unlinkat", exports.count()["unlinkat"] // 2)])
 
 
+def test_a_new_store_is_synced_as_a_whole_and_then_its_name(exports: Exports) -> None:
+    exports.begin_with_nothing()
+    counts = exports.count()
+    assert (counts["syncfs"], counts["renameat2"], counts["fdatasync"]) == (1, 1, 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("begin", ["a_store", "what_scaffold_makes", "nothing"])
 def test_killed_at_every_call(exports: Exports, exported: Path, begin: str) -> None:

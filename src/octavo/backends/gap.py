@@ -74,9 +74,9 @@ def seed_of(connection: Connection, counts: dict[str, int]) -> Seed | None:
     return Seed(system=system, database=database, first=found.first, next=found.next, counts=counts)
 
 
-def leave(root: Path, seed: Seed) -> None:
-    """Write a seed down in a data folder.  Raises DiskError."""
-    disk.write_file(root / SEED, msgspec.json.encode(seed))
+def leave(root: Path, seed: Seed, *, synced: bool = True) -> None:
+    """Write a seed down in a data folder; see :func:`disk.write_file`.  Raises DiskError."""
+    disk.write_file(root / SEED, msgspec.json.encode(seed), synced=synced)
 
 
 def left(root: str) -> Seed | None:

@@ -334,7 +334,7 @@ class _Run:
             migrations = (*migrations, entry.to_dict())
         with disk_errors("saying that it was migrated"):
             (built.path / MIGRATED).touch(FILE_MODE)
-        write_identity(built.path, identity_files(self.new, migrations))
+        write_identity(built.path, identity_files(self.new, migrations), synced=False)
         progress.begin("sync", 0)
         self.report.kept = built.put_in_place(replace=True)
         self.report.rebuilt = True

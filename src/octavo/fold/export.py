@@ -171,11 +171,11 @@ def export(
                 _fill(source, Writer(keeper, progress.advance), options.jobs, report)
                 progress.begin("sync", 0)
                 here = database_of(source.snapshot.connection, url)
-                leave_origin(built.path, Origin(database=here, allowed=options.allow_drift))
-                write_identity(built.path, identity_files(layout, live=source.drift.live))
+                leave_origin(built.path, Origin(database=here, allowed=options.allow_drift), synced=False)
+                write_identity(built.path, identity_files(layout, live=source.drift.live), synced=False)
                 left = seed_of(source.snapshot.connection, counts)
                 if left is not None:
-                    leave(built.path, left)
+                    leave(built.path, left, synced=False)
                 if seeding is not None:
                     seeding.catch_up(built.path)
                 report.kept = built.put_in_place(

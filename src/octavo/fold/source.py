@@ -153,10 +153,10 @@ def database_of(connection: Connection, url: DatabaseUrl) -> Database:
     return Database(system=row[0], name=row[1], schema=url.schema)
 
 
-def leave_origin(root: Path, origin: Origin) -> None:
-    """Write down in a data folder what is known.  Raises DiskError."""
+def leave_origin(root: Path, origin: Origin, *, synced: bool = True) -> None:
+    """Write down in a data folder what is known; see :func:`disk.write_file`.  Raises DiskError."""
     disk.make_folder(root / "cache")
-    disk.write_file(root / ORIGIN, msgspec.json.encode(origin) + b"\n")
+    disk.write_file(root / ORIGIN, msgspec.json.encode(origin) + b"\n", synced=synced)
 
 
 def known_origin(root: Path) -> Origin:

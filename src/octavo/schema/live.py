@@ -74,17 +74,14 @@ def generation(model: Model, field: ScalarField) -> str | None:
     return None
 
 
-_TOKEN = re.compile(
-    r"""'(?:[^']|'')*' | \$(\w*)\$.*?\$\1\$ | "(?P<quoted>(?:[^"]|"")+)" | (?P<cast>::\s*"?\w+"?)
-    | (?P<word>[A-Za-z_\x80-\uffff][\w$]*)(?P<call>\s*[('.])? | .""",
-    re.VERBOSE | re.DOTALL,
-)
+_TOKEN = r"""'(?:[^']|'')*' | \$(\w*)\$.*?\$\1\$ | "(?P<quoted>(?:[^"]|"")+)" | (?P<cast>::\s*"?\w+"?)
+    | (?P<word>[A-Za-z_\x80-\uffff][\w$]*)(?P<call>\s*[('.])? | ."""
 
 
 def _names_a_column(expression: str, model: Model, field: ScalarField) -> bool:
     """Whether an expression names a column of the model other than the field's own."""
     columns = {f.column for f in model.scalars} - {field.column}
-    for token in _TOKEN.finditer(expression):
+    for token in re.finditer(_TOKEN, expression, re.VERBOSE | re.DOTALL):
         word = token["word"]
         if token["quoted"] is not None and token["quoted"].replace('""', '"') in columns:
             return True

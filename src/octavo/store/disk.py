@@ -54,13 +54,17 @@ def sync_file(file: BinaryIO) -> None:
     sync(SYSTEM, file.fileno())
 
 
-def write_file(path: Path, data: bytes) -> None:
-    """Put a file in place whole and durably, also over one that is there.  Raises DiskError."""
+def write_file(path: Path, data: bytes, *, synced: bool = True) -> None:
+    """Put a file in place whole and durably, also over one that is there.  Raises DiskError.
+
+    ``synced=False``: not yet durably, as the folder is under construction and will be synced as a whole.
+    """
     with disk_errors(f"writing {path.name}"):
         make_folder(path.parent)
-        with _written_beside(path, data) as beside:
+        with _written_beside(path, data, synced=synced) as beside:
             os.replace(beside, path)
-        sync_folder(SYSTEM, path.parent)
+        if synced:
+            sync_folder(SYSTEM, path.parent)
 
 
 def make_file(path: Path, data: bytes) -> None:
@@ -73,13 +77,14 @@ def make_file(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def _written_beside(path: Path, data: bytes) -> Iterator[Path]:
-    """A synced file that is to be renamed; it is removed if that fails."""
+def _written_beside(path: Path, data: bytes, *, synced: bool = True) -> Iterator[Path]:
+    """A file, synced, that is to be renamed; it is removed if that fails."""
     beside = path.with_name(f".{path.name[:100]}.{os.urandom(4).hex()}.new")
     try:
         with create(beside) as file:
             file.write(data)
-            sync_file(file)
+            if synced:
+                sync_file(file)
         yield beside
     except BaseException:
         with suppress(OSError):

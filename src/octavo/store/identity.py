@@ -185,12 +185,12 @@ def identity_files(
     }
 
 
-def write_identity(root: "Path", files: Mapping[str, bytes]) -> None:
-    """Put what :func:`identity_files` gave into a folder under construction, durably.  Raises DiskError."""
+def write_identity(root: "Path", files: Mapping[str, bytes], *, synced: bool = True) -> None:
+    """Put what :func:`identity_files` gave into a folder; see :func:`disk.write_file`.  Raises DiskError."""
     from octavo.store import disk
 
     for file, content in files.items():
-        disk.write_file(root / file, content)
+        disk.write_file(root / file, content, synced=synced)
 
 
 def require_same(root: PathName, layout: Layout) -> Identity | None:
