@@ -60,9 +60,9 @@ LOCK_WAIT = "800ms"
 """how long one try for a table's lock waits: less than the second after which PostgreSQL ends one of two that
 wait for each other, which might be the application's"""
 
-_DURABLE = (
-    b"SELECT set_config(name, replace(setting, 'off', 'on'), true)"
-    b" FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit'"
+_DURABLE = sql.SQL(
+    "SELECT set_config(name, replace(setting, 'off', 'on'), true)"
+    " FROM pg_catalog.pg_settings WHERE name = 'synchronous_commit'"
 )
 """A transaction of ours is on disk when its commit returns: what follows it relies on that."""
 
@@ -94,7 +94,10 @@ def connect(url: DatabaseUrl | str, *, replication: bool = False) -> Connection:
     try:
         with database_errors(url):
             _require_encoding(connection)
-            _pin(connection, settings_for(connection, url.schema), session=True, pooled=url.pgbouncer)
+            if not url.pgbouncer:
+                # If the server's process is the one we dialled.
+                own = sql.SQL(" WHERE pg_backend_pid() = {}").format(connection.info.backend_pid)
+                connection.execute(_pinned(settings_for(connection, url.schema), local=False) + own)
     except BaseException:
         connection.close()
         raise
@@ -249,20 +252,13 @@ def _require_encoding(connection: Connection) -> None:
         )
 
 
-def _pin(connection: Connection, settings: Mapping[str, str], *, session: bool, pooled: bool = False) -> None:
-    """Pin settings for the transaction; or for the session, if the server's process is the one we dialled."""
-    if session and pooled:
-        return
+def _pinned(settings: Mapping[str, str], *, local: bool) -> sql.Composed:
+    """The statement that pins settings: for the transaction (``local``) or for the session."""
     calls = sql.SQL(", ").join(
-        sql.SQL("set_config({}, {}, {})").format(name, value, sql.Literal(not session))
+        sql.SQL("set_config({}, {}, {})").format(name, value, sql.Literal(local))
         for name, value in settings.items()
     )
-    own = (
-        sql.SQL(" WHERE pg_backend_pid() = {}").format(connection.info.backend_pid)
-        if session
-        else sql.SQL("")
-    )
-    connection.execute(sql.SQL("SELECT {}{}").format(calls, own))
+    return sql.SQL("SELECT {}").format(calls)
 
 
 def _begin(
@@ -275,17 +271,21 @@ def _begin(
     lock: Sequence[tuple[str, str]] = (),
 ) -> None:
     mode = "READ ONLY" if read_only else "READ WRITE"
-    connection.execute(sql.SQL("BEGIN ISOLATION LEVEL {} {}").format(sql.SQL(isolation), sql.SQL(mode)))
+    statements: list[sql.Composable] = [
+        sql.SQL("BEGIN ISOLATION LEVEL {} {}").format(sql.SQL(isolation), sql.SQL(mode))
+    ]
     # Both must come before the first query, which fixes what the transaction sees.
     if snapshot is not None:
-        connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
+        statements.append(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(snapshot))
     if lock:
         names = sql.SQL(", ").join(sql.Identifier(*name) for name in lock)
-        connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_WAIT))
-        connection.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
-    _pin(connection, settings_for(connection, schema), session=False)
+        statements.append(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_WAIT))
+        statements.append(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(names))
+    statements.append(_pinned(settings_for(connection, schema), local=True))
     if not read_only:
-        connection.execute(_DURABLE)
+        statements.append(_DURABLE)
+    # In one message: a round trip for each would add up where the database is far.
+    connection.execute(sql.SQL("; ").join(statements))
 
 
 def _begin_reading(
