@@ -134,7 +134,7 @@ def test_no_payload_is_removed_while_it_is_made(data: Path, tmp_path: Path) -> N
 
         class Stopping(Progress):
             def begin(self, phase: str, total: int, unit: str = "rows") -> None:
-                if "writing" in phase:
+                if "payloads" in phase:
                     started.set()
                     go_on.wait(20)
 

@@ -10,11 +10,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from folders import edit_json, edit_line, tree, write_long_ago
 from octavo.errors import BusyError, UsageError
+from octavo.inspect import reading
 from octavo.inspect.doctor import Diagnosis, examine
 from octavo.inspect.findings import MEANINGS, Finding, Kind
 from octavo.layout.load import frozen_layout
@@ -297,6 +299,22 @@ def test_what_is_planted_is_found_and_nothing_else(data: Path, name: str) -> Non
     assert kinds(diagnosis) == expected
     assert diagnosis.sound == (not any(MEANINGS[kind].damage for kind in expected))
     assert tree(data) == before, "a look changes nothing"
+
+
+def said(data: Path) -> dict[str, Any]:
+    return {key: value for key, value in examine(data, LAYOUT).to_dict().items() if key != "seconds"}
+
+
+@pytest.mark.parametrize("name", FINDINGS)
+def test_large_logs_and_those_read_record_by_record_give_the_same(
+    data: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FINDINGS[name][0](data)
+    quick = said(data)
+    monkeypatch.setattr(reading, "_HELD", 0)
+    assert said(data) == quick
+    monkeypatch.setattr(reading.Readings, "_is_clean", lambda self, file: False)
+    assert said(data) == quick
 
 
 def only(data: Path) -> Finding:

@@ -5,56 +5,46 @@ It is a plain tar file (gzip where its name says so)::
     data/…           the store, but for what lies in journal/ and cache/
     manifest.json    last: when and of what it was made, and each file with its SHA-256 and size
 
-The files are copied beside the archive first, without a lock, then again as far as they have changed; writers
-wait only for the last of that.  Payloads never change, so they are read when the archive is written; until
-then none is removed.
+Each file is read once, without a lock, and goes into the archive as it is read.  What has changed meanwhile
+is read again; writers wait only for the last of that.  Payloads never change, so they are read at the end;
+until then none is removed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import secrets
 import shutil
-import tarfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, BinaryIO, Self, TypeAlias
 
 import msgspec
 
 from octavo.care.archive import DATA, MANIFEST, read, spelled
+from octavo.care.spool import Member, Spool
 from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.fold.inventory import schema_facts
-from octavo.inspect.observers import Inspector, Observed
 from octavo.inspect.progress import SILENT, Progress
+from octavo.inspect.reading import Readings
 from octavo.inspect.survey import Survey, Visitor, survey, visit_all
 from octavo.layout.layout import RESERVED_FOLDERS, VERSION, Layout
 from octavo.layout.listing import File, payload_path
 from octavo.schema.texts import schema_text
 from octavo.store import disk, phase
 from octavo.store.store import Store
-from octavo.store.system import (
-    FILE_MODE,
-    FOLDER_MODE,
-    Signature,
-    open_privately,
-    open_signed,
-    open_to_read,
-)
+from octavo.store.system import FOLDER_MODE, Signature, open_signed, open_to_read
 
 FORMAT = 1
-_PIECE = 1 << 20
+_HELD = 1 << 22
+"""bytes of a file that are held in memory"""
+_BUFFER = 1 << 20
 _STAGING = ".octavo-backup-"
-_ENDINGS: dict[str, dict[str, Any]] = {
-    ".tar": {"mode": "w"},
-    ".tar.gz": {"mode": "w:gz", "compresslevel": 6},
-    ".tgz": {"mode": "w:gz", "compresslevel": 6},
-}
+_PLAIN, _GZIP = (".tar",), (".tar.gz", ".tgz")
 
 
 Number: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -131,10 +121,10 @@ def back_up(
         disk_errors("making the backup"),
         _staging(archive) as staging,
         _payloads_kept(store, layout),
+        _Archiving(data_dir, layout, staging, progress) as archiving,
     ):
-        copying = _Copying(data_dir, layout, staging, progress)
-        visit_all(copying, lambda: _alone(store))
-        report = _Archiving(copying, archive, schema).write(progress)
+        visit_all(archiving, lambda: _alone(store))
+        report = archiving.finish(archive, schema)
         # A damaged archive is kept, but does not count as a backup of the move.
         if not (store.read_only or report.damaged):
             with phase.changing(data_dir) as state:
@@ -169,8 +159,8 @@ def _target(data_dir: Path, wanted: Path | None) -> Path:
         stamp = time.strftime("%Y-%m-%dT%H%M%SZ", time.gmtime())
         named = (f"{store.name}.backup-{stamp}{n}.tar.gz" for n in ("", *range(-2, -1000, -1)))
         target = next(path for name in named if not os.path.lexists(path := target / name))
-    if not any(target.name.endswith(ending) for ending in _ENDINGS):
-        raise UsageError(f"{target}: an archive is called {', '.join(_ENDINGS)}")
+    if not target.name.endswith((*_PLAIN, *_GZIP)):
+        raise UsageError(f"{target}: an archive is called {', '.join((*_PLAIN, *_GZIP))}")
     if os.path.lexists(target):
         raise UsageError(f"{target} is there already, and is never overwritten")
     if not target.parent.is_dir():
@@ -200,14 +190,24 @@ def _staging(archive: Path) -> Iterator[Path]:
             lock.close()
 
 
-class _Copying(Visitor):
-    """Copies what can change; payloads are only noted."""
+class _Archiving(Visitor):
+    """Reads what can change into a spool; then the payloads, which cannot."""
 
     def __init__(self, root: Path, layout: Layout, staging: Path, progress: Progress) -> None:
         self.root, self.layout, self.staging, self.progress = root, layout, staging, progress
+        self.spool = Spool(staging / "archive.tar")
         self.survey = Survey()
-        self.copied: dict[str, ArchivedFile] = {}
-        self.times: dict[str, float] = {}
+        self.readings = Readings(layout)
+        self.members: dict[str, Member] = {}
+        self.folders: dict[str, tuple[int, int]] = {}
+        """where each stands in the spool"""
+        self.damaged: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.spool.close()
 
     def look(self) -> Mapping[str, Signature]:
         self.survey = found = survey(self.layout, self.root)
@@ -215,70 +215,102 @@ class _Copying(Visitor):
         there |= found.identity | found.others
         # What lies in the journal is in the files by now.
         there = {file: state for file, state in there.items() if not file.startswith("journal/")}
-        if not self.copied:
-            self.progress.begin("backup: copying", sum(state.size for state in there.values()), "bytes")
+        if not self.members:
+            self.progress.begin("backup: reading", sum(state.size for state in there.values()), "bytes")
         return there
 
     def visit(self, file: str) -> None:
-        target = self.staging / file
-        disk.make_folder(target.parent)
+        found = self.survey.files.get(file)
         path = str(self.root / file)
-        source = open_signed(path)[0] if file in self.survey.files else open_to_read(path)
-        digest, size = hashlib.sha256(), 0
+        source = open_to_read(path) if found is None else open_signed(path)[0]
         try:
-            with open(target, "wb", opener=open_privately) as copy:
-                while piece := os.read(source, _PIECE):
-                    digest.update(piece)
-                    copy.write(piece)
-                    size += len(piece)
-            self.times[file] = os.fstat(source).st_mtime
+            opening = self._add(file, source)
         finally:
             os.close(source)
-        self.progress.advance(size)
-        self.copied[file] = ArchivedFile(f"{DATA}/{file}", size, digest.hexdigest())
+        if found is not None:
+            self.readings.read(File(file, found[0], self.members[file].size), opening)
+
+    def _add(self, file: str, source: int) -> Callable[[], BinaryIO]:
+        """Put a file into the spool, from where its content can be had again."""
+        state = os.fstat(source)
+        self._add_folder(os.path.dirname(file))
+        name = f"{DATA}/{file}"
+        if state.st_size <= _HELD:
+            data = _read_all(source)
+            member = self.spool.add(name, data, state.st_mtime)
+        else:
+            data = None
+            member = self.spool.copy(name, source, state.st_size, state.st_mtime)
+        self.members[file] = member
+        self.progress.advance(member.size)
+        return lambda: self.spool.read(member) if data is None else io.BytesIO(data)
+
+    def _add_folder(self, folder: str) -> None:
+        """Put a folder into the spool, after those that it is in, if it is not there yet."""
+        if folder in self.folders:
+            return
+        if folder:
+            self._add_folder(os.path.dirname(folder))
+        self.folders[folder] = self.spool.add_folder(f"{DATA}/{folder}".rstrip("/"), time.time())
 
     def forget(self, file: str) -> None:
-        if self.copied.pop(file, None) is not None:
-            (self.staging / file).unlink()
+        self.readings.forget(file)
+        if (member := self.members.pop(file, None)) is not None:
+            self.spool.forget(member.start, member.end)
 
-
-class _Archiving:
-    """Writes what was copied, and the payloads, into an archive."""
-
-    def __init__(self, copying: _Copying, archive: Path, schema: Mapping[str, str | None]) -> None:
-        self.copying, self.archive, self.schema = copying, archive, dict(schema)
-        self.root, self.layout, self.survey = copying.root, copying.layout, copying.survey
-        self.made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        self.files: list[ArchivedFile] = []
-        self.damaged: list[str] = []
-
-    def write(self, progress: Progress) -> BackupReport:
-        sizes = [f.size for f in self.copying.copied.values()]
-        sizes += [state.size for _, state in self.survey.payloads.values()]
-        progress.begin("backup: writing", sum(sizes), "bytes")
+    def finish(self, archive: Path, schema: Mapping[str, str | None]) -> BackupReport:
+        """End the archive with the payloads, the empty folders and the manifest, and put it in place."""
+        made_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         counts = self._counts()
-        how = next(how for ending, how in _ENDINGS.items() if self.archive.name.endswith(ending))
-        beside = self.copying.staging / "archive.new"
-        with disk.create(beside) as file:
-            with tarfile.open(fileobj=file, format=tarfile.PAX_FORMAT, **how) as tar:
-                self._add_all(tar, progress)
-                manifest = self._manifest(counts)
-                _add_bytes(
-                    tar, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
-                )
-            disk.sync_file(file)
-            size = os.fstat(file.fileno()).st_size
+        self._add_payloads()
+        self._settle_folders()
+        manifest = self._manifest(made_at, schema, counts)
+        self.spool.finish()
+        built = self._compressed() if archive.name.endswith(_GZIP) else self.spool.file
+        with built:
+            disk.sync_file(built)
+            size = os.fstat(built.fileno()).st_size
         try:
-            disk.put_in_place(beside, self.archive)
+            disk.put_in_place(Path(built.name), archive)
         except FileExistsError:
-            raise UsageError(f"{self.archive} is there already, and is never overwritten") from None
-        return BackupReport(self.archive, manifest, size, self.damaged, self._left_out())
+            raise UsageError(f"{archive} is there already, and is never overwritten") from None
+        return BackupReport(archive, manifest, size, self.damaged, self._left_out())
+
+    def _compressed(self) -> BinaryIO:
+        self.progress.begin("backup: compressing", self.spool.end, "bytes")
+        made = disk.create(self.staging / "archive.gz", _BUFFER)
+        try:
+            self.spool.compress(made, self.progress.advance)
+        except BaseException:
+            made.close()
+            raise
+        return made
+
+    def _settle_folders(self) -> None:
+        """Add the folders in which nothing is, and leave out those that are gone."""
+        # The store's own folders are there, and empty.
+        there = {*self.survey.folders, *RESERVED_FOLDERS}
+        for folder in sorted(there):
+            self._add_folder(folder)
+        for folder, place in self.folders.items():
+            if folder and folder not in there:
+                self.spool.forget(*place)
+
+    def _manifest(self, made_at: str, schema: Mapping[str, str | None], counts: dict[str, int]) -> Manifest:
+        from octavo.version import __version__
+
+        files = [
+            ArchivedFile(spelled(f"{DATA}/{file}"), member.size, member.sha256.hex())
+            for file, member in sorted(self.members.items())
+        ]
+        made = Manifest(FORMAT, __version__, VERSION, dict(schema), made_at, counts, files)
+        text = msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
+        self.spool.add(MANIFEST, text, time.time())
+        return made
 
     def _counts(self) -> dict[str, int]:
         """How many records there are of each model, among those that can be read; what they lack is noted."""
-        inspector, seen = Inspector(self.layout, self.copying.staging), Observed()
-        for file, (family, state) in self.survey.files.items():
-            inspector.observe(File(file, family, state.size), lambda name, rows: None, seen)
+        seen = self.readings.total()
         self.damaged += [str(error) for error in seen.damage]
         needed = {family.path for family in self.layout.families if not family.varies} | seen.logs
         needed |= {payload_path(self.layout, named.sha256) for named in seen.named if named.sha256}
@@ -286,34 +318,17 @@ class _Archiving:
         self.damaged += [f"{path}: is missing" for path in sorted(missing)]
         return {model.name: seen.counts[model.name] for model in self.layout.datamodel.tables}
 
-    def _add_all(self, tar: tarfile.TarFile, progress: Progress) -> None:
-        files = {file: self.copying.staging / file for file in self.copying.copied}
-        files |= {file: self.root / file for file in self.survey.payloads}
-        _add_folder(tar, DATA)
-        # The store's own folders are there, and empty.
-        for path in sorted({*files, *self.survey.folders, *RESERVED_FOLDERS}):
-            if path in files:
-                self._add(tar, path, files[path])
-                progress.advance(self.files[-1].size)
-            else:
-                _add_folder(tar, f"{DATA}/{path}")
-
-    def _add(self, tar: tarfile.TarFile, path: str, source: Path) -> None:
-        with os.fdopen(open_to_read(str(source)), "rb") as file:
-            found = os.fstat(file.fileno())
-            reading = _Hashing(file)
-            modified = self.copying.times.get(path, found.st_mtime)
-            tar.addfile(_member(f"{DATA}/{path}", found.st_size, modified), reading)
-        digest = reading.digest.hexdigest()
-        payload = self.survey.payloads.get(path)
-        if payload is not None and payload[0] != digest:
-            self.damaged.append(f"{path}: is not what its digest says")
-        self.files.append(ArchivedFile(spelled(f"{DATA}/{path}"), found.st_size, digest))
-
-    def _manifest(self, counts: dict[str, int]) -> Manifest:
-        from octavo.version import __version__
-
-        return Manifest(FORMAT, __version__, VERSION, self.schema, self.made_at, counts, self.files)
+    def _add_payloads(self) -> None:
+        payloads = sorted(self.survey.payloads.items())
+        self.progress.begin("backup: payloads", sum(state.size for _, (_, state) in payloads), "bytes")
+        for file, (digest, _) in payloads:
+            source = open_to_read(str(self.root / file))
+            try:
+                self._add(file, source)
+            finally:
+                os.close(source)
+            if self.members[file].sha256.hex() != digest:
+                self.damaged.append(f"{file}: is not what its digest says")
 
     def _left_out(self) -> list[str]:
         found = self.survey
@@ -324,33 +339,11 @@ class _Archiving:
         ]
 
 
-class _Hashing(io.RawIOBase):
-    """A file that is hashed while it is read."""
-
-    def __init__(self, file: io.BufferedIOBase | Any) -> None:
-        self.file, self.digest = file, hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        piece: bytes = self.file.read(size)
-        self.digest.update(piece)
-        return piece
-
-
-def _member(path: str, size: int, modified: float) -> tarfile.TarInfo:
-    member = tarfile.TarInfo(path)
-    member.size, member.mtime, member.mode = size, int(modified), FILE_MODE
-    member.uid, member.gid = os.getuid(), os.getgid()
-    return member
-
-
-def _add_folder(tar: tarfile.TarFile, path: str) -> None:
-    member = _member(path, 0, time.time())
-    member.type, member.mode = tarfile.DIRTYPE, FOLDER_MODE
-    tar.addfile(member)
-
-
-def _add_bytes(tar: tarfile.TarFile, path: str, data: bytes) -> None:
-    tar.addfile(_member(path, len(data), time.time()), io.BytesIO(data))
+def _read_all(descriptor: int) -> bytes:
+    pieces = []
+    while piece := os.read(descriptor, _HELD):
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def check(archive: Path, progress: Progress = SILENT) -> BackupReport:

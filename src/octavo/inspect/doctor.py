@@ -21,20 +21,20 @@ from urllib.parse import unquote_to_bytes
 from octavo.errors import DamagedError, disk_errors
 from octavo.inspect.findings import Findings, Kind
 from octavo.inspect.integrity import Gathered, Rule, gathering
-from octavo.inspect.observers import Inspector, Named, Observed, log_places, unowned
+from octavo.inspect.observers import Named, Observed, log_places, unowned
 from octavo.inspect.payloads import file_digest
 from octavo.inspect.progress import SILENT, Progress
+from octavo.inspect.reading import Readings
 from octavo.inspect.survey import Recovered, Survey, Visitor, recovered, survey, visit_all
 from octavo.layout.layout import FileFamily, Layout, Place
 from octavo.layout.layout import Kind as Way
 from octavo.layout.listing import File, payload_path
-from octavo.layout.scan import torn_at
 from octavo.store.families.base import GARBAGE
 from octavo.store.identity import require_same
 from octavo.store.journal import NAME as JOURNAL
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import needs_recovery, page, require_store, write_lock
-from octavo.store.system import FOLDER_MODE, Signature, read_whole
+from octavo.store.system import FOLDER_MODE, Signature, open_signed
 
 _BROKEN = {
     Rule.KEY: Kind.SAME_KEY,
@@ -106,26 +106,15 @@ def examine(
     return diagnosis
 
 
-@dataclass
-class _Read:
-    """What reading one file gave."""
-
-    seen: Observed = field(default_factory=Observed)
-    lines: int = 0
-    torn: tuple[int, int] | None = None
-    """where what is torn begins, and its bytes"""
-
-
 class _Look(Visitor):
     def __init__(
         self, root: Path, layout: Layout, gathered: Gathered, scratch: Path, progress: Progress
     ) -> None:
         self.root, self.layout, self.gathered = root, layout, gathered
         self.scratch, self.progress = scratch, progress
-        self.inspectors = {False: Inspector(layout, root), True: Inspector(layout, scratch)}
+        self.readings = Readings(layout, gathered)
         self.survey = Survey()
         self.recovered: Recovered | None = None
-        self.read: dict[str, _Read] = {}
         self.digests: dict[str, tuple[str, int]] = {}
         """of the payloads, by file: their real digest and size; a reason in the digest's place is longer"""
         self.unlocked = ""
@@ -137,7 +126,7 @@ class _Look(Visitor):
             self._as_recovered(found, self.recovered)
         there = {file: state for file, (_, state) in found.files.items()}
         there |= {file: state for file, (_, state) in found.payloads.items()}
-        if not self.read and not self.digests:
+        if not (self.readings.files or self.digests):
             self.progress.begin("doctor", len(there), "files")
         return there
 
@@ -181,50 +170,34 @@ class _Look(Visitor):
             return
         family, state = self.survey.files[file]
         is_remade = self.recovered is not None and file in self.recovered.files and not self.recovered.damage
-        result = self.read[file] = _Read()
-        if family.kind.is_log:
-            self._look_at_lines((self.scratch if is_remade else self.root) / file, result)
-        found = File(file, family, state.size)
-        result.seen = self.inspectors[is_remade].observe(found, self.gathered.visit(file))
-
-    def _look_at_lines(self, path: Path, result: _Read) -> None:
-        try:
-            data, _ = read_whole(str(path))
-        except OSError:
-            # It is damage for the pass that reads the records.
-            return
-        at = torn_at(data)
-        result.lines = data.count(b"\n", 0, at) + (at == len(data) and not data.endswith(b"\n") and at > 0)
-        if at < len(data):
-            result.torn = at, len(data) - at
+        path = os.path.join(self.scratch if is_remade else self.root, file)
+        self.readings.read(File(file, family, state.size), lambda: os.fdopen(open_signed(path)[0], "rb", 0))
 
     def forget(self, file: str) -> None:
-        self.read.pop(file, None)
         self.digests.pop(file, None)
-        self.gathered.forget(file)
+        self.readings.forget(file)
 
     def conclude(self) -> Diagnosis:
         """What all of it comes to."""
         self.progress.begin("doctor: all together", 0)
         result = Diagnosis(self.root)
-        result.files, result.payloads = len(self.read), len(self.digests)
+        found = self.readings.total()
+        result.files, result.payloads = self.readings.files, len(self.digests)
         result.signatures = {file: state for file, (_, state) in self.survey.files.items()}
-        result.counts = {m.name: 0 for m in self.layout.datamodel.tables}
-        for read in self.read.values():
-            for name, number in read.seen.counts.items():
-                result.counts[name] += number
+        result.counts = {m.name: found.counts[m.name] for m in self.layout.datamodel.tables}
         if self.unlocked:
             result.left_out.append(f"keeping writers out while it is looked over: {self.unlocked}")
-        _Conclusion(self, result).draw()
+        _Conclusion(self, result, found).draw()
         return result
 
 
 class _Conclusion:
     """Turns what was read into findings."""
 
-    def __init__(self, look: _Look, result: Diagnosis) -> None:
+    def __init__(self, look: _Look, result: Diagnosis, found: Observed) -> None:
         self.layout, self.look, self.result = look.layout, look, result
-        self.survey, self.read = look.survey, look.read
+        self.survey, self.readings, self.logs = look.survey, look.readings, found.logs
+        self.named = found.named
         self.add = result.findings.add
         self.damage: list[DamagedError] = []
         self.lost: set[str] = set()
@@ -268,7 +241,7 @@ class _Conclusion:
             self.lost |= {inner.model.name for inner in self.layout.embedded(place.model.name)}
 
     def _unreadable(self) -> None:
-        for file, read in sorted(self.read.items()):
+        for file, read in self.readings.noted():
             for error in read.seen.damage:
                 if read.torn is not None and error.line > read.lines:
                     continue
@@ -293,10 +266,10 @@ class _Conclusion:
             self._lose(*(named or family.places))
 
     def _logs(self) -> None:
-        logs: set[str] = set().union(*(read.seen.logs for read in self.read.values()))
+        logs = self.logs
         for place, parent in log_places(self.layout):
             family = next(f for f in self.layout.families if f.path == place.path)
-            have = {f for f in self.read if self.layout.family(f) is family}
+            have = {f for f in self.readings if self.layout.family(f) is family}
             if family.folder in self.survey.folders:
                 there = have | set(self.survey.links) | set(self.survey.in_the_way)
                 for file in sorted(logs - there):
@@ -332,11 +305,10 @@ class _Conclusion:
 
     def _payloads(self) -> None:
         named: set[str] = set()
-        for _, read in sorted(self.read.items()):
-            for record in read.seen.named:
-                if record.sha256 is not None:
-                    named.add(record.sha256)
-                self._payload(record)
+        for record in self.named:
+            if record.sha256 is not None:
+                named.add(record.sha256)
+            self._payload(record)
         holders = {p.model.name for p in self.layout.places if p.payload}
         unread = holders & self.lost or any(e.host is not None and e.host[0] in holders for e in self.damage)
         if unread:
@@ -395,12 +367,13 @@ class _Conclusion:
             self.add(Kind.STALE, path)
         for path, is_folder in sorted(found.open_to_others.items()):
             self.add(Kind.OPEN_TO_OTHERS, path, reason="a folder" if is_folder else "")
-        for file, read in sorted(self.read.items()):
+        for file, read in self.readings.noted():
             for _, model, key in dict.fromkeys(read.seen.unknown):
                 self.add(Kind.UNKNOWN_KEY, file, model=model, field=key)
 
     def _figures(self) -> None:
-        for file, read in sorted(self.read.items()):
+        self.result.log_lines = self.readings.clean_lines
+        for file, read in self.readings.noted():
             if not self.survey.files[file][0].kind.is_log:
                 continue
             live = read.seen.live

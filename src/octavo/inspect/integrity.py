@@ -1,7 +1,7 @@
 """Whether the records in the files are consistent among themselves: keys, uniques, foreign keys.
 
 Where files and database are equal this follows from the database's own constraints.  Where they are not, the
-records are asked.  What the rules are about is kept of them, column by column, in a temporary SQLite file;
+records are asked.  What the rules are about is kept of them, column by column, in a temporary file;
 in memory a hash stands for each value that may not be there twice.  So a sound store is proved sound quickly,
 and only records that break a rule, or seem to, are looked at one by one.
 """
@@ -21,17 +21,17 @@ from enum import Enum, auto
 from functools import partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import msgspec
 
-from octavo.errors import DiskError
+from octavo.errors import DiskError, disk_errors
 from octavo.inspect.findings import shown_key
 from octavo.inspect.observers import Inspector, Observer, Rows
 from octavo.layout.codec import Values
 from octavo.layout.layout import Layout
 from octavo.layout.listing import File
-from octavo.layout.record import Record, attribute
+from octavo.layout.record import Row, attribute
 from octavo.schema.datamodel import Datamodel, Model, Relation, ScalarField
 from octavo.store import disk
 from octavo.values.registry import value_type
@@ -87,19 +87,19 @@ def sweep(folder: Path) -> None:
                         shutil.rmtree(entry.path, ignore_errors=True)
 
 
-_AT_ONCE = 1 << 17
+_AT_ONCE = 1 << 18
 """values that are held in memory together"""
-_encode, _decode = msgspec.msgpack.encode, msgspec.msgpack.decode
-
+_BUFFER = 1 << 18
 _Value: TypeAlias = "str | tuple[str | None, ...] | None"
 """what a rule is about: the text of one field, or those of several; None binds nothing"""
 
 
 class _Portion(NamedTuple):
-    """Rows of a model that came together."""
+    """Rows of a model that came together, column by column."""
 
     visit: int
     lines: int | list[int]
+    """those that they stand in, or the first, if each has its own"""
     columns: list[list[str | None]]
 
     def line(self, n: int) -> int:
@@ -110,6 +110,10 @@ class _Row(NamedTuple):
     key: _Value
     visit: int
     line: int
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Portion).decode
 
 
 class Rule(Enum):
@@ -168,17 +172,28 @@ def violations(
 
 @contextmanager
 def gathering(layout: Layout, cache: Path) -> Iterator[Gathered]:
-    """Gather records in a scratch file below ``cache``, or elsewhere if that cannot be written."""
-    with scratch(cache) as database:
-        yield Gathered(layout.datamodel, database)
+    """Gather records in a file without a name below ``cache``, or elsewhere if that cannot be written.
+
+    Raises DiskError if the disk fails it, or has no room for it.
+    """
+    with disk_errors("gathering records in a temporary file"), _nameless(cache) as file:
+        yield Gathered(layout.datamodel, file)
+
+
+def _nameless(folder: Path) -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile(dir=folder, buffering=_BUFFER)
+    except OSError:
+        return tempfile.TemporaryFile(buffering=_BUFFER)
 
 
 class _Columns:
     """What the rules of one model are about, as columns of texts."""
 
-    def __init__(self, datamodel: Datamodel, model: Model, number: int) -> None:
+    def __init__(self, datamodel: Datamodel, model: Model) -> None:
         self.model = model
-        self.table = f"rows_{number}"
+        self.places = array("q")
+        """where the portions of its rows begin in the temporary file, and how long they are, in turn"""
         relations = datamodel.foreign_keys
         self.key = model.key.field_names
         uniques = {u.field_names for u in model.uniques}
@@ -193,7 +208,7 @@ class _Columns:
         self.referred = dict.fromkeys(held, 0)
         """how many different values the foreign keys have, at most"""
 
-    def of_rows(self, rows: Sequence[Record]) -> list[Sequence[str | None]]:
+    def of_rows(self, rows: Sequence[Row]) -> list[Sequence[str | None]]:
         return [texts(rows) for texts in self._texts]
 
     def of_values(self, rows: Iterable[Values]) -> list[Sequence[str | None]]:
@@ -215,7 +230,7 @@ class _Columns:
             self.referred[group] += len(set(self.values(group, columns)))
 
 
-def _texts_of(f: ScalarField, datamodel: Datamodel) -> Callable[[Sequence[Record]], Sequence[str | None]]:
+def _texts_of(f: ScalarField, datamodel: Datamodel) -> Callable[[Sequence[Row]], Sequence[str | None]]:
     """From rows to the texts of a field."""
     get, column = attrgetter(attribute(f)), value_type(f, datamodel)
     if column.text is string_text:
@@ -232,17 +247,15 @@ class Gathered:
     A file may be visited again: what it gave before then no longer counts.
     """
 
-    def __init__(self, datamodel: Datamodel, database: sqlite3.Connection) -> None:
-        self.datamodel, self.database, self.relations = datamodel, database, datamodel.foreign_keys
-        self._models = {m.name: _Columns(datamodel, m, n) for n, m in enumerate(datamodel.tables)}
+    def __init__(self, datamodel: Datamodel, file: IO[bytes]) -> None:
+        """``file``: an empty one."""
+        self.datamodel, self.relations = datamodel, datamodel.foreign_keys
+        self._file, self._end = file, 0
+        self._models = {m.name: _Columns(datamodel, m) for m in datamodel.tables}
         self._files: list[str] = []
         self._visits: dict[str, int] = {}
         self._unread: dict[str, set[_Value]] = {}
         self._unreadable: set[str] = set()
-        for columns in self._models.values():
-            # Of each portion of rows: its visit, the lines (the first of them, or all) and the columns.
-            database.execute(f"CREATE TABLE {columns.table} (visit, lines, columns)")
-        database.execute("BEGIN")
 
     def visit(self, file: str) -> Observer:
         """Begin to read a file; what takes in its rows is given."""
@@ -268,9 +281,10 @@ class Gathered:
         """The foreign keys that cannot be checked, as what they point at cannot be read."""
         return [r for r in self.relations if r.parent in self._unreadable]
 
-    def take(self, file: str, name: str, rows: Sequence[Record], line: int) -> None:
-        """Take in rows of a file that is visited, which stand in lines of their own from ``line`` on."""
-        self._store(self._visits[file], name, self._models[name].of_rows(rows), line)
+    def take(self, file: str, name: str, rows: Sequence[Row], lines: int | list[int]) -> None:
+        """Take in rows of a file that is visited.  ``lines``: those that they stand in, or the first, if each
+        has its own."""
+        self._store(self._visits[file], name, self._models[name].of_rows(rows), lines)
 
     def _put(self, visit: int, name: str, rows: Rows) -> None:
         columns = self._models[name].of_values([values for values, _ in rows])
@@ -281,8 +295,10 @@ class Gathered:
     ) -> None:
         model = self._models[name]
         model.note(columns)
-        row = visit, _encode(lines), _encode(columns)
-        self.database.execute(f"INSERT INTO {model.table} VALUES (?, ?, ?)", row)
+        text = _encode((visit, lines, columns))
+        model.places.extend((self._end, len(text)))
+        self._file.write(text)
+        self._end += len(text)
 
     def violations(self, *, keys: bool = False) -> Iterator[Violation]:
         """Every violation.  With ``keys``, also of two records with one key."""
@@ -299,15 +315,16 @@ class Gathered:
     def _portions(self, model: _Columns) -> Iterator[_Portion]:
         """The rows of a model, in the portions that they came in."""
         alive = set(self._visits.values())
-        query = f"SELECT visit, lines, columns FROM {model.table}"
-        for visit, lines, columns in self.database.execute(query):
-            if visit in alive:
-                yield _Portion(visit, _decode(lines), _decode(columns))
+        self._file.flush()
+        for at, size in zip(model.places[::2], model.places[1::2], strict=True):
+            portion = _decode(os.pread(self._file.fileno(), size, at))
+            if portion.visit in alive:
+                yield portion
 
     def _repeated(self, model: _Columns, group: tuple[str, ...]) -> dict[_Value, list[_Row]]:
         """The rows that have a value in common, by it."""
         found: dict[_Value, list[_Row]] = {}
-        if hashes := _repeated(model.hashes[group]):
+        if hashes := repeated(model.hashes[group]):
             for portion in self._portions(model):
                 keys = model.values(model.key, portion.columns)
                 for n, value in enumerate(model.values(group, portion.columns)):
@@ -363,7 +380,7 @@ class Gathered:
         return Violation(rule, model.model.name, shown, fields, reason, self._files[row.visit], row.line)
 
 
-def _repeated(hashes: array[int]) -> set[int]:
+def repeated(hashes: array[int]) -> set[int]:
     """Those that stand there more than once."""
     found: set[int] = set()
     parts = 1 + len(hashes) // _AT_ONCE

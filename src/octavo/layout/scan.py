@@ -190,7 +190,7 @@ class Scanner:
 
     def _log(self, path: str, content: BinaryIO) -> Iterator[Found | Many]:
         line, at = 1, 0
-        for piece in _pieces(content):
+        for piece in pieces(content):
             items = self._quickly(path, piece)
             if items is None:
                 yield from self._line_by_line(path, piece, line, at)
@@ -411,7 +411,7 @@ class Scanner:
     def hashes(self, path: str, content: BinaryIO) -> array[int]:
         """Of each line of a log that can be read, the hash of its record's model and key.  Raises OSError."""
         found = array("q")
-        for piece in _pieces(content):
+        for piece in pieces(content):
             if self._only is not None:
                 with suppress(msgspec.MsgspecError, ValueError, RecursionError):
                     keys = map(self._only.key_of, self._decoded(piece))
@@ -566,7 +566,7 @@ def whole_lines(descriptor: int, start: int, end: int, size: int) -> bytes:
         size *= 8
 
 
-def _pieces(content: BinaryIO) -> Iterator[bytes]:
+def pieces(content: BinaryIO) -> Iterator[bytes]:
     """The lines of a log, many at once."""
     begun: list[bytes] = []
     while piece := content.read(_PIECE):
