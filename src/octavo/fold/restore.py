@@ -22,7 +22,6 @@ import psycopg
 from octavo.errors import DamagedError, DifferenceError, DiskError, UsageError, disk_errors
 from octavo.fold.source import EXCLUDED, add_copy, database_of, orphans
 from octavo.inspect.findings import listed, shown_key
-from octavo.inspect.integrity import Rule, violations
 from octavo.inspect.payloads import CONFLICT, file_digest, payload_conflict, put_back
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.codec import Codec, Values
@@ -216,6 +215,9 @@ class Loading:
 
         PostgreSQL's detail holds values, and so is not repeated: the records are looked for here.
         """
+        # Most restores end well, and sooner without this.
+        from octavo.inspect.integrity import Rule, violations
+
         reader = self.reader
         check = violations(reader.layout, reader.root, self.there.files, lambda _: None, keys=True)
         broken = (violation for violation in check if violation.rule is not Rule.ORPHAN)

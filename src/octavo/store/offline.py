@@ -15,11 +15,12 @@ from octavo.backend import PathName
 from octavo.errors import DamagedError, DatabaseError, DifferenceError, UsageError, disk_errors
 from octavo.store import freshness as world
 from octavo.store import indexfile, journal, lock, position, shared
-from octavo.store.engine import Resolve
 from octavo.store.system import FOLDER_MODE, SYSTEM
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from octavo.store.engine import Resolve
 
 OWN = frozenset({lock.NAME, shared.NAME, shared.OPENERS, indexfile.FOLDER, world.TORN, position.NAME})
 """what of ``cache/`` speaks of the files of this very folder, and of no other that takes its place"""
