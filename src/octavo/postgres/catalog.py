@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from octavo.errors import DatabaseError
 from octavo.postgres import catalog_queries as queries
@@ -84,8 +85,7 @@ class ObjectKind(StrEnum):
     LARGE_OBJECTS = "large objects"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogObject:
+class CatalogObject(Struct, frozen=True, kw_only=True):
     """Something that a Datamodel has no word for.  ``table`` is the one it belongs to, if there is one."""
 
     kind: ObjectKind
@@ -96,8 +96,7 @@ class CatalogObject:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SequenceState:
+class SequenceState(Struct, frozen=True, kw_only=True):
     """A sequence and where it stands.  ``table`` and ``column`` are those that own it; empty: none does."""
 
     schema: str
@@ -111,8 +110,7 @@ class SequenceState:
     """False: ``last_value`` is the next to be given out"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Migration:
+class Migration(Struct, frozen=True, kw_only=True):
     """A row of ``_prisma_migrations``."""
 
     name: str
@@ -120,8 +118,7 @@ class Migration:
     rolled_back: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Catalog:
+class Catalog(Struct, frozen=True, kw_only=True):
     """A live database.
 
     ``expressions`` holds each column's default as PostgreSQL prints it, by (schema, table, column).
@@ -146,8 +143,8 @@ class Catalog:
     migrations: tuple[Migration, ...] | None = None
     """None: there is no such table, or it may not be read"""
     has_migrations_table: bool = False
-    expressions: Mapping[tuple[str, str, str], str] = field(default_factory=dict)
-    operator_classes: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    expressions: Mapping[tuple[str, str, str], str] = {}
+    operator_classes: Mapping[tuple[str, str], tuple[str, ...]] = {}
     """of each index, by (schema, name): those of its columns, the defaults among them"""
 
     def of_kind(self, *kinds: ObjectKind) -> Iterator[CatalogObject]:

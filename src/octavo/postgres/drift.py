@@ -9,9 +9,11 @@ are of record.  Names are those of the database.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from octavo.errors import DriftError, UsageError
 from octavo.postgres.catalog import Catalog, CatalogObject, ObjectKind, introspect
@@ -35,8 +37,7 @@ class FindingKind(StrEnum):
     DIFFERENT = "different"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One difference that could lose or change data.  ``what`` is ``table``, ``foreign table``, ``column``,
     ``type``, ``precision``, ``nullability``, ``primary key``, ``unique``, ``foreign key``,
     ``referential action``, ``enum`` or ``row-level security``; ``expected`` and ``found`` are empty on the
@@ -68,8 +69,7 @@ class Finding:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """Something other than the schema says that cannot hurt an export."""
 
     what: str
@@ -92,8 +92,7 @@ ALLOWABLE = tuple(_KINDS.split())
 """the kinds of findings that can be waived: with any other the data cannot be read as the schema says"""
 
 
-@dataclass(frozen=True)
-class Drift:
+class Drift(Struct, frozen=True):
     """The result of a comparison, in the schema's order."""
 
     findings: tuple[Finding, ...]
@@ -102,7 +101,7 @@ class Drift:
     """those that are waived"""
     live: Live = field(default_factory=Live)
     """what the files keep of the database"""
-    loose: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    loose: Mapping[str, tuple[str, str]] = {}
     """model and field of each column that may be NULL, where the schema says that it may not, by its name"""
 
     @property

@@ -13,8 +13,9 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from octavo.schema.datamodel import DefaultValue, EnumValue, Function, Number, SingleDefault
 from octavo.values.base import ValueType
@@ -54,8 +55,7 @@ _NO_CALL = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(Struct, frozen=True):
     """A word of an expression: ``kind`` is string, quoted, number, word or mark; ``text`` is unescaped."""
 
     kind: str
