@@ -10,7 +10,7 @@ from octavo.layout.layout import Layout
 from octavo.move.verify import VerifyOptions, VerifyReport, Way, verify
 from octavo.url import DatabaseUrl
 
-HOW = ("way", "report", "seconds")
+HOW = ("way", "report", "seconds", "part", "merged")
 """what a report says of how it was made"""
 
 

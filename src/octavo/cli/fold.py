@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import click
 
 from octavo.cli import console, failures
-from octavo.cli.parameters import Option
+from octavo.cli.parameters import Argument, Option
 from octavo.cli.runner import Answer, Job, command
 from octavo.errors import UsageError
 from octavo.text import size, some
@@ -244,6 +245,20 @@ def verify(
     thorough: Annotated[
         bool, Option("--thorough", help="Decode every record, also where the lines are the same.")
     ] = False,
+    part: Annotated[
+        str | None,
+        Option("--part", show_default=False, help="Verify this part alone, such as 2/5: the second of five."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        Option(
+            "--out",
+            show_default=False,
+            help="Where the report of a part goes [<DATA_DIR>/cache/verification].",
+        ),
+    ] = None,
+    merge: Annotated[bool, Option("--merge", help="Make one report of those of all parts.")] = False,
+    reports: Annotated[list[str] | None, Argument(nargs=-1)] = None,
 ) -> Answer:
     """Compare every field of every record, both ways.
 
@@ -251,13 +266,28 @@ def verify(
 
     With ENCRYPTION_MASTER_PEPPER set, each secret is decrypted too. Ends with 1 on any difference.
     """
-    from octavo.crypto import pepper_from_env
-    from octavo.move.verify import VerifyOptions
-    from octavo.move.verify import verify as run
+    _refuse_mixed(part, out, merge=merge, reports=reports)
+    if merge:
+        from octavo.move.merging import merge as run_merge
 
-    options = VerifyOptions(job.files_root, pepper_from_env(), job.jobs, job.allowed, thorough)
-    with job.progress() as progress:
-        report = run(job.url, job.data_dir, job.layout, options, progress)
+        report = run_merge(job.data_dir, job.layout, list(map(Path, reports or ())))
+    else:
+        from octavo.crypto import pepper_from_env
+        from octavo.fold.parts import Part
+        from octavo.move.verify import VerifyOptions
+        from octavo.move.verify import verify as run
+
+        options = VerifyOptions(
+            job.files_root,
+            pepper_from_env(),
+            job.jobs,
+            job.allowed,
+            thorough,
+            Part.parse(part) if part is not None else None,
+            out,
+        )
+        with job.progress() as progress:
+            report = run(job.url, job.data_dir, job.layout, options, progress)
     return Answer(
         report.to_dict(),
         lambda: _show_verification(report),
@@ -265,6 +295,16 @@ def verify(
         brief=lambda: console.warnings(_verify_warnings(report)),
         shows_if_quiet=True,
     )
+
+
+def _refuse_mixed(part: str | None, out: Path | None, *, merge: bool, reports: list[str] | None) -> None:
+    """Raise UsageError for options that do not go together."""
+    if merge and (part or out):
+        raise UsageError("--merge makes one report of all parts: --part and --out are for one part")
+    if reports and not merge:
+        raise UsageError("reports of parts are for --merge", hint="octavo verify --merge REPORT …")
+    if out is not None and part is None:
+        raise UsageError("--out is for the report of a part", hint="octavo verify --part 1/2 --out FILE")
 
 
 def _show_verification(report: VerifyReport) -> None:
@@ -277,6 +317,8 @@ def _show_verification(report: VerifyReport) -> None:
     console.table(["model", "database", "files", ""], rows)
     click.echo()
     total = some(sum(c["database"] for c in report.counts.values()), "record")
+    if report.part is not None:
+        total = f"part {report.part.part}: {total}"
     if report.equal:
         text = f"{total}, every field, both ways, in {report.seconds:.1f} s"
     else:
@@ -284,6 +326,8 @@ def _show_verification(report: VerifyReport) -> None:
         broken = some(len(report.violations), "broken rule")
         text = f"{found}, {broken}, in {report.seconds:.1f} s"
     console.verdict(report.equal, "EQUAL" if report.equal else "NOT EQUAL", text)
+    if report.merged:
+        click.echo(f"merged of {report.merged}")
     if report.elsewhere:
         click.echo(f"the move is about another database than {console.plain(report.elsewhere)}:")
         console.listed(["its state stays as it is; octavo export --replace begins anew with this one"])

@@ -48,9 +48,10 @@ class CopyBinary:
         columns = (model.scalars[n] for n in order)
         self._columns = [value_type(f, datamodel).text_sql(f"t.{quote(f.column)}") for f in columns]
 
-    def copy_out(self) -> bytes:
-        """The statement that sends every row of the table, in no order."""
-        rows = f"SELECT {', '.join(self._columns)} FROM {table_name(self.model)} AS t"
+    def copy_out(self, where: str = "") -> bytes:
+        """The statement that sends every row of the table, in no order; those alone for which a clause (on
+        ``t``) holds."""
+        rows = f"SELECT {', '.join(self._columns)} FROM {table_name(self.model)} AS t{where}"
         return f"COPY ({rows}) TO STDOUT (FORMAT binary)".encode()
 
     def frame(self, values: Values) -> bytes:

@@ -26,9 +26,10 @@ from urllib.parse import unquote_to_bytes
 
 from octavo.fold.source import Source
 from octavo.layout.holes import refuse_holes
-from octavo.layout.layout import FileFamily, Layout, Place
+from octavo.layout.layout import FileFamily, Place
 from octavo.layout.listing import Contents, File
 from octavo.move.expected import Lines, NotPrinted
+from octavo.move.share import Share
 from octavo.postgres.connection import Connection, Queued
 from octavo.postgres.copying import CopyOut, wait_for
 from octavo.postgres.failures import database_errors
@@ -104,8 +105,8 @@ class Sums:
 class ByLines:
     """Compares the families whose lines PostgreSQL can be asked for."""
 
-    def __init__(self, source: Source, layout: Layout, root: Path, there: Contents) -> None:
-        self.source, self.layout, self.root, self.there = source, layout, root, there
+    def __init__(self, source: Source, share: Share, root: Path, there: Contents) -> None:
+        self.source, self.share, self.root, self.there = source, share, root, there
         self.rows: Counter[str] = Counter()
         """the rows of PostgreSQL, by model"""
         self.sums = list(self._eligible())
@@ -114,10 +115,11 @@ class ByLines:
         # Where drift is waived, a column may hold what the schema says that it does not.
         if self.source.drift.waived or not _HASH_IS_SAFE:
             return
-        for family in self.layout.families:
-            if family.kind.is_log:
+        layout = self.share.layout
+        for family in layout.families:
+            if family.kind.is_log and self.share.has(family):
                 with suppress(NotPrinted):
-                    yield Sums(family, {p.model.name: Lines(self.layout, p) for p in family.places})
+                    yield Sums(family, {p.model.name: Lines(layout, p) for p in family.places})
 
     def compare(self, counts: dict[str, int], jobs: int, advance: Callable[[int], None]) -> None:
         """Add up both sides.  ``jobs`` connections are read at once.
@@ -128,10 +130,12 @@ class ByLines:
             return
         url = self.source.snapshot.url
         with database_errors(url, "reading rows"), ExitStack() as stack:
-            tasks = list(self._tasks(counts, jobs if self.source.snapshot.shareable else 1))
+            jobs = jobs if self.source.snapshot.shareable else 1
+            tasks = list(self._tasks(counts, jobs))
             connections = [self.source.snapshot.connection]
+            is_large = len(tasks) > sum(len(sums.lines) for sums in self.sums)
             with suppress(Queued):
-                for _ in range(min(jobs, len(tasks)) - 1 if any(t.end is not None for t in tasks) else 0):
+                for _ in range(jobs - 1 if is_large else 0):
                     connections.append(stack.enter_context(closing(self.source.snapshot.join())))
             self._read(tasks, connections, advance)
             for sums in self.sums:
@@ -145,7 +149,8 @@ class ByLines:
                 parts = jobs if counts[name] >= _WORTH_SHARING and not lines.children else 1
                 cuts = self._cuts(lines.place, parts)
                 for first, end in zip([0, *cuts], [*cuts, None], strict=True):
-                    yield _Task(sums, lines, first, end)
+                    statement = lines.copy_out(first, end, self.share.condition(lines.place.model))
+                    yield _Task(sums, lines, statement)
 
     def _cuts(self, place: Place, parts: int) -> list[int]:
         """The pages of a table at which to begin another part."""
@@ -165,7 +170,7 @@ class ByLines:
         free = list(connections)
         while True:
             for connection, task in zip(free, waiting, strict=False):
-                reading[connection] = task, CopyOut(connection, task.lines.copy_out(task.first, task.end))
+                reading[connection] = task, CopyOut(connection, task.statement)
             if not reading:
                 break
             free, idle = [], True
@@ -186,7 +191,7 @@ class ByLines:
     def _files(self) -> Iterator[bool]:
         """Count the files in, a piece at each step."""
         for sums in self.sums:
-            for file in self.there.of(sums.place):
+            for file in self.share.of(self.there.of(sums.place)):
                 parent = sums.parent_of(file)
                 if parent is None:
                     sums.irregular.append(file)
@@ -220,12 +225,11 @@ class ByLines:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """The rows in some pages of a table, which are counted in."""
+    """Some rows of a table, which are counted in."""
 
     sums: Sums
     lines: Lines
-    first: int
-    end: int | None
+    statement: bytes
 
     def count(self, rows: Sequence[bytes]) -> None:
         buckets = self.sums.buckets

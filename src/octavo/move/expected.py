@@ -53,9 +53,11 @@ class Lines:
         line, rows = self._json(place, "t", arrays)
         self._select = f"SELECT {head}, {line} FROM {table_name(place.model)} AS t{joins}{rows}"
 
-    def copy_out(self, first: int = 0, end: int | None = None) -> bytes:
-        """The statement that sends what is in the pages of the table from ``first`` to before ``end``."""
-        bounds = [f"t.ctid >= '({first},0)'"] if first else []
+    def copy_out(self, first: int = 0, end: int | None = None, condition: str = "") -> bytes:
+        """The statement that sends what is in the pages of the table from ``first`` to before ``end``; those
+        rows alone for which a condition (on ``t``) holds."""
+        bounds = [condition] if condition else []
+        bounds += [f"t.ctid >= '({first},0)'"] if first else []
         bounds += [f"t.ctid < '({end},0)'"] if end is not None else []
         where = f" WHERE {' AND '.join(bounds)}" if bounds else ""
         return f"COPY ({self._select}{where}) TO STDOUT (FORMAT binary)".encode()

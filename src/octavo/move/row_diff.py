@@ -30,6 +30,7 @@ from octavo.inspect.observers import Inspector, Rows
 from octavo.inspect.row_hash import CopyBinary, bucket_of
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.listing import File
+from octavo.move.share import Share
 from octavo.postgres.copying import CopyOut
 from octavo.schema.datamodel import Datamodel, ScalarField
 from octavo.schema.ddl import sql_type
@@ -95,19 +96,20 @@ class Unread:
 class CloseLook:
     """Compares the differing buckets of models, record by record.
 
-    ``differing`` names the buckets by model; a row whose record is among the ``unread`` is not missing;
-    ``advance`` hears of every row read.
+    ``share`` is what is compared of both sides; ``differing`` names the buckets by model; a row whose record
+    is among the ``unread`` is not missing; ``advance`` hears of every row read.
     """
 
     def __init__(
         self,
         connection: Connection,
         root: Path,
+        share: Share,
         differing: Mapping[str, frozenset[int]],
         unread: Unread,
         advance: Callable[[int], None],
     ) -> None:
-        self.connection, self.root, self.advance = connection, root, advance
+        self.connection, self.root, self.share, self.advance = connection, root, share, advance
         self.unread, self.layout = unread, unread.layout
         self.differing = differing
         datamodel = self.layout.datamodel
@@ -133,7 +135,7 @@ class CloseLook:
         name, buckets = framed.model.name, self.differing[framed.model.name]
 
         def rows() -> Iterator[tuple[str, bytes, bytes]]:
-            for row in CopyOut(self.connection, framed.copy_out()).rows():
+            for row in CopyOut(self.connection, framed.copy_out(self.share.where(framed.model))).rows():
                 self.advance(1)
                 key = framed.key(row)
                 if bucket_of(key) in buckets:

@@ -29,6 +29,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 
 from octavo.errors import DamagedError, disk_errors
+from octavo.fold.parts import Part
 from octavo.fold.source import Source, allowed_drift, database_of, known_origin, open_source
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
 from octavo.inspect.integrity import Rule, Violation, sweep, violations
@@ -39,7 +40,9 @@ from octavo.inspect.row_hash import CopyBinary, Tally
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, contents, payload_files, payload_path
 from octavo.move.by_lines import ByLines, Sums, bucket_of
+from octavo.move.part_report import PartFacts, facts_of_part, path_of_part
 from octavo.move.row_diff import CloseLook, Unread
+from octavo.move.share import Share
 from octavo.postgres.copying import CopyOut
 from octavo.postgres.drift import collapsed
 from octavo.postgres.failures import database_errors
@@ -74,6 +77,10 @@ class VerifyOptions:
     """the kinds of drift to waive, beside those that the export waived"""
     thorough: bool = False
     """compare everything by fields"""
+    part: Part | None = None
+    """compare this part alone; its report is for :func:`octavo.move.merging.merge`"""
+    out: Path | None = None
+    """where the report of a part goes, instead of below ``cache/``"""
 
 
 class Way(StrEnum):
@@ -115,6 +122,10 @@ class VerifyReport:
     """what was not checked, and why"""
     notes: tuple[str, ...] = ()
     report: Path | None = None
+    part: PartFacts | None = None
+    """which part this is of a verification; None: the whole of it"""
+    merged: str = ""
+    """of which parts it was made, and how old it is"""
     elsewhere: str = ""
     """the database, where the move is about another one: then nothing is said about the move"""
     database: Database | None = None
@@ -126,6 +137,14 @@ class VerifyReport:
     def equal(self) -> bool:
         """Whether files and database are the same, and sound."""
         return self.total == 0 and not self.violations
+
+    def take(self, found: Differences) -> None:
+        """Count the differences that were found."""
+        self.differences, self.total = found.first, found.total
+        by_model: dict[str, Counter[str]] = {}
+        for (model, kind), n in found.counted.items():
+            by_model.setdefault(model, Counter())[kind.value] += n
+        self.by_model = {model: dict(kinds) for model, kinds in by_model.items()}
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -146,6 +165,8 @@ class VerifyReport:
             "secretsChecked": self.secrets,
             "leftOut": self.left_out,
             "notes": list(self.notes),
+            "part": msgspec.to_builtins(self.part),
+            "merged": self.merged or None,
             "elsewhere": self.elsewhere,
             "report": str(self.report) if self.report else None,
             "seconds": round(self.seconds, 3),
@@ -178,7 +199,7 @@ def verify(
             moment = phase.now()
             report = _verify(url, data_dir, layout, options, progress)
     report.seconds = time.monotonic() - started
-    if report.report is not None and not report.elsewhere:
+    if report.report is not None and not report.elsewhere and options.part is None:
         with phase.changing(data_dir) as state:
             state.verify(verified(report, moment))
     return report
@@ -187,10 +208,11 @@ def verify(
 def _verify(
     url: DatabaseUrl, data_dir: Path, layout: Layout, options: VerifyOptions, progress: Progress
 ) -> VerifyReport:
+    begun = phase.now()
     with open_source(url, layout, allow=allowed_drift(data_dir, options.allow_drift)) as source:
         with disk_errors("listing the data folder"):
             there = contents(layout, data_dir)
-        return compare(source, data_dir, layout, there, options, progress)
+        return compare(source, data_dir, layout, there, options, progress, begun)
 
 
 def compare(
@@ -200,14 +222,17 @@ def compare(
     there: Contents,
     options: VerifyOptions,
     progress: Progress = SILENT,
+    begun: str = "",
 ) -> VerifyReport:
     """Compare a snapshot of the database with the files that were listed; the state of the move stays.
 
-    Raises as :func:`verify`.
+    ``begun`` is for the report of a part: when both were taken.  Raises as :func:`verify`.
     """
     started, url = time.monotonic(), source.snapshot.url
     source.drift.raise_if_any()
-    with closing(Differences(_new_report(data_dir))) as found:
+    part = options.part
+    path = new_report(data_dir) if part is None else path_of_part(data_dir, part, options.out)
+    with closing(Differences(path)) as found:
         verification = _Verification(source, layout, data_dir, options, there, found)
         report = verification.run(progress)
         report.notes = (*collapsed(source.drift.notes), *source.orphans(layout))
@@ -220,6 +245,8 @@ def compare(
         if found.path is None:
             report.left_out.append("the full report: cache/ cannot be written")
         report.seconds = time.monotonic() - started
+        if part is not None:
+            report.part = facts_of_part(part, begun, report.first, report.database, data_dir, layout)
         found.finish(report.to_dict())
     return report
 
@@ -250,17 +277,19 @@ class _Verification:
     ) -> None:
         self.source, self.layout, self.root, self.options = source, layout, root, options
         self.there, self.found = there, found
+        self.share = Share(layout, options.part)
+        self.files = self.share.of(there.files)
         self.connection = source.snapshot.connection
         self.beside = Observed()
         """what was noted in the files of models that were compared both ways"""
 
     def run(self, progress: Progress) -> VerifyReport:
-        counts = self.source.counts(self.layout.datamodel)
+        counts = self.share.counts(self.source)
         report = VerifyReport(self.root, {}, dict.fromkeys(counts, Way.FIELDS))
         progress.begin("verify", sum(counts.values()))
         settled = {} if self.options.thorough else self._by_lines(report, counts, progress)
         names = [name for name in counts if name not in settled]
-        files = [f for f in self.there.files if f.family.places[0].model.name not in settled]
+        files = [f for f in self.files if f.family.places[0].model.name not in settled]
         with scanning(self.layout, self.root, files, self.options.jobs) as result:
             database = {name: self._tally(name, progress) for name in names}
             scan = result()
@@ -273,8 +302,8 @@ class _Verification:
             progress.begin("looking closer", sum(counts[n] for n in differing))
             with database_errors(self.source.snapshot.url, "reading rows"):
                 unread = Unread(self.layout, seen.damage)
-                look = CloseLook(self.connection, self.root, differing, unread, progress.advance)
-                live = look.compare(self.there.files, self.found, self.root / "cache")
+                look = CloseLook(self.connection, self.root, self.share, differing, unread, progress.advance)
+                live = look.compare(self.files, self.found, self.root / "cache")
         for name in counts:
             if name in settled:
                 report.counts[name] = {"database": settled[name], "files": settled[name]}
@@ -295,7 +324,7 @@ class _Verification:
 
     def _by_lines(self, report: VerifyReport, counts: dict[str, int], progress: Progress) -> dict[str, int]:
         """Compare what can be by lines.  Gives the models that are equal, with the number of their rows."""
-        lines = ByLines(self.source, self.layout, self.root, self.there)
+        lines = ByLines(self.source, self.share, self.root, self.there)
         lines.compare(counts, self.options.jobs, progress.advance)
         settled: dict[str, int] = {}
         for sums in lines.sums:
@@ -319,7 +348,7 @@ class _Verification:
         place, dirty = sums.place, sums.dirty
         if not sums.family.varies or self.layout.embedded(place.model.name):
             return False
-        every = self.there.of(place)
+        every = self.share.of(self.there.of(place))
         files = [*sums.irregular, *(f for f in every if sums.bucket(f) in dirty)]
         if 2 * sum(f.size for f in files) > sum(f.size for f in every):
             return False
@@ -340,7 +369,7 @@ class _Verification:
         framed = CopyBinary(self.layout.datamodel, self.layout.datamodel.model(name))
         tally = Tally()
         with database_errors(self.source.snapshot.url, f"reading {name}"):
-            rows = CopyOut(self.connection, framed.copy_out()).rows()
+            rows = CopyOut(self.connection, framed.copy_out(self.share.where(framed.model))).rows()
             rows = rows if only is None else filter(only, rows)
             while number := tally.add(framed, islice(rows, _AT_ONCE)):
                 progress.advance(number)
@@ -349,7 +378,7 @@ class _Verification:
     def _report_damage(self, seen: Observed, settled: Container[str]) -> None:
         for path in self.there.missing:
             family = self.layout.family(path)
-            for place in family.places if family else ():
+            for place in family.places if family and self.share.has(family) else ():
                 self._damaged(place, DamagedError("the file is missing", file=path))
         for error in sorted(seen.damage, key=lambda e: (e.file, e.line)):
             family = self.layout.family(error.file)
@@ -360,8 +389,8 @@ class _Verification:
                 self._damaged(place, error)
         have = {f.path for f in self.there.files}
         for place, parent in log_places(self.layout):
-            if parent.model.name in settled:
-                # It was looked for its logs then.
+            if parent.model.name in settled or not self.share.has_model(parent.model.name):
+                # It was looked for its logs then, or is in another part.
                 continue
             for path in sorted(seen.logs - have):
                 family = self.layout.family(path)
@@ -370,7 +399,8 @@ class _Verification:
             if any(e.host is None and self._is_in(e, parent) for e in seen.damage):
                 # It may be the log of a record that could not be read.
                 continue
-            own = {f.path for f in self.there.of(place)}
+            is_divided = self.share.divides(parent)
+            own = {f.path for f in self.there.of(place) if not is_divided or self.share.names(f)}
             for path in unowned(place, parent, own, seen.logs, seen.damage):
                 self._damaged(place, DamagedError("a log whose parent does not exist", file=path))
 
@@ -393,7 +423,7 @@ class _Verification:
         )
 
     def _check_payloads(self, report: VerifyReport, named: Iterable[Named]) -> None:
-        if not any(place.payload for place in self.layout.places):
+        if not any(place.payload and self.share.has_model(place.model.name) for place in self.layout.places):
             return
         compare = self.options.files_root.is_dir()
         if not compare:
@@ -484,23 +514,18 @@ class _Verification:
 
         hosts = {self.layout.host(name).path for name in tables}
         inspector = Inspector(self.layout, self.root)
-        for file in self.there.files:
+        for file in self.files:
             if file.family.path in hosts:
                 # What is damaged has been reported by now.
                 inspector.observe(file, partial(look, file.path))
         report.secrets = opened
 
     def _conclude(self, report: VerifyReport, seen: Observed) -> None:
-        report.differences = self.found.first
-        report.total = self.found.total
-        by_model: dict[str, Counter[str]] = {}
-        for (model, kind), n in self.found.counted.items():
-            by_model.setdefault(model, Counter())[kind.value] += n
-        report.by_model = {model: dict(kinds) for model, kinds in by_model.items()}
+        report.take(self.found)
         report.unknown_keys = sorted(
             {(f"{file} ({model})" if model else file, key) for file, model, key in seen.unknown}
         )
-        report.strays += self.there.strays
+        report.strays += self.there.strays if self.share.is_first else ()
 
 
 def _checkable(model: Model) -> list[str]:
@@ -520,7 +545,7 @@ def _key_of(place: Place, error: DamagedError) -> Mapping[str, bytes | None]:
     return {}
 
 
-def _new_report(root: Path) -> Path | None:
+def new_report(root: Path) -> Path | None:
     """A new file for the report, empty yet; None where the store cannot be written."""
     try:
         disk.make_folder(root / "cache")
