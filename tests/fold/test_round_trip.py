@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -15,6 +16,7 @@ from both_ways import verify_both
 from folders import tree
 from octavo.fold import export as export_module
 from octavo.fold.export import ExportOptions, export
+from octavo.fold.parts import Part
 from octavo.fold.restore import restore
 from octavo.layout import scan
 from octavo.layout.layout import Layout
@@ -36,8 +38,8 @@ class Trip:
         self.server, self.root, self.layout = server, root, layout
         self.files_root = files_root or root / "no-files"
 
-    def export(self, url: str, name: str, jobs: int = 2) -> Path:
-        options = ExportOptions(self.files_root, jobs=jobs)
+    def export(self, url: str, name: str, jobs: int = 2, part: Part | None = None) -> Path:
+        options = ExportOptions(self.files_root, jobs=jobs, part=part)
         export(DatabaseUrl.parse(url), self.root / name, self.layout, options)
         return self.root / name
 
@@ -121,6 +123,9 @@ def test_slices_and_workers_make_no_difference(
     trip = Trip(server, tmp_path, every_type.layout())
     folders = [trip.export(every, str(jobs), jobs=jobs) for jobs in (1, 2, 3)]
     assert tree(folders[0]) == tree(folders[1]) == tree(folders[2])
+    with ThreadPoolExecutor() as pool:
+        parts = pool.map(lambda part: trip.export(every, "parts", part=part), Part(1, 3).all)
+    assert [tree(folder) == tree(folders[0]) for folder in parts] == [True] * 3
 
 
 def test_another_schema_of_the_database(

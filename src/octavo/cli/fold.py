@@ -110,14 +110,31 @@ def export(
         bool, Option("--replace", help="Put the export in the place of a store; the old one is kept.")
     ] = False,
     dry_run: Annotated[bool, Option("--dry-run", help="Check and count; write nothing.")] = False,
+    part: Annotated[
+        str | None,
+        Option("--part", help="Write the second of five parts of the files: 2/5.", metavar="I/N"),
+    ] = None,
 ) -> Answer:
-    """PostgreSQL → files, from one snapshot, put in place whole."""
+    """PostgreSQL → files, from one snapshot, put in place whole.
+
+    With --part, as many processes as there are parts share the work, on one machine or several with a shared
+    folder. The first that comes holds the snapshot, waits for the others and puts the store in place.
+    """
     from octavo.fold.export import ExportOptions
     from octavo.fold.export import export as run
+    from octavo.fold.parts import Part
 
     # A store of another schema is replaced, or refused as any.
     job.named_wins = True
-    options = ExportOptions(job.files_root, job.jobs, replace, dry_run, allow_drift=job.allowed)
+    options = ExportOptions(
+        job.files_root,
+        job.jobs,
+        replace,
+        dry_run,
+        allow_drift=job.allowed,
+        part=Part.parse(part) if part is not None else None,
+        tell=(lambda text: None) if job.silent else console.note,
+    )
     with job.progress() as progress:
         report = run(job.url, job.data_dir, job.layout, options, progress)
     return Answer(
@@ -130,6 +147,10 @@ def export(
 def _show_export(report: ExportReport, layout: Layout) -> None:
     rows = [[name, f"{count:,}", layout.host(name).path] for name, count in report.counts.items()]
     console.table(["model", "rows", "file"], rows)
+    if report.left_to is not None:
+        click.echo(
+            f"\npart {report.part}; part {report.left_to} puts the store in place when all are written"
+        )
     total, where = some(sum(report.counts.values()), "row"), console.plain(str(report.target))
     click.echo()
     if report.dry_run:
@@ -196,6 +217,7 @@ def _export_as_json(report: ExportReport) -> dict[str, Any]:
         "notes": report.notes,
         "leftOut": report.left_out,
         "seconds": round(report.seconds, 3),
+        **({"part": str(report.part), "whole": report.left_to is None} if report.part else {}),
     }
 
 

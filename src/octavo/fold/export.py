@@ -6,6 +6,7 @@ connection of its own that reads the snapshot.
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -21,7 +22,9 @@ from msgspec.structs import replace
 
 from octavo.backend import DataBackend
 from octavo.backends.gap import Seed, leave, seed_of
-from octavo.errors import DatabaseError, DifferenceError, UsageError, disk_errors
+from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageError, disk_errors
+from octavo.fold.parts import Part
+from octavo.fold.sharing import Facts, Outcome, Shared, Subject, shared
 from octavo.fold.source import Origin, Source, database_of, leave_origin, open_source
 from octavo.fold.target import State, building, refusal, state_of
 from octavo.fold.writer import Stopped, Task, Writer, Written
@@ -30,7 +33,7 @@ from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.fold import Slice, unkeepable
 from octavo.layout.layout import Kind, Layout
 from octavo.postgres import fence
-from octavo.postgres.connection import Connection, Queued
+from octavo.postgres.connection import Connection, Queued, Snapshot, connect, read_snapshot
 from octavo.postgres.drift import collapsed
 from octavo.postgres.failures import database_errors
 from octavo.schema.native import quote, table_name
@@ -39,6 +42,9 @@ from octavo.store import phase
 from octavo.store.identity import identity_files, require_same, write_identity
 from octavo.store.intake import PayloadProblem
 from octavo.store.lock import TIMEOUT
+from octavo.store.payloads import is_incoming
+from octavo.store.phase import Database
+from octavo.store.system import SYSTEM, sync_all
 from octavo.url import DatabaseUrl
 
 if TYPE_CHECKING:
@@ -68,6 +74,10 @@ class ExportOptions:
     finish: Callable[[Path], None] | None = None
     allow_drift: tuple[str, ...] = ()
     """the kinds of drift to waive, which those who work with the files waive too"""
+    part: Part | None = None
+    """the part of the files to write, where several processes share the export"""
+    tell: Callable[[str], object] = lambda text: None
+    """hears for which other parts this one is waiting"""
 
 
 @dataclass
@@ -95,7 +105,18 @@ class ExportReport:
     """what the catalog holds beside the schema that cannot hurt"""
     left_out: list[str] = field(default_factory=list)
     """the tables that the layout excludes, and the drift that is waived"""
+    part: Part | None = None
+    """the part that this process has written"""
+    left_to: Part | None = None
+    """the part that puts the store in place; then ``counts`` are of this part alone"""
     seconds: float = 0.0
+
+    def take(self, outcome: Outcome) -> None:
+        """Report what was written."""
+        self.files = outcome.files
+        self.payloads, self.payload_bytes = outcome.payloads, outcome.payload_bytes
+        self.payload_problems = outcome.problems
+        self.files_root_missing = outcome.files_root_missing
 
 
 def export(
@@ -115,9 +136,12 @@ def export(
     and their writers go on with that.  What ``json`` transactions commit is in the folder that is kept, and
     processes that have it open get an error at their next commit.
 
+    With a ``part``, the first process that comes holds the snapshot, waits for all others and puts the store
+    in place; the others end when they have written theirs (:mod:`octavo.fold.sharing`).
+
     Raises UsageError (a store is there already; SchemaMismatch if it has another schema), DriftError,
     DifferenceError (that store's journal cannot be emptied, too), BusyError (it is being written to),
-    DatabaseError, DiskError.
+    ConflictError (the part that held the snapshot has ended), DatabaseError, DiskError.
     """
     started = time.monotonic()
     data_dir = data_dir.resolve()
@@ -125,6 +149,29 @@ def export(
     if state is State.STORE and not options.replace:
         require_same(data_dir, layout)
         raise refusal(data_dir)
+    if options.part is None:
+        report = _export(url, data_dir, layout, options, progress, state, None)
+    elif options.dry_run:
+        raise UsageError("a dry run writes nothing, so it has no parts")
+    else:
+        with shared(data_dir, options.part) as meeting:
+            if meeting.facts is None:
+                report = _export(url, data_dir, layout, options, progress, state, meeting)
+            else:
+                report = _join(url, layout, options, progress, meeting, meeting.facts)
+    report.part, report.seconds = options.part, time.monotonic() - started
+    return report
+
+
+def _export(
+    url: DatabaseUrl,
+    data_dir: Path,
+    layout: Layout,
+    options: ExportOptions,
+    progress: Progress,
+    state: State,
+    meeting: Shared | None,
+) -> ExportReport:
     with ExitStack() as stack:
         if options.replace and not options.dry_run:
             # No cutover may make the files of record that are about to be replaced.
@@ -165,12 +212,19 @@ def export(
         if not options.dry_run:
             resolve = seeding.resolve if seeding else None
             with building(data_dir, layout, lock_timeout=options.lock_timeout, resolve=resolve) as built:
-                keeper = PayloadKeeper(layout, options.files_root, built.path)
                 report.settled = built.settled
-                progress.begin("export", sum(_top_level(layout, counts).values()))
-                _fill(source, Writer(keeper, progress.advance), options.jobs, report)
-                progress.begin("sync", 0)
                 here = database_of(source.snapshot.connection, url)
+                writer = Writer(PayloadKeeper(layout, options.files_root, built.path), progress.advance)
+                if meeting is None:
+                    jobs = options.jobs if source.snapshot.shareable else 1
+                    tasks = [task for _, task in _sized(layout, counts, jobs)]
+                    progress.begin("export", sum(_top_level(layout, counts).values()))
+                    outcome = _write(source.snapshot, writer, tasks, options.jobs)
+                else:
+                    outcome = _hold(source.snapshot, writer, options, progress, meeting, here, counts)
+                _compare_counts(layout, counts, outcome.rows)
+                report.take(outcome)
+                progress.begin("sync", 0)
                 leave_origin(built.path, Origin(database=here, allowed=options.allow_drift), synced=False)
                 write_identity(built.path, identity_files(layout, live=source.drift.live), synced=False)
                 left = seed_of(source.snapshot.connection, counts)
@@ -182,7 +236,6 @@ def export(
                     replace=options.replace,
                     last=partial(_finish, report, (seeding, left), options.finish),
                 )
-    report.seconds = time.monotonic() - started
     return report
 
 
@@ -227,30 +280,105 @@ def _finish(
         finish(built)
 
 
-def _fill(source: Source, writer: Writer, jobs: int, report: ExportReport) -> None:
-    keeper = writer.keeper
-    written = _write(source, writer, jobs, report.counts)
-    _compare_counts(writer.layout, report.counts, written)
-    report.files = sum(w.files for w in written)
-    report.payloads, report.payload_bytes = keeper.kept, keeper.size
-    report.payload_problems = sorted(keeper.problems, key=lambda p: (p.model, p.key))
-    report.files_root_missing = keeper.root_missing
+def _hold(
+    snapshot: Snapshot,
+    writer: Writer,
+    options: ExportOptions,
+    progress: Progress,
+    meeting: Shared,
+    here: Database,
+    counts: dict[str, int],
+) -> Outcome:
+    """Write the first part that came, and wait for the others."""
+    if snapshot.id is None:
+        raise DatabaseError("this server cannot share a snapshot between connections, so there are no parts")
+    part, built = meeting.part, writer.root
+    facts = Facts(
+        of=part.of,
+        subject=Subject.of_layout(here, writer.layout),
+        snapshot=snapshot.id,
+        building=built.name,
+        holder=part.number,
+        jobs=options.jobs,
+        counts=counts,
+    )
+    meeting.announce(facts)
+    progress.begin("export", 0)
+    own = _write(snapshot, writer, _part_of(writer.layout, facts, part), options.jobs)
+    progress.begin("waiting for the other parts", 0)
+
+    def is_alive() -> None:
+        with database_errors(snapshot.url, "holding the snapshot"):
+            snapshot.connection.execute("SELECT 1")
+
+    found = Outcome.of_all(meeting.gather(own, built.name, is_alive, options.tell))
+    with disk_errors("removing what killed parts have left"):
+        for name in os.listdir(built / writer.layout.payload_folder) if writer.layout.payload_folder else ():
+            if is_incoming(name):
+                (built / writer.layout.payload_folder / name).unlink()
+    return found
 
 
-def _write(source: Source, writer: Writer, jobs: int, counts: dict[str, int]) -> list[Written]:
-    """Run all tasks, each worker with a connection of its own that sees the snapshot."""
-    jobs = max(1, jobs) if source.snapshot.shareable else 1
-    tasks = _tasks(writer.layout, counts, jobs)
-    failed, url = writer.failed, source.snapshot.url
+def _join(
+    url: DatabaseUrl,
+    layout: Layout,
+    options: ExportOptions,
+    progress: Progress,
+    meeting: Shared,
+    facts: Facts,
+) -> ExportReport:
+    """Write another part than the first."""
+    part, built = meeting.part, meeting.target.with_name(facts.building)
+    with closing(connect(url)) as connection:
+        facts.subject.require(part, Subject.of_layout(database_of(connection, url), layout))
+    schemas = layout.datamodel.datasource.schemas or (url.schema,)
+    try:
+        with read_snapshot(url, schemas=schemas, snapshot=facts.snapshot) as snapshot:
+            writer = Writer(PayloadKeeper(layout, options.files_root, built), progress.advance)
+            tasks = _part_of(layout, facts, part)
+            if meeting.begin():
+                with (
+                    disk_errors("removing what a killed part has left"),
+                    database_errors(url, "reading names"),
+                ):
+                    for task in tasks:
+                        writer.clear(snapshot.connection, task)
+            progress.begin("export", 0)
+            outcome = _write(snapshot, writer, tasks, options.jobs)
+        with disk_errors("syncing the export"):
+            sync_all(SYSTEM, str(built))
+        meeting.leave(outcome)
+    except OctavoError:
+        meeting.require_holder()
+        raise
+    report = ExportReport(meeting.target, outcome.rows, left_to=Part(facts.holder, part.of))
+    report.take(outcome)
+    return report
+
+
+def _part_of(layout: Layout, facts: Facts, part: Part) -> list[Task]:
+    """The tasks of a part: each of the tasks, the largest first, goes to the part that has least to do."""
+    shares: list[tuple[int, int, list[Task]]] = [(0, number, []) for number in range(part.of)]
+    for size, task in _sized(layout, facts.counts, part.of * facts.jobs):
+        done, number, tasks = min(shares)
+        tasks.append(task)
+        shares[number] = (done + size + 1, number, tasks)
+    return shares[part.number - 1][2]
+
+
+def _write(snapshot: Snapshot, writer: Writer, tasks: list[Task], jobs: int) -> Outcome:
+    """Run tasks, each worker with a connection of its own that sees the snapshot."""
+    jobs = max(1, jobs) if snapshot.shareable else 1
+    failed, url = writer.failed, snapshot.url
     errors: list[BaseException] = []
 
     with ExitStack() as stack:
-        connections = [source.snapshot.connection]
+        connections = [snapshot.connection]
         # A worker that would have to wait for a session that waits for this one is done without.
         with suppress(Queued):
             for _ in range(min(jobs, len(tasks)) - 1):
                 # Closing does not wait; the connection's own block would, for its lock and the server.
-                connections.append(stack.enter_context(closing(source.snapshot.join())))
+                connections.append(stack.enter_context(closing(snapshot.join())))
         free = list(connections)
 
         def run(task: Task) -> Written:
@@ -281,7 +409,23 @@ def _write(source: Source, writer: Writer, jobs: int, counts: dict[str, int]) ->
                     _cancel(connections)
         if errors:
             raise errors[0]
-        return [f.result() for f in futures]
+        return _outcome(writer, [f.result() for f in futures])
+
+
+def _outcome(writer: Writer, written: list[Written]) -> Outcome:
+    rows: Counter[str] = Counter()
+    for task in written:
+        rows.update(task.rows)
+    keeper = writer.keeper
+    return Outcome(
+        rows=dict(rows),
+        files=sum(task.files for task in written),
+        payloads=keeper.kept,
+        payload_bytes=keeper.size,
+        problems=sorted(keeper.problems, key=lambda problem: (problem.model, problem.key)),
+        files_root_missing=keeper.root_missing,
+        building=writer.root.name,
+    )
 
 
 def _cancel(connections: Iterable[Connection]) -> None:
@@ -292,26 +436,23 @@ def _cancel(connections: Iterable[Connection]) -> None:
             connection.close()
 
 
-def _tasks(layout: Layout, counts: dict[str, int], jobs: int) -> list[Task]:
-    """The largest first, and those with one log per parent in as many slices as there are workers."""
+def _sized(layout: Layout, counts: dict[str, int], parts: int) -> list[tuple[int, Task]]:
+    """All tasks with their rows, the largest first; those with one log per parent in so many slices."""
     sized: list[tuple[int, Task]] = []
     for family in layout.families:
         rows = sum(counts[p.model.name] for p in family.places)
-        parts = jobs if family.kind is Kind.LOG_PER_PARENT and rows >= _WORTH_SLICING else 1
-        sized += [(rows // parts, Task(family, Slice(n, parts))) for n in range(parts)]
-    return [task for _, task in sorted(sized, key=lambda item: -item[0])]
+        slices = parts if family.kind is Kind.LOG_PER_PARENT and rows >= _WORTH_SLICING else 1
+        sized += [(rows // slices, Task(family, Slice(n, slices))) for n in range(slices)]
+    return sorted(sized, key=lambda item: -item[0])
 
 
 def _top_level(layout: Layout, counts: dict[str, int]) -> dict[str, int]:
     return {p.model.name: counts[p.model.name] for p in layout.places if p.kind is not Kind.EMBEDDED}
 
 
-def _compare_counts(layout: Layout, counts: dict[str, int], written: list[Written]) -> None:
-    total: Counter[str] = Counter()
-    for part in written:
-        total.update(part.rows)
+def _compare_counts(layout: Layout, counts: dict[str, int], rows: dict[str, int]) -> None:
     expected = _top_level(layout, counts)
-    if wrong := [f"{m}: {n} rows, {total[m]} written" for m, n in expected.items() if total[m] != n]:
+    if wrong := [f"{m}: {n} rows, {rows.get(m, 0)} written" for m, n in expected.items() if rows.get(m) != n]:
         raise DatabaseError("the export is not complete: " + "; ".join(wrong))
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias
 
 from octavo.inspect.payloads import PayloadKeeper
-from octavo.layout.fold import WHOLE, Slice, fold, heads, logs_of
+from octavo.layout.fold import WHOLE, Slice, fold, heads, logs_of, names
 from octavo.layout.layout import VERSION, FileFamily, Kind, Place
 from octavo.postgres.connection import Connection
 from octavo.postgres.copy_out import COUNT, LENGTH, columns, copied
@@ -69,6 +69,19 @@ class Writer:
             return self._record_files(connection, task.family)
         return self._document(connection, task.family)
 
+    def clear(self, connection: Connection, task: Task) -> None:
+        """Remove what a writer that was killed has left of a task.  Raises as :meth:`write`."""
+        if not task.family.varies:
+            (self.root / task.family.path).unlink(missing_ok=True)
+            return
+        (place,) = task.family.places
+        path = self._path(place)
+        with copied(connection, names(self.layout, place, task.part)) as batches:
+            for rows in batches:
+                for row in rows:
+                    with suppress(FileNotFoundError):
+                        os.unlink(path(columns(row)))
+
     @contextmanager
     def _rows(
         self, connection: Connection, place: Place, written: Written, part: Slice = WHOLE
@@ -104,8 +117,8 @@ class Writer:
                 opening, closing_bracket = b"\n    ", b"]"
                 hanging = self._hanging(place)
                 with self._rows(connection, place, written) as batches:
-                    for names, content in _named(batches):
-                        written.files += self._make_logs(hanging, names)
+                    for key, content in _named(batches):
+                        written.files += self._make_logs(hanging, key)
                         file.write(opening + content)
                         opening, closing_bracket = b",\n    ", b"\n  ]"
                 file.write(closing_bracket)
@@ -117,9 +130,9 @@ class Writer:
         written = Written()
         path, hanging = self._path(place), self._hanging(place)
         with self._rows(connection, place, written) as batches:
-            for names, content in _named(batches):
-                _write_file(os.open(path(names), _CREATE, FILE_MODE), [content])
-                written.files += 1 + self._make_logs(hanging, names)
+            for key, content in _named(batches):
+                _write_file(os.open(path(key), _CREATE, FILE_MODE), [content])
+                written.files += 1 + self._make_logs(hanging, key)
         return written
 
     def _log(self, connection: Connection, family: FileFamily) -> Written:

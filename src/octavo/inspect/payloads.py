@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
@@ -63,7 +64,7 @@ class PayloadKeeper:
 
         Raises OSError if the copy cannot be written.
         """
-        incoming = self.built / self.layout.payload_folder / f".incoming-{threading.get_ident()}"
+        incoming = self.built / self.layout.payload_folder / f".{secrets.token_hex(8)}.incoming"
         digest, found = hashlib.sha256(), 0
         try:
             pieces = readable(self.files_root, path)

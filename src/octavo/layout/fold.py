@@ -48,6 +48,14 @@ def fold(layout: Layout, place: Place, part: Slice = WHOLE) -> str:
     return f"SELECT {', '.join(columns)} FROM {table_name(place.model)} AS t{joins}{where}{order}"
 
 
+def names(layout: Layout, place: Place, part: Slice = WHOLE) -> str:
+    """The query for what names the files of records, or of parents that have records, once each."""
+    fields = map(place.model.scalar, place.name_fields)
+    columns = ", ".join(value_type(f, layout.datamodel).text_sql(_column("t", f)) for f in fields)
+    where = f" WHERE {_in_part(place, part)}" if part.of > 1 else ""
+    return f"SELECT DISTINCT {columns} FROM {table_name(place.model)} AS t{where}"
+
+
 def heads(layout: Layout, place: Place) -> tuple[ScalarField, ...]:
     """What a row tells beside its JSON: what names its file, or its key where files hang on the record; then
     the path and size of its payload, where it has one."""
