@@ -47,11 +47,6 @@ def _rules() -> Rules:
     return Rules(layout())
 
 
-@cache
-def _reader() -> Reader:
-    return Reader(layout(), Path())
-
-
 def row(model: str, **values: Any) -> Record:
     """A row with these values, NULL or something of the right type in the other fields."""
     kind = _rules().codecs[model].record_type
@@ -109,8 +104,7 @@ def state_on_disk(root: Path) -> State:
     listed = contents(layout(), root)
     assert not listed.missing, listed.missing
     assert not [stray for stray in listed.strays if not stray.endswith(".new")], listed.strays
-    reader = _reader()
-    reader.root = root
+    reader = Reader(layout(), root)
     for file in listed.files:
         for name, rows in _state_in(reader, file, root).items():
             found[name] |= rows
