@@ -89,9 +89,12 @@ class Interactive(SingleReads, AbstractContextManager["Interactive"]):
             return None
         return TransactionFailed.late(self._timeout, taken)
 
-    @contextmanager
-    def _call(self, *, writes: bool = False) -> Iterator[Transaction | None]:
-        """One call: the transaction, or None if it has not begun."""
+    def _call(self, work: Callable[[Transaction | None], T], *, writes: bool = False) -> T:
+        """One call: what a function makes of the transaction, or of None if it has not begun.
+
+        A ``with`` block over a generator would not do: what interrupts just before its first line leaves the
+        generator waiting with the mutex, as long as the traceback lasts.
+        """
         with self._mutex:
             if late := self._late():
                 raise late
@@ -100,7 +103,7 @@ class Interactive(SingleReads, AbstractContextManager["Interactive"]):
             if self._inner is None and (writes or self._isolation.is_repeatable):
                 self._begin()
             try:
-                yield self._inner
+                return work(self._inner)
             except TransactionFailed as error:
                 # The server counts from when it heard of the transaction.
                 if error.timeout is not None and (late := self._late()):
@@ -145,31 +148,26 @@ class Interactive(SingleReads, AbstractContextManager["Interactive"]):
     # The protocol
 
     def _one(self, work: Callable[[Reader], T]) -> T:
-        with self._call() as inner:
-            return work(self._backend if inner is None else inner)
+        return self._call(lambda inner: work(self._backend if inner is None else inner))
 
     def read(self, work: Callable[[Reader], T]) -> T:
-        with self._call() as inner:
-            return self._backend.read(work) if inner is None else inner.read(work)
+        return self._call(lambda inner: self._backend.read(work) if inner is None else inner.read(work))
 
     def raw(self, statement: RawStatement) -> RawResult:
-        with self._call() as inner:
-            return self._backend.raw(statement) if inner is None else inner.raw(statement)
+        return self._call(
+            lambda inner: self._backend.raw(statement) if inner is None else inner.raw(statement)
+        )
 
     @property
     def holds_turn(self) -> bool:
         return self._inner is not None
 
     def claim(self) -> None:
-        with self._call(writes=True):
-            pass
+        self._call(lambda inner: None, writes=True)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        with self._call() as inner:
-            point = None if inner is None else inner.savepoint()
-            if point is not None:
-                point.__enter__()
+        point = self._call(_savepoint)
         try:
             yield
         except BaseException as error:
@@ -200,22 +198,30 @@ class Interactive(SingleReads, AbstractContextManager["Interactive"]):
         skip_duplicates: bool = False,
         known_new: Collection[str] = (),
     ) -> list[Record]:
-        with self._writing() as inner:
-            return inner.insert(model, rows, skip_duplicates=skip_duplicates, known_new=known_new)
+        return self._write(
+            lambda inner: inner.insert(model, rows, skip_duplicates=skip_duplicates, known_new=known_new)
+        )
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
-        with self._writing() as inner:
-            return inner.update(model, where, changes)
+        return self._write(lambda inner: inner.update(model, where, changes))
 
     def delete(self, model: str, where: Condition) -> int:
-        with self._writing() as inner:
-            return inner.delete(model, where)
+        return self._write(lambda inner: inner.delete(model, where))
 
-    @contextmanager
-    def _writing(self) -> Iterator[Transaction]:
-        with self._call(writes=True) as inner:
+    def _write(self, work: Callable[[Transaction], T]) -> T:
+        def begun(inner: Transaction | None) -> T:
             assert inner is not None
-            yield inner
+            return work(inner)
+
+        return self._call(begun, writes=True)
+
+
+def _savepoint(inner: Transaction | None) -> AbstractContextManager[None] | None:
+    """A savepoint that has begun; None in a transaction that has not."""
+    point = None if inner is None else inner.savepoint()
+    if point is not None:
+        point.__enter__()
+    return point
 
 
 def _leave(block: AbstractContextManager[Transaction], error: BaseException) -> None:
