@@ -110,14 +110,18 @@ def interrupted(
     part: int = 0,
     parts: int | None = None,
     kind: type[BaseException] = Interrupt,
+    only: str = "",
 ) -> int:
-    """Interrupt some work at its places: at one part of them, or at a sample; how many were tried."""
+    """Interrupt some work at its places: at one part of them, at a sample, or at every moment that is named
+    so; how many were tried."""
     scene = begin()
     counting = Interrupter()
     counting.run(scene.work)
     if scene.store is not None:
         scene.store.close()
     places = counting.distinct()
+    if only:
+        places, parts = [at for at, where in enumerate(counting.moments, 1) if only in where], 1
     tried = places[part::parts] if parts else places[len(places) % 7 :: max(len(places) // SAMPLE, 1)]
     for at in tried:
         scene = begin()
@@ -331,6 +335,11 @@ CALLS = (_create, _update, _delete, _upsert, _several)
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_of_the_client_interrupted_at_some_places(call: Call, small: Path, copied: Copy) -> None:
     assert interrupted(lambda: by_client(call, small, copied))
+
+
+def test_a_transaction_of_a_client_interrupted_as_blocks_are_entered(small: Path, copied: Copy) -> None:
+    """What a block has opened is then held by the traceback alone."""
+    assert interrupted(lambda: by_client(_several, small, copied), only="__enter__ (return from C)")
 
 
 @pytest.mark.slow
