@@ -59,7 +59,7 @@ def test_a_command_loads_no_other_module_of_commands() -> None:
         ("scaffold --data-dir new", {"msgspec"}),
         ("compact", {"msgspec"}),
         ("doctor", {"msgspec", "multiprocessing", "concurrent.futures", "logging", "sqlite3"}),
-        ("backup", {"msgspec", "multiprocessing", "concurrent.futures", "logging", "tarfile"}),
+        ("backup", {"msgspec", "multiprocessing", "concurrent.futures", "logging", "sqlite3", "tarfile"}),
     ],
 )
 def test_a_command_about_files_loads_no_driver(

@@ -355,6 +355,24 @@ def test_a_default_that_names_a_column_is_a_generated_column() -> None:
     assert 'GENERATED ALWAYS AS (("id")::text) STORED' in made('(\\"id\\")::text')
 
 
+def test_what_to_do_is_said_and_what_can_be_waived_only_if_that_helps(
+    pristine: Connection, database: str
+) -> None:
+    with pytest.raises(DriftError) as some_of_both:
+        planted(pristine, "CREATE TABLE surprise (n int); DROP TABLE accounts").raise_if_any()
+    assert "schema check" in some_of_both.value.hint
+    assert "--allow-drift" not in some_of_both.value.hint
+    with connect(database) as empty, pytest.raises(DriftError) as shipped:
+        check(empty, frozen_schema()).raise_if_any()
+    assert "--schema names yours" in shipped.value.hint
+    own = parse_schema(
+        'datasource db {\n provider = "postgresql"\n url = ""\n}\nmodel A {\n id Int @id\n}', "a"
+    )
+    with connect(database) as empty, pytest.raises(DriftError) as another:
+        check(empty, own).raise_if_any()
+    assert "another database" in another.value.hint
+
+
 def test_findings_are_waived_by_their_kinds(pristine: Connection) -> None:
     result = planted(pristine, "CREATE TABLE surprise (n int); DROP INDEX users_email_key")
     some = result.allowing(["extra-table"])

@@ -19,6 +19,7 @@ from octavo.inspect.findings import Kind as Found
 from octavo.layout.layout import Layout
 from octavo.schema.datamodel import Datamodel, ScalarField, ScalarKind
 from octavo.schema.texts import frozen_schema
+from octavo.text import some
 
 if TYPE_CHECKING:
     from octavo.inspect.doctor import Diagnosis
@@ -208,7 +209,7 @@ def _values(evidence: Evidence, title: str, of_kind: Callable[[ScalarField], boo
     whole = [f for f in evidence.diagnosis.findings.kept[Found.UNREADABLE] if not f.field]
     if not broken and whole:
         return Item(title, Verdict.UNKNOWN, f"{whole[0]}, and what is in it cannot be told")
-    return _item(title, [str(f) for f in broken], f"every value of {len(fields)} fields can be read")
+    return _item(title, [str(f) for f in broken], f"every value of {some(len(fields), 'field')} can be read")
 
 
 def _found(evidence: Evidence, title: str, good: str, *kinds: Found) -> Item:

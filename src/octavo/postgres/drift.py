@@ -23,6 +23,7 @@ from octavo.postgres.failures import FENCE
 from octavo.schema.datamodel import Datamodel, Enum, Model
 from octavo.schema.live import Live
 from octavo.schema.native import NATIVE_TYPES
+from octavo.schema.texts import is_frozen
 from octavo.text import some
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ class Drift(Struct, frozen=True):
     """what the files keep of the database"""
     loose: Mapping[str, tuple[str, str]] = {}
     """model and field of each column that may be NULL, where the schema says that it may not, by its name"""
+    cause: str = ""
+    """what most probably explains the findings, and what to do"""
 
     @property
     def refuses(self) -> bool:
@@ -139,13 +142,17 @@ class Drift(Struct, frozen=True):
         """Raise DriftError, which names every finding, if there is any."""
         if self.findings:
             differences = some(len(self.findings), "difference")
-            kinds = sorted({f.allowed_as for f in self.findings} & set(ALLOWABLE))
-            allow = "".join(f" --allow-drift {kind}" for kind in kinds)
+            kinds = sorted({f.allowed_as for f in self.findings})
+            hint = (
+                self.cause
+                or "bring the database or the schema up to date; octavo schema check shows this list"
+            )
+            if set(kinds) <= set(ALLOWABLE):
+                hint += f"; to go on without it:{''.join(f' --allow-drift {kind}' for kind in kinds)}"
             raise DriftError(
                 f"the database is not as the schema says ({differences}):",
                 [str(finding) for finding in self.findings],
-                hint="bring the database or the schema up to date; octavo schema check shows this list"
-                + (f"; to go on without it:{allow}" if allow else ""),
+                hint=hint,
             )
 
 
@@ -186,7 +193,16 @@ def compare(expected: Datamodel, catalog: Catalog) -> Drift:
     comparison.run()
     live = Live(comparison.orders, comparison.generated)
     found = tuple(comparison.findings), tuple(comparison.notes)
-    return Drift(*found, live=live, loose=comparison.loose)
+    return Drift(*found, live=live, loose=comparison.loose, cause=_cause(expected, comparison.findings))
+
+
+def _cause(expected: Datamodel, findings: Sequence[Finding]) -> str:
+    missing = sum(f.kind is FindingKind.MISSING and f.what == "table" for f in findings)
+    if missing < len(expected.complete.tables):
+        return ""
+    if is_frozen(expected):
+        return "the schema is the one that Octavo ships, and none of its tables exist: --schema names yours"
+    return "none of the schema's tables exist: DATABASE_URL may name another database or schema"
 
 
 def check(
