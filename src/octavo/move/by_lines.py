@@ -21,12 +21,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from octavo.fold.source import Source
 from octavo.layout.holes import refuse_holes
-from octavo.layout.layout import FileFamily, Place
+from octavo.layout.layout import FileFamily, Place, file_stem
 from octavo.layout.listing import Contents, File
 from octavo.move.expected import Lines, NotPrinted
 from octavo.move.share import Share
@@ -93,13 +94,19 @@ class Sums:
         """What PostgreSQL prints for the parent of a file; empty where the family is one file."""
         if not self.family.varies:
             return b""
-        before, _, after = self.family.path.partition("{")
-        stem = file.path[len(before) : -len(after.partition("}")[2])]
+        before, after = self._around
+        stem = file.path[before:-after]
         parent = unquote_to_bytes(stem)
         with suppress(UnicodeDecodeError):
-            if self.place.file_for([parent.decode()]) == file.path:
+            if file_stem([parent.decode()]) == stem:
                 return parent
         return None
+
+    @cached_property
+    def _around(self) -> tuple[int, int]:
+        """How much of a path is before the file's stem, and after it."""
+        before, _, after = self.family.path.partition("{")
+        return len(before), len(after.partition("}")[2])
 
 
 class ByLines:
@@ -249,11 +256,12 @@ class _Task:
 
 def _lines_of(root: Path, file: File) -> Iterator[list[bytes]]:
     """The lines of a file as far as it went when it was listed, many at once.  Raises OSError."""
-    descriptor = os.open(root / file.path, os.O_RDONLY | os.O_CLOEXEC)
+    descriptor = os.open(f"{root}/{file.path}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        refuse_holes(descriptor, file.path)
+        if file.size > _PIECE:
+            refuse_holes(descriptor, file.path)
         rest, size, left = b"", _PIECE, file.size
-        while piece := os.read(descriptor, min(size, left)):
+        while left and (piece := os.read(descriptor, min(size, left))):
             left -= len(piece)
             lines = (rest + piece).split(b"\n")
             # A line that is longer than a piece is not to be put together from a thousand.

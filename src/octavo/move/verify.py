@@ -289,7 +289,8 @@ class _Verification:
         progress.begin("verify", sum(counts.values()))
         settled = {} if self.options.thorough else self._by_lines(report, counts, progress)
         names = [name for name in counts if name not in settled]
-        files = [f for f in self.files if f.family.places[0].model.name not in settled]
+        others = [f for f in self.layout.families if f.places[0].model.name not in settled]
+        files = [f for family in others for f in self.share.of(self.there.files.of(family.path))]
         with scanning(self.layout, self.root, files, self.options.jobs) as result:
             database = {name: self._tally(name, progress) for name in names}
             scan = result()
@@ -387,11 +388,11 @@ class _Verification:
             # A line of a log is one record, even if it cannot be told of which model.
             for place in named or (places[:1] if family and family.kind.is_log else places):
                 self._damaged(place, error)
-        have = {f.path for f in self.there.files}
         for place, parent in log_places(self.layout):
             if parent.model.name in settled or not self.share.has_model(parent.model.name):
                 # It was looked for its logs then, or is in another part.
                 continue
+            have = {f.path for f in self.there.of(place)}
             for path in sorted(seen.logs - have):
                 family = self.layout.family(path)
                 if family is not None and place in family.places:
