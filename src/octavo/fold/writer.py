@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias
 
@@ -16,7 +16,7 @@ from octavo.inspect.payloads import PayloadKeeper
 from octavo.layout.fold import WHOLE, Slice, fold, heads, logs_of, names
 from octavo.layout.layout import VERSION, FileFamily, Kind, Place
 from octavo.postgres.connection import Connection
-from octavo.postgres.copy_out import COUNT, LENGTH, columns, copied
+from octavo.postgres.copying import COUNT, LENGTH, CopyOut, columns
 from octavo.store import disk
 from octavo.store.system import FILE_MODE
 
@@ -76,25 +76,16 @@ class Writer:
             return
         (place,) = task.family.places
         path = self._path(place)
-        with copied(connection, names(self.layout, place, task.part)) as batches:
-            for rows in batches:
-                for row in rows:
-                    with suppress(FileNotFoundError):
-                        os.unlink(path(columns(row)))
+        for row in _copied(connection, names(self.layout, place, task.part)).rows():
+            with suppress(FileNotFoundError):
+                os.unlink(path(columns(row)))
 
-    @contextmanager
     def _rows(
         self, connection: Connection, place: Place, written: Written, part: Slice = WHOLE
-    ) -> Iterator[Iterator[list[bytes]]]:
-        """The rows of a fold as they come, many at once, counted."""
-        with copied(connection, fold(self.layout, place, part)) as batches:
-            yield self._counted(batches, place, written)
-
-    def _counted(
-        self, batches: Iterator[list[bytes]], place: Place, written: Written
     ) -> Iterator[list[bytes]]:
+        """The rows of a fold as they come, many at once, counted."""
         count = told = 0
-        for rows in batches:
+        for rows in _copied(connection, fold(self.layout, place, part)).batches():
             yield rows
             count += len(rows)
             if count - told >= _ROWS_PER_REPORT:
@@ -116,11 +107,10 @@ class Writer:
                 file.write(b',\n  "%s": [' % place.array.encode())
                 opening, closing_bracket = b"\n    ", b"]"
                 hanging = self._hanging(place)
-                with self._rows(connection, place, written) as batches:
-                    for key, content in _named(batches):
-                        written.files += self._make_logs(hanging, key)
-                        file.write(opening + content)
-                        opening, closing_bracket = b",\n    ", b"\n  ]"
+                for key, content in _named(self._rows(connection, place, written)):
+                    written.files += self._make_logs(hanging, key)
+                    file.write(opening + content)
+                    opening, closing_bracket = b",\n    ", b"\n  ]"
                 file.write(closing_bracket)
             file.write(b"\n}\n")
         return written
@@ -129,22 +119,21 @@ class Writer:
         (place,) = family.places
         written = Written()
         path, hanging = self._path(place), self._hanging(place)
-        with self._rows(connection, place, written) as batches:
-            for key, content in _named(batches):
-                _write_file(os.open(path(key), _CREATE, FILE_MODE), [content])
-                written.files += 1 + self._make_logs(hanging, key)
+        for key, content in _named(self._rows(connection, place, written)):
+            _write_file(os.open(path(key), _CREATE, FILE_MODE), [content])
+            written.files += 1 + self._make_logs(hanging, key)
         return written
 
     def _log(self, connection: Connection, family: FileFamily) -> Written:
         written = Written(files=1)
         with self._create(family.path) as file:
             for place in family.places:
-                with self._rows(connection, place, written) as batches:
-                    if heads(self.layout, place):
-                        self._log_with_heads(file, place, batches, written)
-                    else:
-                        for rows in batches:
-                            file.write(b"".join([row[COUNT + LENGTH :] for row in rows]))
+                batches = self._rows(connection, place, written)
+                if heads(self.layout, place):
+                    self._log_with_heads(file, place, batches, written)
+                else:
+                    for rows in batches:
+                        file.write(b"".join([row[COUNT + LENGTH :] for row in rows]))
         return written
 
     def _log_with_heads(
@@ -161,9 +150,9 @@ class Writer:
         (place,) = task.family.places
         written, path = Written(), self._path(place)
         head, cut = b"-", 0
-        with self._rows(connection, place, written, task.part) as batches, closing(_Log()) as log:
+        with closing(_Log()) as log:
             lines = log.lines
-            for rows in batches:
+            for rows in self._rows(connection, place, written, task.part):
                 for row in rows:
                     # The rows of a parent begin alike: with its key, and no other's.
                     if not row.startswith(head):
@@ -239,6 +228,10 @@ class _Log:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def _copied(connection: Connection, query: str) -> CopyOut:
+    return CopyOut(connection, f"COPY ({query}) TO STDOUT (FORMAT binary)".encode())
 
 
 def _named(batches: Iterable[list[bytes]]) -> Iterator[tuple[list[bytes | None], bytes]]:

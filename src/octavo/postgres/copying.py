@@ -2,6 +2,9 @@
 
 psycopg's own iterator waits for each row and is told of each; this one hands over what libpq has received,
 and says when there is nothing yet, so that the caller can do something else meanwhile.
+
+A row is the number of its columns, then of each its length (-1 for NULL) and its bytes; of a text these are
+its own, so nothing is escaped (PostgreSQL's documentation of COPY, section Binary Format).
 """
 
 from __future__ import annotations
@@ -18,11 +21,15 @@ if TYPE_CHECKING:
 
     from octavo.postgres.connection import Connection
 
+COUNT, LENGTH = 2, 4
+"""bytes of the number of a row's columns, and of a column's length"""
 _HEADER = 19
 """bytes in front of the first row: signature, flags, length of an extension that is not used"""
 _TRAILER = 2
 """bytes of the mark that ends the rows"""
 _AT_ONCE = 256
+_PATIENCE = 1000
+"""milliseconds"""
 
 
 class CopyOut:
@@ -66,9 +73,14 @@ class CopyOut:
 
     def rows(self) -> Iterator[bytes]:
         """Every row, waiting for each."""
+        for found in self.batches():
+            yield from found
+
+    def batches(self) -> Iterator[list[bytes]]:
+        """The rows as many at once as have come, waiting for each."""
         while not self.ended:
             if found := self.take():
-                yield from found
+                yield found
             elif not self.ended:
                 wait_for([self])
 
@@ -78,26 +90,42 @@ class CopyOut:
             return False
         result = self._server.get_result()
         if result is None or result.status != ExecStatus.COPY_OUT:
+            self._finish()
             raise _error(result)
         self._skipped = _HEADER
         return True
 
     def _end(self) -> None:
-        self.ended = True
-        while (result := self._server.get_result()) is not None:
+        for result in self._finish():
             if result.status != ExecStatus.COMMAND_OK:
                 raise _error(result)
 
+    def _finish(self) -> list[PGresult]:
+        """Take what is left of the answer, so that the connection can be used again."""
+        self.ended = True
+        return [*iter(self._server.get_result, None)]
+
 
 def wait_for(copies: Iterable[CopyOut]) -> None:
-    """Wait until one of them has something to take."""
+    """Wait until one of them has something to take, or should look whether another thread has closed it."""
     waiting = select.poll()
     for copy in copies:
         waiting.register(copy, select.POLLIN)
-    waiting.poll()
+    waiting.poll(_PATIENCE)
 
 
 def _error(result: PGresult | None) -> psycopg.Error:
     if result is None:
         return psycopg.OperationalError("the server has ended the connection")
     return psycopg.errors.error_from_result(result)
+
+
+def columns(row: bytes) -> list[bytes | None]:
+    """The values of a row."""
+    at, found = COUNT, []
+    while at < len(row):
+        size = int.from_bytes(row[at : at + LENGTH], signed=True)
+        at += LENGTH
+        found.append(row[at : at + size] if size >= 0 else None)
+        at += max(size, 0)
+    return found
