@@ -210,7 +210,7 @@ class _Archiving(Visitor):
         self.spool.close()
 
     def look(self) -> Mapping[str, Signature]:
-        self.survey = found = survey(self.layout, self.root)
+        self.survey = found = survey(self.layout, self.root, self.survey)
         there = {file: state for file, (_, state) in found.files.items()}
         there |= found.identity | found.others
         # What lies in the journal is in the files by now.

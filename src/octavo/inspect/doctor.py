@@ -58,7 +58,7 @@ class Diagnosis:
     superseded: int = 0
     """of these, lines that say nothing any more"""
     signatures: dict[str, Signature] = field(default_factory=dict)
-    """the state in which each file was read"""
+    """the state in which each file that a finding names was read"""
     left_out: list[str] = field(default_factory=list)
     """what could not be checked, and why"""
     seconds: float = 0.0
@@ -121,7 +121,7 @@ class _Look(Visitor):
         """why writers could not be kept out, if there can be any"""
 
     def look(self) -> Mapping[str, Signature]:
-        self.survey = found = survey(self.layout, self.root)
+        self.survey = found = survey(self.layout, self.root, self.survey)
         if self.recovered is not None:
             self._as_recovered(found, self.recovered)
         there = {file: state for file, (_, state) in found.files.items()}
@@ -183,11 +183,13 @@ class _Look(Visitor):
         result = Diagnosis(self.root)
         found = self.readings.total()
         result.files, result.payloads = self.readings.files, len(self.digests)
-        result.signatures = {file: state for file, (_, state) in self.survey.files.items()}
         result.counts = {m.name: found.counts[m.name] for m in self.layout.datamodel.tables}
         if self.unlocked:
             result.left_out.append(f"keeping writers out while it is looked over: {self.unlocked}")
         _Conclusion(self, result, found).draw()
+        states = self.survey.files
+        named = {finding.file for finding in result.findings.all()}
+        result.signatures = {file: states[file][1] for file in named & states.keys()}
         return result
 
 

@@ -6,6 +6,7 @@ time.  Anything else is gone through record by record.
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -161,7 +162,7 @@ class Readings:
         if owned := self._owned[codec.name]:
             for key in many.keys:
                 texts = [(text or b"").decode() for text in codec.keys.texts(key)]
-                seen.logs.update(place.file_for(texts) for place in owned)
+                seen.logs.update(sys.intern(place.file_for(texts)) for place in owned)
 
     def _carefully(self, file: File) -> Reading:
         put = _ignore if self.gathered is None else self.gathered.visit(file.path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -62,18 +63,19 @@ class Survey:
     """folders that cannot be listed, with the reason"""
 
 
-def survey(layout: Layout, root: Path) -> Survey:
+def survey(layout: Layout, root: Path, before: Survey | None = None) -> Survey:
     """Look a data folder over; ``cache/`` only for what is stale in it and what is open to others.
 
-    A folder in it that cannot be looked at is among what was found.  Raises OSError if even the data folder
-    cannot.
+    A folder in it that cannot be looked at is among what was found.  What is as it was ``before`` takes no
+    memory once more.  Raises OSError if even the data folder cannot.
     """
-    return _Surveyor(layout, root).run()
+    return _Surveyor(layout, root, before or Survey()).run()
 
 
 class _Surveyor:
-    def __init__(self, layout: Layout, root: Path) -> None:
-        self.layout, self.root, self.found = layout, root, Survey()
+    def __init__(self, layout: Layout, root: Path, before: Survey) -> None:
+        self.layout, self.root, self.found, self.before = layout, root, Survey(), before
+        self._base = os.path.join(root, "")
 
     def run(self) -> Survey:
         self._note_mode(".", os.stat(self.root))
@@ -81,11 +83,11 @@ class _Surveyor:
         while pending:
             folder = pending.pop()
             try:
-                with os.scandir(self.root / folder) as entries:
-                    for entry in sorted(entries, key=lambda e: e.name):
-                        path = f"{folder}/{entry.name}" if folder else entry.name
-                        if self._is_folder_to_enter(path, entry):
-                            pending.append(path)
+                # What a scan gives for each file would be held for a hundred thousand at once.
+                for name in sorted(os.listdir(self.root / folder)):
+                    path = f"{folder}/{name}" if folder else name
+                    if self._is_folder_to_enter(path):
+                        pending.append(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -94,9 +96,9 @@ class _Surveyor:
                 self.found.unlisted[folder] = error.strerror or str(error)
         return self.found
 
-    def _is_folder_to_enter(self, path: str, entry: os.DirEntry[str]) -> bool:
+    def _is_folder_to_enter(self, path: str) -> bool:
         try:
-            found = entry.stat(follow_symlinks=False)
+            found = os.lstat(f"{self._base}{path}")
         except FileNotFoundError:
             return False
         kind, layout = stat.S_IFMT(found.st_mode), self.layout
@@ -119,18 +121,21 @@ class _Surveyor:
                 self._note_mode(path, found)
             return True
         elif kind == stat.S_IFREG:
-            if self._take_file(path, entry, Signature.of(found)):
+            if self._take_file(path, Signature.of(found)):
                 self._note_mode(path, found)
         else:
             self.found.odd.append(path)
         return False
 
-    def _take_file(self, path: str, entry: os.DirEntry[str], found: Signature) -> bool:
+    def _take_file(self, path: str, found: Signature) -> bool:
         """Note a file; whether it is one of the store's."""
         family = self.layout.family(path)
         folder, _, name = path.rpartition("/")
         if family is not None:
-            self.found.files[path] = family, found
+            state = family, found
+            known = self.before.files.get(path)
+            # There may be many: equal names and states are held once.
+            self.found.files[sys.intern(path)] = known if known is not None and known == state else state
         elif is_identity(path):
             self.found.identity[path] = found
         elif self._is_payload(folder, name):
@@ -141,7 +146,7 @@ class _Surveyor:
         elif is_left_over(name) and (not folder or self.layout.is_own_folder(folder)):
             self.found.left_overs.append(path)
         elif folder == self.layout.payload_folder and is_incoming(name):
-            if is_abandoned(entry.path):
+            if is_abandoned(f"{self._base}{path}"):
                 self.found.left_overs.append(path)
         elif path != JOURNAL:
             self.found.others[path] = found

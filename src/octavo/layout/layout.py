@@ -237,17 +237,25 @@ class Layout(Struct, frozen=True, dict=True):
         return tuple(FileFamily(path, places[0].kind, tuple(places)) for path, places in grouped.items())
 
     @cached_property
+    def _by_path(self) -> dict[str, FileFamily]:
+        return {family.path: family for family in self.families}
+
+    @cached_property
     def _by_folder(self) -> dict[str, list[FileFamily]]:
         found: dict[str, list[FileFamily]] = {}
         for family in self.families:
-            found.setdefault(family.folder, []).append(family)
+            if family.varies:
+                found.setdefault(family.folder, []).append(family)
         return found
 
     def family(self, path: str) -> FileFamily | None:
         """The family that a path below the data folder belongs to, or None."""
-        there = self._by_folder.get(path.rpartition("/")[0], ())
-        exact = next((f for f in there if f.path == path), None)
-        return exact or next((f for f in there if f.pattern.fullmatch(path)), None)
+        if (exact := self._by_path.get(path)) is not None:
+            return exact
+        for family in self._by_folder.get(path[: max(path.rfind("/"), 0)], ()):
+            if family.pattern.fullmatch(path):
+                return family
+        return None
 
     def misnames(self, path: str) -> bool:
         """Whether a file that belongs to no family lies among the files of one, and ends as they do: a record
