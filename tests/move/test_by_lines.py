@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import random
 import re
 import shutil
 from collections.abc import Iterator
@@ -138,3 +140,69 @@ def test_the_expected_lines_import_nothing_of_the_export() -> None:
         re.findall(r"^from (\S+) import|^import (\S+)", Path(expected.__file__).read_text(), re.MULTILINE)
     )
     assert not {name for found in names for name in found} & {"octavo.layout.fold", "octavo.layout.codec"}
+
+
+def _spelled_otherwise(line: bytes) -> bytes:
+    return json.dumps(json.loads(line)).encode() + b"\n"
+
+
+def _lines_changed(rng: random.Random, lines: list[bytes], others: list[bytes]) -> list[bytes]:
+    """Lines of a log after something that happens to logs."""
+    at = rng.randrange(len(lines))
+    one = json.loads(lines[at])
+    removal = {name: one[name] for name in ("_model", "id")} | {"_deleted": True}
+    changed: list[bytes] = rng.choice(
+        [
+            [lines[at], lines[at]],
+            [],
+            [lines[at].replace(b'"createdAt":"2', b'"createdAt":"1')],
+            [lines[at].rstrip(b"\n") + b"\r\n"],
+            [b"\xef\xbb\xbf" + lines[at]],
+            [lines[at].replace(b'{"_model"', b'{"id":"x","_model"')],
+            [lines[at].replace(b'{"_model"', b'{"mine":1,"_model"')],
+            [_spelled_otherwise(lines[at])],
+            [b"\n", b"  \n", lines[at]],
+            [lines[at], json.dumps(removal).encode() + b"\n"],
+            [json.dumps(removal).encode() + b"\n", lines[at]],
+            [lines[at][: rng.randrange(len(lines[at]))] + b"\n"],
+            [rng.choice(others)],
+            [lines[at], rng.choice(others)],
+            [lines[at].replace(b'"role":"USER"', b'"role":"user"')],
+            [bytes(rng.randrange(256) if rng.random() < 0.01 else byte for byte in lines[at])],
+        ]
+    )
+    result = [*lines[:at], *changed, *lines[at + 1 :]]
+    if rng.random() < 0.2:
+        rng.shuffle(result)
+    return result
+
+
+def damage(rng: random.Random, folder: Folder) -> None:
+    """Do something to a few files of a store."""
+    *logs, last = folder.logs
+    logs += [folder.root / "chats" / "index.jsonl", folder.root / "auth" / "sessions.jsonl"]
+    for one in rng.sample(logs, rng.randint(1, 3)):
+        other = rng.choice([p for p in folder.logs if p != one] or [last])
+        match rng.randrange(8):
+            case 0:
+                one.unlink()
+            case 1:
+                one.write_bytes(one.read_bytes()[: rng.randrange(one.stat().st_size)])
+            case 2:
+                text = one.read_bytes()
+                one.write_bytes(other.read_bytes())
+                other.write_bytes(text)
+            case _:
+                lines, others = (p.read_bytes().splitlines(True) for p in (one, other))
+                one.write_bytes(b"".join(_lines_changed(rng, lines, others)))
+
+
+@pytest.mark.parametrize(
+    "seeds", [range(6), pytest.param(range(6, 150), marks=pytest.mark.slow)], ids=["some", "many"]
+)
+def test_random_damage_is_found_both_ways(sound: Folder, tmp_path: Path, seeds: range) -> None:
+    for seed in seeds:
+        folder = sound.copy(tmp_path / str(seed))
+        damage(random.Random(seed), folder)
+        folder.verify_both()
+        shutil.rmtree(folder.root)
