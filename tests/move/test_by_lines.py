@@ -7,21 +7,27 @@ import random
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
+from applications.rows import Rows
+from applications.schemas import APPLICATIONS, datamodel_of
 from both_ways import verdict, verify_both
 from octavo.demo.sample import load_sample
 from octavo.fold.export import ExportOptions, export
 from octavo.layout import fold
 from octavo.layout.load import frozen_layout
+from octavo.layout.propose import propose
 from octavo.move import by_lines, expected
-from octavo.move.expected import Lines
+from octavo.move.expected import Lines, NotPrinted
 from octavo.move.verify import VerifyOptions, VerifyReport, Way, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
+from octavo.schema.ddl import ddl
 from octavo.url import DatabaseUrl
 from octavo.values.registry import value_type
 
@@ -206,3 +212,25 @@ def test_random_damage_is_found_both_ways(sound: Folder, tmp_path: Path, seeds: 
         damage(random.Random(seed), folder)
         folder.verify_both()
         shutil.rmtree(folder.root)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["analytics", *(pytest.param(n, marks=pytest.mark.slow) for n in APPLICATIONS if n != "analytics")],
+)
+def test_the_logs_of_any_schema_go_by_lines(name: str, new_database: Any, tmp_path: Path) -> None:
+    """Equal both ways; and no line that PostgreSQL prints is another than the export's."""
+    url, datamodel = DatabaseUrl.parse(new_database()), datamodel_of(name)
+    layout = propose(datamodel).layout
+    with connect(url) as connection:
+        connection.execute(ddl(datamodel).script().encode())
+        Rows(datamodel, 1).fill(connection, 3)
+    export(url, tmp_path / "data", layout, ExportOptions(tmp_path / "none", jobs=1))
+    report = verify_both(url, tmp_path / "data", layout, VerifyOptions(tmp_path / "none", jobs=1))
+    assert report.equal
+    for place in layout.places:
+        if place.kind.is_log:
+            with suppress(NotPrinted):
+                Lines(layout, place)
+                # A file whose name is a digest is read by fields.
+                assert report.ways[place.model.name] in (Way.LINES, Way.BOTH)
