@@ -112,7 +112,7 @@ def export(
     dry_run: Annotated[bool, Option("--dry-run", help="Check and count; write nothing.")] = False,
     part: Annotated[
         str | None,
-        Option("--part", help="Write the second of five parts of the files: 2/5.", metavar="I/N"),
+        Option("--part", metavar="I/N", help="Write this part alone, such as 2/5: the second of five."),
     ] = None,
 ) -> Answer:
     """PostgreSQL → files, from one snapshot, put in place whole.
@@ -269,7 +269,7 @@ def verify(
     ] = False,
     part: Annotated[
         str | None,
-        Option("--part", show_default=False, help="Verify this part alone, such as 2/5: the second of five."),
+        Option("--part", metavar="I/N", help="Verify this part alone, such as 2/5: the second of five."),
     ] = None,
     out: Annotated[
         Path | None,
