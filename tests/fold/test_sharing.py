@@ -186,6 +186,20 @@ class TestRefused:
         with pytest.raises(UsageError, match="2/2 cannot join: it reads the database test_"):
             world.run("2/2", url=other)
 
+    @pytest.mark.parametrize("change", [("{", "["), ('"building":"', '"building":"../'), ('"of"', '"off"')])
+    def test_facts_that_no_part_can_have_written(
+        self, world: World, exported: Path, change: tuple[str, str]
+    ) -> None:
+        holding = world.holding("1/2")
+        written = world.facts.read_text()
+        world.facts.write_text(written.replace(*change, 1))
+        with pytest.raises(UsageError, match=r"export.json cannot be read"):
+            world.run("2/2")
+        world.facts.write_text(written)
+        world.run("2/2")
+        holding.result()
+        world.is_whole(exported)
+
     def test_a_dry_run(self, world: World) -> None:
         with pytest.raises(UsageError, match="dry run"):
             world.run("1/2", dry_run=True)

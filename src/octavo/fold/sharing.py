@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -33,6 +34,7 @@ from octavo.store.phase import Database
 from octavo.store.system import FILE_MODE
 
 _FACTS = "export.json"
+_Struct = TypeVar("_Struct", bound=msgspec.Struct)
 _POLL, _CHECK, _TRIES = 0.1, 2.0, 10
 """seconds between two looks at the other parts, and at the connection that holds the snapshot; how often a
 lock is tried"""
@@ -211,17 +213,21 @@ def shared(target: Path, part: Part) -> Iterator[Shared]:
 
 
 def _refuse_given_up(folder: Path, target: Path, part: Part) -> None:
-    """Raise ConflictError if an export has left its facts here without having put its store in place."""
-    facts = _facts(folder)
-    if facts is None:
-        return
-    is_done = target.exists() and not target.with_name(facts.building).exists()
-    names = Part(1, facts.of).all
-    written = [p for p in names if (found := _outcome(folder, p)) and found.building == facts.building]
+    """Raise ConflictError if an export has left its facts here without having put its store in place.
+
+    What it has left is removed.
+    """
+    facts, names, written = None, [], []
+    # No part can have joined by facts that cannot be read.
+    with suppress(UsageError):
+        facts = _facts(folder)
+    if facts is not None:
+        names = Part(1, facts.of).all
+        written = [p for p in names if (found := _outcome(folder, p)) and found.building == facts.building]
     with disk_errors("removing what an export has left"):
         for name in os.listdir(folder):
             (folder / name).unlink()
-    if is_done:
+    if facts is None or (target.exists() and not target.with_name(facts.building).exists()):
         return
     missing = ", ".join(str(p) for p in names if p not in written)
     raise ConflictError(
@@ -258,20 +264,32 @@ def _lock_of(folder: Path, part: Part) -> LockFile:
 
 
 def _facts(folder: Path) -> Facts | None:
-    found = _content(folder / _FACTS)
-    return msgspec.json.decode(found, type=Facts) if found else None
+    facts = _decoded(folder / _FACTS, Facts)
+    if facts is not None and os.path.basename(facts.building) != facts.building:
+        raise _unreadable(folder / _FACTS)
+    return facts
 
 
 def _outcome(folder: Path, part: Part) -> Outcome | None:
-    found = _content(_record(folder, part))
-    return msgspec.json.decode(found, type=Outcome) if found else None
+    return _decoded(_record(folder, part), Outcome)
 
 
 def _record(folder: Path, part: Part) -> Path:
     return folder / f"{part.number}.json"
 
 
-def _content(path: Path) -> bytes:
-    with disk_errors("looking for the other parts"), suppress(FileNotFoundError):
-        return path.read_bytes()
-    return b""
+def _decoded(path: Path, kind: type[_Struct]) -> _Struct | None:
+    """What a part has told.  Raises UsageError if it cannot be read."""
+    try:
+        with disk_errors("looking for the other parts"), suppress(FileNotFoundError):
+            return msgspec.json.decode(path.read_bytes(), type=kind)
+    except msgspec.MsgspecError:
+        raise _unreadable(path) from None
+    return None
+
+
+def _unreadable(path: Path) -> UsageError:
+    return UsageError(
+        f"{path} cannot be read: another version of Octavo may have written it",
+        hint="use one version for all parts",
+    )
