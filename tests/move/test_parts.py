@@ -24,7 +24,7 @@ from octavo.layout.listing import contents
 from octavo.layout.load import frozen_layout
 from octavo.move.merging import merge
 from octavo.move.share import Share
-from octavo.move.verify import VerifyOptions, VerifyReport, verify
+from octavo.move.verify import VerifyOptions, VerifyReport, _Verification, verify
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.ddl import ddl
@@ -218,6 +218,32 @@ def made(origin: Store) -> list[Path]:
 def reports(made: list[Path], tmp_path: Path) -> list[Path]:
     """Copies of these."""
     return [Path(shutil.copy(path, tmp_path)) for path in made]
+
+
+@pytest.mark.parametrize("part", [None, Part(1, 2)])
+def test_an_interrupted_verification_leaves_the_reports_that_were_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch, part: Part | None
+) -> None:
+    def reports() -> dict[str, bytes]:
+        cache = store.root / "cache"
+        return {
+            str(p.relative_to(cache)): p.read_bytes()
+            for p in cache.rglob("*")
+            if "verification" in str(p) and p.is_file()
+        }
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for document in store.root.glob("[a-z]*/*s.json"):
+        document.unlink()
+    assert not store.part(1, 2).equal
+    before = reports()
+    assert before
+    monkeypatch.setattr(_Verification, "_conclude", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        verify(store.url, store.root, LAYOUT, replace(store.options, part=part))
+    assert reports() == before
 
 
 class TestMerging:

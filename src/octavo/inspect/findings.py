@@ -7,8 +7,10 @@ counted; a verification's report on disk has every difference.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +23,7 @@ from octavo.errors import DamagedError, disk_errors
 from octavo.layout.layout import Layout
 from octavo.schema.datamodel import Model
 from octavo.store import disk
+from octavo.store.system import open_privately
 
 SHOWN = 1000
 """differences, and findings of one kind, that are kept in memory; all are counted"""
@@ -251,7 +254,7 @@ class Difference(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Differences:
     """Takes differences as they are found: counted, the first ones kept, all of them written to a report.
 
-    ``report`` is written as JSON lines; None where no report can be written.
+    ``report`` is written as JSON lines, and is there when it is finished; None where none can be written.
     """
 
     def __init__(self, report: Path | None) -> None:
@@ -259,6 +262,7 @@ class Differences:
         self.first: list[Difference] = []
         self.counted: Counter[tuple[str, DifferenceKind]] = Counter()
         self._file: BinaryIO | None = None
+        self._finished = False
 
     def add(self, difference: Difference) -> None:
         self.counted[difference.model, difference.kind] += 1
@@ -273,21 +277,33 @@ class Differences:
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write the summary as the report's last line, and sync it."""
         self._write({"summary": summary})
-        if self._file is not None:
-            disk.sync_file(self._file)
-            self.close()
+        if self._file is not None and self.path is not None:
+            with disk_errors("writing the report"):
+                disk.sync_file(self._file)
+                self._file.close()
+                os.replace(self._file.name, self.path)
+        self._finished = True
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Leave nothing of a report that is not finished."""
+        if self._finished or self.path is None:
+            return
+        with suppress(OSError):
+            if self._file is not None:
+                self._file.close()
+                os.unlink(self._file.name)
+            if not self.path.stat().st_size:
+                # It was there for its name alone.
+                os.unlink(self.path)
 
     def _write(self, line: Mapping[str, Any]) -> None:
         if self.path is None:
             return
         with disk_errors("writing the report"):
             if self._file is None:
-                self._file = open(self.path, "wb")  # noqa: SIM115
+                self._file = open(  # noqa: SIM115
+                    self.path.with_name(f"{self.path.name}.unfinished"), "wb", opener=open_privately
+                )
             self._file.write(msgspec.json.encode(line) + b"\n")
 
 
