@@ -67,7 +67,10 @@ def stem_pattern(parts: int) -> str:
 
 
 def _encode(text: str) -> str:
-    return _OTHER.sub(lambda match: b"%%%02X" % match[0][0], text.encode()).decode("ascii")
+    spelled = text.encode()
+    if not _OTHER.search(spelled):
+        return text
+    return _OTHER.sub(lambda match: b"%%%02X" % match[0][0], spelled).decode("ascii")
 
 
 VERSION = 1
