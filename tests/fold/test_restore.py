@@ -159,11 +159,11 @@ class TestDamage:
     def test_a_log_that_is_gone_is_no_empty_chat(self, data: Path, refused: Refusing) -> None:
         path = next(p for p in (data / "chats").iterdir() if p.stem != "index")
         path.unlink()
-        refused(data, DamagedError, f"chats/{path.name}: the log of a record that is there is missing")
+        refused(data, DamagedError, f"chats/{path.name}: the log of an existing record is missing")
 
     def test_a_log_without_a_parent(self, data: Path, refused: Refusing) -> None:
         (data / "chats/nobody.jsonl").touch()
-        refused(data, DamagedError, r"chats/nobody\.jsonl: a log whose parent is not there")
+        refused(data, DamagedError, r"chats/nobody\.jsonl: a log whose parent does not exist")
 
     def test_a_record_file_under_another_name(self, data: Path, refused: Refusing) -> None:
         path = next((data / "characters").iterdir())

@@ -194,9 +194,9 @@ class Loading:
         there = {file.path for own in files for file in own}
         owned = set(self._owned_logs())
         if missing := owned - there:
-            raise DamagedError("the log of a record that is there is missing", file=min(missing))
+            raise DamagedError("the log of an existing record is missing", file=min(missing))
         if lone := there - owned:
-            raise DamagedError("a log whose parent is not there", file=min(lone))
+            raise DamagedError("a log whose parent does not exist", file=min(lone))
 
     def _owned_logs(self) -> Iterator[str]:
         layout = self.reader.layout
