@@ -36,6 +36,7 @@ VOLATILE = (
     (r"\b[0-9A-F]+/[0-9A-F]{6,}\b", "<position>"),
     (r"\b\d+\.\d s\b", "<seconds>"),
     (r" {2,}\d+\.\d {2}", "  <seconds>  "),
+    (r"\b[\d,]+ records that may have changed", "<some> records that may have changed"),
     (r"\b\d+ (s|min) ago", "<age> ago"),
     (r"(?<=_)[0-9a-f]{8,}(?=\b|_)", "<token>"),
     (r"postgres(?:ql)?://\S+?/(\w+)(\?host=[^\s\"']+)?", "<database>"),

@@ -17,7 +17,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cutover": {"waive": ("secrets", "backup"), "patience": 20.0},
     "rollback": {"patience": 20.0},
 }
-MOMENTS = {"cutover": 17, "follow": 1, "stop_following": 1}
+MOMENTS = {"cutover": 19, "follow": 1, "stop_following": 1}
 OTHERS = ("cutover", "rollback", "follow", "stop_following", "compact", "backup", "verify")
 SAMPLE = [("cutover", "catch up", "cutover", "killed")]
 ALL = [

@@ -195,6 +195,9 @@ def test_writers_in_dual_wait_and_are_then_told_where_the_data_are(ready: Move) 
     stop.set()
     writer.join()
     assert report.done
+    assert report.waited > 0
+    # They waited for what has changed since a verification ahead, and not for one of everything.
+    assert "that may have changed since" in {step.name: step.outcome for step in report.steps}["verify"]
     assert all(isinstance(e, UsageError) and "of record" in str(e) for e in errors)
     with ready.client("json") as db:
         assert db.tag.count(where={"id": {"in": written}}) == len(written)
@@ -327,7 +330,7 @@ def _kill(move: Move, what: str, at: str) -> None:
         run.kill()
 
 
-@pytest.mark.parametrize("at", ["gates", "lock", "freeze", "verify", "switch"])
+@pytest.mark.parametrize("at", ["gates", "verify ahead", "lock", "freeze", "verify", "switch"])
 def test_a_cutover_that_was_killed_is_simply_done_again(ready: Move, at: str) -> None:
     _kill(ready, "cutover", at)
     assert (ready.state.backend is DataBackend.JSON) is (at == "switch")
@@ -356,9 +359,10 @@ def test_a_rollback_that_was_killed_is_simply_done_again(over: Move, at: str) ->
     assert over.verify()
 
 
-def test_what_interrupts_a_cutover_leaves_postgresql_open(ready: Move) -> None:
+@pytest.mark.parametrize("at", ["verify ahead", "verify"])
+def test_what_interrupts_a_cutover_leaves_postgresql_open(ready: Move, at: str) -> None:
     def tell(step: Step) -> None:
-        if step.name == "verify":
+        if step.name == at:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -251,9 +251,10 @@ def cutover(
 ) -> Answer:
     """Make the files the backend of record.
 
-    Every gate is checked and printed with its reason. If all are open: writes are refused for a moment, the
-    last changes are brought over, everything is verified, and the files are of record. Ends with 1 if a gate
-    is closed or both sides differ. Can be interrupted anywhere, and run again.
+    Every gate is checked and printed with its reason. If all are open: everything is verified while writers
+    go on; then they are kept out for a moment, what they have written since is verified too, and the files
+    are of record. Ends with 1 if a gate is closed or both sides differ. Can be interrupted anywhere, and run
+    again.
     """
     from octavo.move.cutover import cutover as run
 
@@ -264,6 +265,8 @@ def cutover(
         if job.quiet:
             _show_gates(report.closed)
         if report.done:
+            if report.waited:
+                click.echo(f"writers were kept out for {report.waited:.1f} s")
             _show_end(report, "the files are the backend of record", "DATA_BACKEND=json")
         elif report.closed:
             click.echo("nothing was changed")

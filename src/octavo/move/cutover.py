@@ -1,15 +1,17 @@
 """The files become the backend of record.
 
-First every gate is looked at, each when it is asked for and with a reason for its answer, while the
-application goes on.  Then the store's write lock is taken, or what follows PostgreSQL is let catch up;
-PostgreSQL is closed to writers by a fence; every field of every record is compared once more, while nothing
-can write; and the state of the move says that the files are of record.  Each step can be interrupted anywhere
-and simply done again: until that last one PostgreSQL is of record, from it on the files are.
+First every gate is looked at, each when it is asked for and with a reason for its answer, and every field of
+every record is compared, while the application goes on.  Then the store's write lock is taken, or what
+follows PostgreSQL is let catch up; PostgreSQL is closed to writers by a fence; what has changed since is
+compared, while nothing can write; and the state of the move says that the files are of record.  Each step can
+be interrupted anywhere and simply done again: until that last one PostgreSQL is of record, from it on the
+files are.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Final
@@ -20,9 +22,11 @@ from octavo.backend import DataBackend
 from octavo.errors import OctavoError, UsageError
 from octavo.fold.target import State
 from octavo.inspect.progress import SILENT, Progress, Tell, untold
+from octavo.move.ahead import Ahead
 from octavo.move.checklist import SECRETS_TITLE, Verdict
 from octavo.move.sides import Gate, Move, MoveOptions, MoveReport, Sides, end_following, moving
 from octavo.move.status import Looking, status
+from octavo.move.verify import VerifyReport, verified
 from octavo.postgres import fence
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.fence import Stage
@@ -117,22 +121,73 @@ class _Cutover(Move):
 
     def run(self) -> None:
         following = phase.read(self.sides.data_dir).following is not None
-        with ExitStack() as held:
+        ahead = Ahead(
+            self.url,
+            self.sides.data_dir,
+            self.layout,
+            self.verifying,
+            self.options.patience,
+            self.progress,
+            following,
+        )
+        with closing(ahead), ExitStack() as held:
+            self._verify_ahead(ahead)
             if not following:
                 self._keep_writers_out(held)
+            started = time.monotonic()
             try:
                 self._freeze()
                 if following:
                     # What follows needs the lock itself.
                     self._catch_up()
                     self._keep_writers_out(held)
-                self.verify("nothing was switched")
+                self._verify_rest(ahead)
                 self._switch()
             except BaseException as error:
+                # It has the tables locked.
+                ahead.close()
                 self._open_again(error)
                 raise
+            self.report.waited = time.monotonic() - started
         self._finish()
         self.conclude("cutover")
+
+    def _verify_ahead(self, ahead: Ahead) -> None:
+        """Compare everything while the application goes on, so that little is left for the freeze."""
+        if ahead.following:
+            self._catch_up("catch up ahead")
+        with self.step("verify ahead") as told:
+            moment, passed = phase.now(), ahead.verify()
+            found = ahead.report
+            if found is not None and (found.equal or not passed):
+                self._note(found, moment)
+            if found is None or ahead.unsure:
+                told(f"left for the freeze: {ahead.unsure}")
+                return
+            if not passed:
+                self.accept(found, "verify found {}: nothing was switched")
+            records = sum(count["database"] for count in found.counts.values())
+            text = f"{records:,} records, every field, both ways, while writers went on"
+            changed = ahead.look_again()
+            told(f"{text}; then {changed:,} records that may have changed meanwhile")
+
+    def _verify_rest(self, ahead: Ahead) -> None:
+        """Compare what has changed since, or everything where that cannot be told."""
+        with self.step("verify") as told:
+            moment, number = phase.now(), ahead.end()
+            ahead.close()
+            if number is None or ahead.report is None:
+                told(f"{self.compare('nothing was switched')} (all of them: {ahead.unsure})")
+                return
+            found = self.report.verified = ahead.report
+            self._note(found, moment)
+            records = sum(count["database"] for count in found.counts.values())
+            told(f"{number:,} records that may have changed since: equal; with them {records:,} are")
+
+    def _note(self, found: VerifyReport, moment: str) -> None:
+        if not found.elsewhere:
+            with phase.changing(self.sides.data_dir) as state:
+                state.verify(verified(found, moment))
 
     def _open_again(self, error: BaseException) -> None:
         """PostgreSQL is still of record, so that it has to take writes; why it does not is noted."""
@@ -164,10 +219,10 @@ class _Cutover(Move):
             fence.put_up(self.url, self.layout.datamodel, mark, patience=self.options.patience)
             told(f"PostgreSQL takes no more writes to {len(self.layout.datamodel.tables)} tables")
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, step: str = "catch up") -> None:
         from octavo.follow.life import FollowOptions, catch_up
 
-        with self.step("catch up") as told:
+        with self.step(step) as told:
             options = FollowOptions(self.options.files_root)
             done = catch_up(self.url, self.sides.data_dir, self.layout, options)
             told(f"{done.transactions:,} transactions carried over")
@@ -278,18 +333,18 @@ def _sides(found: Status) -> Gate:
 
 
 def _verification(found: Status) -> Gate:
-    """A full verification has passed since the files were made.  The one that speaks of the last write is
-    repeated at the freeze."""
+    """A full verification has passed since the files were made.  Another one is made before the freeze, and
+    what changes after it is verified then."""
     verified, hint = found.migration.verified, "octavo verify"
     if found.migration.following is not None:
-        reason = "while the files follow, both sides are never at one moment: it is made at the freeze"
+        reason = "while the files follow, both sides are never at one moment: it is made before the freeze"
         return Gate(name="verification", open=True, reason=reason)
     if verified is None:
         return Gate(name="verification", open=False, reason="none since the files were made", hint=hint)
     if not verified.equal:
         reason = f"that of {verified.time} found {some(verified.differences, 'difference')}"
         return Gate(name="verification", open=False, reason=reason, hint=hint)
-    reason = f"that of {verified.time}: {verified.records:,} records, equal; repeated at the freeze"
+    reason = f"that of {verified.time}: {verified.records:,} records, equal; repeated before the freeze"
     return Gate(name="verification", open=True, reason=reason)
 
 

@@ -13,6 +13,7 @@ the application do not run.  Nothing is given to the server but the rows themsel
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -107,10 +108,12 @@ class _Rollback(Move):
         # The slot would send back to the files what is carried from them.
         end_following(self.sides, self.report, self.tell)
         with at_rest(self.sides.data_dir, timeout=self.options.patience):
+            started = time.monotonic()
             self.carry(keep=True)
             self.verify("the files are still the backend of record")
             self.switch()
             self.let_in()
+            self.report.waited = time.monotonic() - started
         self.conclude("rollback")
 
     def require_closed(self) -> None:

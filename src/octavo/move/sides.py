@@ -76,6 +76,8 @@ class MoveReport:
     verified: VerifyReport | None = None
     changes: dict[str, dict[str, int]] = field(default_factory=dict)
     """by model, the rows that PostgreSQL was given, changed in and rid of; of a rollback"""
+    waited: float = 0.0
+    """seconds for which writers were kept out"""
     notes: list[str] = field(default_factory=list)
     report: Path | None = None
     page: Path | None = None
@@ -96,6 +98,7 @@ class MoveReport:
             "steps": self.steps,
             "verified": self.verified and self.verified.to_dict(),
             "changes": self.changes,
+            "writersWaited": round(self.waited, 3),
             "notes": self.notes,
             "report": str(self.report) if self.report else None,
             "page": str(self.page) if self.page else None,
@@ -245,17 +248,28 @@ class Move:
     def verify(self, consequence: str) -> None:
         """Compare every field.  Raises DifferenceError, which tells the ``consequence``, if they differ."""
         with self.step("verify") as told:
-            options = VerifyOptions(self.options.files_root, self.options.pepper, self.options.jobs)
-            found = verify(self.url, self.sides.data_dir, self.layout, options, self.progress)
-            self.report.verified = found
-            if not found.equal:
-                raise DifferenceError(
-                    f"with all writers kept out, verify found {some(found.total, 'difference')} and "
-                    f"{some(len(found.violations), 'broken rule')}: {consequence}",
-                    hint=f"they are named in {found.report}",
-                )
-            records = sum(count["database"] for count in found.counts.values())
-            told(f"{records:,} records, every field, both ways: equal")
+            told(self.compare(consequence))
+
+    def compare(self, consequence: str) -> str:
+        """The same, within a step: gives what to tell of it."""
+        found = verify(self.url, self.sides.data_dir, self.layout, self.verifying, self.progress)
+        self.accept(found, f"with all writers kept out, verify found {{}}: {consequence}")
+        records = sum(count["database"] for count in found.counts.values())
+        return f"{records:,} records, every field, both ways: equal"
+
+    @property
+    def verifying(self) -> VerifyOptions:
+        return VerifyOptions(self.options.files_root, self.options.pepper, self.options.jobs)
+
+    def accept(self, found: VerifyReport, otherwise: str) -> None:
+        """Keep a verification.  Raises DifferenceError, which says ``otherwise``, if both sides differ."""
+        self.report.verified = found
+        if not found.equal:
+            broken = some(len(found.violations), "broken rule")
+            raise DifferenceError(
+                otherwise.format(f"{some(found.total, 'difference')} and {broken}"),
+                hint=f"they are named in {found.report}",
+            )
 
     def conclude(self, kind: str) -> None:
         """It is done: write it down, as ``cache/migration/<kind>-<time>.json``.

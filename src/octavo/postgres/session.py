@@ -370,6 +370,15 @@ def written_since(alias: str, first: int) -> str:
     return f"({alias}.xmin::text::bigint - {first}) & 4294967295 < 2147483648"
 
 
+def unseen_since(alias: str, first: int) -> str:
+    """The same condition, quicker; it holds while fewer than 2**31 transactions have begun since that one.
+
+    ``age`` counts back from the newest transaction and is signed, so that rows of a long time ago may be
+    among them; rows from before PostgreSQL counted so, which have no number, are not.
+    """
+    return f"age({alias}.xmin) <= age('{first % 2**32}'::xid)"
+
+
 def is_since(xmin: int, first: int) -> bool:
     """The same of a row's ``xmin`` that was read."""
     return (xmin - first) % 2**32 < 2**31

@@ -1,0 +1,494 @@
+"""What has changed since a verification, and whether both sides are the same there.
+
+A verification has shown that a snapshot of PostgreSQL and the files at a moment were the same.  That first
+snapshot is still held, a second one and a second listing were taken; this shows the same for them by looking
+at what may have changed:
+
+- every row that a transaction wrote which the first snapshot may not have seen.  Its number is in the row
+  (``xmin``), also when it was a subtransaction or was prepared, and also when the row was frozen since.
+  What the first snapshot took for running is counted as not seen.
+- every record of which a file says something that it did not say before: of a log that has grown, what was
+  appended; of any other file that changed, all that it holds, and all that PostgreSQL has of it.
+
+These records are compared, with what is embedded in them, as each side has them now.  Of all others neither
+side has a new version: the files say of them what they said, and PostgreSQL has them as it had them, unless
+it has deleted them, which leaves no trace in a row.  So the rest is counted: PostgreSQL must have as many
+rows outside these records as the first snapshot had outside of them.  A table that was truncated, rewritten
+or replaced meanwhile lies in another file of PostgreSQL's; nothing is told of it.
+
+What cannot be told so is left open (:class:`Unsure`, :attr:`Since.doubted`): a verification of everything
+has to tell it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import psycopg
+
+from octavo.errors import DamagedError
+from octavo.fold.source import Source
+from octavo.inspect.observers import log_places
+from octavo.inspect.payloads import digest_of, file_digest
+from octavo.inspect.row_hash import CopyBinary
+from octavo.layout.codec import Codecs, Values
+from octavo.layout.found import Entry, Many, UnknownKey
+from octavo.layout.layout import FileFamily, Kind, Layout, Place
+from octavo.layout.listing import File, payload_path
+from octavo.layout.scan import Scanner
+from octavo.move.listing import Listing, known_log, pieces, with_digest
+from octavo.postgres.copying import CopyOut
+from octavo.postgres.failures import database_errors
+from octavo.postgres.session import Window, unseen_since, window
+from octavo.schema.datamodel import Model
+from octavo.schema.ddl import sql_type
+from octavo.schema.native import literal, quote, table_name
+from octavo.store.intake import read_payload
+from octavo.store.safe_path import Outside
+from octavo.store.system import open_signed
+
+MOST = 50_000
+"""records that are looked at; where more have changed, a verification of everything is as quick"""
+_LARGEST = 1 << 26
+"""bytes of a file, or of what was appended to one, that are read"""
+_AT_ONCE = 1000
+"""keys that PostgreSQL is asked for together"""
+
+
+class Unsure(Exception):
+    """It cannot be told whether both sides are the same; the text says why."""
+
+
+class Side(NamedTuple):
+    """A snapshot of the database and the files of the same moment."""
+
+    source: Source
+    listing: Listing
+    counts: Mapping[str, int]
+    """rows by model"""
+    window: Window
+    structure: object
+    """what of the database's structure no row tells"""
+
+
+class _Record:
+    """A record that may have changed, with what is embedded in it.  Rows are told by sums of digests."""
+
+    __slots__ = ("before", "exists", "files", "home", "now")
+
+    def __init__(self) -> None:
+        self.before = self.now = 0
+        """the sums of its rows in the first and the second snapshot; 0: there are none"""
+        self.exists = False
+        """whether the second one has it"""
+        self.home = ""
+        """the file that it was in, as its row in the first one says"""
+        self.files: dict[str, int] = {}
+        """by file that says something new of it, the sum of its rows there; 0: it was removed"""
+
+
+class Since:
+    """Compares what may have changed from one side to the next.
+
+    ``doubted`` are files of which the verification has not shown what they hold; afterwards, those of which
+    this has not.  With a ``pepper``, secrets of what changed are opened; payloads are held against
+    ``files_root``, if it is a folder.  Raises Unsure, DatabaseError.
+    """
+
+    def __init__(
+        self,
+        layout: Layout,
+        root: Path,
+        sides: tuple[Side, Side],
+        doubted: Iterable[str],
+        files_root: Path,
+        pepper: str | None = None,
+    ) -> None:
+        self.layout, self.root, self.files_root, self.pepper = layout, root, files_root, pepper
+        self.before, self.now = sides
+        self.datamodel = layout.datamodel
+        self.doubted: set[str] = set()
+        self._open_doubts = set(doubted)
+        self._frames = {m.name: CopyBinary(self.datamodel, m) for m in self.datamodel.tables}
+        self._codecs = Codecs(layout)
+        self._scanners: dict[str, Scanner] = {}
+        self._records: dict[str, dict[bytes, _Record]] = {
+            p.model.name: {} for p in layout.places if p.kind is not Kind.EMBEDDED
+        }
+        self._checked: dict[str, bool] = {}
+        """payloads by digest, whether they are what it says"""
+        self.records = 0
+        """those that were looked at"""
+        self._look()
+
+    def _look(self) -> None:
+        self._require_one_history()
+        files = {file.path: file for file in self.now.listing.there.files}
+        were = {file.path for file in self.before.listing.there.files}
+        changed = [f for f in files.values() if not self._is_same(f.path)]
+        self._kept = {path for path in were & files.keys() if self._is_same(path)}
+        """files of which all that was shown still holds, but for the records of which they say more"""
+        self.now.listing.states.update({path: self.before.listing.states[path] for path in self._kept})
+        self._hear_of_rows()
+        for file in changed:
+            self._read(file)
+        for path in sorted((were - self._kept) | self._open_doubts):
+            self._hear_of_all_in(path)
+        for at_first, side in ((True, self.before), (False, self.now)):
+            self._fetch(side, at_first=at_first)
+        self._compare()
+        self._compare_counts()
+        self._compare_logs(files)
+        self._compare_payloads()
+        self.doubted.update(self.now.listing.there.missing)
+
+    def _is_same(self, path: str) -> bool:
+        return path not in self._open_doubts and self.before.listing.is_same(path, self.now.listing)
+
+    def _require_one_history(self) -> None:
+        if self.before.structure != self.now.structure:
+            raise Unsure("the database's structure has changed")
+        first, now = self.before.window, self.now.window
+        if now.next < first.next or now.next - first.first >= 1 << 31:
+            raise Unsure("the numbers of PostgreSQL's transactions tell nothing")
+
+    def _record(self, model: str, key: bytes) -> _Record:
+        own = self._records[model]
+        if (found := own.get(key)) is None:
+            found = own[key] = _Record()
+            self.records += 1
+            if self.records > MOST:
+                raise Unsure(f"more than {MOST:,} records may have changed")
+        return found
+
+    # PostgreSQL
+
+    def _rows(self, side: Side, model: str, restriction: str = "") -> Iterator[bytes]:
+        connection, framed = side.source.snapshot.connection, self._frames[model]
+        with database_errors(side.source.snapshot.url, f"reading {model}"):
+            try:
+                # Rolled back, so that no lock is left.
+                with connection.transaction(force_rollback=True):
+                    copy = CopyOut(connection, framed.copy_out(restriction))
+                    try:
+                        yield from copy.rows()
+                    finally:
+                        for _ in copy.batches():
+                            pass
+            except psycopg.DataError as error:
+                raise Unsure(f"PostgreSQL does not take a key of {model}") from error
+            except psycopg.errors.LockNotAvailable as error:
+                raise Unsure(f"another session waits for the table of {model}") from error
+
+    def _host_of(self, model: str) -> tuple[str, Callable[[bytes], bytes]]:
+        """The model of the records that a model's rows are in, and a function from a row to the key."""
+        place, framed = self.layout.place(model), self._frames[model]
+        if place.kind is not Kind.EMBEDDED or place.relation is None:
+            return model, framed.key
+        names = place.relation.fields
+
+        def key(row: bytes) -> bytes:
+            values = framed.split(row)
+            return _framed([values[name] or b"" for name in names])
+
+        return place.relation.parent, key
+
+    def _hear_of_rows(self) -> None:
+        """Every row that the first snapshot may not have seen."""
+        restriction = f" WHERE {unseen_since('t', self.before.window.first)}"
+        for name in self._frames:
+            host, key_of = self._host_of(name)
+            for row in self._rows(self.now, name, restriction):
+                self._record(host, key_of(row))
+
+    def _hear_of_all_in(self, path: str) -> None:
+        """Every record that PostgreSQL has had or has in a file."""
+        family = self.layout.family(path)
+        if family is None:
+            raise Unsure(f"{path} may have changed")
+        place = family.places[0]
+        key = self._key_in(family, path) if family.varies else []
+        if family.kind is Kind.FILE:
+            self._record(place.model.name, _framed(key))
+            return
+        restriction = ""
+        if family.varies and place.relation is not None:
+            self._record(place.relation.parent, _framed(key))
+            restriction = self._among(place.model, place.relation.fields, [key])
+        for one in family.places:
+            framed = self._frames[one.model.name]
+            for side in (self.before, self.now):
+                for row in self._rows(side, one.model.name, restriction):
+                    self._record(one.model.name, framed.key(row))
+
+    def _key_in(self, family: FileFamily, path: str) -> list[bytes]:
+        """The key that names a file."""
+        place = family.places[0]
+        start, end = place.path.index("{"), len(path) - len(place.path) + place.path.rindex("}") + 1
+        key = [unquote_to_bytes(part) for part in path[start:end].split(".")]
+        if place.file_for([part.decode("utf-8", "replace") for part in key]) != path:
+            raise Unsure(f"the name of {path} does not tell whose it is")
+        return key
+
+    def _among(self, model: Model, names: Sequence[str], keys: Sequence[Sequence[bytes]]) -> str:
+        """Restricts a query to the rows in which these fields have one of these values."""
+        arrays, same = [], []
+        for at, name in enumerate(names):
+            texts = ", ".join(literal(key[at].decode()) for key in keys)
+            scalar = model.scalar(name)
+            arrays.append(f"ARRAY[{texts}]::text[]")
+            same.append(f"t.{quote(scalar.column)} = k.c{at}::{sql_type(self.datamodel, scalar)}")
+        aliases = ", ".join(f"c{at}" for at in range(len(names)))
+        return f" JOIN unnest({', '.join(arrays)}) AS k({aliases}) ON {' AND '.join(same)}"
+
+    def _fetch(self, side: Side, *, at_first: bool) -> None:
+        """What a snapshot has of the records: their rows, and how many."""
+        counted: Counter[str] = Counter()
+        for name in self._frames:
+            place = self.layout.place(name)
+            host, key_of = self._host_of(name)
+            own = self._records[host]
+            home = self._home_of(place)
+            for row in self._wanted(side, place, host):
+                if (record := own.get(key_of(row))) is None:
+                    continue
+                counted[name] += 1
+                if at_first:
+                    record.before += _digest(name, row)
+                    if host == name:
+                        record.home = home(row)
+                else:
+                    record.now += _digest(name, row)
+                    record.exists |= host == name
+        if at_first:
+            self._were = counted
+        else:
+            self._are = counted
+
+    def _wanted(self, side: Side, place: Place, host: str) -> Iterator[bytes]:
+        embedded = place.kind is Kind.EMBEDDED and place.relation is not None
+        names = place.relation.fields if embedded and place.relation else place.model.key.field_names
+        keys = list(self._records[host])
+        if len(keys) * 4 > side.counts[place.model.name]:
+            if keys:
+                yield from self._rows(side, place.model.name)
+            return
+        for start in range(0, len(keys), _AT_ONCE):
+            parts = [_parts(key) for key in keys[start : start + _AT_ONCE]]
+            yield from self._rows(side, place.model.name, self._among(place.model, names, parts))
+
+    def _home_of(self, place: Place) -> Callable[[bytes], str]:
+        """From a row of a record to the file that it is in."""
+        if not place.name_fields:
+            return lambda row: place.path
+        framed = self._frames[place.model.name]
+
+        def home(row: bytes) -> str:
+            values = framed.split(row)
+            return place.file_for([(values[name] or b"").decode() for name in place.name_fields])
+
+        return home
+
+    # The files
+
+    def _read(self, file: File) -> None:
+        """What a file says that it did not say before."""
+        try:
+            descriptor, found = open_signed(os.fspath(self.root / file.path))
+            with open(descriptor, "rb", buffering=0) as content:
+                new = self._new_in(file, content)
+        except OSError:
+            self.doubted.add(file.path)
+            return
+        if found.size < file.size or (found.size > file.size and not file.family.kind.is_log):
+            self.doubted.add(file.path)
+            return
+        self._hear_of_text(file, new)
+
+    def _new_in(self, file: File, content: BinaryIO) -> bytes:
+        listing, digest = self.now.listing, sha256()
+        size = 0
+        if file.path not in self._open_doubts and file.family.kind.is_log:
+            known = known_log(self.before.listing.states.get(file.path, b""))
+            if known is not None and known[0] <= file.size:
+                last = b"\n"
+                for piece in pieces(content, known[0]):
+                    digest.update(piece)
+                    last = piece
+                if digest.digest() == known[1] and last.endswith(b"\n"):
+                    size = known[0]
+                    self._kept.add(file.path)
+                else:
+                    digest = sha256()
+                    content.seek(0)
+        if file.size - size > _LARGEST:
+            raise Unsure(f"{file.path} was written anew")
+        new = b"".join(pieces(content, file.size - size))
+        if len(new) < file.size - size:
+            self.doubted.add(file.path)
+        if file.family.kind.is_log:
+            digest.update(new)
+            listing.states[file.path] = with_digest(listing.states[file.path], digest.digest())
+        return new
+
+    def _hear_of_text(self, file: File, text: bytes) -> None:
+        family = file.family
+        if (scanner := self._scanners.get(family.path)) is None:
+            scanner = self._scanners[family.path] = Scanner(family, self._codecs)
+        for found in scanner.scan(file.path, BytesIO(text)):
+            for item in found.each() if isinstance(found, Many) else (found,):
+                if isinstance(item, DamagedError):
+                    self.doubted.add(file.path)
+                elif not isinstance(item, UnknownKey):
+                    self._hear_of_entry(file, item)
+
+    def _hear_of_entry(self, file: File, entry: Entry) -> None:
+        record = self._record(entry.codec.name, _framed([value or b"" for value in entry.key]))
+        if file.path in record.files and not file.family.kind.is_log:
+            # Two records have this key.
+            self.doubted.add(file.path)
+        record.files[file.path] = 0 if entry.deleted else self._sum_of(file.path, entry)
+
+    def _sum_of(self, path: str, entry: Entry) -> int:
+        place = entry.place
+        if place.payload and not self._has_payload(entry):
+            self.doubted.add(path)
+        total = 0
+        for one, values in ((place, entry.values), *entry.embedded):
+            name = one.model.name
+            total += _digest(name, self._frames[name].frame(values))
+            if self.pepper is not None and not self._opens(one.model, values):
+                self.doubted.add(path)
+        return total
+
+    def _opens(self, model: Model, values: Values) -> bool:
+        if not any(f.secret is not None and f.secret.is_checkable for f in model.scalars):
+            return True
+        from octavo.crypto import check_record
+
+        texts = (None if value is None else value.decode() for value in values)
+        named = dict(zip((f.name for f in model.scalars), texts, strict=True))
+        return not check_record(model, named, self.pepper or "")
+
+    def _has_payload(self, entry: Entry) -> bool:
+        """Whether a record's payload is what its digest says, in the store and below the files root."""
+        digest, place = entry.sha256, entry.place
+        if digest is not None and not self._is_sound(digest):
+            return False
+        at = [f.name for f in place.model.scalars].index(place.payload)
+        path = entry.values[at]
+        if path is None or not self.files_root.is_dir():
+            return True
+        try:
+            return digest_of(read_payload(self.files_root, path.decode()))[0] == digest
+        except (Outside, OSError):
+            # A verification reports it, and finds no difference.
+            return True
+
+    def _is_sound(self, digest: str) -> bool:
+        if digest not in self._checked:
+            try:
+                found, _ = file_digest(self.root, payload_path(self.layout, digest))
+                self._checked[digest] = found == digest
+            except OSError:
+                self._checked[digest] = False
+        return self._checked[digest]
+
+    # Both
+
+    def _compare(self) -> None:
+        for record in (record for own in self._records.values() for record in own.values()):
+            sums = [total for total in record.files.values() if total]
+            if record.before and record.home in self._kept and record.home not in record.files:
+                # What its file says of it was shown, and is the same.
+                sums.append(record.before)
+            if sums != ([record.now] if record.now else []):
+                self.doubted.update(record.files, filter(None, (record.home,)))
+                if not (record.files or record.home):
+                    raise Unsure("PostgreSQL has records that the files do not have")
+
+    def _compare_counts(self) -> None:
+        for name, number in self.before.counts.items():
+            if number - self._were[name] != self.now.counts[name] - self._are[name]:
+                raise Unsure(f"rows of {name} are gone from PostgreSQL")
+
+    def _compare_logs(self, files: Mapping[str, File]) -> None:
+        """Every parent has its log, and every log its parent: as many as there are parents, the new ones and
+        those of changed parents among them."""
+        numbers = Counter(file.family.path for file in files.values())
+        for place, parent in log_places(self.layout):
+            name, own = parent.model.name, set[str]()
+            if numbers[place.path] != self.now.counts[name]:
+                raise Unsure(f"there are not as many logs {place.path} as records of {name}")
+            for key, record in self._records[name].items():
+                path = place.file_for([part.decode() for part in _parts(key)])
+                own.add(path)
+                if record.exists != (path in files):
+                    self.doubted.add(path)
+            for path, file in files.items():
+                if file.family.path == place.path and path not in self._kept and path not in own:
+                    self.doubted.add(path)
+
+    def _compare_payloads(self) -> None:
+        """A payload that is gone, or is not what its digest says any more, may be one that a record names."""
+        before, now = self.before.listing, self.now.listing
+        records = {file.path for file in before.there.files}
+        for path in before.states.keys() - records:
+            if not before.is_same(path, now):
+                digest = os.path.basename(path)
+                if path not in now.states or not self._is_sound(digest):
+                    raise Unsure(f"the payload {path} has changed")
+
+
+def side_of(
+    source: Source, listing: Listing, layout: Layout, counts: Mapping[str, int] | None = None
+) -> Side:
+    """A side, of what is open.  Raises DatabaseError, Unsure if rows do not tell who wrote them."""
+    connection, tables = source.snapshot.connection, layout.datamodel.tables
+    with database_errors(source.snapshot.url, "looking at the tables"):
+        seen = window(connection)
+        stored = connection.execute(_TABLES, [[table_name(model) for model in tables]]).fetchall()
+        enums = connection.execute(_ENUMS).fetchall()
+    if seen is None:
+        raise Unsure("this server does not tell the numbers of its transactions")
+    if any(kind != "p" and (kind, method) != ("r", "heap") for _, kind, method, _ in stored):
+        raise Unsure("a table is stored in another way than PostgreSQL's own")
+    return Side(source, listing, counts or source.counts(layout.datamodel), seen, (stored, enums))
+
+
+_TABLES = b"""
+    WITH RECURSIVE t AS (
+        SELECT to_regclass(u.name)::oid AS oid FROM unnest(%s::text[]) AS u(name)
+      UNION
+        SELECT i.inhrelid FROM t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid
+    )
+    SELECT c.oid::bigint, c.relkind::text, coalesce(a.amname::text, ''), c.relfilenode::bigint
+    FROM t LEFT JOIN pg_catalog.pg_class c USING (oid) LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
+    ORDER BY 1
+"""
+_ENUMS = b"SELECT oid::bigint, enumlabel::text FROM pg_catalog.pg_enum ORDER BY 1"
+
+
+def _digest(model: str, row: bytes) -> int:
+    return int.from_bytes(sha256(model.encode() + b"\0" + row).digest())
+
+
+def _framed(key: Sequence[bytes]) -> bytes:
+    """A key as :class:`CopyBinary` frames it."""
+    return b"".join(len(part).to_bytes(4) + part for part in key)
+
+
+def _parts(key: bytes) -> list[bytes]:
+    found, at = [], 0
+    while at < len(key):
+        size = int.from_bytes(key[at : at + 4])
+        found.append(key[at + 4 : at + 4 + size])
+        at += 4 + size
+    return found
