@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -272,3 +275,16 @@ def test_secrets_never_show(
     assert "defect" not in everything
     # One of them found something in each case: the wrong pepper, if nothing else.
     assert 1 in {done.code for done in said}
+
+
+def test_a_shell_completes_commands_and_options() -> None:
+    def completed(*words: str) -> list[str]:
+        asked = {"COMP_WORDS": " ".join(words), "COMP_CWORD": str(len(words) - 1)}
+        environment = {**os.environ, **asked, "_OCTAVO_COMPLETE": "bash_complete"}
+        program = Path(sys.executable).with_name("octavo")
+        done = subprocess.run([program], env=environment, capture_output=True, text=True, check=True)
+        return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+    assert completed("octavo", "exp") == ["export"]
+    assert completed("octavo", "export", "--dry") == ["--dry-run"]
+    assert completed("octavo", "schema", "m") == ["migrate"]
