@@ -43,8 +43,10 @@ def exit_code(command: Callable[[], Any], *, as_json: bool) -> int:
         return _interrupted(_INTERRUPTED, _left(error), as_json=as_json)
     except _Ended as error:
         return _interrupted(error.code, _left(error), as_json=as_json)
-    except SystemExit:
-        # Where the pipe is closed, Click ends the process itself.
+    except SystemExit as error:
+        # Click ends the process itself when it has completed a command line, or where the pipe is closed.
+        if not error.code:
+            return 0
         _forget_output()
         return _PIPE_CLOSED
     except BrokenPipeError:
