@@ -74,12 +74,10 @@ def failed(backups: Backups, moments: Iterable[Moment], error: str) -> None:
         backups.judge()
 
 
-def test_killed_it_leaves_no_archive_or_a_whole_one(backups: Backups) -> None:
-    killed(backups, some(backups.calls))
-
-
-def test_a_disk_that_fails_leaves_no_archive(backups: Backups) -> None:
-    failed(backups, some({"write": backups.calls["write"]}), "ENOSPC")
+def test_struck_it_leaves_no_archive_or_a_whole_one(backups: Backups) -> None:
+    calls = {name: backups.calls[name] for name in ("write", "renameat2", "unlink")}
+    killed(backups, some(calls))
+    failed(backups, some({"write": calls["write"]}), "ENOSPC")
     failed(backups, some({"fdatasync": 1}), "EIO")
 
 

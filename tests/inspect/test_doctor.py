@@ -305,7 +305,9 @@ def said(data: Path) -> dict[str, Any]:
     return {key: value for key, value in examine(data, LAYOUT).to_dict().items() if key != "seconds"}
 
 
-@pytest.mark.parametrize("name", FINDINGS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (n % 4 > 0)) for n, name in enumerate(FINDINGS)]
+)
 def test_large_logs_and_those_read_record_by_record_give_the_same(
     data: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
