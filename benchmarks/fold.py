@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -141,6 +140,7 @@ class Bench:
         self.name, self.target = f"source_{name}", f"target_{name}"
         self.source = server.create_database(self.name)
         self.files, self.data, self.dump = folder / "files", folder / "data", folder / "dump.sql"
+        self.stores = 0
         self.statements = ddl(frozen_schema()).script()
         with connect(self.source) as connection:
             connection.execute(self.statements.encode())
@@ -176,17 +176,26 @@ class Bench:
         self.server.drop_database(self.target)
         return self.server.create_database(self.target)
 
+    def store(self) -> list[str]:
+        """The options that name the store of the last export."""
+        return ["--data-dir", str(self.data), "--files-root", str(self.files)]
+
+    def new_store(self) -> list[str]:
+        """Those of one that is to be made.  Earlier ones stay: a file system is slow to give out again what
+        was just removed, and only the next export would wait for that."""
+        self.stores += 1
+        self.data = self.folder / f"data-{self.stores}"
+        return self.store()
+
     def round(self, only: Collection[str]) -> None:
         """Everything once, peers in between."""
-        where = ["--data-dir", str(self.data), "--files-root", str(self.files)]
         database = ["--database-url", self.source]
         if "export" in only:
-            shutil.rmtree(self.data, ignore_errors=True)
             self.psql("ordered copy", self.source, *self.plain_copy(ordered=True))
-            self.octavo("export, 1 job", "export", *database, *where, "--jobs", "1")
+            self.octavo("export, 1 job", "export", *database, *self.new_store(), "--jobs", "1")
         if "export" in only or not self.data.exists():
-            shutil.rmtree(self.data, ignore_errors=True)
-            self.octavo("export", "export", *database, *where, "--jobs", str(self.jobs))
+            self.octavo("export", "export", *database, *self.new_store(), "--jobs", str(self.jobs))
+        where = self.store()
         if "verify" in only:
             self.psql("plain copy", self.source, *self.plain_copy(ordered=False))
             self.octavo("verify", "verify", *database, *where, "--jobs", str(self.jobs))
