@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from octavo.errors import ConflictError, DamagedError
@@ -242,28 +242,29 @@ class Game:
 
     def check(self) -> None:
         with opened(self.data, 1 << 20) as fresh:
-            for chat in CHATS:
-                expected = rows(fresh, chat)
-                for store in self.stores:
-                    assert rows(store, chat) == expected
-                    backwards = store.read(
-                        lambda view, chat=chat: list(  # type: ignore[misc]
-                            reversed(view.in_file_order("Message", ("chatId",), chat))
-                        )
+            there = {chat: rows(fresh, chat) for chat in CHATS}
+        by_id: dict[str, list[Record]] = {}
+        for row in (row for found in there.values() for row in found):
+            by_id.setdefault(row.id, []).append(row)
+        for store in self.stores:
+            for chat, expected in there.items():
+                assert rows(store, chat) == expected
+                backwards = store.read(
+                    lambda view, chat=chat: list(  # type: ignore[misc]
+                        reversed(view.in_file_order("Message", ("chatId",), chat))
                     )
-                    assert backwards == expected[::-1]
-                    found = store.read(
-                        lambda view, expected=expected: [  # type: ignore[misc]
-                            view.get("Message", row.id) for row in expected
-                        ]
-                    )
-                    assert found == expected
+                )
+                assert backwards == expected[::-1]
+            found = store.read(lambda view: {key: view.get("Message", key) for key in by_id})
+            # The edit of a log can leave one id in two of them.
+            assert all(found[key] in alike for key, alike in by_id.items())
 
 
 STEPS = st.lists(st.sampled_from(["append", "append", "change", "remove", "by hand", "compact"]), max_size=12)
 
 
 @given(steps=STEPS, seed=st.integers(0, 10_000))
+@example(steps=["by hand", "change", "append", "by hand"], seed=386)
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_it_answers_as_a_fresh_store(tmp_path: Path, steps: list[str], seed: int) -> None:
     data = tmp_path / str(time.time_ns())
