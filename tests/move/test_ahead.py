@@ -397,6 +397,34 @@ def test_it_passes_only_where_a_verification_of_everything_would(standing: Stand
         standing.undo()
 
 
+@pytest.mark.parametrize(
+    "statements",
+    [
+        pytest.param(
+            """ALTER TABLE characters RENAME description TO other;
+            ALTER TABLE characters RENAME personality TO description;
+            ALTER TABLE characters RENAME other TO personality""",
+            id="two columns change names",
+        ),
+        pytest.param(
+            """ALTER TABLE messages DROP content;
+            ALTER TABLE messages ADD content text NOT NULL DEFAULT 'x';
+            ALTER TABLE messages ALTER content DROP DEFAULT""",
+            id="a column is made again",
+        ),
+    ],
+)
+def test_it_does_not_pass_where_columns_change_and_no_row_is_written(
+    move: Move, monkeypatch: pytest.MonkeyPatch, statements: str
+) -> None:
+    monkeypatch.setattr(listing, "_COARSEST", 0)
+    with closing(ahead_of(move)) as ahead:
+        assert ahead.verify()
+        move.sql(statements)
+        assert ahead.end() is None
+        assert ahead.unsure == "the database's structure has changed"
+
+
 class Writes(Progress):
     """Lets an application write once everything is being verified."""
 

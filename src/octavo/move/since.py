@@ -14,7 +14,8 @@ These records are compared, with what is embedded in them, as each side has them
 side has a new version: the files say of them what they said, and PostgreSQL has them as it had them, unless
 it has deleted them, which leaves no trace in a row.  So the rest is counted: PostgreSQL must have as many
 rows outside these records as the first snapshot had outside of them.  A table that was truncated, rewritten
-or replaced meanwhile lies in another file of PostgreSQL's; nothing is told of it.
+or replaced meanwhile lies in another file of PostgreSQL's; one whose columns were renamed, or dropped and
+added again, has other columns.  Nothing is told of either.
 
 What cannot be told so is left open (:class:`Unsure`, :attr:`Since.doubted`): a verification of everything
 has to tell it.
@@ -458,20 +459,23 @@ def side_of(
         enums = connection.execute(_ENUMS).fetchall()
     if seen is None:
         raise Unsure("this server does not tell the numbers of its transactions")
-    if any(kind != "p" and (kind, method) != ("r", "heap") for _, kind, method, _ in stored):
+    if any(kind != "p" and (kind, method) != ("r", "heap") for kind, method, *_ in stored):
         raise Unsure("a table is stored in another way than PostgreSQL's own")
     return Side(source, listing, counts or source.counts(layout.datamodel), seen, (stored, enums))
 
 
 _TABLES = b"""
     WITH RECURSIVE t AS (
-        SELECT to_regclass(u.name)::oid AS oid FROM unnest(%s::text[]) AS u(name)
+        SELECT u.name, to_regclass(u.name)::oid AS oid FROM unnest(%s::text[]) AS u(name)
       UNION
-        SELECT i.inhrelid FROM t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid
+        SELECT t.name, i.inhrelid FROM t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid
     )
-    SELECT c.oid::bigint, c.relkind::text, coalesce(a.amname::text, ''), c.relfilenode::bigint
+    SELECT c.relkind::text, coalesce(a.amname::text, ''), t.name, c.oid::bigint, c.relfilenode::bigint, ARRAY(
+        SELECT concat_ws(' ', f.attnum, f.atttypid, f.atttypmod, f.attname) FROM pg_catalog.pg_attribute f
+        WHERE f.attrelid = c.oid AND f.attnum > 0 AND NOT f.attisdropped ORDER BY f.attnum
+    )
     FROM t LEFT JOIN pg_catalog.pg_class c USING (oid) LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
-    ORDER BY 1
+    ORDER BY t.name, c.oid
 """
 _ENUMS = b"SELECT oid::bigint, enumlabel::text FROM pg_catalog.pg_enum ORDER BY 1"
 
