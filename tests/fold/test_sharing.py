@@ -244,6 +244,21 @@ def test_parts_are_of_no_use_when_the_one_that_held_the_snapshot_was_killed(
     world.is_whole(exported)
 
 
+def test_an_export_without_parts_removes_what_a_killed_one_has_left(world: World, exported: Path) -> None:
+    world.killed("1/2", 1)
+    assert world.facts.exists()
+    export(DatabaseUrl.parse(world.url), world.target, frozen_layout(), ExportOptions(world.files_root, 1))
+    world.is_whole(exported)
+
+
+def test_an_export_without_parts_leaves_those_that_run_alone(world: World, exported: Path) -> None:
+    holding = world.holding("1/2", replace=True)
+    export(DatabaseUrl.parse(world.url), world.target, frozen_layout(), ExportOptions(world.files_root, 1))
+    world.run("2/2", replace=True)
+    assert holding.result().kept is not None
+    assert tree(world.target) == tree(exported)
+
+
 def test_a_part_tells_that_the_one_that_held_the_snapshot_has_failed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,7 +24,7 @@ from octavo.backend import DataBackend
 from octavo.backends.gap import Seed, leave, seed_of
 from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageError, disk_errors
 from octavo.fold.parts import Part
-from octavo.fold.sharing import Facts, Outcome, Shared, Subject, shared
+from octavo.fold.sharing import Facts, Outcome, Shared, Subject, clear, shared
 from octavo.fold.source import Origin, Source, database_of, leave_origin, open_source
 from octavo.fold.target import State, building, refusal, state_of
 from octavo.fold.writer import Stopped, Task, Writer, Written
@@ -151,6 +151,8 @@ def export(
         raise refusal(data_dir)
     if options.part is None:
         report = _export(url, data_dir, layout, options, progress, state, None)
+        if not options.dry_run:
+            clear(data_dir)
     elif options.dry_run:
         raise UsageError("a dry run writes nothing, so it has no parts")
     else:

@@ -185,7 +185,7 @@ def shared(target: Path, part: Part) -> Iterator[Shared]:
     Raises UsageError if this part runs or is written already, or has another number of parts; ConflictError
     if the export was given up; DiskError.
     """
-    folder = target.with_name(f".{target.name}.octavo-parts")
+    folder = _meeting_place(target)
     while True:
         with disk_errors("meeting the other parts"):
             disk.make_folder(folder)
@@ -210,6 +210,18 @@ def shared(target: Path, part: Part) -> Iterator[Shared]:
                 yield Shared(target, part, folder, facts)
             return
         time.sleep(_POLL)
+
+
+def clear(target: Path) -> None:
+    """Remove what an export by parts has left, if the part that held the snapshot was killed."""
+    folder = _meeting_place(target)
+    with disk_errors("removing what an export has left"), disk.unlocked_folder(folder) as free:
+        if free:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _meeting_place(target: Path) -> Path:
+    return target.with_name(f".{target.name}.octavo-parts")
 
 
 def _refuse_given_up(folder: Path, target: Path, part: Part) -> None:
