@@ -16,14 +16,29 @@ import pytest
 
 from moves import LAYOUT, Move
 from octavo.demo.sample import DEMO_PEPPER
+from octavo.fold.export import ExportOptions, export
 from octavo.fold.source import open_source
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.listing import contents
+from octavo.layout.load import flat_layout
 from octavo.move import listing, since
 from octavo.move.ahead import Ahead
 from octavo.move.verify import VerifyOptions, compare
 from octavo.postgres.connection import connect as connect_to
 from octavo.postgres.embedded import EmbeddedServer
+from octavo.schema.parser import parse_schema
+from octavo.url import DatabaseUrl
+
+COMPUTED = """
+datasource db {
+  provider = "postgresql"
+  url      = env("DATABASE_URL")
+}
+model Note {
+  id    Int     @id
+  about String? @default(dbgenerated())
+}
+"""
 
 
 def ahead_of(move: Move, progress: Progress = SILENT, patience: float = 30.0) -> Ahead:
@@ -423,6 +438,26 @@ def test_it_does_not_pass_where_columns_change_and_no_row_is_written(
         move.sql(statements)
         assert ahead.end() is None
         assert ahead.unsure == "the database's structure has changed"
+
+
+def test_it_does_not_pass_where_a_virtual_column_is_computed_in_another_way(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "_COARSEST", 0)
+    url, layout = DatabaseUrl.parse(database), flat_layout(parse_schema(COMPUTED))
+    with closing(connect_to(url)) as connection:
+        if connection.info.server_version < 180000:
+            pytest.skip("PostgreSQL 18 has virtual columns")
+        connection.execute(
+            b"""CREATE TABLE "Note" (id int PRIMARY KEY, about text GENERATED ALWAYS AS ('a' || id) VIRTUAL);
+            INSERT INTO "Note" (id) VALUES (1)"""
+        )
+        export(url, tmp_path / "data", layout, ExportOptions(tmp_path))
+        options = VerifyOptions(tmp_path, None, 1)
+        with closing(Ahead(url, tmp_path / "data", layout, options, 30.0, SILENT)) as ahead:
+            assert ahead.verify()
+            connection.execute(b"""ALTER TABLE "Note" ALTER about SET EXPRESSION AS ('b' || id)""")
+            assert ahead.end() is None
 
 
 class Writes(Progress):

@@ -14,8 +14,8 @@ These records are compared, with what is embedded in them, as each side has them
 side has a new version: the files say of them what they said, and PostgreSQL has them as it had them, unless
 it has deleted them, which leaves no trace in a row.  So the rest is counted: PostgreSQL must have as many
 rows outside these records as the first snapshot had outside of them.  A table that was truncated, rewritten
-or replaced meanwhile lies in another file of PostgreSQL's; one whose columns were renamed, or dropped and
-added again, has other columns.  Nothing is told of either.
+or replaced meanwhile lies in another file of PostgreSQL's; one whose columns were renamed, dropped and added
+again, or are computed in another way has other columns.  Nothing is told of either.
 
 What cannot be told so is left open (:class:`Unsure`, :attr:`Since.doubted`): a verification of everything
 has to tell it.
@@ -471,7 +471,9 @@ _TABLES = b"""
         SELECT t.name, i.inhrelid FROM t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid
     )
     SELECT c.relkind::text, coalesce(a.amname::text, ''), t.name, c.oid::bigint, c.relfilenode::bigint, ARRAY(
-        SELECT concat_ws(' ', f.attnum, f.atttypid, f.atttypmod, f.attname) FROM pg_catalog.pg_attribute f
+        SELECT concat_ws(' ', f.attnum, f.atttypid, f.atttypmod, f.attname, pg_get_expr(d.adbin, d.adrelid))
+        FROM pg_catalog.pg_attribute f
+        LEFT JOIN pg_catalog.pg_attrdef d ON (d.adrelid, d.adnum) = (f.attrelid, f.attnum)
         WHERE f.attrelid = c.oid AND f.attnum > 0 AND NOT f.attisdropped ORDER BY f.attnum
     )
     FROM t LEFT JOIN pg_catalog.pg_class c USING (oid) LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
