@@ -52,6 +52,7 @@ class Standing:
     def __init__(self, move: Move, kept: Path) -> None:
         self.move, self.kept = move, kept
         shutil.copytree(move.data, kept)
+        self.originals = {p: p.read_bytes() for p in move.files_root.rglob("*") if p.is_file()}
         self.tables = [m.table for m in LAYOUT.datamodel.tables]
         self.sql = connect_to(move.database)
         self.sql.execute("SET session_replication_role = replica; CREATE SCHEMA kept")
@@ -95,6 +96,10 @@ class Standing:
                 if not target.exists():
                     shutil.copyfile(path, target)
 
+        for path, content in self.originals.items():
+            if not path.exists() or path.read_bytes() != content:
+                replaced(path, content)
+
     def close(self) -> None:
         self.ahead.close()
         self.sql.close()
@@ -113,7 +118,7 @@ def standing(
 ) -> Iterator[Standing]:
     patch = pytest.MonkeyPatch()
     if request.param is not None:
-        patch.setattr(listing, "_COARSEST", request.param)
+        patch.setattr(listing, "COARSEST", request.param)
     folder, name = tmp_path_factory.mktemp("ahead"), f"ahead_{request.param}".lower()
     server.create_database(name, template=sample[0])
     shutil.copytree(exported, folder / "data", symlinks=True)
@@ -235,6 +240,20 @@ def anothers_file(data: Path) -> None:
 
 def payload(data: Path) -> Path:
     return first(data, "binaries/??/*")
+
+
+def original(change: Callable[[Path], object]) -> Callable[[Standing], object]:
+    """A change of a file that a record names, and the store has a payload of."""
+
+    def happen(standing: Standing) -> None:
+        with standing.move.client("json") as db:
+            for image in db.image.find_many():
+                if (path := standing.move.files_root / image.filepath).is_file():
+                    change(path)
+                    return
+        raise AssertionError
+
+    return happen
 
 
 def remove_a_chat(standing: Standing) -> None:
@@ -378,6 +397,15 @@ EVENTS = {
     "a record file is another one's": Event(in_files(anothers_file)),
     "a payload is removed": Event(in_files(lambda d: payload(d).unlink())),
     "a payload is changed": Event(in_files(lambda d: payload(d).write_bytes(b"other"))),
+    # The store has it: a verification of everything finds no difference either.
+    "a file below the files root is removed": Event(original(lambda path: path.unlink()), equal=True),
+    "a file below the files root is changed": Event(original(lambda path: path.write_bytes(b"other"))),
+    "a file below the files root is another of its size": Event(
+        original(lambda path: replaced(path, bytes(path.stat().st_size)))
+    ),
+    "a file below the files root is written again": Event(
+        original(lambda path: replaced(path, path.read_bytes())), equal=True
+    ),
     # Both
     "an application writes": Event(talk, equal=True),
     "an application removes a record with its log": Event(remove_a_chat, equal=True),
@@ -432,7 +460,7 @@ def test_it_passes_only_where_a_verification_of_everything_would(standing: Stand
 def test_it_does_not_pass_where_columns_change_and_no_row_is_written(
     move: Move, monkeypatch: pytest.MonkeyPatch, statements: str
 ) -> None:
-    monkeypatch.setattr(listing, "_COARSEST", 0)
+    monkeypatch.setattr(listing, "COARSEST", 0)
     with closing(ahead_of(move)) as ahead:
         assert ahead.verify()
         move.sql(statements)
@@ -443,7 +471,7 @@ def test_it_does_not_pass_where_columns_change_and_no_row_is_written(
 def test_it_does_not_pass_where_a_virtual_column_is_computed_in_another_way(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "_COARSEST", 0)
+    monkeypatch.setattr(listing, "COARSEST", 0)
     url, layout = DatabaseUrl.parse(database), flat_layout(parse_schema(COMPUTED))
     with closing(connect_to(url)) as connection:
         if connection.info.server_version < 180000:

@@ -153,7 +153,7 @@ class Ahead:
         source = opened.enter_context(open_source(self.url, self.layout, cut(), allow=allowed))
         source.drift.raise_if_any()
         try:
-            return side_of(source, listings[0], self.layout), ""
+            return side_of(source, listings[0], self.layout, self.options.files_root), ""
         except Unsure as error:
             return None, str(error)
 

@@ -25,7 +25,7 @@ from octavo.layout.listing import Contents, contents, payload_files
 from octavo.store.system import signature
 
 _SIGNATURE = struct.Struct("<QQqq")
-_COARSEST = 3_000_000_000
+COARSEST = 3_000_000_000
 """nanoseconds: less than this between two changes may not show (FAT keeps two seconds)"""
 _FRESH = bytes(8)
 """stands for the inode of a file whose signature may be that of two states of it"""
@@ -69,7 +69,7 @@ def _state(path: Path, moment: int, size: int | None = None) -> State:
     found = signature(os.fspath(path))
     if found is None or (size is not None and found.size != size):
         return b""
-    if found.changed > moment - _COARSEST:
+    if found.changed > moment - COARSEST:
         found = found._replace(inode=0)
     return _SIGNATURE.pack(*found)
 

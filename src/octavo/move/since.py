@@ -45,6 +45,7 @@ from octavo.layout.layout import FileFamily, Kind, Layout, Place
 from octavo.layout.listing import File, payload_path
 from octavo.layout.scan import Scanner
 from octavo.move.listing import Listing, known_log, pieces, with_digest
+from octavo.move.originals import State, is_same, originals
 from octavo.postgres.copying import CopyOut
 from octavo.postgres.failures import database_errors
 from octavo.postgres.session import Window, unseen_since, window
@@ -77,6 +78,8 @@ class Side(NamedTuple):
     window: Window
     structure: object
     """what of the database's structure no row tells"""
+    originals: Mapping[str, Mapping[str, State]]
+    """by model, the files below the files root that its rows name"""
 
 
 class _Record:
@@ -131,6 +134,7 @@ class Since:
 
     def _look(self) -> None:
         self._require_one_history()
+        self._doubt_originals()
         files = {file.path: file for file in self.now.listing.there.files}
         were = {file.path for file in self.before.listing.there.files}
         changed = [f for f in files.values() if not self._is_same(f.path)]
@@ -149,6 +153,18 @@ class Since:
         self._compare_logs(files)
         self._compare_payloads()
         self.doubted.update(self.now.listing.there.missing)
+
+    def _doubt_originals(self) -> None:
+        """Where a file below the files root has changed that a record names, the records are read again, and
+        held against it."""
+        for name, states in self.before.originals.items():
+            place = self.layout.place(name)
+            named = states.keys() & self.now.originals[name].keys()
+            if all(is_same(self.files_root, path, states[path]) for path in named):
+                continue
+            if "{" in place.path:
+                raise Unsure(f"a file below the files root that a record of {name} names has changed")
+            self._open_doubts.add(place.path)
 
     def _is_same(self, path: str) -> bool:
         return path not in self._open_doubts and self.before.listing.is_same(path, self.now.listing)
@@ -449,7 +465,11 @@ class Since:
 
 
 def side_of(
-    source: Source, listing: Listing, layout: Layout, counts: Mapping[str, int] | None = None
+    source: Source,
+    listing: Listing,
+    layout: Layout,
+    files_root: Path,
+    counts: Mapping[str, int] | None = None,
 ) -> Side:
     """A side, of what is open.  Raises DatabaseError, Unsure if rows do not tell who wrote them."""
     connection, tables = source.snapshot.connection, layout.datamodel.tables
@@ -457,11 +477,26 @@ def side_of(
         seen = window(connection)
         stored = connection.execute(_TABLES, [[table_name(model) for model in tables]]).fetchall()
         enums = connection.execute(_ENUMS).fetchall()
+        named = {
+            place.model.name: [str(path) for (path,) in connection.execute(_named(place)).fetchall()]
+            for place in layout.places
+            if place.payload
+        }
     if seen is None:
         raise Unsure("this server does not tell the numbers of its transactions")
     if any(kind != "p" and (kind, method) != ("r", "heap") for kind, method, *_ in stored):
         raise Unsure("a table is stored in another way than PostgreSQL's own")
-    return Side(source, listing, counts or source.counts(layout.datamodel), seen, (stored, enums))
+    states = {name: originals(files_root, paths) for name, paths in named.items()}
+    counted = counts or source.counts(layout.datamodel)
+    return Side(source, listing, counted, seen, (stored, enums), states)
+
+
+def _named(place: Place) -> bytes:
+    """The statement that tells the paths that rows name."""
+    column = quote(place.model.scalar(place.payload).column)
+    return (
+        f"SELECT DISTINCT {column}::text FROM {table_name(place.model)} WHERE {column} IS NOT NULL".encode()
+    )
 
 
 _TABLES = b"""
