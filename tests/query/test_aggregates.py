@@ -85,6 +85,15 @@ def test_a_sum_of_floats_out_of_range_says_so(people: Client) -> None:
     assert (raised.value.model, raised.value.fields) == ("User", ("score",))
 
 
+def test_a_group_that_is_left_out_by_its_key_is_not_computed(people: Client) -> None:
+    people.user.update_many(data={"score": 1e308})
+    asked: dict[str, Any] = {"by": ["age"], "_sum": {"score": True}}
+    assert people.user.group_by(**asked, having={"age": 5}) == [{"age": 5, "_sum": {"score": 1e308}}]
+    for having in ({"age": {"not": 5}}, {"score": {"_sum": {"gt": 0}}}):
+        with pytest.raises(ValueOutOfRange):
+            people.user.group_by(**asked, having=having)
+
+
 def test_an_aggregate_is_of_the_records_that_a_find_gives(people: Client) -> None:
     def total(**arguments: Any) -> Any:
         return people.user.aggregate(_sum={"id": True}, **arguments)["_sum"]["id"]

@@ -22,12 +22,14 @@ from octavo.query.plan import (
     TRUE,
     Aggregate,
     AggregateFunction,
+    And,
     Condition,
     Find,
     Group,
     Grouping,
     Order,
     Query,
+    named_fields,
 )
 from octavo.query.reads import Reads, direction
 from octavo.query.vocabulary import Column, Terms, Vocabulary
@@ -318,7 +320,12 @@ class Grouper:
         """The groups of the records that the grouping's query gives, in its order."""
         grouping = self._grouping
         columns = group_columns(self._evaluator.vocabulary, grouping)
-        groups = [self._group(members) for members in self._members(records)]
+        members = self._members(records)
+        if grouping.by and (about_keys := self._about_keys()) != TRUE:
+            # As in PostgreSQL such a group is never computed: what its sum overflows is no error.
+            of_key = self._evaluator.test(columns, about_keys)
+            members = [some for some in members if of_key(self._key(some)) is True]
+        groups = [self._group(some) for some in members]
         if grouping.having != TRUE:
             test = self._evaluator.test(columns, grouping.having)
             groups = [group for group in groups if test(group) is True]
@@ -334,9 +341,20 @@ class Grouper:
             found.setdefault(tuple(mark(c, c.stored(record)) for c in by), []).append(record)
         return list(found.values())
 
+    def _about_keys(self) -> Condition:
+        """The parts of ``having`` that name no aggregate."""
+        having, by = self._grouping.having, {*self._grouping.by}
+        parts = having.parts if isinstance(having, And) else (having,)
+        return both(*(part for part in parts if by.issuperset(named_fields(part))))
+
+    def _key(self, members: list[Record]) -> Group:
+        return tuple(self._terms.columns[name].stored(members[0]) for name in self._grouping.by)
+
     def _group(self, members: list[Record]) -> Group:
-        by = (self._terms.columns[name].stored(members[0]) for name in self._grouping.by)
-        return (*by, *(self._aggregate(aggregate, members) for aggregate in self._grouping.aggregates))
+        return (
+            *self._key(members),
+            *(self._aggregate(aggregate, members) for aggregate in self._grouping.aggregates),
+        )
 
     def _aggregate(self, aggregate: Aggregate, members: Sequence[Record]) -> Any:
         if aggregate.field is None:

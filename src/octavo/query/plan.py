@@ -7,7 +7,7 @@ PostgreSQL: comparing NULL is unknown, ``Not`` of unknown is unknown, and only w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -211,6 +211,23 @@ Condition: TypeAlias = (
 )
 
 TRUE, FALSE = And(), Or()
+
+
+def named_fields(condition: Condition) -> Iterator[str]:
+    """The fields that a condition is about, without those of related records."""
+    match condition:
+        case And(parts=parts) | Or(parts=parts):
+            for part in parts:
+                yield from named_fields(part)
+        case Not(part=part):
+            yield from named_fields(part)
+        case IsNull(field=field):
+            yield field
+        case Compare(field=field, value=value) | JsonTest(field=field, value=value):
+            yield from (field, value.field) if isinstance(value, Other) else (field,)
+        case OneOf(field=field, values=values) | ListTest(field=field, values=values):
+            others = [values] if isinstance(values, Other) else values
+            yield from (field, *(other.field for other in others if isinstance(other, Other)))
 
 
 class Order(Struct, frozen=True):
