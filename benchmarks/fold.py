@@ -11,8 +11,8 @@ The peers, over the same local socket:
 - restore: ``psql -1 -f`` of a plain ``pg_dump`` of the data, into the full schema.
 
 Each is a whole process, from start to exit, on disks that are synced before it starts.  Ours sync what
-they write; psql's copy does not.  Each figure is the median of the runs; memory is the highest sum of the
-proportional set sizes (Pss) of all processes of the command.
+they write; psql's copy does not, and is told with a sync after it, too.  Each figure is the median of the
+runs; memory is the highest sum of the proportional set sizes (Pss) of all processes of the command.
 """
 
 from __future__ import annotations
@@ -154,7 +154,12 @@ class Bench:
         os.sync()
         # As for a user, whose modules are compiled once.
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-        run(command, environment, self.figures.setdefault(name, Figures()))
+        figures = self.figures.setdefault(name, Figures())
+        run(command, environment, figures)
+        started = time.monotonic()
+        os.sync()
+        synced = self.figures.setdefault(f"{name}, synced", Figures())
+        synced.seconds.append(figures.seconds[-1] + time.monotonic() - started)
 
     def psql(self, name: str, url: str, *arguments: str) -> None:
         self.timed(name, [str(self.server.bin / "psql"), url, "-qX", "-v", "ON_ERROR_STOP=1", *arguments])
@@ -211,22 +216,24 @@ class Bench:
 
 
 COMMANDS = ("export", "verify", "restore")
-PEERS = {
-    "export, 1 job": "ordered copy",
-    "export": "ordered copy",
-    "verify": "plain copy",
-    "restore": "psql load",
-}
+PEERS = (
+    ("export, 1 job", "ordered copy"),
+    ("export, 1 job", "ordered copy, synced"),
+    ("export", "ordered copy"),
+    ("export", "ordered copy, synced"),
+    ("verify", "plain copy"),
+    ("restore", "psql load"),
+)
 
 
 def show(size: Size, figures: dict[str, Figures]) -> None:
     """Print a line per command: seconds, the peer's, the ratio, memory."""
-    for name, peer in PEERS.items():
+    for name, peer in PEERS:
         if name not in figures or peer not in figures:
             continue
         ours, theirs = figures[name], figures[peer]
         print(
-            f"{size!s:>20}  {name:<14} {ours.median:7.2f} s   {peer:<13} {theirs.median:7.2f} s   "
+            f"{size!s:>20}  {name:<14} {ours.median:7.2f} s   {peer:<20} {theirs.median:7.2f} s   "
             f"ratio {ours.median / theirs.median:5.2f}   {ours.memory:6.0f} MB",
             flush=True,
         )
