@@ -223,7 +223,7 @@ def test_what_is_mounted_in_the_folder_refuses_and_nothing_changes(
 
 
 def test_it_makes_no_store_of_what_scaffold_makes(again: Again, data: Path) -> None:
-    """Whoever keeps a repository in an empty store exports into it without replacing one."""
+    """A user who keeps a repository in an empty store exports into it without replacing one."""
     shutil.rmtree(data)
     scaffold(data, LAYOUT)
     plant(data)

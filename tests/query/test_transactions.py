@@ -151,7 +151,7 @@ def test_writers_follow_in_the_order_of_asking(tmp_path: Path, threads: ThreadPo
 def test_a_transaction_past_its_time_is_rolled_back_by_itself(
     shared: Client, threads: ThreadPoolExecutor
 ) -> None:
-    """Whoever waits for it need not wait for its caller."""
+    """A writer that waits for it need not wait for its caller."""
     shared.user.create(data={"email": "a"})
     asleep, woken = threading.Event(), threading.Event()
 

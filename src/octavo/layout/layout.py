@@ -167,6 +167,17 @@ class FileFamily(Struct, frozen=True, dict=True):
         """Whether there is one file per record or per parent."""
         return self.kind in (Kind.FILE, Kind.LOG_PER_PARENT)
 
+    def stem(self, path: str) -> str:
+        """What stands in the path of one of its files for the key; the parts of that are between dots."""
+        before, after = self._around
+        return path[before:-after]
+
+    @cached_property
+    def _around(self) -> tuple[int, int]:
+        """How much of a path is before the stem, and after it."""
+        before, _, rest = self.path.partition("{")
+        return len(before), len(rest.partition("}")[2])
+
     @cached_property
     def pattern(self) -> re.Pattern[str]:
         """Matches the paths of the family's files."""

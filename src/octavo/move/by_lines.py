@@ -21,7 +21,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -94,19 +93,12 @@ class Sums:
         """What PostgreSQL prints for the parent of a file; empty where the family is one file."""
         if not self.family.varies:
             return b""
-        before, after = self._around
-        stem = file.path[before:-after]
+        stem = self.family.stem(file.path)
         parent = unquote_to_bytes(stem)
         with suppress(UnicodeDecodeError):
             if file_stem([parent.decode()]) == stem:
                 return parent
         return None
-
-    @cached_property
-    def _around(self) -> tuple[int, int]:
-        """How much of a path is before the file's stem, and after it."""
-        before, _, after = self.family.path.partition("{")
-        return len(before), len(after.partition("}")[2])
 
 
 class ByLines:

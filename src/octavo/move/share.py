@@ -63,8 +63,7 @@ class Share:
         """Whether what names a file is in it: the file too, unless its family is one part's as a whole."""
         if self.part is None:
             return True
-        before, _, after = file.family.path.partition("{")
-        stem = file.path[len(before) : -len(after.partition("}")[2])]
+        stem = file.family.stem(file.path)
         digest = stem[1:] if stem.startswith("~") else _digest([unquote_to_bytes(p) for p in stem.split(".")])
         return int(digest[:_DIGITS], 16) % self.part.of + 1 == self.part.number
 
@@ -115,8 +114,9 @@ class Share:
         return f"(('x' || left({digest}, {_DIGITS}))::bit({4 * _DIGITS})::bigint % {self.part.of} + 1)"
 
     def _family(self, name: str) -> FileFamily:
-        path = self.layout.host(name).path
-        return next(f for f in self.layout.families if f.path == path)
+        family = self.layout.family(self.layout.host(name).path)
+        assert family is not None
+        return family
 
     @cached_property
     def _whole(self) -> dict[str, int]:

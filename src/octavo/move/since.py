@@ -248,8 +248,7 @@ class Since:
     def _key_in(self, family: FileFamily, path: str) -> list[bytes]:
         """The key that names a file."""
         place = family.places[0]
-        start, end = place.path.index("{"), len(path) - len(place.path) + place.path.rindex("}") + 1
-        key = [unquote_to_bytes(part) for part in path[start:end].split(".")]
+        key = [unquote_to_bytes(part) for part in family.stem(path).split(".")]
         if place.file_for([part.decode("utf-8", "replace") for part in key]) != path:
             raise Unsure(f"the name of {path} does not tell whose it is")
         return key
