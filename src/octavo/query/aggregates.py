@@ -156,10 +156,9 @@ class Aggregates:
         found = at.named(given, GROUP_BY, "arguments")
         shown = self._shown(terms, found, at)
         by = self._by(terms, found.get("by"), at / "by")
-        having: Condition = TRUE
         used: dict[str, Aggregate] = {}
-        if "having" in found:
-            having = _Having(self.filters, terms, by, used).where(found["having"], at / "having")
+        asked_for = _Having(self.filters, terms, by, used).where(found.get("having", {}), at / "having")
+        among, having = _split(asked_for, by)
         order = self._order(terms, by, found.get("order_by"), at / "order_by", used)
         take = None if found.get("take") is None else (at / "take").whole(found["take"])
         skip = 0 if found.get("skip") is None else (at / "skip").whole(found["skip"], lowest=0)
@@ -169,6 +168,7 @@ class Aggregates:
         asked = self._asked(terms, self.reads.many(terms, rest, at), shown, by, used)
         grouping = replace(
             asked.grouping,
+            among=among,
             having=having,
             order=order,
             skip=skip,
@@ -262,6 +262,14 @@ def _flipped(order: Order) -> Order:
     return replace(order, descending=not order.descending, nulls_first=not order.nulls_first)
 
 
+def _split(having: Condition, by: tuple[str, ...]) -> tuple[Condition, Condition]:
+    """The parts of ``having`` that name no aggregate, and the others."""
+    parts = having.parts if isinstance(having, And) else (having,)
+    # Without ``by`` there is a group whatever the records are.
+    among = [part for part in parts if by and {*by}.issuperset(named_fields(part))]
+    return both(*among), both(*(part for part in parts if part not in among))
+
+
 class _Having:
     """Checks one ``having``."""
 
@@ -320,12 +328,10 @@ class Grouper:
         """The groups of the records that the grouping's query gives, in its order."""
         grouping = self._grouping
         columns = group_columns(self._evaluator.vocabulary, grouping)
-        members = self._members(records)
-        if grouping.by and (about_keys := self._about_keys()) != TRUE:
-            # As in PostgreSQL such a group is never computed: what its sum overflows is no error.
-            of_key = self._evaluator.test(columns, about_keys)
-            members = [some for some in members if of_key(self._key(some)) is True]
-        groups = [self._group(some) for some in members]
+        if grouping.among != TRUE:
+            test = self._evaluator.test(self._terms.columns, grouping.among)
+            records = [record for record in records if test(record) is True]
+        groups = [self._group(members) for members in self._members(records)]
         if grouping.having != TRUE:
             test = self._evaluator.test(columns, grouping.having)
             groups = [group for group in groups if test(group) is True]
@@ -341,20 +347,9 @@ class Grouper:
             found.setdefault(tuple(mark(c, c.stored(record)) for c in by), []).append(record)
         return list(found.values())
 
-    def _about_keys(self) -> Condition:
-        """The parts of ``having`` that name no aggregate."""
-        having, by = self._grouping.having, {*self._grouping.by}
-        parts = having.parts if isinstance(having, And) else (having,)
-        return both(*(part for part in parts if by.issuperset(named_fields(part))))
-
-    def _key(self, members: list[Record]) -> Group:
-        return tuple(self._terms.columns[name].stored(members[0]) for name in self._grouping.by)
-
     def _group(self, members: list[Record]) -> Group:
-        return (
-            *self._key(members),
-            *(self._aggregate(aggregate, members) for aggregate in self._grouping.aggregates),
-        )
+        by = (self._terms.columns[name].stored(members[0]) for name in self._grouping.by)
+        return (*by, *(self._aggregate(aggregate, members) for aggregate in self._grouping.aggregates))
 
     def _aggregate(self, aggregate: Aggregate, members: Sequence[Record]) -> Any:
         if aggregate.field is None:

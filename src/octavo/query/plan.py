@@ -290,6 +290,9 @@ class Grouping(Struct, frozen=True, kw_only=True):
     by: tuple[str, ...] = ()
     aggregates: tuple[Aggregate, ...]
     """those of ``having`` and ``order`` too"""
+    among: Condition = TRUE
+    """on fields of ``by`` alone: a record that does not meet it is in no group, so that a sum that would
+    overflow there is no error, as in PostgreSQL"""
     having: Condition = TRUE
     order: tuple[Order, ...] = ()
     skip: int = 0

@@ -52,12 +52,13 @@ class Groups:
     def _groups(self, statements: Statements, statement: Statement, table: Table) -> str:
         grouping, query = self.grouping, self.grouping.query
         place = ""
+        among = statement.condition(table, grouping.among)
         if query.order or query.skip or query.take is not None:
             place = f"{ROW}.{table.place}"
             rows = statements.numbered(statement, table, query) + statement.slice(query.skip, query.take)
-            source = f"({rows}) AS {ROW}"
+            source = f"({rows}) AS {ROW}{statement.where(among)}"
         else:
-            asked = statement.where(statement.condition(table, query.where))
+            asked = statement.where(statement.condition(table, query.where), among)
             source = f"{table.name} AS {ROW}{asked}"
         values = [_first(table.columns[name], place) for name in grouping.by]
         values += [_aggregated(table, statement, a, place) for a in grouping.aggregates]
