@@ -22,7 +22,7 @@ from octavo.inspect.doctor import Diagnosis, examine
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.layout import Layout
 from octavo.move.checklist import Evidence, Item, Verdict, checklist
-from octavo.move.verify import are_files_written, is_database_written
+from octavo.move.written import are_files_written, is_database_written
 from octavo.postgres import fence
 from octavo.postgres.connection import Connection, connect, transaction
 from octavo.postgres.failures import database_errors

@@ -4,10 +4,6 @@ There are two ways to compare.  *By lines*: PostgreSQL prints the line that a lo
 neither side is parsed (:mod:`octavo.move.by_lines`).  *By fields*: PostgreSQL prints each column, and the
 files are decoded by :mod:`octavo.layout.codec`.  Logs go the first way; what differs there, and all other
 files, go the second, which finds what is different.  Nothing of the SQL that wrote the files is used.
-
-A side that was written to since need not be equal any more.  Whether one was, is told by the numbers of
-PostgreSQL's transactions and the times of the files.  That may name a side that is equal still (a row that
-was written as it was, a log that was compacted), and never passes over a write.
 """
 
 from __future__ import annotations
@@ -18,9 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -33,36 +27,31 @@ from octavo.fold.parts import Part
 from octavo.fold.source import Source, allowed_drift, database_of, known_origin, open_source
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
 from octavo.inspect.integrity import Rule, Violation, sweep, violations
-from octavo.inspect.observers import Inspector, Named, Observed, Rows, log_places, scan, scanning, unowned
-from octavo.inspect.payloads import digest_of, file_digest
+from octavo.inspect.observers import Named, Observed, log_places, scan, scanning, unowned
 from octavo.inspect.progress import SILENT, Progress
 from octavo.inspect.row_hash import CopyBinary, Tally
 from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.listing import Contents, contents, payload_files, payload_path
+from octavo.layout.listing import Contents, contents
 from octavo.move.by_lines import ByLines, Sums, bucket_of
 from octavo.move.part_report import PartFacts, facts_of_part, path_of_part
+from octavo.move.payload_check import PayloadCheck
 from octavo.move.row_diff import CloseLook, Unread
+from octavo.move.secret_check import check_secrets, holders
 from octavo.move.share import Share
+from octavo.move.written import first_unseen
 from octavo.postgres.copying import CopyOut
 from octavo.postgres.drift import collapsed
 from octavo.postgres.failures import database_errors
-from octavo.postgres.session import Window, window, written_since
-from octavo.schema.datamodel import Datamodel, Model
-from octavo.schema.native import table_name
 from octavo.store import disk, phase
 from octavo.store.identity import require_same
-from octavo.store.intake import read_payload
 from octavo.store.offline import at_rest, require_store
 from octavo.store.phase import Database, Verified
-from octavo.store.safe_path import Outside
 from octavo.store.shared import commits_in
 from octavo.url import DatabaseUrl
 
 _VIOLATIONS_SHOWN = 1000
 _AT_ONCE = 1000
 """rows that are counted together"""
-_PRECISION = timedelta(milliseconds=1)
-"""of the time of a verification"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,100 +415,21 @@ class _Verification:
     def _check_payloads(self, report: VerifyReport, named: Iterable[Named]) -> None:
         if not any(place.payload and self.share.has_model(place.model.name) for place in self.layout.places):
             return
-        compare = self.options.files_root.is_dir()
-        if not compare:
-            report.left_out.append(
-                f"payloads against the files root: {self.options.files_root} is not a folder"
-            )
-        used: set[str] = set()
-        checked: dict[str, str] = {}
-        for record in named:
-            if record.sha256 is not None:
-                used.add(record.sha256)
-                report.payloads += 1
-                if reason := self._payload_damage(record.sha256, checked):
-                    self._payload(record, reason, DifferenceKind.DAMAGED)
-            if compare and record.path is not None:
-                self._compare_payload(report, record, record.path)
-        for digest, path in payload_files(self.layout, self.root):
-            if digest not in used:
-                report.strays.append(path)
-
-    def _payload_damage(self, digest: str, checked: dict[str, str]) -> str:
-        if digest not in checked:
-            try:
-                there, _ = file_digest(self.root, payload_path(self.layout, digest))
-                checked[digest] = "" if there == digest else "the payload kept is not what its digest says"
-            except FileNotFoundError:
-                checked[digest] = "the payload is missing from the data folder"
-            except OSError as error:
-                checked[digest] = f"the payload cannot be read: {error.strerror}"
-        return checked[digest]
-
-    def _compare_payload(self, report: VerifyReport, record: Named, path: str) -> None:
-        where = f"{record.place.model.name}: {path!r}"
-        try:
-            there, _ = digest_of(read_payload(self.options.files_root, path))
-        except Outside as error:
-            report.payload_notes.append(f"{where} is refused: the path {error.reason}")
-        except FileNotFoundError:
-            report.payload_notes.append(f"{where} is missing below the files root")
-        except OSError as error:
-            report.payload_notes.append(f"{where} cannot be read: {error.strerror}")
-        else:
-            report.payloads_compared += 1
-            if record.sha256 is None:
-                self._payload(record, "the payload is there but was not kept", DifferenceKind.DIFFERENT)
-            elif there != record.sha256:
-                reason = "the payload below the files root is another"
-                self._payload(record, reason, DifferenceKind.DIFFERENT)
-
-    def _payload(self, record: Named, reason: str, kind: DifferenceKind) -> None:
-        self.found.add(
-            Difference(
-                model=record.place.model.name, kind=kind, key=record.key, fields=("_sha256",), reason=reason
-            )
-        )
+        files_root = self.options.files_root
+        if not files_root.is_dir():
+            report.left_out.append(f"payloads against the files root: {files_root} is not a folder")
+        check = PayloadCheck(self.layout, self.root, files_root, self.found)
+        check.look(named)
+        report.payloads, report.payloads_compared = check.checked, check.compared
+        report.payload_notes, report.strays = check.notes, check.unnamed()
 
     def _check_secrets(self, report: VerifyReport) -> None:
-        tables = {m.name: m for m in self.layout.datamodel.tables if any(_checkable(m))}
-        pepper = self.options.pepper
-        if not tables:
+        if not holders(self.layout):
             return
-        if pepper is None:
+        if (pepper := self.options.pepper) is None:
             report.left_out.append("secrets: ENCRYPTION_MASTER_PEPPER is not set")
             return
-        from octavo.crypto import check_record
-
-        opened = 0
-
-        def look(file: str, name: str, rows: Rows) -> None:
-            nonlocal opened
-            if (model := tables.get(name)) is None:
-                return
-            for row, _ in rows:
-                raw = dict(zip((f.name for f in model.scalars), row, strict=True))
-                values = {n: None if v is None else v.decode() for n, v in raw.items()}
-                opened += sum(values[n] is not None for n in _checkable(model))
-                if broken := check_record(model, values, pepper):
-                    reason = "does not decrypt with this pepper, or is not well-formed"
-                    found = Difference(
-                        model=name,
-                        kind=DifferenceKind.DAMAGED,
-                        key=shown_key(model, raw),
-                        fields=tuple(broken),
-                        reason=reason,
-                        file=file,
-                    )
-                    self.found.add(found)
-
-        hosts = {self.layout.host(name).path for name in tables}
-        inspector = Inspector(self.layout, self.root)
-        for file in self.files:
-            if file.family.path in hosts:
-                # What is damaged has been reported by now.
-                inspector.observe(file, partial(look, file.path))
-        report.secrets = opened
+        report.secrets = check_secrets(self.layout, self.root, self.files, pepper, self.found)
 
     def _conclude(self, report: VerifyReport, seen: Observed) -> None:
         report.take(self.found)
@@ -527,11 +437,6 @@ class _Verification:
             {(f"{file} ({model})" if model else file, key) for file, model, key in seen.unknown}
         )
         report.strays += self.there.strays if self.share.is_first else ()
-
-
-def _checkable(model: Model) -> list[str]:
-    """The fields of a model whose secrets can be opened or looked at."""
-    return [f.name for f in model.scalars if f.secret is not None and f.secret.is_checkable]
 
 
 def _key_of(place: Place, error: DamagedError) -> Mapping[str, bytes | None]:
@@ -557,43 +462,3 @@ def new_report(root: Path) -> Path | None:
     except OSError:
         pass
     return None
-
-
-def first_unseen(source: Source) -> int | None:
-    """The number of the first transaction that a snapshot may lack; None if the server does not tell."""
-    found = _window(source)
-    return None if found is None else found.first
-
-
-def _window(source: Source) -> Window | None:
-    with database_errors(source.snapshot.url, "asking for the number of transactions"):
-        return window(source.snapshot.connection)
-
-
-def is_database_written(
-    source: Source, datamodel: Datamodel, verified: Verified, records: int
-) -> bool | None:
-    """Whether the tables, which hold so many records now, were written to since a verification; None: the
-    server does not tell.  Raises DatabaseError."""
-    if records != verified.records:
-        return True
-    if verified.first is None or (now := _window(source)) is None:
-        return None
-    if now.next <= verified.first:
-        return now.next < verified.first
-    newer = written_since("r", verified.first)
-    tables = [f"EXISTS (SELECT FROM {table_name(m)} AS r WHERE {newer})" for m in datamodel.tables]
-    with database_errors(source.snapshot.url, "looking for rows that were written since"):
-        row = source.snapshot.connection.execute(f"SELECT {' OR '.join(tables)}".encode()).fetchone()
-    return bool(row and row[0])
-
-
-def are_files_written(data_dir: Path, layout: Layout, verified: Verified) -> bool:
-    """Whether a file of the store, or a folder with some, was written to since a verification.  Raises
-    DiskError."""
-    end = datetime.fromisoformat(verified.time) + _PRECISION
-    with disk_errors("looking for files that were written since"):
-        files = {data_dir / file.path for file in contents(layout, data_dir).files}
-        folders = {file.parent for file in files} - {data_dir}
-        changed = (os.stat(path, follow_symlinks=False).st_mtime_ns for path in files | folders)
-        return any(datetime.fromtimestamp(time / 1e9, UTC) >= end for time in changed)
