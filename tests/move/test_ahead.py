@@ -537,3 +537,40 @@ def test_so_many_changes_that_everything_is_verified_again(
         move.sql("UPDATE messages SET content = content")
         assert ahead.end() is None
         assert "more than 10 records" in ahead.unsure
+
+
+class Righted(Progress):
+    """Makes a log right when a verification begins a phase."""
+
+    def __init__(self, path: Path, right: bytes, phase: str) -> None:
+        self.path, self.right, self.phase = path, right, phase
+
+    def begin(self, phase: str, total: int, unit: str = "rows") -> None:
+        if phase == self.phase:
+            self.path.write_bytes(self.right)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "phase"),
+    [
+        pytest.param("chats/[!i]*.jsonl", "verify", id="by lines"),
+        pytest.param("binaries/index.jsonl", "verify", id="by fields"),
+        pytest.param("binaries/index.jsonl", "looking closer", id="in the second of two reads"),
+    ],
+)
+def test_a_log_that_is_right_only_while_it_is_verified_does_not_pass(
+    move: Move, monkeypatch: pytest.MonkeyPatch, pattern: str, phase: str
+) -> None:
+    monkeypatch.setattr(listing, "COARSEST", 0)
+    path = max(move.data.glob(pattern), key=lambda p: p.stat().st_size)
+    right = path.read_bytes()
+    wrong = right.replace(b'"createdAt":"2', b'"createdAt":"1', 1)
+    assert wrong != right
+    path.write_bytes(wrong)
+    with closing(ahead_of(move, Righted(path, right, phase))) as ahead:
+        assert ahead.verify()
+        assert ahead.report is not None
+        assert ahead.report.equal
+        path.write_bytes(wrong)
+        assert ahead.end() is None
+        assert path.name in ahead.unsure

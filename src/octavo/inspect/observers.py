@@ -24,7 +24,7 @@ from octavo.layout.fold import logs_of
 from octavo.layout.found import Entry, UnknownKey
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import File
-from octavo.layout.reader import Reader, live_records
+from octavo.layout.reader import Reader, Sign, live_records
 from octavo.layout.record import Noted, plain
 
 Rows: TypeAlias = Sequence[tuple[Values, int]]
@@ -86,8 +86,8 @@ class Observed:
 class Inspector:
     """Reads the files below ``root`` for observers."""
 
-    def __init__(self, layout: Layout, root: Path) -> None:
-        self.layout, self.reader = layout, Reader(layout, root)
+    def __init__(self, layout: Layout, root: Path, sign: Sign | None = None) -> None:
+        self.layout, self.reader = layout, Reader(layout, root, sign)
         self._owned = {p.model.name: logs_of(layout, p.model) for p in layout.places}
 
     def observe(self, file: File, observer: Observer, seen: Observed | None = None) -> Observed:
@@ -189,9 +189,9 @@ class Scan:
         return self
 
 
-def scan(layout: Layout, root: Path, files: Iterable[File]) -> Scan:
+def scan(layout: Layout, root: Path, files: Iterable[File], sign: Sign | None = None) -> Scan:
     """Read these files.  What cannot be read is among what was noted."""
-    inspector, made = Inspector(layout, root), Scan()
+    inspector, made = Inspector(layout, root, sign), Scan()
     framed: dict[str, CopyBinary] = {}
 
     def count(name: str, rows: Rows) -> None:
@@ -204,18 +204,30 @@ def scan(layout: Layout, root: Path, files: Iterable[File]) -> Scan:
     return made
 
 
+_Signed: TypeAlias = tuple[Scan, list[tuple[str, bytes]]]
+
+
+def _signed(layout: Layout, root: Path, files: Iterable[File], *, signed: bool) -> _Signed:
+    """The same in a process of its own, with what it has to sign."""
+    digests: list[tuple[str, bytes]] = []
+    made = scan(layout, root, files, (lambda *read: digests.append(read)) if signed else None)
+    return made, digests
+
+
 @contextmanager
-def scanning(layout: Layout, root: Path, files: Sequence[File], jobs: int) -> Iterator[Callable[[], Scan]]:
+def scanning(
+    layout: Layout, root: Path, files: Sequence[File], jobs: int, sign: Sign | None = None
+) -> Iterator[Callable[[], Scan]]:
     """Start scanning; the function given finishes it and has the result.
 
     A large store is read by ``jobs`` processes.  This one is the last of them: it is free for the database
     until the function is called, and then takes its share of what is left.
     """
     if jobs < 2 or sum(f.size for f in files) < _WORTH_PROCESSES:
-        yield lambda: scan(layout, root, files)
+        yield lambda: scan(layout, root, files, sign)
         return
     with ProcessPoolExecutor(jobs - 1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        shared = _Shared(layout, root, pool)
+        shared = _Shared(layout, root, pool, sign)
         try:
             for chunk in _chunks(files):
                 shared.submit(chunk)
@@ -227,36 +239,45 @@ def scanning(layout: Layout, root: Path, files: Sequence[File], jobs: int) -> It
 class _Shared:
     """Chunks of files that several processes scan; each result is taken in when it comes."""
 
-    def __init__(self, layout: Layout, root: Path, pool: ProcessPoolExecutor) -> None:
-        self.layout, self.root, self.pool = layout, root, pool
+    def __init__(
+        self, layout: Layout, root: Path, pool: ProcessPoolExecutor, sign: Sign | None = None
+    ) -> None:
+        self.layout, self.root, self.pool, self.sign = layout, root, pool, sign
         self.result = Scan()
-        self.pending: dict[Future[Scan], list[File]] = {}
+        self.pending: dict[Future[_Signed], list[File]] = {}
         self.failed: BaseException | None = None
         self.lock = threading.Lock()
 
     def submit(self, chunk: list[File]) -> None:
-        future = self.pool.submit(scan, self.layout, self.root, chunk)
+        signed = self.sign is not None
+        future = self.pool.submit(_signed, self.layout, self.root, chunk, signed=signed)
         self.pending[future] = chunk
         future.add_done_callback(self._take)
 
-    def _take(self, done: Future[Scan]) -> None:
+    def _take(self, done: Future[_Signed]) -> None:
         if done.cancelled():
             return
         with self.lock:
             if (error := done.exception()) is not None:
                 self.failed = error
             else:
-                self.result += done.result()
+                self._add(*done.result())
             # A result that is taken in need not be held any longer.
             self.pending.pop(done, None)
+
+    def _add(self, made: Scan, digests: list[tuple[str, bytes]]) -> None:
+        self.result += made
+        if self.sign is not None:
+            for path, digest in digests:
+                self.sign(path, digest)
 
     def finish(self) -> Scan:
         """Scan here what no worker has begun, and wait for the others."""
         for future, chunk in reversed(list(self.pending.items())):
             if future.cancel():
-                part = scan(self.layout, self.root, chunk)
+                found = _signed(self.layout, self.root, chunk, signed=self.sign is not None)
                 with self.lock:
-                    self.result += part
+                    self._add(*found)
                     self.pending.pop(future)
         wait(list(self.pending))
         self.pool.shutdown()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeAlias, overload
@@ -30,6 +30,9 @@ class File(msgspec.Struct, frozen=True):
 
 _Named: TypeAlias = tuple[FileFamily, list[str], "array[int]"]
 """a family, with the names of its files in its folder and their sizes"""
+
+
+_NONE: tuple[None, int, list[str]] = (None, 0, [])
 
 
 class Files(Sequence[File]):
@@ -73,6 +76,45 @@ class Files(Sequence[File]):
     def of(self, path: str) -> Files:
         """Those of the family with this path."""
         return Files(found for found in self._families if found[0].path == path)
+
+    def number(self, path: str) -> int | None:
+        """Which one of these has this path; None: none has."""
+        folder, _, name = path.rpartition("/")
+        start = 0
+        for (family, names, _), end in zip(self._families, self._ends, strict=True):
+            if family.folder == folder:
+                at = bisect_left(names, name)
+                if at < len(names) and names[at] == name:
+                    return start + at
+            start = end
+        return None
+
+    def paired(self, other: Files) -> Iterator[tuple[str, int | None, int | None]]:
+        """The path of each file that is among these or the others, with its number in both."""
+        ours, theirs = self._numbered(), other._numbered()
+        for path in dict.fromkeys((*ours, *theirs)):
+            family, start, names = ours.get(path, _NONE)
+            family, first, others = theirs.get(path, (family, *_NONE[1:]))
+            folder = "" if family is None else family.folder
+            a = b = 0
+            while a < len(names) or b < len(others):
+                if b == len(others) or (a < len(names) and names[a] < others[b]):
+                    yield _below(folder, names[a]), start + a, None
+                    a += 1
+                elif a == len(names) or others[b] < names[a]:
+                    yield _below(folder, others[b]), None, first + b
+                    b += 1
+                else:
+                    yield _below(folder, names[a]), start + a, first + b
+                    a, b = a + 1, b + 1
+
+    def _numbered(self) -> dict[str, tuple[FileFamily | None, int, list[str]]]:
+        """By family: itself, the number of its first file, their names."""
+        starts = [0, *self._ends]
+        return {
+            family.path: (family, start, names)
+            for (family, names, _), start in zip(self._families, starts, strict=False)
+        }
 
 
 def _below(folder: str, name: str) -> str:

@@ -7,6 +7,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from io import FileIO
 from itertools import islice
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias, TypeVar
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 T = TypeVar("T")
+Sign: TypeAlias = Callable[[str, bytes], object]
+"""Takes the path of a log and the SHA-256 of what was read of it, once for each time that it is read."""
 
 _AT_ONCE = 1 << 22
 """bytes; a larger log is read twice rather than held in memory"""
@@ -34,22 +37,29 @@ _TOGETHER = 1 << 16
 class _Listed(FileIO):
     """A log as far as it went when it was listed, whatever has been appended to it since."""
 
-    def __init__(self, path: str, size: int) -> None:
+    def __init__(self, path: str, size: int, *, signed: bool) -> None:
         super().__init__(path)
         self._left = size
+        self.digest = sha256() if signed else None
+        """of what was read"""
 
     def read(self, size: int | None = -1, /) -> bytes:
         wanted = self._left if size is None or size < 0 else min(size, self._left)
         found = super().read(wanted) or b""
         self._left -= len(found)
+        if self.digest is not None:
+            self.digest.update(found)
         return found
 
 
 class Reader:
-    """Reads the files of a data folder, and logs as far as they went when they were listed."""
+    """Reads the files of a data folder, and logs as far as they went when they were listed.
 
-    def __init__(self, layout: Layout, root: Path) -> None:
-        self.layout, self.root = layout, root
+    ``sign`` hears of each log what was read of it, but for those that are read together.
+    """
+
+    def __init__(self, layout: Layout, root: Path, sign: Sign | None = None) -> None:
+        self.layout, self.root, self.sign = layout, root, sign
         self._folder = os.path.join(root, "")
         self._codecs = Codecs(layout)
         self._scanners: dict[str, Scanner] = {}
@@ -95,9 +105,16 @@ class Reader:
     def _open(self, file: File) -> Iterator[BinaryIO]:
         # Large pieces are read: a buffer would be filled in vain.
         path = self._folder + file.path
-        with _Listed(path, file.size) if file.family.kind.is_log else FileIO(path) as content:
-            refuse_holes(content.fileno(), file.path)
-            yield content
+        if not file.family.kind.is_log:
+            with FileIO(path) as content:
+                refuse_holes(content.fileno(), file.path)
+                yield content
+            return
+        with _Listed(path, file.size, signed=self.sign is not None) as log:
+            refuse_holes(log.fileno(), file.path)
+            yield log
+        if self.sign is not None and log.digest is not None:
+            self.sign(file.path, log.digest.digest())
 
     def _scanner(self, file: File) -> Scanner:
         found = self._scanners.get(file.family.path)

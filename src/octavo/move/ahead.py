@@ -20,7 +20,7 @@ from octavo.fold.source import allowed_drift, open_source
 from octavo.inspect.findings import DifferenceKind
 from octavo.inspect.progress import Progress
 from octavo.layout.layout import Layout
-from octavo.move.listing import Listing, add_digests, listed
+from octavo.move.listing import Listing, listed
 from octavo.move.since import Side, Since, Unsure, side_of
 from octavo.move.verify import VerifyOptions, VerifyReport, compare
 from octavo.postgres.connection import LOCK_WAIT, Snapshot, join_snapshot
@@ -63,10 +63,8 @@ class Ahead:
             if side is None:
                 return True
             before = self._commits
-            add_digests(side.listing, self.root)
-            found = compare(
-                side.source, self.root, self.layout, side.listing.there, self.options, self.progress
-            )
+            options = replace(self.options, sign=side.listing.sign)
+            found = compare(side.source, self.root, self.layout, side.listing.there, options, self.progress)
             self.report = found
             if not (found.equal or self.following) and commits_in(os.fspath(self.root)) == before:
                 return False

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
@@ -28,6 +29,7 @@ from octavo.fold.source import Source
 from octavo.layout.holes import refuse_holes
 from octavo.layout.layout import FileFamily, Place, file_stem
 from octavo.layout.listing import Contents, File
+from octavo.layout.reader import Sign
 from octavo.move.expected import Lines, NotPrinted
 from octavo.move.share import Share
 from octavo.postgres.connection import Connection, Queued
@@ -104,8 +106,11 @@ class Sums:
 class ByLines:
     """Compares the families whose lines PostgreSQL can be asked for."""
 
-    def __init__(self, source: Source, share: Share, root: Path, there: Contents) -> None:
+    def __init__(
+        self, source: Source, share: Share, root: Path, there: Contents, sign: Sign | None = None
+    ) -> None:
         self.source, self.share, self.root, self.there = source, share, root, there
+        self.sign = sign
         self.rows: Counter[str] = Counter()
         """the rows of PostgreSQL, by model"""
         self.sums = list(self._eligible())
@@ -197,7 +202,7 @@ class ByLines:
                     continue
                 total = 0
                 try:
-                    for lines in _lines_of(self.root, file):
+                    for lines in _lines_of(self.root, file, self.sign):
                         total += sum(map(hash, lines))
                         yield True
                 except OSError:
@@ -246,8 +251,9 @@ class _Task:
                 self.sums.owned[place.path] += hash(place.file_for([row[_FIRST:at].decode()]))
 
 
-def _lines_of(root: Path, file: File) -> Iterator[list[bytes]]:
+def _lines_of(root: Path, file: File, sign: Sign | None) -> Iterator[list[bytes]]:
     """The lines of a file as far as it went when it was listed, many at once.  Raises OSError."""
+    digest = sha256()
     descriptor = os.open(f"{root}/{file.path}", os.O_RDONLY | os.O_CLOEXEC)
     try:
         if file.size > _PIECE:
@@ -255,6 +261,8 @@ def _lines_of(root: Path, file: File) -> Iterator[list[bytes]]:
         rest, size, left = b"", _PIECE, file.size
         while left and (piece := os.read(descriptor, min(size, left))):
             left -= len(piece)
+            if sign is not None:
+                digest.update(piece)
             lines = (rest + piece).split(b"\n")
             # A line that is longer than a piece is not to be put together from a thousand.
             size = _PIECE if len(lines) > 1 else 2 * size
@@ -263,5 +271,7 @@ def _lines_of(root: Path, file: File) -> Iterator[list[bytes]]:
                 yield lines
         if rest:
             yield [rest]
+        if sign is not None:
+            sign(file.path, digest.digest())
     finally:
         os.close(descriptor)

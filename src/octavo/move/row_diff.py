@@ -96,20 +96,21 @@ class Unread:
 class CloseLook:
     """Compares the differing buckets of models, record by record.
 
-    ``share`` is what is compared of both sides; ``differing`` names the buckets by model; a row whose record
-    is among the ``unread`` is not missing; ``advance`` hears of every row read.
+    ``inspector`` reads the files; ``share`` is what is compared of both sides; ``differing`` names the
+    buckets by model; a row whose record is among the ``unread`` is not missing; ``advance`` hears of every
+    row read.
     """
 
     def __init__(
         self,
         connection: Connection,
-        root: Path,
+        inspector: Inspector,
         share: Share,
         differing: Mapping[str, frozenset[int]],
         unread: Unread,
         advance: Callable[[int], None],
     ) -> None:
-        self.connection, self.root, self.share, self.advance = connection, root, share, advance
+        self.connection, self.inspector, self.share, self.advance = connection, inspector, share, advance
         self.unread, self.layout = unread, unread.layout
         self.differing = differing
         datamodel = self.layout.datamodel
@@ -145,11 +146,10 @@ class CloseLook:
 
     def _load_files(self, database: sqlite3.Connection, files: Iterable[File]) -> None:
         concerned = {self.layout.host(name).path for name in self.frames}
-        inspector = Inspector(self.layout, self.root)
         for file in files:
             if file.family.path in concerned:
                 # What is damaged has been reported by now.
-                inspector.observe(file, partial(self._load_rows, database, file.path))
+                self.inspector.observe(file, partial(self._load_rows, database, file.path))
 
     def _load_rows(self, database: sqlite3.Connection, path: str, name: str, rows: Rows) -> None:
         self.advance(len(rows))

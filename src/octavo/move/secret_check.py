@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
 from octavo.inspect.observers import Inspector, Rows
@@ -18,10 +17,14 @@ def holders(layout: Layout) -> dict[str, Model]:
     return {m.name: m for m in layout.datamodel.tables if any(_checkable(m))}
 
 
-def check_secrets(layout: Layout, root: Path, files: Iterable[File], pepper: str, found: Differences) -> int:
-    """Look at each secret in these files; differences go to ``found``.  Gives the number of secrets."""
+def check_secrets(inspector: Inspector, files: Iterable[File], pepper: str, found: Differences) -> int:
+    """Look at each secret in these files, which ``inspector`` reads; differences go to ``found``.
+
+    Gives the number of secrets.
+    """
     from octavo.crypto import check_record
 
+    layout = inspector.layout
     models = holders(layout)
     opened = 0
 
@@ -46,7 +49,6 @@ def check_secrets(layout: Layout, root: Path, files: Iterable[File], pepper: str
                 )
 
     hosts = {layout.host(name).path for name in models}
-    inspector = Inspector(layout, root)
     for file in files:
         if file.family.path in hosts:
             # What is damaged has been reported by now.

@@ -44,7 +44,7 @@ from octavo.layout.found import Entry, Many, UnknownKey
 from octavo.layout.layout import FileFamily, Kind, Layout, Place
 from octavo.layout.listing import File, payload_path
 from octavo.layout.scan import Scanner
-from octavo.move.listing import Listing, known_log, pieces, with_digest
+from octavo.move.listing import Listing, pieces
 from octavo.move.originals import State, is_same, originals
 from octavo.postgres.copying import CopyOut
 from octavo.postgres.failures import database_errors
@@ -126,6 +126,8 @@ class Since:
         self._records: dict[str, dict[bytes, _Record]] = {
             p.model.name: {} for p in layout.places if p.kind is not Kind.EMBEDDED
         }
+        self._lost: set[str] = set()
+        """files of which what was shown holds no more"""
         self._checked: dict[str, bool] = {}
         """payloads by digest, whether they are what it says"""
         self.records = 0
@@ -135,22 +137,17 @@ class Since:
     def _look(self) -> None:
         self._require_one_history()
         self._doubt_originals()
-        files = {file.path: file for file in self.now.listing.there.files}
-        were = {file.path for file in self.before.listing.there.files}
-        changed = [f for f in files.values() if not self._is_same(f.path)]
-        self._kept = {path for path in were & files.keys() if self._is_same(path)}
-        """files of which all that was shown still holds, but for the records of which they say more"""
-        self.now.listing.states.update({path: self.before.listing.states[path] for path in self._kept})
+        changed = list(self._changed_files())
         self._hear_of_rows()
         for file in changed:
             self._read(file)
-        for path in sorted((were - self._kept) | self._open_doubts):
+        for path in sorted(self._lost | self._open_doubts):
             self._hear_of_all_in(path)
         for at_first, side in ((True, self.before), (False, self.now)):
             self._fetch(side, at_first=at_first)
         self._compare()
         self._compare_counts()
-        self._compare_logs(files)
+        self._compare_logs(changed)
         self._compare_payloads()
         self.doubted.update(self.now.listing.there.missing)
 
@@ -166,8 +163,25 @@ class Since:
                 raise Unsure(f"a file below the files root that a record of {name} names has changed")
             self._open_doubts.add(place.path)
 
-    def _is_same(self, path: str) -> bool:
-        return path not in self._open_doubts and self.before.listing.is_same(path, self.now.listing)
+    def _changed_files(self) -> Iterator[File]:
+        """The files that may be others than before; those that are gone are lost."""
+        before, now = self.before.listing, self.now.listing
+        for path, was, number in before.there.files.paired(now.there.files):
+            if was is not None and number is not None and self._is_same(path, was, number):
+                now.keep(number, before, was)
+                continue
+            if was is not None:
+                self._lost.add(path)
+            if number is not None:
+                yield now.there.files[number]
+
+    def _is_same(self, path: str, was: int, number: int) -> bool:
+        before, now = self.before.listing.files, self.now.listing.files
+        return path not in self._open_doubts and before.same(was, now, number)
+
+    def _is_kept(self, path: str) -> bool:
+        """Whether all that was shown of a file still holds, but for the records of which it says more."""
+        return path not in self._lost and self.before.listing.there.files.number(path) is not None
 
     def _require_one_history(self) -> None:
         if self.before.structure != self.now.structure:
@@ -332,15 +346,17 @@ class Since:
         listing, digest = self.now.listing, sha256()
         size = 0
         if file.path not in self._open_doubts and file.family.kind.is_log:
-            known = known_log(self.before.listing.states.get(file.path, b""))
-            if known is not None and known[0] <= file.size:
+            number = self.before.listing.there.files.number(file.path)
+            known = self.before.listing.digest(file.path)
+            was = 0 if number is None else self.before.listing.there.files[number].size
+            if known is not None and was <= file.size:
                 last = b"\n"
-                for piece in pieces(content, known[0]):
+                for piece in pieces(content, was):
                     digest.update(piece)
                     last = piece
-                if digest.digest() == known[1] and last.endswith(b"\n"):
-                    size = known[0]
-                    self._kept.add(file.path)
+                if digest.digest() == known and last.endswith(b"\n"):
+                    size = was
+                    self._lost.discard(file.path)
                 else:
                     digest = sha256()
                     content.seek(0)
@@ -351,7 +367,7 @@ class Since:
             self.doubted.add(file.path)
         if file.family.kind.is_log:
             digest.update(new)
-            listing.states[file.path] = with_digest(listing.states[file.path], digest.digest())
+            listing.sign(file.path, digest.digest())
         return new
 
     def _hear_of_text(self, file: File, text: bytes) -> None:
@@ -422,7 +438,7 @@ class Since:
     def _compare(self) -> None:
         for record in (record for own in self._records.values() for record in own.values()):
             sums = [total for total in record.files.values() if total]
-            if record.before and record.home in self._kept and record.home not in record.files:
+            if record.before and record.home not in record.files and self._is_kept(record.home):
                 # What its file says of it was shown, and is the same.
                 sums.append(record.before)
             if sums != ([record.now] if record.now else []):
@@ -435,32 +451,28 @@ class Since:
             if number - self._were[name] != self.now.counts[name] - self._are[name]:
                 raise Unsure(f"rows of {name} are gone from PostgreSQL")
 
-    def _compare_logs(self, files: Mapping[str, File]) -> None:
+    def _compare_logs(self, changed: Sequence[File]) -> None:
         """Every parent has its log, and every log its parent: as many as there are parents, the new ones and
         those of changed parents among them."""
-        numbers = Counter(file.family.path for file in files.values())
+        there = self.now.listing.there
         for place, parent in log_places(self.layout):
             name, own = parent.model.name, set[str]()
-            if numbers[place.path] != self.now.counts[name]:
+            if len(there.of(place)) != self.now.counts[name]:
                 raise Unsure(f"there are not as many logs {place.path} as records of {name}")
             for key, record in self._records[name].items():
                 path = place.file_for([part.decode() for part in _parts(key)])
                 own.add(path)
-                if record.exists != (path in files):
+                if record.exists != (there.files.number(path) is not None):
                     self.doubted.add(path)
-            for path, file in files.items():
-                if file.family.path == place.path and path not in self._kept and path not in own:
-                    self.doubted.add(path)
+            for file in changed:
+                if file.family.path == place.path and file.path not in own and not self._is_kept(file.path):
+                    self.doubted.add(file.path)
 
     def _compare_payloads(self) -> None:
         """A payload that is gone, or is not what its digest says any more, may be one that a record names."""
-        before, now = self.before.listing, self.now.listing
-        records = {file.path for file in before.there.files}
-        for path in before.states.keys() - records:
-            if not before.is_same(path, now):
-                digest = os.path.basename(path)
-                if path not in now.states or not self._is_sound(digest):
-                    raise Unsure(f"the payload {path} has changed")
+        for path in self.before.listing.changed_payloads(self.now.listing):
+            if self.now.listing.payload(path) is None or not self._is_sound(os.path.basename(path)):
+                raise Unsure(f"the payload {path} has changed")
 
 
 def side_of(

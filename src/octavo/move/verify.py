@@ -27,11 +27,12 @@ from octavo.fold.parts import Part
 from octavo.fold.source import Source, allowed_drift, database_of, known_origin, open_source
 from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
 from octavo.inspect.integrity import Rule, Violation, sweep, violations
-from octavo.inspect.observers import Named, Observed, log_places, scan, scanning, unowned
+from octavo.inspect.observers import Inspector, Named, Observed, log_places, scan, scanning, unowned
 from octavo.inspect.progress import SILENT, Progress
 from octavo.inspect.row_hash import CopyBinary, Tally
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, contents
+from octavo.layout.reader import Sign
 from octavo.move.by_lines import ByLines, Sums, bucket_of
 from octavo.move.part_report import PartFacts, facts_of_part, path_of_part
 from octavo.move.payload_check import PayloadCheck
@@ -70,6 +71,8 @@ class VerifyOptions:
     """compare this part alone; its report is for :func:`octavo.move.merging.merge`"""
     out: Path | None = None
     """where the report of a part goes, instead of below ``cache/``"""
+    sign: Sign | None = field(default=None, repr=False)
+    """hears of each log what was read of it, in any way; of some more than once"""
 
 
 class Way(StrEnum):
@@ -280,7 +283,7 @@ class _Verification:
         names = [name for name in counts if name not in settled]
         others = [f for f in self.layout.families if f.places[0].model.name not in settled]
         files = [f for family in others for f in self.share.of(self.there.files.of(family.path))]
-        with scanning(self.layout, self.root, files, self.options.jobs) as result:
+        with scanning(self.layout, self.root, files, self.options.jobs, self.options.sign) as result:
             database = {name: self._tally(name, progress) for name in names}
             scan = result()
         scan.observed += self.beside
@@ -292,7 +295,8 @@ class _Verification:
             progress.begin("looking closer", sum(counts[n] for n in differing))
             with database_errors(self.source.snapshot.url, "reading rows"):
                 unread = Unread(self.layout, seen.damage)
-                look = CloseLook(self.connection, self.root, self.share, differing, unread, progress.advance)
+                inspector = Inspector(self.layout, self.root, self.options.sign)
+                look = CloseLook(self.connection, inspector, self.share, differing, unread, progress.advance)
                 live = look.compare(self.files, self.found, self.root / "cache")
         for name in counts:
             if name in settled:
@@ -314,7 +318,7 @@ class _Verification:
 
     def _by_lines(self, report: VerifyReport, counts: dict[str, int], progress: Progress) -> dict[str, int]:
         """Compare what can be by lines.  Gives the models that are equal, with the number of their rows."""
-        lines = ByLines(self.source, self.share, self.root, self.there)
+        lines = ByLines(self.source, self.share, self.root, self.there, self.options.sign)
         lines.compare(counts, self.options.jobs, progress.advance)
         settled: dict[str, int] = {}
         for sums in lines.sums:
@@ -342,7 +346,7 @@ class _Verification:
         files = [*sums.irregular, *(f for f in every if sums.bucket(f) in dirty)]
         if 2 * sum(f.size for f in files) > sum(f.size for f in every):
             return False
-        made = scan(self.layout, self.root, files)
+        made = scan(self.layout, self.root, files, self.options.sign)
         if made.observed.damage:
             return False
         (parent,) = place.name_fields
@@ -429,7 +433,8 @@ class _Verification:
         if (pepper := self.options.pepper) is None:
             report.left_out.append("secrets: ENCRYPTION_MASTER_PEPPER is not set")
             return
-        report.secrets = check_secrets(self.layout, self.root, self.files, pepper, self.found)
+        inspector = Inspector(self.layout, self.root, self.options.sign)
+        report.secrets = check_secrets(inspector, self.files, pepper, self.found)
 
     def _conclude(self, report: VerifyReport, seen: Observed) -> None:
         report.take(self.found)
