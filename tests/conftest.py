@@ -8,11 +8,12 @@ import signal
 import subprocess
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
+import interrupts
 from octavo.postgres.embedded import LOGICAL, EmbeddedServer, embedded_server
 
 _numbers = itertools.count(1)
@@ -80,6 +81,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         mine = [item for item in items if zlib.crc32(item.nodeid.encode()) % parts == chosen % parts]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(mine)])
         items[:] = mine
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Let no test warn of what the one before it has interrupted."""
+    try:
+        return (yield)
+    finally:
+        interrupts.collect()
 
 
 @pytest.fixture(scope="session")

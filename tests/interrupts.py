@@ -3,21 +3,27 @@
 A handler runs between any two instructions; what it raises comes out of the line, function start or call
 that was under way.  An :class:`Interrupter` counts these moments by tracing, and raises at one of them.  Two
 kinds are Python's own, and left out: the first line of a ``finally``, and a ``with`` statement that is being
-left.
+left.  What is raised while Python deletes an object, it drops.
+
+What was just being opened or closed then is held by the exception's traceback alone, so that no code can
+close it.  Python warns of that (ResourceWarning) when it deletes the object, perhaps during a later test.  So
+this warning is ignored from an interruption to the end of its test, and :func:`collect` deletes what is left.
 """
 
 from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 import octavo
 
@@ -30,6 +36,9 @@ class Interrupt(BaseException):
 
 class Interrupter:
     """Counts the moments of some work, and raises at one of them."""
+
+    used: ClassVar[bool] = False
+    """whether the test that runs has interrupted anything"""
 
     def __init__(self, at: int = 0, kind: type[BaseException] = Interrupt) -> None:
         """``at``: at which of them, from 1; 0: at none."""
@@ -47,6 +56,11 @@ class Interrupter:
 
     def run(self, work: Callable[[], Any]) -> bool:
         """Do the work; whether it was interrupted."""
+        if self.at:
+            Interrupter.used = True
+            # pytest undoes this at the end of the test.
+            warnings.simplefilter("ignore", ResourceWarning)
+        self._hook, sys.unraisablehook = sys.unraisablehook, self._dropped
         try:
             sys.settrace(self._trace)
             sys.setprofile(self._profile)
@@ -58,7 +72,12 @@ class Interrupter:
         finally:
             sys.settrace(None)
             sys.setprofile(None)
+            sys.unraisablehook = self._hook
         return False
+
+    def _dropped(self, what: sys.UnraisableHookArgs) -> None:
+        if what.exc_type is not self.kind:
+            self._hook(what)
 
     def distinct(self) -> list[int]:
         """Of all moments, counted from 1, the first and the last at each place in the code."""
@@ -103,6 +122,13 @@ class Interrupter:
                 return True
             self._entered.add(here)
         return False
+
+
+def collect() -> None:
+    """Delete what the test that ends has interrupted."""
+    if Interrupter.used:
+        Interrupter.used = False
+        gc.collect()
 
 
 @cache

@@ -150,8 +150,6 @@ def test_a_process_killed_at_any_call_leaves_both_sides_equal(
         equal_and_whole(sides, before, after, acknowledged)
 
 
-# A connection that was being taken or given back is let go of by the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("change", CHANGES)
 @pytest.mark.parametrize("tries", [4, pytest.param(300, marks=pytest.mark.slow)])
 def test_an_exception_out_of_any_line_leaves_both_sides_equal(

@@ -28,9 +28,6 @@ from octavo.store.index import Spec
 from octavo.store.store import Store
 from small_store import State, Story, layout, message, revise, row, state_of, state_on_disk
 
-# A folder that was being listed is let go of by the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-
 Copy = Callable[[Path], Path]
 Call = Callable[[Any], object]
 """A call of the client, or of a transaction of it"""

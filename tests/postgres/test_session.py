@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import signal
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from typing import Any
 
 import psycopg
 import pytest
 
+from interrupts import Interrupter
 from octavo.postgres import session as module
 from octavo.postgres.session import Session
 from octavo.url import DatabaseUrl
 
+NewDatabase = Callable[..., str]
 MODE = "ISOLATION LEVEL READ COMMITTED"
 
 
 @pytest.fixture
-def session(new_database: Callable[..., str]) -> Iterator[Session]:
+def session(new_database: NewDatabase) -> Iterator[Session]:
     with closing(Session(DatabaseUrl.parse(new_database()))) as opened:
         opened.execute("CREATE TABLE t (a int PRIMARY KEY, b text)")
         yield opened
@@ -122,3 +126,35 @@ def test_an_interrupted_statement_is_cancelled(session: Session) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert not session.is_alive or rows(session) == 0
+
+
+def test_a_session_interrupted_as_it_is_set_up_closes_its_connection(new_database: NewDatabase) -> None:
+    url = DatabaseUrl.parse(new_database())
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            Session(url).close()
+        except BaseException as error:
+            # Its traceback holds what was made.
+            raised.append(error)
+            raise
+
+    counting = Interrupter()
+    counting.run(work)
+    names = (" _set_up ", " _is_behind_a_pooler ", " _resets ")
+    setting_up = [at for at in counting.distinct() if any(n in counting.moments[at - 1] for n in names)]
+    assert len(setting_up) > 10
+    for at in setting_up:
+        Interrupter(at).run(work)
+    assert len(raised) == len(setting_up)
+    left = [found for error in raised for found in _connections(error)]
+    assert all(connection.closed for connection in left)
+
+
+def _connections(error: BaseException) -> Iterator[psycopg.Connection[Any]]:
+    """Those in the frames that an exception came through."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        found = frame.f_locals.get("self")
+        if isinstance(found, Session):
+            yield found.connection

@@ -88,10 +88,11 @@ def connect(url: DatabaseUrl | str, *, replication: bool = False) -> Connection:
     UsageError if the URL is none of PostgreSQL's.
     """
     url = DatabaseUrl.parse(url) if isinstance(url, str) else url
-    with database_errors(url), tls_identity(url) as identity:
-        extra = {"replication": "database"} if replication else {}
-        connection = _open({**url.conninfo(), **identity, **extra}, url)
+    connection: Connection | None = None
     try:
+        with database_errors(url), tls_identity(url) as identity:
+            extra = {"replication": "database"} if replication else {}
+            connection = _open({**url.conninfo(), **identity, **extra}, url)
         with database_errors(url):
             _require_encoding(connection)
             if not url.pgbouncer:
@@ -99,7 +100,8 @@ def connect(url: DatabaseUrl | str, *, replication: bool = False) -> Connection:
                 own = sql.SQL(" WHERE pg_backend_pid() = {}").format(connection.info.backend_pid)
                 connection.execute(_pinned(settings_for(connection, url.schema), local=False) + own)
     except BaseException:
-        connection.close()
+        if connection is not None:
+            connection.close()
         raise
     return connection
 

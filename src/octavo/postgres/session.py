@@ -46,15 +46,11 @@ class Session:
 
     def __init__(self, url: DatabaseUrl) -> None:
         self.connection = connect(url)
-        self._pg = self.connection.pgconn
-        with database_errors(url):
-            self.pooled = url.pgbouncer or self._is_behind_a_pooler()
-            settings = settings_for(self.connection, url.schema)
-            if not self.pooled:
-                self._resets(name for name in (*_TIMEOUTS, "transaction_timeout") if name in settings)
-        pinned = [(n, v) for n, v in settings.items() if n not in _TIMEOUTS and n != "transaction_timeout"]
-        calls = ", ".join(f"set_config({literal(n)}, {literal(v)}, true)" for n, v in pinned)
-        self._pin = f"SELECT {calls}" if self.pooled else ""
+        try:
+            self._set_up(url)
+        except BaseException:
+            self.connection.close()
+            raise
         self._unsent: list[str] = []
         """statements that go with the next one: such as begin a transaction, set or release a savepoint"""
         self._has_begun = False
@@ -74,6 +70,18 @@ class Session:
         self._number = 0
         self.is_tainted = False
         """whether a statement of a caller may have left something behind in it"""
+
+    def _set_up(self, url: DatabaseUrl) -> None:
+        """Find out what stands between, and what to pin."""
+        self._pg = self.connection.pgconn
+        with database_errors(url):
+            self.pooled = url.pgbouncer or self._is_behind_a_pooler()
+            settings = settings_for(self.connection, url.schema)
+            if not self.pooled:
+                self._resets(name for name in (*_TIMEOUTS, "transaction_timeout") if name in settings)
+        pinned = [(n, v) for n, v in settings.items() if n not in _TIMEOUTS and n != "transaction_timeout"]
+        calls = ", ".join(f"set_config({literal(n)}, {literal(v)}, true)" for n, v in pinned)
+        self._pin = f"SELECT {calls}" if self.pooled else ""
 
     def _is_behind_a_pooler(self) -> bool:
         found = self.connection.execute("SELECT pg_backend_pid()").fetchone()
