@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from octavo.errors import DiskError, UsageError
+from octavo.errors import BusyError, DiskError, UsageError
 from octavo.store.store import Store, Transaction
 from small_store import build, erase, layout, message, row
 from stores import Held, Unsynced
@@ -220,3 +221,44 @@ def test_a_signal_handler_that_writes_in_the_midst_of_a_commit_is_refused(tmp_pa
         signal.signal(signal.SIGUSR1, before)
     assert during
     assert all(text.startswith("raise an exception") for text in during)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def garbage(store: Store) -> None:
+    """Begin to hold the write lock in a block that only the garbage collector leaves."""
+    block = store.alone()
+    block.__enter__()
+    cycle: list[object] = [block]
+    cycle.append(cycle)
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_block_that_is_garbage_is_left_without_waiting_for_a_lock(tmp_path: Path) -> None:
+    """The thread that collects may hold a lock for which the holder of this one waits."""
+    build(tmp_path / "data")
+    with Store.open(tmp_path / "data", layout()) as store:
+        garbage(store)
+        collecting = threading.Thread(target=gc.collect, daemon=True)
+        with store.engine.committer._mutex:
+            collecting.start()
+            joined(collecting)
+        with store.transaction(timeout=30):
+            pass
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_block_that_is_garbage_lets_go_of_the_write_lock(tmp_path: Path) -> None:
+    build(tmp_path / "data")
+    with Store.open(tmp_path / "data", layout()) as store, Store.open(tmp_path / "data", layout()) as other:
+        garbage(store)
+        with pytest.raises(BusyError), other.transaction(timeout=0):
+            pass
+        gc.collect()
+        with other.transaction(timeout=20):
+            pass

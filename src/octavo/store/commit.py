@@ -243,18 +243,32 @@ class Committer:
         ``error`` is why: after one that is not foreseen, out of the midst of something, the committer is
         lost.
         """
-        unforeseen = error is not None and not is_foreseen(error)
-        if unforeseen and self._has(turn) and (self.world.torn or turn.overlay is None):
+        if isinstance(error, GeneratorExit):
+            # The garbage collector closes generators, in any thread, whatever locks it holds: a wait for
+            # another one could last for ever.  A turn of no thread keeps none from waiting for the next.
+            turn.thread = 0
+            with suppress(RuntimeError):
+                in_background(lambda: self._leave_for_another(turn))
+            return
+        self._leave_now(turn, is_unforeseen=error is not None and not is_foreseen(error))
+
+    def _leave_for_another(self, turn: Turn) -> None:
+        turn.thread = get_ident()
+        self._leave_now(turn, is_unforeseen=True)
+
+    def _leave_now(self, turn: Turn, *, is_unforeseen: bool) -> None:
+        if is_unforeseen and self._has(turn) and (self.world.torn or turn.overlay is None):
             self.lose()
         with self._mutex:
             self._leave(turn)
 
     def _leave(self, turn: Turn) -> None:
-        if self._owner is not None and self._owner() is turn:
-            self._pass_on()
-        elif turn.granted is not None:
+        if turn.granted is not None:
             with suppress(ValueError):
                 self._queue.remove(ref(turn))
+        # Python forgets a turn that is garbage before it closes the block.
+        if self._owner is not None and self._owner() in (turn, None):
+            self._pass_on()
 
     def _pass_on(self) -> None:
         """Hand the turn over to the thread that has waited longest."""
