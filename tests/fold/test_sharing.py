@@ -19,6 +19,7 @@ from command import octavo
 from folders import beside, tree
 from octavo.errors import ConflictError, OctavoError, UsageError
 from octavo.fold import export as export_module
+from octavo.fold import sharing
 from octavo.fold.export import ExportOptions, ExportReport, export
 from octavo.fold.parts import Part
 from octavo.fold.writer import Writer
@@ -227,20 +228,48 @@ def test_a_killed_part_is_run_again(world: World, exported: Path, after: int) ->
     world.is_whole(exported)
 
 
-def test_parts_are_of_no_use_when_the_one_that_held_the_snapshot_was_killed(
+def test_all_parts_are_started_anew_after_the_one_that_held_the_snapshot_was_killed(
     world: World, exported: Path
 ) -> None:
     world.killed("1/3", 2)
-    with pytest.raises(
-        ConflictError, match=r"part 1/3, .* ended before all .*\(missing: 1/3, 2/3, 3/3\)"
-    ) as caught:
-        world.run("3/3")
-    assert "run all parts again" in caught.value.hint
+    reports = [started.result() for started in [world.start(f"{n}/3") for n in (1, 2, 3)]]
+    assert sum(report.left_to is None for report in reports) == 1
+    assert "part 1/3, which held the snapshot, has ended: the export begins anew" in world.told
+    world.is_whole(exported)
+
+
+def test_the_first_part_gives_up_when_no_other_runs_for_its_patience(world: World) -> None:
+    with pytest.raises(ConflictError, match=r"part 2/3 gives up: for 0.5 seconds.*\(missing: 1/3, 3/3\)"):
+        world.run("2/3", patience=0.5)
+    assert list(beside(world.target)) == []
     assert not world.target.exists()
-    holding = world.holding("2/3")
-    world.run("1/3")
-    world.run("3/3")
+
+
+def test_a_part_that_runs_is_waited_for_beyond_all_patience(
+    world: World, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holding = world.holding("1/2", patience=0.2)
+    write = Writer.write
+
+    def slow(self: Writer, connection: Any, task: Any) -> Any:
+        time.sleep(0.1)
+        return write(self, connection, task)
+
+    monkeypatch.setattr(Writer, "write", slow)
+    world.run("2/2")
     holding.result()
+    world.is_whole(exported)
+
+
+def test_a_part_that_comes_when_the_store_is_put_in_place_is_refused(world: World, exported: Path) -> None:
+    ending = sharing._hold(world.facts.parent, [])
+    assert ending is not None
+    late = world.start("1/2")
+    time.sleep(0.3)
+    shutil.copytree(exported, world.target)
+    ending.close()
+    with pytest.raises(UsageError, match="already holds a store"):
+        late.result()
     world.is_whole(exported)
 
 

@@ -114,6 +114,9 @@ def export(
         str | None,
         Option("--part", metavar="I/N", help="Write this part alone, such as 2/5: the second of five."),
     ] = None,
+    patience: Annotated[
+        float, Option("--patience", min=0, help="With --part: seconds to wait for parts that do not run.")
+    ] = 600.0,
 ) -> Answer:
     """PostgreSQL → files, from one snapshot, put in place whole.
 
@@ -134,6 +137,7 @@ def export(
         allow_drift=job.allowed,
         part=Part.parse(part) if part is not None else None,
         tell=(lambda text: None) if job.silent else console.note,
+        patience=patience,
     )
     with job.progress() as progress:
         report = run(job.url, job.data_dir, job.layout, options, progress)

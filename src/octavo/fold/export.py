@@ -24,7 +24,7 @@ from octavo.backend import DataBackend
 from octavo.backends.gap import Seed, leave, seed_of
 from octavo.errors import DatabaseError, DifferenceError, OctavoError, UsageError, disk_errors
 from octavo.fold.parts import Part
-from octavo.fold.sharing import Facts, Outcome, Shared, Subject, clear, shared
+from octavo.fold.sharing import PATIENCE, Facts, Outcome, Shared, Subject, clear, shared
 from octavo.fold.source import Origin, Source, database_of, leave_origin, open_source
 from octavo.fold.target import State, building, refusal, state_of
 from octavo.fold.writer import Stopped, Task, Writer, Written
@@ -54,6 +54,8 @@ _WORTH_SLICING = 20_000
 """rows; fewer than these are one worker's task"""
 _CANCEL_AGAIN = 0.1
 """seconds in which workers may give up by themselves before the server is told to make them, each time"""
+_LOOK = 2.0
+"""seconds between two looks at whether the work is still wanted"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class ExportOptions:
     """the part of the files to write, where several processes share the export"""
     tell: Callable[[str], object] = lambda text: None
     """hears for which other parts this one is waiting"""
+    patience: float = PATIENCE
+    """seconds to wait for other parts that do not run"""
 
 
 @dataclass
@@ -141,14 +145,12 @@ def export(
 
     Raises UsageError (a store is there already; SchemaMismatch if it has another schema), DriftError,
     DifferenceError (that store's journal cannot be emptied, too), BusyError (it is being written to),
-    ConflictError (the part that held the snapshot has ended), DatabaseError, DiskError.
+    ConflictError (the part that held the snapshot has ended, or other parts are missing), DatabaseError,
+    DiskError.
     """
     started = time.monotonic()
     data_dir = data_dir.resolve()
-    state = state_of(data_dir, layout)
-    if state is State.STORE and not options.replace:
-        require_same(data_dir, layout)
-        raise refusal(data_dir)
+    state = _replaceable(data_dir, layout, options)
     if options.part is None:
         report = _export(url, data_dir, layout, options, progress, state, None)
         if not options.dry_run:
@@ -156,13 +158,24 @@ def export(
     elif options.dry_run:
         raise UsageError("a dry run writes nothing, so it has no parts")
     else:
-        with shared(data_dir, options.part) as meeting:
+        with shared(data_dir, options.part, options.tell) as meeting:
             if meeting.facts is None:
+                # The export that this part was to join may have put its store in place meanwhile.
+                state = _replaceable(data_dir, layout, options)
                 report = _export(url, data_dir, layout, options, progress, state, meeting)
             else:
                 report = _join(url, layout, options, progress, meeting, meeting.facts)
     report.part, report.seconds = options.part, time.monotonic() - started
     return report
+
+
+def _replaceable(data_dir: Path, layout: Layout, options: ExportOptions) -> State:
+    """What stands there now.  Raises UsageError for a store that is not to be replaced, DiskError."""
+    state = state_of(data_dir, layout)
+    if state is State.STORE and not options.replace:
+        require_same(data_dir, layout)
+        raise refusal(data_dir)
+    return state
 
 
 def _export(
@@ -304,16 +317,17 @@ def _hold(
         jobs=options.jobs,
         counts=counts,
     )
-    meeting.announce(facts)
-    progress.begin("export", 0)
-    own = _write(snapshot, writer, _part_of(writer.layout, facts, part), options.jobs)
-    progress.begin("waiting for the other parts", 0)
 
     def is_alive() -> None:
         with database_errors(snapshot.url, "holding the snapshot"):
             snapshot.connection.execute("SELECT 1")
 
-    found = Outcome.of_all(meeting.gather(own, built.name, is_alive, options.tell))
+    with meeting.announce(facts):
+        progress.begin("export", 0)
+        own = _write(snapshot, writer, _part_of(writer.layout, facts, part), options.jobs)
+        progress.begin("waiting for the other parts", 0)
+        gathered = meeting.gather(own, built.name, is_alive, options.tell, options.patience)
+    found = Outcome.of_all(gathered)
     with disk_errors("removing what killed parts have left"):
         for name in os.listdir(built / writer.layout.payload_folder) if writer.layout.payload_folder else ():
             if is_incoming(name):
@@ -346,11 +360,12 @@ def _join(
                     for task in tasks:
                         writer.clear(snapshot.connection, task)
             progress.begin("export", 0)
-            outcome = _write(snapshot, writer, tasks, options.jobs)
+            outcome = _write(snapshot, writer, tasks, options.jobs, meeting.require_holder)
         with disk_errors("syncing the export"):
             sync_all(SYSTEM, str(built))
         meeting.leave(outcome)
     except OctavoError:
+        meeting.remove_given_up()
         meeting.require_holder()
         raise
     report = ExportReport(meeting.target, outcome.rows, left_to=Part(facts.holder, part.of))
@@ -368,8 +383,17 @@ def _part_of(layout: Layout, facts: Facts, part: Part) -> list[Task]:
     return shares[part.number - 1][2]
 
 
-def _write(snapshot: Snapshot, writer: Writer, tasks: list[Task], jobs: int) -> Outcome:
-    """Run tasks, each worker with a connection of its own that sees the snapshot."""
+def _write(
+    snapshot: Snapshot,
+    writer: Writer,
+    tasks: list[Task],
+    jobs: int,
+    look: Callable[[], object] = lambda: None,
+) -> Outcome:
+    """Run tasks, each worker with a connection of its own that sees the snapshot.
+
+    ``look`` is called now and then; it raises if they need not be run any more.
+    """
     jobs = max(1, jobs) if snapshot.shareable else 1
     failed, url = writer.failed, snapshot.url
     errors: list[BaseException] = []
@@ -401,7 +425,8 @@ def _write(snapshot: Snapshot, writer: Writer, tasks: list[Task], jobs: int) -> 
         with ThreadPoolExecutor(len(connections), thread_name_prefix="export") as pool:
             futures = [pool.submit(run, task) for task in tasks]
             try:
-                wait(futures, return_when=FIRST_EXCEPTION)
+                while wait(futures, _LOOK, FIRST_EXCEPTION).not_done and not failed.is_set():
+                    look()
             except BaseException:
                 failed.set()
                 raise
@@ -426,7 +451,6 @@ def _outcome(writer: Writer, written: list[Written]) -> Outcome:
         payload_bytes=keeper.size,
         problems=sorted(keeper.problems, key=lambda problem: (problem.model, problem.key)),
         files_root_missing=keeper.root_missing,
-        building=writer.root.name,
     )
 
 

@@ -22,7 +22,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from enum import StrEnum
 from functools import partial
@@ -360,15 +360,16 @@ def building(
     """
     if target.is_symlink():
         target = target.resolve()
-    with disk_errors("making a folder beside the data folder"):
-        made = _make_parents(target)
-        settled = _sweep(target, old or layout)
     held = held or partial(at_rest, target, timeout=lock_timeout, resolve=resolve)
-    if target.is_dir():
-        # What would refuse the exchange is better known before the work than after it.
-        with held():
-            pass
+    missing = missing_above(target)
     try:
+        with disk_errors("making a folder beside the data folder"):
+            make_above(missing)
+            settled = _sweep(target, old or layout)
+        if target.is_dir():
+            # What would refuse the exchange is better known before the work than after it.
+            with held():
+                pass
         with _new_folder(target) as path:
             built = Building(target, path, layout, held, old or layout)
             built.settled = settled
@@ -382,9 +383,27 @@ def building(
                 if _is_rubbish(built.path, target):
                     shutil.rmtree(built.path, ignore_errors=True)
     finally:
-        for parent in made:
-            with suppress(OSError):
-                parent.rmdir()
+        remove_above(missing)
+
+
+def missing_above(target: Path) -> list[Path]:
+    """The folders that are still to be made for a target to lie in, the innermost first."""
+    return [above for above in target.parents if not above.exists()]
+
+
+def make_above(missing: Sequence[Path]) -> None:
+    """Make these folders, durably.  Raises OSError."""
+    for folder in reversed(missing):
+        with suppress(FileExistsError):
+            folder.mkdir()
+            sync_folder(SYSTEM, folder.parent)
+
+
+def remove_above(made: Sequence[Path]) -> None:
+    """Remove those of the folders that are empty."""
+    for folder in sorted(made, key=lambda path: len(path.parts), reverse=True):
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _building(target: Path) -> str:
@@ -393,15 +412,6 @@ def _building(target: Path) -> str:
 
 def _exchanging(target: Path) -> str:
     return f".{target.name}.octavo-exchange-"
-
-
-def _make_parents(target: Path) -> list[Path]:
-    """Make the folders that the target is to lie in.  Gives those made, the innermost first."""
-    missing = [above for above in target.parents if not above.exists()]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for made in missing:
-        sync_folder(SYSTEM, made.parent)
-    return missing
 
 
 @contextmanager
