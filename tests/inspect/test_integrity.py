@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,9 @@ def give(
     rng: random.Random, gathered: Gathered, layout: Layout, file: str, rows: dict[str, list[Plain]]
 ) -> None:
     """Visit a file, its rows in portions, each as rows or as PostgreSQL's texts."""
-    put = gathered.visit(file)
+    gathered.forget(file)
+    visit = gathered.visits.add([file])
+    put = gathered.observer(visit)
     for model, records in rows.items():
         found = layout.datamodel.model(model)
         at = 0
@@ -83,7 +86,7 @@ def give(
             if rng.random() < 0.5:
                 kind = record_type(found, layout.datamodel)
                 made = [kind(**{attribute(f): r[f.name] for f in found.scalars}) for r in some]
-                gathered.take(file, model, made, at + 1)
+                gathered.take(visit, [len(made)], model, made, at + 1)
             else:
                 texts = [[None if v is None else str(v).encode() for v in r.values()] for r in some]
                 put(model, [(values, at + n) for n, values in enumerate(texts, 1)])
@@ -176,5 +179,5 @@ def test_values_that_share_a_hash_are_told_apart(layout: Layout, tmp_path: Path)
         records = [{"id": n, "tag": f"t{n}", "ownerId": None} for n in range(20)]
         give(random.Random(2), gathered, layout, "dogs", {"Dog": records})
         for hashes in gathered._models["Dog"].hashes.values():
-            hashes.extend(list(hashes))
+            hashes.take_over(deepcopy(hashes))
         assert list(gathered.violations(keys=True)) == []

@@ -12,14 +12,15 @@ until then none is removed.
 
 from __future__ import annotations
 
-import io
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Self, TypeAlias
 
@@ -30,18 +31,16 @@ from octavo.care.spool import Member, Spool
 from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.fold.inventory import schema_facts
 from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.reading import Readings
-from octavo.inspect.survey import Survey, Visitor, survey, visit_all
+from octavo.inspect.reading import HELD, Readings, read_up_to
+from octavo.inspect.survey import Known, Survey, Visitor, size_of, survey, visit_all
 from octavo.layout.layout import RESERVED_FOLDERS, VERSION, Layout
 from octavo.layout.listing import File, payload_path
 from octavo.schema.texts import schema_text
 from octavo.store import disk, phase
 from octavo.store.store import Store
-from octavo.store.system import FOLDER_MODE, Signature, open_signed, open_to_read
+from octavo.store.system import FOLDER_MODE, open_signed, open_to_read
 
 FORMAT = 1
-_HELD = 1 << 22
-"""bytes of a file that are held in memory"""
 _BUFFER = 1 << 20
 _STAGING = ".octavo-backup-"
 _PLAIN, _GZIP = (".tar",), (".tar.gz", ".tgz")
@@ -196,7 +195,8 @@ class _Archiving(Visitor):
     def __init__(self, root: Path, layout: Layout, staging: Path, progress: Progress) -> None:
         self.root, self.layout, self.staging, self.progress = root, layout, staging, progress
         self.spool = Spool(staging / "archive.tar")
-        self.survey = Survey()
+        self.known = Known()
+        self.survey = Survey(self.known)
         self.readings = Readings(layout)
         self.members: dict[str, Member] = {}
         self.folders: dict[str, tuple[int, int]] = {}
@@ -209,41 +209,53 @@ class _Archiving(Visitor):
     def __exit__(self, *error: object) -> None:
         self.spool.close()
 
-    def look(self) -> Mapping[str, Signature]:
-        self.survey = found = survey(self.layout, self.root, self.survey)
-        there = {file: state for file, (_, state) in found.files.items()}
-        there |= found.identity | found.others
+    def look(self) -> Survey:
+        self.survey = found = survey(self.layout, self.root, self.known)
         # What lies in the journal is in the files by now.
-        there = {file: state for file, state in there.items() if not file.startswith("journal/")}
+        found.only(lambda file: file not in self.known.payloads and not file.startswith("journal/"))
         if not self.members:
-            self.progress.begin("backup: reading", sum(state.size for state in there.values()), "bytes")
-        return there
+            states = (known[f] for known in self.known.all for f in known if known is not self.known.payloads)
+            self.progress.begin("backup: reading", sum(map(size_of, states)), "bytes")
+        return found
 
-    def visit(self, file: str) -> None:
-        found = self.survey.files.get(file)
-        path = str(self.root / file)
-        source = open_to_read(path) if found is None else open_signed(path)[0]
+    def visit(self, files: Sequence[str]) -> Iterable[str]:
+        gone = [file for file in files if not self._is_taken(file)]
+        self.readings.finish()
+        return gone
+
+    def _is_taken(self, file: str) -> bool:
+        """Take a file in, if it is still there."""
+        family = self.layout.family(file) if file in self.known.files else None
+        path = f"{self.root}/{file}"
         try:
-            opening = self._add(file, source)
+            source = open_to_read(path) if family is None else open_signed(path)[0]
+        except FileNotFoundError:
+            return False
+        try:
+            data = self._add(file, source)
         finally:
             os.close(source)
-        if found is not None:
-            self.readings.read(File(file, found[0], self.members[file].size), opening)
+        if family is not None:
+            member = self.members[file]
+            if data is None:
+                self.readings.read_alone(File(file, family, member.size), partial(self.spool.read, member))
+            else:
+                self.readings.read(File(file, family, member.size), data)
+        return True
 
-    def _add(self, file: str, source: int) -> Callable[[], BinaryIO]:
-        """Put a file into the spool, from where its content can be had again."""
+    def _add(self, file: str, source: int) -> bytes | None:
+        """Put a file into the spool; its content is given, if it is held in memory."""
         state = os.fstat(source)
         self._add_folder(os.path.dirname(file))
         name = f"{DATA}/{file}"
-        if state.st_size <= _HELD:
-            data = _read_all(source)
-            member = self.spool.add(name, data, state.st_mtime)
-        else:
-            data = None
+        data = read_up_to(source, state.st_size) if state.st_size <= HELD else None
+        if data is None:
             member = self.spool.copy(name, source, state.st_size, state.st_mtime)
+        else:
+            member = self.spool.add(name, data, state.st_mtime)
         self.members[file] = member
         self.progress.advance(member.size)
-        return lambda: self.spool.read(member) if data is None else io.BytesIO(data)
+        return data
 
     def _add_folder(self, folder: str) -> None:
         """Put a folder into the spool, after those that it is in, if it is not there yet."""
@@ -312,22 +324,23 @@ class _Archiving(Visitor):
         """How many records there are of each model, among those that can be read; what they lack is noted."""
         seen = self.readings.total()
         self.damaged += [str(error) for error in seen.damage]
-        needed = {family.path for family in self.layout.families if not family.varies} | seen.logs
+        needed = {family.path for family in self.layout.families if not family.varies}
         needed |= {payload_path(self.layout, named.sha256) for named in seen.named if named.sha256}
-        missing = needed - self.survey.files.keys() - self.survey.payloads.keys()
+        owned = (log for place in self.layout.places for log in self.readings.logs(place.path))
+        missing = {f for f in chain(needed, owned) if not (f in self.known.files or f in self.known.payloads)}
         self.damaged += [f"{path}: is missing" for path in sorted(missing)]
         return {model.name: seen.counts[model.name] for model in self.layout.datamodel.tables}
 
     def _add_payloads(self) -> None:
-        payloads = sorted(self.survey.payloads.items())
-        self.progress.begin("backup: payloads", sum(state.size for _, (_, state) in payloads), "bytes")
-        for file, (digest, _) in payloads:
+        payloads = self.known.payloads
+        self.progress.begin("backup: payloads", sum(map(size_of, payloads.values())), "bytes")
+        for file in sorted(payloads):
             source = open_to_read(str(self.root / file))
             try:
                 self._add(file, source)
             finally:
                 os.close(source)
-            if self.members[file].sha256.hex() != digest:
+            if self.members[file].sha256.hex() != os.path.basename(file):
                 self.damaged.append(f"{file}: is not what its digest says")
 
     def _left_out(self) -> list[str]:
@@ -337,13 +350,6 @@ class _Archiving(Visitor):
             *(f"{path}: is no regular file" for path in (*found.odd, *found.in_the_way)),
             *(f"{folder}: cannot be listed: {reason}" for folder, reason in found.unlisted.items()),
         ]
-
-
-def _read_all(descriptor: int) -> bytes:
-    pieces = []
-    while piece := os.read(descriptor, _HELD):
-        pieces.append(piece)
-    return b"".join(pieces)
 
 
 def check(archive: Path, progress: Progress = SILENT) -> BackupReport:

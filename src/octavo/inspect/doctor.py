@@ -11,7 +11,7 @@ import errno
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,8 +24,19 @@ from octavo.inspect.integrity import Gathered, Rule, gathering
 from octavo.inspect.observers import Named, Observed, log_places, unowned
 from octavo.inspect.payloads import file_digest
 from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.reading import Readings
-from octavo.inspect.survey import Recovered, Survey, Visitor, recovered, survey, visit_all
+from octavo.inspect.reading import HELD, Reading, Readings, read_up_to
+from octavo.inspect.survey import (
+    Known,
+    Recovered,
+    State,
+    Survey,
+    Visitor,
+    recovered,
+    signature,
+    size_of,
+    survey,
+    visit_all,
+)
 from octavo.layout.layout import FileFamily, Layout, Place
 from octavo.layout.layout import Kind as Way
 from octavo.layout.listing import File, payload_path
@@ -86,18 +97,26 @@ class Diagnosis:
 
 
 def examine(
-    data_dir: Path, layout: Layout, *, lock_timeout: float | None = TIMEOUT, progress: Progress = SILENT
+    data_dir: Path,
+    layout: Layout,
+    *,
+    jobs: int = 1,
+    lock_timeout: float | None = TIMEOUT,
+    progress: Progress = SILENT,
 ) -> Diagnosis:
     """Look a store over.
 
-    ``lock_timeout``: seconds to wait for the write lock, which is held while what has changed meanwhile is
-    read again.  Raises UsageError if there is no store, BusyError, DiskError.
+    ``jobs``: how many processes read a large store.  ``lock_timeout``: seconds to wait for the write lock,
+    which is held while what has changed meanwhile is read again.  Raises UsageError if there is no store,
+    BusyError, DiskError.
     """
     require_store(data_dir)
     require_same(data_dir, layout)
     started = time.monotonic()
     with ExitStack() as stack, disk_errors("looking the store over"):
-        gathered = stack.enter_context(gathering(layout, data_dir / "cache"))
+        # That a message's chat exists is known by its file: it is a log that a chat owns, or a finding.
+        by_file = [p.relation for p in layout.places if p.kind is Way.LOG_PER_PARENT and p.relation]
+        gathered = stack.enter_context(gathering(layout, data_dir / "cache", by_file))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="octavo-doctor-")))
         look = _Look(data_dir, layout, gathered, scratch, progress)
         visit_all(look, lambda: look.alone(lock_timeout))
@@ -113,31 +132,26 @@ class _Look(Visitor):
         self.root, self.layout, self.gathered = root, layout, gathered
         self.scratch, self.progress = scratch, progress
         self.readings = Readings(layout, gathered)
-        self.survey = Survey()
+        self.known = Known()
+        self.survey = Survey(self.known)
         self.recovered: Recovered | None = None
-        self.digests: dict[str, tuple[str, int]] = {}
-        """of the payloads, by file: their real digest and size; a reason in the digest's place is longer"""
+        self.differing: dict[str, tuple[str, int]] = {}
+        """of the payloads that are not what their names say: their real digest, or why they cannot be read;
+        and their size"""
         self.unlocked = ""
         """why writers could not be kept out, if there can be any"""
 
-    def look(self) -> Mapping[str, Signature]:
-        self.survey = found = survey(self.layout, self.root, self.survey)
-        if self.recovered is not None:
-            self._as_recovered(found, self.recovered)
-        there = {file: state for file, (_, state) in found.files.items()}
-        there |= {file: state for file, (_, state) in found.payloads.items()}
-        if not (self.readings.files or self.digests):
-            self.progress.begin("doctor", len(there), "files")
-        return there
-
-    def _as_recovered(self, found: Survey, made: Recovered) -> None:
-        for file in made.files:
-            family = self.layout.family(file)
-            if family is None or made.damage is not None:
-                continue
-            found.files.pop(file, None)
-            if (made.root / file).is_file():
-                found.files[file] = family, Signature.of(os.lstat(made.root / file))
+    def look(self) -> Survey:
+        made = self.recovered
+        instead: dict[str, State | None] = {}
+        if made is not None and made.damage is None:
+            instead = {file: made.state(file) for file in made.files if self.layout.family(file) is not None}
+        is_first = not self.known.files
+        self.survey = found = survey(self.layout, self.root, self.known, instead)
+        found.only(lambda file: file in self.known.files or file in self.known.payloads)
+        if is_first:
+            self.progress.begin("doctor", len(found.new), "files")
+        return found
 
     @contextmanager
     def alone(self, timeout: float | None) -> Iterator[bool]:
@@ -158,23 +172,61 @@ class _Look(Visitor):
                     self.recovered = recovered(self.root, self.scratch)
             yield is_sure
 
-    def visit(self, file: str) -> None:
+    def visit(self, files: Sequence[str]) -> Iterable[str]:
+        gone = [file for file in files if not self._is_read(file)]
+        self.readings.finish()
+        return gone
+
+    def _is_read(self, file: str) -> bool:
+        """Read a file, if it is still there."""
         self.progress.advance(1)
-        if file in self.survey.payloads:
-            try:
-                self.digests[file] = file_digest(self.root, file)
-            except FileNotFoundError:
-                raise
-            except OSError as error:
-                self.digests[file] = f"cannot be read: {error.strerror}", 0
-            return
-        family, state = self.survey.files[file]
-        is_remade = self.recovered is not None and file in self.recovered.files and not self.recovered.damage
+        try:
+            if file in self.known.payloads:
+                self._read_payload(file)
+            else:
+                self._read_file(file)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _read_payload(self, file: str) -> None:
+        try:
+            found = file_digest(self.root, file)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            found = f"cannot be read: {error.strerror}", 0
+        if found[0] != os.path.basename(file):
+            self.differing[file] = found
+
+    def _read_file(self, file: str) -> None:
+        family = self.layout.family(file)
+        if family is None:
+            raise AssertionError(file)
+        made = self.recovered
+        is_remade = made is not None and made.damage is None and file in made.files
         path = os.path.join(self.scratch if is_remade else self.root, file)
-        self.readings.read(File(file, family, state.size), lambda: os.fdopen(open_signed(path)[0], "rb", 0))
+        size = size_of(self.known.files[file])
+        if size > HELD:
+            opening = lambda: os.fdopen(open_signed(path)[0], "rb", 0)  # noqa: E731
+            self.readings.read_alone(File(file, family, size), opening)
+            return
+        try:
+            descriptor, state = open_signed(path)
+            try:
+                data = read_up_to(descriptor, state.size)
+            finally:
+                os.close(descriptor)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            damage = DamagedError(f"cannot be read: {error.strerror}", file=file)
+            self.readings.note(file, Reading(Observed(damage=[damage])))
+            return
+        self.readings.read(File(file, family, len(data)), data)
 
     def forget(self, file: str) -> None:
-        self.digests.pop(file, None)
+        self.differing.pop(file, None)
         self.readings.forget(file)
 
     def conclude(self) -> Diagnosis:
@@ -182,14 +234,14 @@ class _Look(Visitor):
         self.progress.begin("doctor: all together", 0)
         result = Diagnosis(self.root)
         found = self.readings.total()
-        result.files, result.payloads = self.readings.files, len(self.digests)
+        result.files, result.payloads = self.readings.files, len(self.known.payloads)
         result.counts = {m.name: found.counts[m.name] for m in self.layout.datamodel.tables}
         if self.unlocked:
             result.left_out.append(f"keeping writers out while it is looked over: {self.unlocked}")
         _Conclusion(self, result, found).draw()
-        states = self.survey.files
+        states = self.known.files
         named = {finding.file for finding in result.findings.all()}
-        result.signatures = {file: states[file][1] for file in named & states.keys()}
+        result.signatures = {file: signature(states[file]) for file in named if file in states}
         return result
 
 
@@ -198,7 +250,7 @@ class _Conclusion:
 
     def __init__(self, look: _Look, result: Diagnosis, found: Observed) -> None:
         self.layout, self.look, self.result = look.layout, look, result
-        self.survey, self.readings, self.logs = look.survey, look.readings, found.logs
+        self.survey, self.known, self.readings = look.survey, look.known, look.readings
         self.named = found.named
         self.add = result.findings.add
         self.damage: list[DamagedError] = []
@@ -232,7 +284,7 @@ class _Conclusion:
             is_gone = family.folder in gone or family.folder in found.unlisted
             if family.varies and is_gone:
                 self._lose(*family.places)
-            elif not family.varies and family.path not in found.files:
+            elif not family.varies and family.path not in self.known.files:
                 self._lose(*family.places)
                 if not is_gone and family.path not in in_the_way:
                     self.add(Kind.MISSING_FILE, family.path)
@@ -268,21 +320,32 @@ class _Conclusion:
             self._lose(*(named or family.places))
 
     def _logs(self) -> None:
-        logs = self.logs
+        files = self.known.files
+        in_the_way = {*self.survey.links, *self.survey.in_the_way}
         for place, parent in log_places(self.layout):
             family = next(f for f in self.layout.families if f.path == place.path)
-            have = {f for f in self.readings if self.layout.family(f) is family}
+            left = set(self._files_of(family))
+            missing = set()
+            for log in self.readings.logs(place.path):
+                left.discard(log)
+                if log not in files and log not in in_the_way:
+                    missing.add(log)
             if family.folder in self.survey.folders:
-                there = have | set(self.survey.links) | set(self.survey.in_the_way)
-                for file in sorted(logs - there):
-                    if self.layout.family(file) is family:
-                        self.add(Kind.MISSING_LOG, file, model=place.model.name)
+                for file in sorted(missing):
+                    self.add(Kind.MISSING_LOG, file, model=place.model.name)
             if parent.model.name in self.lost:
                 name = parent.model.name
                 self.result.left_out.append(f"logs whose {name} is not there: not all of these can be read")
                 continue
-            for file in unowned(place, parent, have, logs, self.damage):
+            for file in unowned(place, parent, left, (), self.damage):
                 self.add(Kind.UNOWNED_LOG, file, model=place.model.name)
+
+    def _files_of(self, family: FileFamily) -> Iterator[str]:
+        """The files of a family that were read."""
+        before = f"{family.folder}/" if family.folder else ""
+        for file in self.known.files:
+            if file.startswith(before) and self.layout.family(file) is family:
+                yield file
 
     def _violations(self) -> None:
         gathered = self.look.gathered
@@ -315,12 +378,11 @@ class _Conclusion:
         unread = holders & self.lost or any(e.host is not None and e.host[0] in holders for e in self.damage)
         if unread:
             self.result.left_out.append("payloads that no record names: not all records can be read")
-        for file, (digest, _) in self.survey.payloads.items():
-            there = self.look.digests.get(file)
-            if there is not None and there[0] != digest:
-                reason = there[0] if " " in there[0] else ""
-                self.add(Kind.PAYLOAD_DIFFERENT, file, reason=reason)
-            if digest not in named and not unread:
+        for file in sorted(self.known.payloads):
+            if file in self.look.differing:
+                digest, _ = self.look.differing[file]
+                self.add(Kind.PAYLOAD_DIFFERENT, file, reason=digest if " " in digest else "")
+            if os.path.basename(file) not in named and not unread:
                 self.add(Kind.PAYLOAD_UNNAMED, file)
 
     def _payload(self, record: Named) -> None:
@@ -330,10 +392,10 @@ class _Conclusion:
             self.add(Kind.PAYLOAD_NOT_KEPT, file, **facts)
             return
         path = payload_path(self.layout, record.sha256)
-        if path not in self.survey.payloads:
+        if path not in self.known.payloads:
             self.add(Kind.PAYLOAD_MISSING, file, reason=path, **facts)
             return
-        _, size = self.look.digests.get(path, ("", 0))
+        _, size = self.look.differing.get(path, ("", size_of(self.known.payloads[path])))
         if record.size is not None and size != record.size:
             reason = f"is {size:,} bytes, the record says {record.size:,}"
             self.add(Kind.PAYLOAD_SIZE, file, reason=reason, field=record.place.payload_size, **facts)
@@ -360,7 +422,7 @@ class _Conclusion:
                 self.add(Kind.IN_THE_WAY, path, reason="is a symbolic link")
         for path in sorted(found.in_the_way):
             self.add(Kind.IN_THE_WAY, path)
-        for path in sorted([*found.others, *found.odd, *found.links]):
+        for path in sorted([*self.known.others, *found.odd, *found.links]):
             if layout.family(path) is None and layout.misnames(path):
                 self.add(Kind.STRAY, path)
         for path in sorted(found.left_overs):
@@ -374,9 +436,11 @@ class _Conclusion:
                 self.add(Kind.UNKNOWN_KEY, file, model=model, field=key)
 
     def _figures(self) -> None:
+        layout = self.layout
         self.result.log_lines = self.readings.clean_lines
         for file, read in self.readings.noted():
-            if not self.survey.files[file][0].kind.is_log:
+            family = layout.family(file)
+            if family is None or not family.kind.is_log:
                 continue
             live = read.seen.live
             superseded = max(read.lines - live - len(read.seen.damage), 0)

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -89,6 +89,8 @@ def sweep(folder: Path) -> None:
 
 _AT_ONCE = 1 << 18
 """values that are held in memory together"""
+_PARTS = 16
+_LAST = _PARTS - 1
 _BUFFER = 1 << 18
 _Value: TypeAlias = "str | tuple[str | None, ...] | None"
 """what a rule is about: the text of one field, or those of several; None binds nothing"""
@@ -98,12 +100,30 @@ class _Portion(NamedTuple):
     """Rows of a model that came together, column by column."""
 
     visit: int
+    """that of the first file that they are of"""
+    counts: list[int]
+    """how many are of this file, and of each that was visited after it"""
     lines: int | list[int]
-    """those that they stand in, or the first, if each has its own"""
+    """those that they stand in; or the first, if in each file each row has its own"""
     columns: list[list[str | None]]
 
-    def line(self, n: int) -> int:
-        return self.lines + n if isinstance(self.lines, int) else self.lines[n]
+    def at(self, n: int) -> tuple[int, int]:
+        """The visit and the line of a row."""
+        number = n
+        for visit, count in enumerate(self.counts, self.visit):
+            if number < count:
+                return visit, self.lines + number if isinstance(self.lines, int) else self.lines[n]
+            number -= count
+        raise IndexError(n)
+
+    def without(self, gone: Set[int]) -> _Portion:
+        """What is left of it when some visits do not count."""
+        if gone.isdisjoint(range(self.visit, self.visit + len(self.counts))):
+            return self
+        counts = [0 if visit in gone else n for visit, n in enumerate(self.counts, self.visit)]
+        left = [n for n in range(sum(self.counts)) if self.at(n)[0] not in gone]
+        columns = [[column[n] for n in left] for column in self.columns]
+        return _Portion(self.visit, counts, [self.at(n)[1] for n in left], columns)
 
 
 class _Row(NamedTuple):
@@ -171,13 +191,15 @@ def violations(
 
 
 @contextmanager
-def gathering(layout: Layout, cache: Path) -> Iterator[Gathered]:
+def gathering(layout: Layout, cache: Path, without: Collection[Relation] = ()) -> Iterator[Gathered]:
     """Gather records in a file without a name below ``cache``, or elsewhere if that cannot be written.
+
+    ``without``: relations that are not checked.
 
     Raises DiskError if the disk fails it, or has no room for it.
     """
     with disk_errors("gathering records in a temporary file"), _nameless(cache) as file:
-        yield Gathered(layout.datamodel, file)
+        yield Gathered(layout.datamodel, file, without)
 
 
 def _nameless(folder: Path) -> IO[bytes]:
@@ -187,14 +209,46 @@ def _nameless(folder: Path) -> IO[bytes]:
         return tempfile.TemporaryFile(buffering=_BUFFER)
 
 
+class Hashes:
+    """Hashes of values, of which some may stand there more than once."""
+
+    def __init__(self) -> None:
+        # By their last bits: only a part of them is ever held as a set.
+        self._parts = [array("q") for _ in range(_PARTS)]
+        self._append = [part.append for part in self._parts]
+
+    def add(self, values: Iterable[object]) -> None:
+        append = self._append
+        for found in map(hash, values):
+            append[found & _LAST](found)
+
+    def take_over(self, other: Hashes) -> None:
+        for own, others in zip(self._parts, other._parts, strict=True):
+            own.extend(others)
+
+    def __reduce__(self) -> Any:
+        return Hashes, (), self._parts
+
+    def __setstate__(self, parts: list[array[int]]) -> None:
+        for own, others in zip(self._parts, parts, strict=True):
+            own.extend(others)
+
+    def repeated(self) -> set[int]:
+        """Those that are there more than once."""
+        found: set[int] = set()
+        for part in self._parts:
+            if len(set(part)) < len(part):
+                found |= {h for h, n in Counter(part).items() if n > 1}
+        return found
+
+
 class _Columns:
     """What the rules of one model are about, as columns of texts."""
 
-    def __init__(self, datamodel: Datamodel, model: Model) -> None:
+    def __init__(self, datamodel: Datamodel, model: Model, relations: Collection[Relation]) -> None:
         self.model = model
-        self.places = array("q")
-        """where the portions of its rows begin in the temporary file, and how long they are, in turn"""
-        relations = datamodel.foreign_keys
+        self.places = [array("q")]
+        """of each temporary file, where the portions of its rows begin and how long they are, in turn"""
         self.key = model.key.field_names
         uniques = {u.field_names for u in model.uniques}
         uniques |= {r.references for r in relations if r.parent == model.name}
@@ -204,7 +258,7 @@ class _Columns:
         self.at = {f.name: n for n, f in enumerate(fields)}
         self.positions = [model.scalars.index(f) for f in fields]
         self._texts = [_texts_of(f, datamodel) for f in fields]
-        self.hashes = {group: array("q") for group in (self.key, *self.uniques)}
+        self.hashes = {group: Hashes() for group in (self.key, *self.uniques)}
         self.referred = dict.fromkeys(held, 0)
         """how many different values the foreign keys have, at most"""
 
@@ -225,7 +279,7 @@ class _Columns:
         """Remember the hashes of what may not be there twice, and how much is referred to."""
         for group, hashes in self.hashes.items():
             values = self.values(group, columns)
-            hashes.extend(map(hash, values if None not in values else (v for v in values if v is not None)))
+            hashes.add(values if None not in values else [v for v in values if v is not None])
         for group in self.referred:
             self.referred[group] += len(set(self.values(group, columns)))
 
@@ -241,31 +295,78 @@ def _texts_of(f: ScalarField, datamodel: Datamodel) -> Callable[[Sequence[Row]],
     ]
 
 
+class Visits:
+    """The files that were visited, in turn.  A file may be forgotten, and visited again."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.forgotten: dict[str, int] = {}
+        """how many visits there were when a file was forgotten: its earlier ones do not count"""
+        self._gone: set[int] | None = None
+
+    def add(self, files: Iterable[str]) -> int:
+        """Visit files; the number of the first visit is given, from which on they count up."""
+        first = len(self.files)
+        self.files += files
+        return first
+
+    def forget(self, file: str) -> None:
+        """What a file gave does not count any more."""
+        self.forgotten[file], self._gone = len(self.files), None
+
+    @property
+    def gone(self) -> set[int]:
+        """The visits that do not count."""
+        if self._gone is None:
+            before = self.forgotten
+            self._gone = {n for n, f in enumerate(self.files) if n < before.get(f, 0)} if before else set()
+        return self._gone
+
+    def take_over(self, files: Iterable[str], forgotten: Mapping[str, int]) -> int:
+        """Take in the visits of another process as if they were made now; the first one's number is given."""
+        first = self.add(files)
+        self.forgotten |= {file: first + number for file, number in forgotten.items()}
+        self._gone = None
+        return first
+
+
+class Kept(NamedTuple):
+    """What another process has gathered, beside its file."""
+
+    places: dict[str, array[int]]
+    hashes: dict[str, dict[tuple[str, ...], Hashes]]
+    referred: dict[str, dict[tuple[str, ...], int]]
+
+
 class Gathered:
     """The records of files, to be asked for violations when they are all there.
 
-    A file may be visited again: what it gave before then no longer counts.
+    A file may be forgotten and visited again: what it gave before then no longer counts.
     """
 
-    def __init__(self, datamodel: Datamodel, file: IO[bytes]) -> None:
-        """``file``: an empty one."""
-        self.datamodel, self.relations = datamodel, datamodel.foreign_keys
+    def __init__(self, datamodel: Datamodel, file: IO[bytes], without: Collection[Relation] = ()) -> None:
+        """``file``: an empty one.  ``without``: relations that are not checked."""
+        self.datamodel = datamodel
+        self.relations = [r for r in datamodel.foreign_keys if r not in without]
         self._file, self._end = file, 0
-        self._models = {m.name: _Columns(datamodel, m) for m in datamodel.tables}
-        self._files: list[str] = []
-        self._visits: dict[str, int] = {}
+        self._files = [(file, 0)]
+        """that of this process, last, and those of others; each with the number of its first visit"""
+        self._models = {m.name: _Columns(datamodel, m, self.relations) for m in datamodel.tables}
+        self.visits = Visits()
         self._unread: dict[str, set[_Value]] = {}
         self._unreadable: set[str] = set()
 
     def visit(self, file: str) -> Observer:
         """Begin to read a file; what takes in its rows is given."""
-        self._visits[file] = len(self._files)
-        self._files.append(file)
-        return partial(self._put, self._visits[file])
+        return self.observer(self.visits.add([file]))
+
+    def observer(self, visit: int) -> Observer:
+        """What takes in the rows of a visit."""
+        return partial(self._put, visit)
 
     def forget(self, file: str) -> None:
-        """A file is gone, with all its records."""
-        self._visits.pop(file, None)
+        """What a file gave does not count any more."""
+        self.visits.forget(file)
 
     def unread(self, model: str, key: Sequence[bytes] | None) -> None:
         """A record that is there cannot be read: what points at it is sound.  ``key``: None if it is unknown,
@@ -281,24 +382,53 @@ class Gathered:
         """The foreign keys that cannot be checked, as what they point at cannot be read."""
         return [r for r in self.relations if r.parent in self._unreadable]
 
-    def take(self, file: str, name: str, rows: Sequence[Row], lines: int | list[int]) -> None:
-        """Take in rows of a file that is visited.  ``lines``: those that they stand in, or the first, if each
-        has its own."""
-        self._store(self._visits[file], name, self._models[name].of_rows(rows), lines)
+    def take(
+        self, visit: int, counts: Sequence[int], name: str, rows: Sequence[Row], lines: int | list[int]
+    ) -> None:
+        """Take in rows of the files from a visit on, of each as many as ``counts`` says.
+
+        ``lines``: those that they stand in, or the first, if in each file each row has its own.
+        """
+        self._store(visit, counts, name, self._models[name].of_rows(rows), lines)
 
     def _put(self, visit: int, name: str, rows: Rows) -> None:
         columns = self._models[name].of_values([values for values, _ in rows])
-        self._store(visit, name, columns, [line for _, line in rows])
+        self._store(visit, [len(rows)], name, columns, [line for _, line in rows])
 
     def _store(
-        self, visit: int, name: str, columns: list[Sequence[str | None]], lines: int | list[int]
+        self,
+        visit: int,
+        counts: Sequence[int],
+        name: str,
+        columns: list[Sequence[str | None]],
+        lines: int | list[int],
     ) -> None:
         model = self._models[name]
         model.note(columns)
-        text = _encode((visit, lines, columns))
-        model.places.extend((self._end, len(text)))
+        text = _encode((visit, counts, lines, columns))
+        model.places[-1].extend((self._end, len(text)))
         self._file.write(text)
         self._end += len(text)
+
+    def kept(self) -> Kept:
+        """What has been gathered, to be taken over by another process together with the file."""
+        self._file.flush()
+        models = self._models.items()
+        return Kept(
+            {name: model.places[-1] for name, model in models},
+            {name: model.hashes for name, model in models},
+            {name: model.referred for name, model in models},
+        )
+
+    def take_over(self, file: IO[bytes], kept: Kept, first: int) -> None:
+        """Take in what another process has gathered in a file, whose visits count up from ``first``."""
+        self._files.insert(-1, (file, first))
+        for name, model in self._models.items():
+            model.places.insert(-1, kept.places[name])
+            for group, hashes in model.hashes.items():
+                hashes.take_over(kept.hashes[name][group])
+            for group in model.referred:
+                model.referred[group] += kept.referred[name][group]
 
     def violations(self, *, keys: bool = False) -> Iterator[Violation]:
         """Every violation.  With ``keys``, also of two records with one key."""
@@ -314,22 +444,24 @@ class Gathered:
 
     def _portions(self, model: _Columns) -> Iterator[_Portion]:
         """The rows of a model, in the portions that they came in."""
-        alive = set(self._visits.values())
+        gone = self.visits.gone
         self._file.flush()
-        for at, size in zip(model.places[::2], model.places[1::2], strict=True):
-            portion = _decode(os.pread(self._file.fileno(), size, at))
-            if portion.visit in alive:
-                yield portion
+        for (file, first), places in zip(self._files, model.places, strict=True):
+            for at, size in zip(places[::2], places[1::2], strict=True):
+                portion = _decode(os.pread(file.fileno(), size, at))
+                if first:
+                    portion = portion._replace(visit=first + portion.visit)
+                yield portion.without(gone) if gone else portion
 
     def _repeated(self, model: _Columns, group: tuple[str, ...]) -> dict[_Value, list[_Row]]:
         """The rows that have a value in common, by it."""
         found: dict[_Value, list[_Row]] = {}
-        if hashes := repeated(model.hashes[group]):
+        if hashes := model.hashes[group].repeated():
             for portion in self._portions(model):
                 keys = model.values(model.key, portion.columns)
                 for n, value in enumerate(model.values(group, portion.columns)):
                     if value is not None and hash(value) in hashes:
-                        found.setdefault(value, []).append(_Row(keys[n], portion.visit, portion.line(n)))
+                        found.setdefault(value, []).append(_Row(keys[n], *portion.at(n)))
         return {value: rows for value, rows in found.items() if len(rows) > 1}
 
     def _same_keys(self, model: _Columns) -> Iterator[Violation]:
@@ -358,7 +490,7 @@ class Gathered:
                 keys = child.values(child.key, portion.columns)
                 for n, value in enumerate(child.values(relation.fields, portion.columns)):
                     if value in lost:
-                        row = _Row(keys[n], portion.visit, portion.line(n))
+                        row = _Row(keys[n], *portion.at(n))
                         yield self._violation(rule, child, row, relation.fields, reason)
 
     def _referred(self, child: _Columns, group: tuple[str, ...], part: int, parts: int) -> set[_Value]:
@@ -377,15 +509,6 @@ class Gathered:
         texts = (None if part is None else part.encode() for part in parts)
         key = dict(zip(model.key, texts, strict=True))
         shown = shown_key(model.model, key)
-        return Violation(rule, model.model.name, shown, fields, reason, self._files[row.visit], row.line)
-
-
-def repeated(hashes: array[int]) -> set[int]:
-    """Those that stand there more than once."""
-    found: set[int] = set()
-    parts = 1 + len(hashes) // _AT_ONCE
-    for part in range(parts):
-        some = hashes if parts == 1 else [h for h in hashes if h % parts == part]
-        if len(set(some)) < len(some):
-            found |= {h for h, n in Counter(some).items() if n > 1}
-    return found
+        return Violation(
+            rule, model.model.name, shown, fields, reason, self.visits.files[row.visit], row.line
+        )

@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import re
 import stat
-import sys
+import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 from octavo.errors import BusyError, DamagedError
-from octavo.layout.layout import FileFamily, Layout
+from octavo.layout.layout import Layout
 from octavo.store.changes import is_left_over
 from octavo.store.identity import is_identity
 from octavo.store.indexfile import FOLDER as INDEX
@@ -34,19 +35,56 @@ _SCRATCH_AGE = 86_400.0
 """seconds after which a scratch folder is no longer used"""
 
 
+State: TypeAlias = bytes
+"""a :class:`Signature` in 32 bytes, as there may be a hundred thousand files"""
+_STATE = struct.Struct("=Qqqq")
+
+
+def state_of(found: os.stat_result) -> State:
+    """The state of a file."""
+    return _STATE.pack(found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def signature(state: State) -> Signature:
+    """The same as the store has it."""
+    return Signature(*_STATE.unpack(state))
+
+
+def size_of(state: State) -> int:
+    """The bytes of a file in this state."""
+    return int(_STATE.unpack(state)[1])
+
+
+@dataclass
+class Known:
+    """What was seen of the files of a data folder: by its path, each with its state.  Paths are relative."""
+
+    files: dict[str, State] = field(default_factory=dict)
+    """the layout's files"""
+    payloads: dict[str, State] = field(default_factory=dict)
+    """those whose names are digests"""
+    identity: dict[str, State] = field(default_factory=dict)
+    """those that say what the store is"""
+    others: dict[str, State] = field(default_factory=dict)
+    """regular files that are not Octavo's"""
+
+    @property
+    def all(self) -> tuple[dict[str, State], ...]:
+        return self.files, self.payloads, self.identity, self.others
+
+
 @dataclass
 class Survey:
-    """Paths are relative to the data folder."""
+    """What a look at a data folder found.  Paths are relative to it."""
 
-    files: dict[str, tuple[FileFamily, Signature]] = field(default_factory=dict)
-    """the layout's files"""
-    payloads: dict[str, tuple[str, Signature]] = field(default_factory=dict)
-    """those whose names are digests, with the digest"""
-    identity: dict[str, Signature] = field(default_factory=dict)
-    """those that say what the store is"""
+    known: Known
+    changed: list[str] = field(default_factory=list)
+    """the files whose state is another than before"""
+    new: list[str] = field(default_factory=list)
+    """those that were not there before"""
+    gone: list[str] = field(default_factory=list)
+    """those that are no more"""
     folders: set[str] = field(default_factory=set)
-    others: dict[str, Signature] = field(default_factory=dict)
-    """regular files that are not Octavo's"""
     links: list[str] = field(default_factory=list)
     """symbolic links, wherever they are"""
     in_the_way: list[str] = field(default_factory=list)
@@ -62,43 +100,94 @@ class Survey:
     unlisted: dict[str, str] = field(default_factory=dict)
     """folders that cannot be listed, with the reason"""
 
+    def only(self, wanted: Callable[[str], bool]) -> None:
+        """Let others than these files be as before."""
+        self.changed = list(filter(wanted, self.changed))
+        self.new = list(filter(wanted, self.new))
 
-def survey(layout: Layout, root: Path, before: Survey | None = None) -> Survey:
+
+def survey(
+    layout: Layout, root: Path, known: Known, instead: Mapping[str, State | None] | None = None
+) -> Survey:
     """Look a data folder over; ``cache/`` only for what is stale in it and what is open to others.
 
-    A folder in it that cannot be looked at is among what was found.  What is as it was ``before`` takes no
-    memory once more.  Raises OSError if even the data folder cannot.
+    ``known`` has what was found before, and is brought up to date.  ``instead``: the states of files that
+    count in place of those in the folder, None for one that counts as gone.  A folder in it that cannot be
+    looked at is among what was found.  Raises OSError if even the data folder cannot.
     """
-    return _Surveyor(layout, root, before or Survey()).run()
+    instead = instead or {}
+    found = _Surveyor(layout, root, known, instead).run()
+    if found.noted < sum(map(len, known.all)):
+        # Something is gone: what is there is then held by name, too.
+        again = _Surveyor(layout, root, known, instead, by_name=True).run()
+        again.found.changed += found.found.changed
+        again.found.new += found.found.new
+        again.drop_what_is_gone()
+        found = again
+    return found.found
 
 
 class _Surveyor:
-    def __init__(self, layout: Layout, root: Path, before: Survey) -> None:
-        self.layout, self.root, self.found, self.before = layout, root, Survey(), before
-        self._base = os.path.join(root, "")
+    def __init__(
+        self,
+        layout: Layout,
+        root: Path,
+        known: Known,
+        instead: Mapping[str, State | None],
+        *,
+        by_name: bool = False,
+    ) -> None:
+        self.layout, self.root, self.known, self.instead = layout, root, known, instead
+        self.found = Survey(known)
+        self.noted = 0
+        """the files that there are"""
+        self.names: set[str] | None = set() if by_name else None
 
-    def run(self) -> Survey:
+    def run(self) -> _Surveyor:
         self._note_mode(".", os.stat(self.root))
         pending = [""]
         while pending:
             folder = pending.pop()
             try:
-                # What a scan gives for each file would be held for a hundred thousand at once.
-                for name in sorted(os.listdir(self.root / folder)):
-                    path = f"{folder}/{name}" if folder else name
-                    if self._is_folder_to_enter(path):
-                        pending.append(path)
+                # As they come: sorted, the names of a hundred thousand files would be held twice.
+                with os.scandir(os.path.join(self.root, folder)) as entries:
+                    for entry in entries:
+                        path = f"{folder}/{entry.name}" if folder else entry.name
+                        if self._is_folder_to_enter(path, entry):
+                            pending.append(path)
             except FileNotFoundError:
                 continue
             except OSError as error:
                 if not folder:
                     raise
                 self.found.unlisted[folder] = error.strerror or str(error)
-        return self.found
+        for path, state in self.instead.items():
+            if state is not None:
+                self._note(self.known.files, path, state)
+        return self
 
-    def _is_folder_to_enter(self, path: str) -> bool:
+    def drop_what_is_gone(self) -> None:
+        there = self.names or set()
+        for known in self.known.all:
+            for path in [path for path in known if path not in there]:
+                del known[path]
+                self.found.gone.append(path)
+        self.found.new = [path for path in self.found.new if path in there]
+        changed = {*self.found.changed} - {*self.found.new}
+        self.found.changed = [path for path in changed if path in there]
+
+    def _note(self, known: dict[str, State], path: str, state: State) -> None:
+        self.noted += 1
+        if self.names is not None:
+            self.names.add(path)
+        before = known.get(path)
+        if before != state:
+            known[path] = state
+            (self.found.new if before is None else self.found.changed).append(path)
+
+    def _is_folder_to_enter(self, path: str, entry: os.DirEntry[str]) -> bool:
         try:
-            found = os.lstat(f"{self._base}{path}")
+            found = entry.stat(follow_symlinks=False)
         except FileNotFoundError:
             return False
         kind, layout = stat.S_IFMT(found.st_mode), self.layout
@@ -121,35 +210,33 @@ class _Surveyor:
                 self._note_mode(path, found)
             return True
         elif kind == stat.S_IFREG:
-            if self._take_file(path, Signature.of(found)):
+            if self._take_file(path, state_of(found)):
                 self._note_mode(path, found)
         else:
             self.found.odd.append(path)
         return False
 
-    def _take_file(self, path: str, found: Signature) -> bool:
+    def _take_file(self, path: str, state: State) -> bool:
         """Note a file; whether it is one of the store's."""
-        family = self.layout.family(path)
+        if path in self.instead:
+            return True
         folder, _, name = path.rpartition("/")
-        if family is not None:
-            state = family, found
-            known = self.before.files.get(path)
-            # There may be many: equal names and states are held once.
-            self.found.files[sys.intern(path)] = known if known is not None and known == state else state
+        if path in self.known.files or self.layout.family(path) is not None:
+            self._note(self.known.files, path, state)
         elif is_identity(path):
-            self.found.identity[path] = found
+            self._note(self.known.identity, path, state)
         elif self._is_payload(folder, name):
-            self.found.payloads[path] = name, found
+            self._note(self.known.payloads, path, state)
         elif folder.startswith(INDEX):
             # Made and dropped as it is needed, and not under the write lock.
             pass
         elif is_left_over(name) and (not folder or self.layout.is_own_folder(folder)):
             self.found.left_overs.append(path)
         elif folder == self.layout.payload_folder and is_incoming(name):
-            if is_abandoned(f"{self._base}{path}"):
+            if is_abandoned(os.path.join(self.root, path)):
                 self.found.left_overs.append(path)
         elif path != JOURNAL:
-            self.found.others[path] = found
+            self._note(self.known.others, path, state)
             return False
         return True
 
@@ -176,21 +263,23 @@ class _Surveyor:
 
 
 _PASSES = 20
+_LONG = 0.5
+"""seconds of a first pass, in which more may change than writers are to wait for"""
 
 
 class Visitor:
-    """What is done with each file.  A file that has changed is forgotten before it is visited again."""
+    """What is done with the files.  One that has changed is forgotten before it is visited again."""
 
-    def look(self) -> Mapping[str, Signature]:
-        """The files there are now, each with the signature of its state."""
+    def look(self) -> Survey:
+        """Look for the files there are now."""
         raise NotImplementedError
 
-    def visit(self, file: str) -> None:
-        """Take a file in.  FileNotFoundError: it is gone already."""
+    def visit(self, files: Sequence[str]) -> Iterable[str]:
+        """Take files in; those that are gone already are given."""
         raise NotImplementedError
 
     def forget(self, file: str) -> None:
-        """What a file gave does not count any more."""
+        """What a file gave, if it was visited, does not count any more."""
         raise NotImplementedError
 
 
@@ -200,29 +289,28 @@ def visit_all(visitor: Visitor, alone: Callable[[], AbstractContextManager[bool]
     ``alone`` gives a block inside which no process writes, and whether that is sure; if it is not, the files
     are visited until a whole pass finds no change.  Raises BusyError if there never is such a pass.
     """
-    seen: dict[str, Signature] = {}
-    _catch_up(visitor, seen)
-    _catch_up(visitor, seen)
+    started = time.monotonic()
+    _catch_up(visitor)
+    if time.monotonic() - started > _LONG:
+        _catch_up(visitor)
     with alone() as sure:
         for _ in range(_PASSES):
-            if _catch_up(visitor, seen) == 0 or sure:
+            if _catch_up(visitor) == 0 or sure:
                 return
     raise BusyError(0, "a writer that cannot be kept out")
 
 
-def _catch_up(visitor: Visitor, seen: dict[str, Signature]) -> int:
+def _catch_up(visitor: Visitor) -> int:
     """Visit what has changed since it was seen; how many files that were."""
-    there = visitor.look()
-    gone = seen.keys() - there.keys()
-    changed = [file for file, found in there.items() if seen.get(file) != found]
-    for file in (*gone, *changed):
-        if seen.pop(file, None) is not None:
-            visitor.forget(file)
-    for file in changed:
-        with suppress(FileNotFoundError):
-            visitor.visit(file)
-            seen[file] = there[file]
-    return len(gone) + len(changed)
+    found = visitor.look()
+    for file in (*found.gone, *found.changed):
+        visitor.forget(file)
+    # Files of a folder together, in the order of their names.
+    wanted = sorted([*found.changed, *found.new])
+    for file in visitor.visit(wanted):
+        for known in found.known.all:
+            known.pop(file, None)
+    return len(found.gone) + len(wanted)
 
 
 class _Unsynced(FileSystem):
@@ -246,6 +334,11 @@ class Recovered:
     """those that the journal names, whether they would be there or not"""
     damage: DamagedError | None = None
     """why it cannot be replayed"""
+
+    def state(self, file: str) -> State | None:
+        """The state of one of them, None if it would not be there."""
+        path = self.root / file
+        return state_of(os.lstat(path)) if path.is_file() else None
 
 
 def recovered(root: Path, scratch: Path) -> Recovered:

@@ -13,9 +13,12 @@ class Hollow(OSError):
     """A file has a hole that no file of a store has: reading it would fill memory with zeros."""
 
 
-def refuse_holes(descriptor: int, path: str) -> None:
-    """Raise Hollow for an open file with such a hole.  Its position is at the beginning afterwards."""
-    found = os.fstat(descriptor)
+def refuse_holes(descriptor: int, path: str, found: os.stat_result | None = None) -> None:
+    """Raise Hollow for an open file with such a hole.  Its position is at the beginning afterwards.
+
+    ``found``: what fstat says of it.
+    """
+    found = found or os.fstat(descriptor)
     if found.st_size < _LARGEST or found.st_blocks * 512 >= found.st_size:
         return
     at = 0

@@ -17,7 +17,7 @@ from octavo.layout.codec import Codecs
 from octavo.layout.found import Entry, Found, Many, UnknownKey
 from octavo.layout.holes import refuse_holes
 from octavo.layout.keys import Key
-from octavo.layout.layout import Layout
+from octavo.layout.layout import FileFamily, Layout
 from octavo.layout.listing import File
 from octavo.layout.scan import Scanner
 
@@ -72,7 +72,7 @@ class Reader:
         """The same; where it can be, many records at once."""
         try:
             with self._open(file) as content:
-                yield from self._scanner(file).scan(file.path, content)
+                yield from self._scanner(file.family).scan(file.path, content)
         except OSError as error:
             yield DamagedError(f"cannot be read: {error.strerror}", file=file.path)
 
@@ -86,7 +86,11 @@ class Reader:
         # One that cannot be read, or was cut since it was listed, is read by itself.
         if any(len(text) != file.size for file, (_, text) in zip(files, texts, strict=False)):
             return None
-        return self._scanner(files[0]).together(texts) if len(texts) == len(files) else None
+        return self._scanner(files[0].family).together(texts) if len(texts) == len(files) else None
+
+    def together_of(self, family: FileFamily, logs: Sequence[tuple[str, bytes]]) -> Many | None:
+        """The same of logs of a family, by path and text, that were read already."""
+        return self._scanner(family).together(logs)
 
     def _text(self, file: File) -> bytes:
         descriptor = os.open(self._folder + file.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -98,7 +102,7 @@ class Reader:
     def hashes(self, file: File) -> array[int]:
         """Of each line of a log that can be read, the hash of its record's model and key."""
         with suppress(OSError), self._open(file) as content:
-            return self._scanner(file).hashes(file.path, content)
+            return self._scanner(file.family).hashes(file.path, content)
         return array("q")
 
     @contextmanager
@@ -116,10 +120,10 @@ class Reader:
         if self.sign is not None and log.digest is not None:
             self.sign(file.path, log.digest.digest())
 
-    def _scanner(self, file: File) -> Scanner:
-        found = self._scanners.get(file.family.path)
+    def _scanner(self, family: FileFamily) -> Scanner:
+        found = self._scanners.get(family.path)
         if found is None:
-            found = self._scanners[file.family.path] = Scanner(file.family, self._codecs)
+            found = self._scanners[family.path] = Scanner(family, self._codecs)
         return found
 
 

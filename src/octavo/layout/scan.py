@@ -256,7 +256,7 @@ class Scanner:
         if self._decode_lines is None:
             raise AssertionError(f"{self.family.path} is no log")
         records = self._decode_lines(piece)
-        if _encode_lines(records) != (piece if piece.endswith(b"\n") else piece + b"\n"):
+        if _encode_lines(records) != (piece if piece.endswith(b"\n") or not piece else piece + b"\n"):
             raise ValueError("is not as written")
         return records
 

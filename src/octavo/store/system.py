@@ -171,7 +171,7 @@ def open_signed(path: str) -> tuple[int, Signature]:
     """
     descriptor, found = _opened(path)
     try:
-        refuse_holes(descriptor, path)
+        refuse_holes(descriptor, path, found)
     except BaseException:
         os.close(descriptor)
         raise
