@@ -1,9 +1,11 @@
 """Raises out of any moment at which Python may run a signal handler in the main thread.
 
 A handler runs between any two instructions; what it raises comes out of the line, function start or call
-that was under way.  An :class:`Interrupter` counts these moments by tracing, and raises at one of them.  Two
-kinds are Python's own, and left out: the first line of a ``finally``, and a ``with`` statement that is being
-left.  What is raised while Python deletes an object, it drops.
+that was under way.  An :class:`Interrupter` counts these moments by tracing, and raises at one of them.
+Three kinds are left out, since Python runs no handler there: the first line of a ``finally``, a ``with``
+statement that is being left, and an instruction that does nothing, which the line of a ``try`` is.  (No block
+covers that one: an exception out of it would leave a ``with`` around it without its exit, and a lock taken
+for ever.)  What is raised while Python deletes an object, it drops.
 
 What was just being opened or closed then is held by the exception's traceback alone, so that no code can
 close it.  Python warns of that (ResourceWarning) when it deletes the object, perhaps during a later test.  So
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import dis
 import gc
 import os
 import sys
@@ -22,7 +25,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, ClassVar
 
 import octavo
@@ -113,6 +116,8 @@ class Interrupter:
             self._moment(frame, "return from C")
 
     def _is_exempt(self, frame: FrameType) -> bool:
+        if frame.f_lasti in _idle(frame.f_code):
+            return True
         finals, withs = _special_lines(frame.f_code.co_filename)
         if frame.f_lineno in finals:
             return True
@@ -129,6 +134,12 @@ def collect() -> None:
     if Interrupter.used:
         Interrupter.used = False
         gc.collect()
+
+
+@cache
+def _idle(code: CodeType) -> frozenset[int]:
+    """Where the instructions are that do nothing."""
+    return frozenset(one.offset for one in dis.get_instructions(code) if one.opname == "NOP")
 
 
 @cache

@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
@@ -24,6 +24,7 @@ from interrupts import Interrupt, Interrupter
 from octavo.care.backup import back_up
 from octavo.errors import BusyError, ConflictError, DiskError
 from octavo.fold.target import building
+from octavo.store import lock
 from octavo.store.index import Spec
 from octavo.store.store import Store
 from small_store import State, Story, layout, message, revise, row, state_of, state_on_disk
@@ -61,6 +62,7 @@ UPDATED = {"updatedAt": "2025-11-22T12:34:56.789Z"}
 def judge(scene: Scene, where: str) -> None:
     """Everybody sees the same state, one of those allowed; goes on; and keeps what was acknowledged."""
     root, store = scene.root, scene.store
+    assert not cast(Any, lock._forking)._is_owned(), where
     if store is not None and store.is_batched:
         # What is not flushed yet is seen by its own process only.  If a batch was lost, who flushes is told.
         with suppress(DiskError):
@@ -465,7 +467,8 @@ def test_a_savepoint_that_is_interrupted_takes_back_what_had_begun(small: Path, 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors")
 @pytest.mark.parametrize("at", range(100, 700, 50))
 def test_interruptions_leave_no_descriptors_behind(small: Path, copied: Copy, at: int) -> None:
-    """Each but the first comes at one place of opening the store again, or of the transaction after that."""
+    """Each but the first comes as the store is opened again, or in the transaction after that.  At a few
+    moments a number alone tells of an open file: between its opening and the next line."""
     with _opened(copied(small)) as store:
         state_of(store)
         before = len(os.listdir("/proc/self/fd"))
@@ -475,9 +478,7 @@ def test_interruptions_leave_no_descriptors_behind(small: Path, copied: Copy, at
                 with store.transaction() as tx:
                     tx.insert([row("User", id=f"u{number}", email=f"u{number}")])
 
-            counting = Interrupter()
-            counting.at = at
-            assert counting.run(work)
+            assert Interrupter(at + number).run(work)
         gc.collect()
         store.read(lambda view: view.count("User"))
         assert len(os.listdir("/proc/self/fd")) < before + 25

@@ -10,13 +10,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from interrupts import Interrupter
 from octavo.errors import BusyError
 from octavo.store.lock import ProcessLock
+from octavo.store.lock import _forking as forking
 from octavo.store.store import Store
 from small_store import build, layout, revise
 
@@ -196,6 +199,21 @@ class TestProcessLock:
             lock(path).acquire(0)
         one.close()
         other.close()
+
+    def test_an_interruption_leaves_it_to_the_next(self, path: Path) -> None:
+        def work() -> None:
+            with closing(lock(path)) as one:
+                one.acquire(0)
+                one.release()
+
+        counting = Interrupter()
+        counting.run(work)
+        for at in range(1, len(counting.moments) + 1):
+            interrupter = Interrupter(at)
+            interrupter.run(work)
+            assert not cast(Any, forking)._is_owned(), interrupter.where
+            with closing(lock(path)) as other:
+                other.acquire(0)
 
     def test_its_folder_may_go(self, tmp_path: Path) -> None:
         one = lock(tmp_path / "cache" / "write.lock")
