@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -111,3 +113,32 @@ def test_an_export_is_started_anew_after_any_part_was_ended(
         assert {command.code for command in started} <= {0, 2}, (seed, said)
         assert tree(target) == whole, (seed, said)
         assert os.listdir(target.parent) == [target.name], (seed, said)
+
+
+@pytest.mark.parametrize("seeds", SEEDS, ids=str)
+def test_a_verification_is_whole_when_all_parts_have_run_after_any_was_ended(
+    octavo: Zygote,
+    server: EmbeddedServer,
+    sample: tuple[str, Path],
+    exported: Path,
+    tmp_path: Path,
+    seeds: range,
+) -> None:
+    for seed in seeds:
+        rng, target = random.Random(seed), tmp_path / str(seed)
+        shutil.copytree(exported, target)
+        parts = Parts(octavo, rng, ["verify", *where(server, sample, target)])
+        parts.start()
+        parts.disturb()
+        parts.end()
+        made = list((target / "cache" / "verification").glob("part-*.jsonl"))
+        merging = octavo.start("verify", "--merge", "--data-dir", target)
+        assert merging.wait() == (0 if len(made) == parts.of else 2), (seed, merging.said)
+        assert len(made) == parts.of or re.search("error: (missing: part|no reports)", merging.said)
+        again = parts.start()
+        parts.end()
+        assert [command.code for command in again] == [0] * parts.of, seed
+        merging = octavo.start("verify", "--merge", "--data-dir", target)
+        assert (merging.wait(), "EQUAL" in merging.said) == (0, True), seed
+        assert not list(target.rglob("*.unfinished")), seed
+        shutil.rmtree(target)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from octavo.demo.sample import DEMO_PEPPER, load_sample
 from octavo.errors import UsageError
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.parts import Part
+from octavo.inspect.findings import Differences
 from octavo.layout.layout import Layout
 from octavo.layout.listing import contents
 from octavo.layout.load import frozen_layout
@@ -146,21 +149,21 @@ def test_one_part_is_the_whole(store: Store) -> None:
 
 
 def test_a_part_beyond_all_files_is_equal_and_empty(store: Store) -> None:
-    empty = [report for n in range(1, 60, 3) if not (report := store.part(n, 200)).counts]
+    empty = [report for n in range(1, 60, 9) if not (report := store.part(n, 200)).counts]
     assert all(report.equal for report in empty)
 
 
 def test_awkward_keys_are_in_one_part(schema_database: str, tmp_path: Path) -> None:
     with connect(schema_database) as connection:
-        load_awkward(connection)
+        rows = load_awkward(connection)
     self = Store(schema_database, tmp_path / "data", tmp_path / "none")
     export(self.url, self.root, LAYOUT, ExportOptions(tmp_path / "none", jobs=1))
     shares = [Share(LAYOUT, part) for part in Part(1, 2).all]
     files = contents(LAYOUT, self.root).files
     assert all(sum(share.holds(file) for share in shares) == 1 for file in files)
-    whole, merged = self.whole(), self.merged(2)
+    merged = self.merged(2)
     assert merged.equal
-    assert merged.counts == whole.counts
+    assert merged.counts == {name: {"database": n, "files": n} for name, n in rows.items()}
 
 
 def test_any_type_of_key_is_in_one_part(new_database: Callable[..., str], tmp_path: Path) -> None:
@@ -274,11 +277,11 @@ class TestMerging:
 
     @pytest.mark.parametrize("what", ["database", "schema", "layout", "store"])
     def test_refuses_a_part_of_something_else(self, origin: Store, reports: list[Path], what: str) -> None:
-        *differences, summary = reports[1].read_bytes().splitlines()
-        text = json.loads(summary)
-        part = text["summary"]["part"]
+        summary = json.loads(reports[1].read_bytes().splitlines()[-1])["summary"]
+        part = summary["part"]
         part[what] = {**part[what], "name": "other"} if what == "database" else "other"
-        reports[1].write_bytes(b"\n".join([*differences, json.dumps(text).encode()]))
+        with closing(Differences(reports[1])) as other:
+            other.finish(summary)
         with pytest.raises(UsageError, match=f"2.jsonl is of another {what} than .*1.jsonl"):
             merge(origin.root, LAYOUT, reports)
 
@@ -298,3 +301,64 @@ class TestMerging:
         reports[1].write_bytes(text)
         with pytest.raises(UsageError, match=r"2.jsonl is (unfinished|not the report of a part)"):
             merge(origin.root, LAYOUT, reports)
+
+    @pytest.mark.parametrize("seeds", [range(60), pytest.param(range(60, 2000), marks=pytest.mark.slow)])
+    def test_refuses_what_is_not_as_it_was_written(
+        self, store: Store, made: list[Path], tmp_path: Path, seeds: range
+    ) -> None:
+        for log in logs(store.root):
+            log.unlink()
+        sound = made[0].read_bytes()
+        report = store.part(2, 2, tmp_path / "2.jsonl").report
+        assert report is not None
+        text = report.read_bytes()
+        assert text.count(b"\n") > 2
+        for seed in seeds:
+            report.write_bytes(changed(random.Random(seed), text, sound))
+            with pytest.raises(UsageError, match=r"2.jsonl (is unfinished|was changed)"):
+                merge(store.root, LAYOUT, [made[0], report])
+        report.write_bytes(text)
+        assert merge(store.root, LAYOUT, [made[0], report]).total > 1
+
+
+def changed(rng: random.Random, text: bytes, other: bytes) -> bytes:
+    """A report after something that happens to files."""
+    lines = text.splitlines(True)
+    at, until = sorted(rng.sample(range(len(text) - 1), 2))
+    number = rng.randrange(len(lines))
+    return rng.choice(
+        [
+            text[:at],
+            text[:at] + text[until:],
+            text[:at] + bytes([text[at] ^ 1]) + text[at + 1 :],
+            text[:until] + bytes(512) + text[until:],
+            b"".join(lines[:number] + lines[number + 1 :]),
+            b"".join([*lines[:number], lines[number], *lines[number:]]),
+            text + lines[number],
+            b"".join([*lines[:-1], *other.splitlines(True)]),
+            text.replace(b'"equal":false', b'"equal":true'),
+            text.replace(b'"missing"', b'"extra"', 1),
+        ]
+    )
+
+
+def test_a_part_is_refused_while_another_process_writes_its_report(store: Store) -> None:
+    report = store.part(1, 2).report
+    assert report is not None
+    before = report.read_bytes()
+    with closing(Differences(report)), pytest.raises(UsageError, match="being written by another process"):
+        store.part(1, 2)
+    assert report.read_bytes() == before
+    assert store.part(1, 2).equal
+
+
+def test_what_killed_verifications_have_left_is_removed(store: Store) -> None:
+    store.part(1, 2)
+    cache = store.root / "cache"
+    before = {path for path in cache.rglob("*") if path.is_file()}
+    (cache / "verification-2025-01-01T000000.jsonl").touch()
+    (cache / "verification-2025-01-01T000000.jsonl.unfinished").write_text("{")
+    (cache / "verification" / "part-1-of-2.jsonl.unfinished").write_text("{")
+    store.part(2, 2)
+    after = {path for path in cache.rglob("*") if path.is_file()}
+    assert after - before == {cache / "verification" / "part-2-of-2.jsonl"}

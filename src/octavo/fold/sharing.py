@@ -259,7 +259,7 @@ def clear(target: Path) -> None:
     """Remove what an export by parts has left, if the part that held the snapshot was killed."""
     folder = _meeting_place(target)
     with disk_errors("removing what an export has left"):
-        if folder.is_dir() and (holding := _locked(folder / _HOLDER)) is not None:
+        if folder.is_dir() and (holding := disk.lock_file(folder / _HOLDER)) is not None:
             with closing(holding):
                 _remove(folder)
 
@@ -284,7 +284,7 @@ def _hold(folder: Path, above: list[Path]) -> LockFile | None:
         if missing:
             with open(folder / _ABOVE, "wb", opener=open_privately) as file:
                 file.write(msgspec.json.encode([str(path) for path in missing]))
-        return _locked(folder / _HOLDER)
+        return disk.lock_file(folder / _HOLDER)
     return None
 
 
@@ -356,19 +356,6 @@ def _runs(folder: Path, building: str, part: Part) -> bool:
 
 def _lock_of(folder: Path, building: str, part: Part) -> LockFile:
     return _opened(_file(folder, building, part, "lock"))
-
-
-def _locked(path: Path) -> LockFile | None:
-    """The file, open and locked; None if another process holds the lock, or has removed the file by then.
-
-    Raises OSError.
-    """
-    file = _opened(path)
-    with suppress(FileNotFoundError):
-        if file.lock(fcntl.LOCK_EX) and os.path.samestat(os.fstat(file.descriptor), os.lstat(path)):
-            return file
-    file.close()
-    return None
 
 
 def _opened(path: Path, flags: int = os.O_RDWR | os.O_CREAT) -> LockFile:

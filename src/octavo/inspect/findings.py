@@ -14,19 +14,21 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
-from octavo.errors import DamagedError, disk_errors
+from octavo.errors import DamagedError, UsageError, disk_errors
 from octavo.layout.layout import Layout
 from octavo.schema.datamodel import Model
 from octavo.store import disk
-from octavo.store.system import open_privately
+from octavo.store.lock import LockFile
 
 SHOWN = 1000
 """differences, and findings of one kind, that are kept in memory; all are counted"""
+_UNFINISHED = ".unfinished"
+"""how the name of a report ends until it is whole"""
 
 
 class Kind(StrEnum):
@@ -255,56 +257,85 @@ class Differences:
     """Takes differences as they are found: counted, the first ones kept, all of them written to a report.
 
     ``report`` is written as JSON lines, and is there when it is finished; None where none can be written.
+    Its last line has the summary, and the SHA-256 of all lines before and of the summary's text.
     """
 
     def __init__(self, report: Path | None) -> None:
+        """Raises UsageError if another process is writing this report, DiskError."""
         self.path = report
         self.first: list[Difference] = []
         self.counted: Counter[tuple[str, DifferenceKind]] = Counter()
-        self._file: BinaryIO | None = None
-        self._finished = False
+        self._digest = hashlib.sha256()
+        self._lock: LockFile | None = None
+        if report is not None:
+            with disk_errors("writing the report"):
+                self._lock = disk.lock_file(_unfinished(report))
+                if self._lock is None:
+                    raise UsageError(f"{report} is just being written by another process")
+                os.truncate(self._lock.descriptor, 0)
+                self._file = open(self._lock.descriptor, "wb", closefd=False)  # noqa: SIM115
 
     def add(self, difference: Difference) -> None:
         self.counted[difference.model, difference.kind] += 1
         if len(self.first) < SHOWN:
             self.first.append(difference)
-        self._write({"difference": difference})
+        self._write(msgspec.json.encode({"difference": difference}) + b"\n")
 
     @property
     def total(self) -> int:
         return sum(self.counted.values())
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write the summary as the report's last line, and sync it."""
-        self._write({"summary": summary})
-        if self._file is not None and self.path is not None:
-            with disk_errors("writing the report"):
-                disk.sync_file(self._file)
-                self._file.close()
-                os.replace(self._file.name, self.path)
-        self._finished = True
+        """Write the report's last line, and give it its name, durably."""
+        if self._lock is None or self.path is None:
+            return
+        text = msgspec.json.encode(summary)
+        self._digest.update(text)
+        self._write(b'{"summary":%b,"sha256":"%b"}\n' % (text, self._digest.hexdigest().encode()))
+        with disk_errors("writing the report"):
+            disk.sync_file(self._file)
+            os.replace(_unfinished(self.path), self.path)
+        self._end()
 
     def close(self) -> None:
         """Leave nothing of a report that is not finished."""
-        if self._finished or self.path is None:
-            return
-        with suppress(OSError):
-            if self._file is not None:
-                self._file.close()
-                os.unlink(self._file.name)
-            if not self.path.stat().st_size:
-                # It was there for its name alone.
-                os.unlink(self.path)
+        if self._lock is not None and self.path is not None:
+            _forget(self.path)
+            self._end()
 
-    def _write(self, line: Mapping[str, Any]) -> None:
-        if self.path is None:
-            return
-        with disk_errors("writing the report"):
-            if self._file is None:
-                self._file = open(  # noqa: SIM115
-                    self.path.with_name(f"{self.path.name}.unfinished"), "wb", opener=open_privately
-                )
-            self._file.write(msgspec.json.encode(line) + b"\n")
+    def _end(self) -> None:
+        if self._lock is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._lock.close()
+            self._lock = None
+
+    def _write(self, line: bytes) -> None:
+        if self._lock is not None:
+            with disk_errors("writing the report"):
+                self._file.write(line)
+            self._digest.update(line)
+
+
+def sweep_reports(folder: Path) -> None:
+    """Remove the reports that killed processes have left unfinished."""
+    with suppress(OSError):
+        for unfinished in folder.glob(f"*{_UNFINISHED}"):
+            if (lock := disk.lock_file(unfinished)) is not None:
+                with lock:
+                    _forget(unfinished.with_name(unfinished.name.removesuffix(_UNFINISHED)))
+
+
+def _unfinished(report: Path) -> Path:
+    return report.with_name(f"{report.name}{_UNFINISHED}")
+
+
+def _forget(report: Path) -> None:
+    """Remove a report that is unfinished; what stands in its place stays, unless it is there for its name."""
+    with suppress(OSError):
+        os.unlink(_unfinished(report))
+        if not report.stat().st_size:
+            os.unlink(report)
 
 
 def shown_key(model: Model, key: Mapping[str, bytes | None]) -> dict[str, Any]:

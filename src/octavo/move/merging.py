@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,38 +33,48 @@ if TYPE_CHECKING:
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
+class _Last(msgspec.Struct):
+    """The last line of a report."""
+
+    summary: msgspec.Raw
+    sha256: str
+
+
 class _Report:
     """The report of one part."""
 
     def __init__(self, path: Path) -> None:
-        """Raises UsageError for a file that is no whole report of a part, DiskError."""
+        """Raises UsageError for what is not the whole report of a part, as it was written; DiskError."""
         self.path = path
-        self.summary: dict[str, Any] = {}
+        digest, text = sha256(), b""
         for line in self._lines():
-            self.summary = line.get("summary", {})
-        if not self.summary:
-            raise self._refused("is unfinished", "run the verification of this part again")
+            digest.update(text)
+            text = line
+        try:
+            last = msgspec.json.decode(text, type=_Last)
+            digest.update(last.summary)
+            self.summary: dict[str, Any] = _decode(last.summary)
+        except msgspec.MsgspecError as error:
+            raise self._refused("is unfinished, or is not the report of a part") from error
+        if digest.hexdigest() != last.sha256:
+            raise self._refused("was changed after it was written")
         try:
             self.facts = msgspec.convert(self.summary.get("part"), PartFacts)
         except msgspec.ValidationError as error:
-            raise self._refused("is not the report of a part", "octavo verify --part makes one") from error
+            raise self._refused("is not the report of a part") from error
 
-    def _refused(self, reason: str, hint: str) -> UsageError:
+    def _refused(self, reason: str) -> UsageError:
+        hint = "octavo verify --part makes the report of a part: run it again for this part"
         return UsageError(f"{self.path} {reason}", hint=hint)
 
-    def _lines(self) -> Iterator[dict[str, Any]]:
+    def _lines(self) -> Iterator[bytes]:
         with disk_errors("reading the report of a part"), open(self.path, "rb") as file:
-            for text in file:
-                try:
-                    yield _decode(text)
-                except msgspec.MsgspecError as error:
-                    reason = "is unfinished, or is not the report of a part"
-                    raise self._refused(reason, "run the verification of this part again") from error
+            yield from file
 
     def differences(self) -> Iterator[Difference]:
         for line in self._lines():
-            if "difference" in line:
-                yield msgspec.convert(line["difference"], Difference)
+            if "difference" in (found := _decode(line)):
+                yield msgspec.convert(found["difference"], Difference)
 
 
 def merge(data_dir: Path, layout: Layout, paths: Sequence[Path] = ()) -> VerifyReport:

@@ -25,7 +25,7 @@ import msgspec
 from octavo.errors import DamagedError, disk_errors
 from octavo.fold.parts import Part
 from octavo.fold.source import Source, allowed_drift, database_of, known_origin, open_source
-from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key
+from octavo.inspect.findings import Difference, DifferenceKind, Differences, shown_key, sweep_reports
 from octavo.inspect.integrity import Rule, Violation, sweep, violations
 from octavo.inspect.observers import Inspector, Named, Observed, log_places, scan, scanning, unowned
 from octavo.inspect.progress import SILENT, Progress
@@ -34,7 +34,7 @@ from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import Contents, contents
 from octavo.layout.reader import Sign
 from octavo.move.by_lines import ByLines, Sums, bucket_of
-from octavo.move.part_report import PartFacts, facts_of_part, path_of_part
+from octavo.move.part_report import FOLDER, PartFacts, facts_of_part, path_of_part
 from octavo.move.payload_check import PayloadCheck
 from octavo.move.row_diff import CloseLook, Unread
 from octavo.move.secret_check import check_secrets, holders
@@ -184,6 +184,8 @@ def verify(
     require_store(data_dir)
     require_same(data_dir, layout)
     sweep(data_dir / "cache")
+    for folder in (data_dir / "cache", data_dir / FOLDER):
+        sweep_reports(folder)
     started, moment, before = time.monotonic(), phase.now(), commits_in(os.fspath(data_dir))
     report = _verify(url, data_dir, layout, options, progress)
     if not report.equal and commits_in(os.fspath(data_dir)) != before:

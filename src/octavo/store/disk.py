@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from octavo.errors import UsageError, disk_errors
 from octavo.store.lock import LockFile
-from octavo.store.system import FOLDER_MODE, SYSTEM, open_privately, sync, sync_folder
+from octavo.store.system import FILE_MODE, FOLDER_MODE, SYSTEM, open_privately, sync, sync_folder
 
 _AT_FDCWD, _NOREPLACE, _EXCHANGE = -100, 1, 2
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -150,6 +150,24 @@ def lock_folder(path: Path) -> LockFile | None:
         folder.close()
         raise
     folder.close()
+    return None
+
+
+def lock_file(path: Path) -> LockFile | None:
+    """A file, made if there is none, open to be written, and locked.
+
+    None if another process holds the lock, or has removed or replaced the file by then.  Raises OSError.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    file = LockFile(lambda: os.open(path, flags, FILE_MODE))
+    try:
+        with suppress(FileNotFoundError):
+            if file.lock(fcntl.LOCK_EX) and os.path.samestat(os.fstat(file.descriptor), os.lstat(path)):
+                return file
+    except BaseException:
+        file.close()
+        raise
+    file.close()
     return None
 
 
