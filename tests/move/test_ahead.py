@@ -21,7 +21,7 @@ from octavo.fold.source import open_source
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.listing import contents
 from octavo.layout.load import flat_layout
-from octavo.move import listing, since
+from octavo.move import listing, news
 from octavo.move.ahead import Ahead
 from octavo.move.verify import VerifyOptions, compare
 from octavo.postgres.connection import connect as connect_to
@@ -533,7 +533,7 @@ def test_so_many_changes_that_everything_is_verified_again(
 ) -> None:
     with closing(ahead_of(move)) as ahead:
         assert ahead.verify()
-        monkeypatch.setattr(since, "MOST", 10)
+        monkeypatch.setattr(news, "MOST", 10)
         move.sql("UPDATE messages SET content = content")
         assert ahead.end() is None
         assert "more than 10 records" in ahead.unsure

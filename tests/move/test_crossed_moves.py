@@ -26,7 +26,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "cutover": {"waive": ("secrets", "backup"), **PLENTY},
     "rollback": PLENTY,
 }
-MOMENTS = {"cutover": 16, "rollback": 11, "cleanup": 4, "export": 3, "backup": 3, "compact": 3, "verify": 2}
+MOMENTS = {"cutover": 16, "rollback": 11, "cleanup": 4, "export": 3, "backup": 4, "compact": 3, "verify": 2}
 """how many steps of each command there are, and moments between two of them"""
 FROM_FILES = ("rollback", "cleanup")
 """commands that begin where the files are of record"""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import time
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import compress, islice
@@ -125,10 +125,19 @@ def advance_counters(connection: Connection, datamodel: Datamodel) -> None:
 
 
 class Loading:
-    """The data folder that is being loaded, and what is learnt about it on the way."""
+    """The data folder that is being loaded, and what is learnt about it on the way.
 
-    def __init__(self, reader: Reader, there: Contents, progress: Progress) -> None:
-        self.reader, self.there, self.progress = reader, there, progress
+    ``damage`` hears of what cannot be read; without it, that is raised.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        there: Contents,
+        progress: Progress,
+        damage: Callable[[DamagedError], None] | None = None,
+    ) -> None:
+        self.reader, self.there, self.progress, self.damage = reader, there, progress, damage
         self.unknown: set[str] = set()
         self._owned = 0
         """the sum of the hashes of the paths of the logs that records own"""
@@ -156,9 +165,9 @@ class Loading:
     ) -> Iterator[tuple[list[File], Iterable[Entry | Many]]]:
         """The records of files that count.  With ``note``, what they tell beside their rows is kept."""
         if not note:
-            yield from live_together(self.reader, files)
+            yield from live_together(self.reader, files, self.damage)
             return
-        found = live_together(self.reader, files, unknown=lambda u: self._note(u.file, u.key))
+        found = live_together(self.reader, files, self.damage, lambda u: self._note(u.file, u.key))
         for group, records in found:
             yield group, self._noting(group[0], records)
 

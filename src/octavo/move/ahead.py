@@ -11,7 +11,7 @@ tell is told by a verification of everything, as without one ahead.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,12 +21,14 @@ from octavo.inspect.findings import DifferenceKind
 from octavo.inspect.progress import Progress
 from octavo.layout.layout import Layout
 from octavo.move.listing import Listing, listed
-from octavo.move.since import Side, Since, Unsure, side_of
+from octavo.move.news import Unsure
+from octavo.move.since import Side, Since, side_of
 from octavo.move.verify import VerifyOptions, VerifyReport, compare
 from octavo.postgres.connection import LOCK_WAIT, Snapshot, join_snapshot
 from octavo.postgres.failures import database_errors
 from octavo.store.offline import at_rest
 from octavo.store.shared import commits_in
+from octavo.text import some
 from octavo.url import DatabaseUrl
 
 _LOOKS = 3
@@ -46,6 +48,8 @@ class Ahead:
     progress: Progress
     following: bool = False
     """the files follow PostgreSQL, and are behind it until the freeze"""
+    carry: Callable[[Listing], object] | None = None
+    """brings PostgreSQL to what was listed, where the files are of record; it may raise Unsure"""
     report: VerifyReport | None = None
     """the verification of everything"""
     unsure: str = "there was none ahead"
@@ -67,7 +71,9 @@ class Ahead:
             found = compare(side.source, self.root, self.layout, side.listing.there, options, self.progress)
             self.report = found
             if not (found.equal or self.following) and commits_in(os.fspath(self.root)) == before:
-                return False
+                # What is carried back may have been changed since by others than the application.
+                self.unsure = f"verify found {some(found.total, 'difference')}"
+                return self.carry is not None
             self.unsure = self._doubt(found)
             if not self.unsure:
                 self._go_on_from(side)
@@ -143,14 +149,16 @@ class Ahead:
         @contextmanager
         def cut() -> Iterator[None]:
             with nullcontext() if frozen else at_rest(self.root, timeout=self.patience):
+                listings.append(listed(self.layout, self.root))
+                if self.carry is not None:
+                    self.carry(listings[0])
                 yield
                 self._commits = commits_in(os.fspath(self.root))
-                listings.append(listed(self.layout, self.root))
 
         allowed = allowed_drift(self.root)
-        source = opened.enter_context(open_source(self.url, self.layout, cut(), allow=allowed))
-        source.drift.raise_if_any()
         try:
+            source = opened.enter_context(open_source(self.url, self.layout, cut(), allow=allowed))
+            source.drift.raise_if_any()
             return side_of(source, listings[0], self.layout, self.options.files_root), ""
         except Unsure as error:
             return None, str(error)

@@ -26,14 +26,12 @@ from octavo.move.ahead import Ahead
 from octavo.move.checklist import SECRETS_TITLE, Verdict
 from octavo.move.sides import Gate, Move, MoveOptions, MoveReport, Sides, end_following, moving
 from octavo.move.status import Looking, status
-from octavo.move.verify import VerifyReport, verified
 from octavo.postgres import fence
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.fence import Stage
 from octavo.schema.datamodel import Datamodel, Function
 from octavo.schema.live import generation
 from octavo.store import phase
-from octavo.store.offline import at_rest
 from octavo.store.phase import Phase
 from octavo.text import some
 
@@ -131,17 +129,19 @@ class _Cutover(Move):
             following,
         )
         with closing(ahead), ExitStack() as held:
-            self._verify_ahead(ahead)
+            if following:
+                self._catch_up("catch up ahead")
+            self.verify_ahead(ahead, "nothing was switched")
             if not following:
-                self._keep_writers_out(held)
+                self.keep_writers_out(held)
             started = time.monotonic()
             try:
                 self._freeze()
                 if following:
                     # What follows needs the lock itself.
                     self._catch_up()
-                    self._keep_writers_out(held)
-                self._verify_rest(ahead)
+                    self.keep_writers_out(held)
+                self.verify_rest(ahead, "nothing was switched")
                 self._switch()
             except BaseException as error:
                 # It has the tables locked.
@@ -151,43 +151,6 @@ class _Cutover(Move):
             self.report.waited = time.monotonic() - started
         self._finish()
         self.conclude("cutover")
-
-    def _verify_ahead(self, ahead: Ahead) -> None:
-        """Compare everything while the application goes on, so that little is left for the freeze."""
-        if ahead.following:
-            self._catch_up("catch up ahead")
-        with self.step("verify ahead") as told:
-            moment, passed = phase.now(), ahead.verify()
-            found = ahead.report
-            if found is not None and (found.equal or not passed):
-                self._note(found, moment)
-            if found is None or ahead.unsure:
-                told(f"left for the freeze: {ahead.unsure}")
-                return
-            if not passed:
-                self.accept(found, "verify found {}: nothing was switched")
-            records = sum(count["database"] for count in found.counts.values())
-            text = f"{records:,} records, every field, both ways, while writers went on"
-            changed = ahead.look_again()
-            told(f"{text}; then {changed:,} records that may have changed meanwhile")
-
-    def _verify_rest(self, ahead: Ahead) -> None:
-        """Compare what has changed since, or everything where that cannot be told."""
-        with self.step("verify") as told:
-            moment, number = phase.now(), ahead.end()
-            ahead.close()
-            if number is None or ahead.report is None:
-                told(f"{self.compare('nothing was switched')} (all of them: {ahead.unsure})")
-                return
-            found = self.report.verified = ahead.report
-            self._note(found, moment)
-            records = sum(count["database"] for count in found.counts.values())
-            told(f"{number:,} records that may have changed since: equal; with them {records:,} are")
-
-    def _note(self, found: VerifyReport, moment: str) -> None:
-        if not found.elsewhere:
-            with phase.changing(self.sides.data_dir) as state:
-                state.verify(verified(found, moment))
 
     def _open_again(self, error: BaseException) -> None:
         """PostgreSQL is still of record, so that it has to take writes; why it does not is noted."""
@@ -205,11 +168,6 @@ class _Cutover(Move):
         except OctavoError as error:
             self.report.notes.append(f"PostgreSQL could not be told where the data are: {error}")
         end_following(self.sides, self.report, self.tell)
-
-    def _keep_writers_out(self, held: ExitStack) -> None:
-        with self.step("lock") as told:
-            held.enter_context(at_rest(self.sides.data_dir, timeout=self.options.patience))
-            told("the store is at rest: its writers wait")
 
     def _freeze(self) -> None:
         with self.step("freeze") as told:

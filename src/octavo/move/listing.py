@@ -29,8 +29,10 @@ from octavo.store.system import signature
 _SIGNATURE = struct.Struct("<QQqq")
 COARSEST = 3_000_000_000
 """nanoseconds: less than this between two changes may not show (FAT keeps two seconds)"""
-_FRESH = bytes(8)
-"""stands for the inode of a file whose signature may be that of two states of it, or is not known"""
+_FRESH = -1
+"""stands for the time of the last change where the signature may be that of two states, or is not known"""
+_INODE = 8
+"""bytes of a packed signature"""
 _DIGEST = 32
 _UNKNOWN = bytes(_DIGEST)
 _CONTRADICTED = b"\xff" * _DIGEST
@@ -47,16 +49,21 @@ class _Signatures:
     def add(self, path: Path, moment: int, size: int | None = None) -> None:
         found = signature(os.fspath(path))
         if found is None or (size is not None and found.size != size):
-            self._packed += bytes(_SIGNATURE.size)
+            self._packed += _SIGNATURE.pack(0, 0, 0, _FRESH)
             return
         if found.changed > moment - COARSEST:
-            found = found._replace(inode=0)
+            found = found._replace(changed=_FRESH)
         self._packed += _SIGNATURE.pack(*found)
 
     def same(self, number: int, other: _Signatures, there: int) -> bool:
         """Whether a file has the same content as that of another number has in another listing."""
         ours = self._of(number)
-        return ours == other._of(there) and not ours.startswith(_FRESH)
+        return ours == other._of(there) and _SIGNATURE.unpack(ours)[-1] != _FRESH
+
+    def one(self, number: int, other: _Signatures, there: int) -> bool:
+        """Whether it is one file, with the same content or another."""
+        ours = self._of(number)[:_INODE]
+        return ours == other._of(there)[:_INODE] and any(ours)
 
     def _of(self, number: int) -> bytearray:
         return self._packed[number * _SIGNATURE.size : (number + 1) * _SIGNATURE.size]

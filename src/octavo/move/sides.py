@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,14 @@ from octavo.backend import DataBackend
 from octavo.errors import DifferenceError, OctavoError, UsageError
 from octavo.inspect.progress import SILENT, Progress, Step, Tell, timed, untold
 from octavo.layout.layout import Layout
-from octavo.move.verify import VerifyOptions, VerifyReport, verify
+from octavo.move.ahead import Ahead
+from octavo.move.verify import VerifyOptions, VerifyReport, verified, verify
 from octavo.postgres import fence
 from octavo.postgres.connection import connect, transaction
 from octavo.postgres.fence import Mark, Stage
 from octavo.store import disk, phase
 from octavo.store.definition import layout_in
+from octavo.store.offline import at_rest
 from octavo.store.phase import Migration, Phase
 from octavo.text import some
 from octavo.url import DatabaseUrl
@@ -245,10 +247,47 @@ class Move:
             )
         return found.was_closed
 
-    def verify(self, consequence: str) -> None:
-        """Compare every field.  Raises DifferenceError, which tells the ``consequence``, if they differ."""
+    def keep_writers_out(self, held: ExitStack) -> None:
+        with self.step("lock") as told:
+            held.enter_context(at_rest(self.sides.data_dir, timeout=self.options.patience))
+            told("the store is at rest: its writers wait")
+
+    def verify_ahead(self, ahead: Ahead, consequence: str) -> None:
+        """Compare everything while the application goes on, so that little is left for the freeze."""
+        with self.step("verify ahead") as told:
+            moment, passed = phase.now(), ahead.verify()
+            found = ahead.report
+            if found is not None and (found.equal or not passed):
+                self._note(found, moment)
+            if found is not None and not passed:
+                self.accept(found, f"verify found {{}}: {consequence}")
+            if found is None or ahead.unsure:
+                told(f"left for the freeze: {ahead.unsure}")
+                return
+            records = sum(count["database"] for count in found.counts.values())
+            text = f"{records:,} records, every field, both ways, while writers went on"
+            changed = ahead.look_again()
+            told(f"{text}; then {changed:,} records that may have changed meanwhile")
+
+    def verify_rest(self, ahead: Ahead, consequence: str, prepare: Callable[[str], object] = len) -> None:
+        """Compare what has changed since, or everything where that cannot be told; then it is first
+        prepared, which is told the reason."""
         with self.step("verify") as told:
-            told(self.compare(consequence))
+            moment, number = phase.now(), ahead.end()
+            ahead.close()
+            if number is None or ahead.report is None:
+                prepare(ahead.unsure)
+                told(f"{self.compare(consequence)} (all of them: {ahead.unsure})")
+                return
+            found = self.report.verified = ahead.report
+            self._note(found, moment)
+            records = sum(count["database"] for count in found.counts.values())
+            told(f"{number:,} records that may have changed since: equal; with them {records:,} are")
+
+    def _note(self, found: VerifyReport, moment: str) -> None:
+        if not found.elsewhere:
+            with phase.changing(self.sides.data_dir) as state:
+                state.verify(verified(found, moment))
 
     def compare(self, consequence: str) -> str:
         """The same, within a step: gives what to tell of it."""

@@ -25,47 +25,31 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
-from urllib.parse import unquote_to_bytes
+from typing import NamedTuple
 
-import psycopg
-
-from octavo.errors import DamagedError
 from octavo.fold.source import Source
 from octavo.inspect.observers import log_places
 from octavo.inspect.payloads import digest_of, file_digest
-from octavo.inspect.row_hash import CopyBinary
-from octavo.layout.codec import Codecs, Values
-from octavo.layout.found import Entry, Many, UnknownKey
-from octavo.layout.layout import FileFamily, Kind, Layout, Place
+from octavo.layout.codec import Values
+from octavo.layout.found import Entry
+from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import File, payload_path
-from octavo.layout.scan import Scanner
-from octavo.move.listing import Listing, pieces
+from octavo.move import news
+from octavo.move.hosted import Hosted, framed, parts_of
+from octavo.move.listing import Listing
+from octavo.move.news import News, Unsure
 from octavo.move.originals import State, is_same, originals
-from octavo.postgres.copying import CopyOut
+from octavo.postgres.connection import Connection
 from octavo.postgres.failures import database_errors
 from octavo.postgres.session import Window, unseen_since, window
 from octavo.schema.datamodel import Model
-from octavo.schema.ddl import sql_type
-from octavo.schema.native import literal, quote, table_name
+from octavo.schema.native import quote, table_name
 from octavo.store.intake import read_payload
 from octavo.store.safe_path import Outside
-from octavo.store.system import open_signed
-
-MOST = 50_000
-"""records that are looked at; where more have changed, a verification of everything is as quick"""
-_LARGEST = 1 << 26
-"""bytes of a file, or of what was appended to one, that are read"""
-_AT_ONCE = 1000
-"""keys that PostgreSQL is asked for together"""
-
-
-class Unsure(Exception):
-    """It cannot be told whether both sides are the same; the text says why."""
+from octavo.url import DatabaseUrl
 
 
 class Side(NamedTuple):
@@ -120,14 +104,11 @@ class Since:
         self.datamodel = layout.datamodel
         self.doubted: set[str] = set()
         self._open_doubts = set(doubted)
-        self._frames = {m.name: CopyBinary(self.datamodel, m) for m in self.datamodel.tables}
-        self._codecs = Codecs(layout)
-        self._scanners: dict[str, Scanner] = {}
+        self._hosted = Hosted(layout)
+        self._frames = self._hosted.frames
         self._records: dict[str, dict[bytes, _Record]] = {
             p.model.name: {} for p in layout.places if p.kind is not Kind.EMBEDDED
         }
-        self._lost: set[str] = set()
-        """files of which what was shown holds no more"""
         self._checked: dict[str, bool] = {}
         """payloads by digest, whether they are what it says"""
         self.records = 0
@@ -137,17 +118,20 @@ class Since:
     def _look(self) -> None:
         self._require_one_history()
         self._doubt_originals()
-        changed = list(self._changed_files())
+        self._news = News(self.layout, self.root, (self.before.listing, self.now.listing), self._open_doubts)
         self._hear_of_rows()
-        for file in changed:
-            self._read(file)
-        for path in sorted(self._lost | self._open_doubts):
-            self._hear_of_all_in(path)
+        for file, entry in self._news.entries():
+            self._hear_of_entry(file, entry)
+        self.doubted |= self._news.doubted
+        both = [_opened(self.before), _opened(self.now)]
+        for path in sorted(self._news.lost | self._open_doubts):
+            for model, key in self._hosted.in_file(both, path):
+                self._record(model, key)
         for at_first, side in ((True, self.before), (False, self.now)):
             self._fetch(side, at_first=at_first)
         self._compare()
         self._compare_counts()
-        self._compare_logs(changed)
+        self._compare_logs()
         self._compare_payloads()
         self.doubted.update(self.now.listing.there.missing)
 
@@ -163,26 +147,6 @@ class Since:
                 raise Unsure(f"a file below the files root that a record of {name} names has changed")
             self._open_doubts.add(place.path)
 
-    def _changed_files(self) -> Iterator[File]:
-        """The files that may be others than before; those that are gone are lost."""
-        before, now = self.before.listing, self.now.listing
-        for path, was, number in before.there.files.paired(now.there.files):
-            if was is not None and number is not None and self._is_same(path, was, number):
-                now.keep(number, before, was)
-                continue
-            if was is not None:
-                self._lost.add(path)
-            if number is not None:
-                yield now.there.files[number]
-
-    def _is_same(self, path: str, was: int, number: int) -> bool:
-        before, now = self.before.listing.files, self.now.listing.files
-        return path not in self._open_doubts and before.same(was, now, number)
-
-    def _is_kept(self, path: str) -> bool:
-        """Whether all that was shown of a file still holds, but for the records of which it says more."""
-        return path not in self._lost and self.before.listing.there.files.number(path) is not None
-
     def _require_one_history(self) -> None:
         if self.before.structure != self.now.structure:
             raise Unsure("the database's structure has changed")
@@ -195,98 +159,30 @@ class Since:
         if (found := own.get(key)) is None:
             found = own[key] = _Record()
             self.records += 1
-            if self.records > MOST:
-                raise Unsure(f"more than {MOST:,} records may have changed")
+            if self.records > news.MOST:
+                raise Unsure(f"more than {news.MOST:,} records may have changed")
         return found
 
     # PostgreSQL
 
-    def _rows(self, side: Side, model: str, restriction: str = "") -> Iterator[bytes]:
-        connection, framed = side.source.snapshot.connection, self._frames[model]
-        with database_errors(side.source.snapshot.url, f"reading {model}"):
-            try:
-                # Rolled back, so that no lock is left.
-                with connection.transaction(force_rollback=True):
-                    copy = CopyOut(connection, framed.copy_out(restriction))
-                    try:
-                        yield from copy.rows()
-                    finally:
-                        for _ in copy.batches():
-                            pass
-            except psycopg.DataError as error:
-                raise Unsure(f"PostgreSQL does not take a key of {model}") from error
-            except psycopg.errors.LockNotAvailable as error:
-                raise Unsure(f"another session waits for the table of {model}") from error
-
-    def _host_of(self, model: str) -> tuple[str, Callable[[bytes], bytes]]:
-        """The model of the records that a model's rows are in, and a function from a row to the key."""
-        place, framed = self.layout.place(model), self._frames[model]
-        if place.kind is not Kind.EMBEDDED or place.relation is None:
-            return model, framed.key
-        names = place.relation.fields
-
-        def key(row: bytes) -> bytes:
-            values = framed.split(row)
-            return _framed([values[name] or b"" for name in names])
-
-        return place.relation.parent, key
+    def _rows(self, side: Side, model: str, restriction: str) -> Iterator[bytes]:
+        return self._hosted.rows(*_opened(side), model, restriction)
 
     def _hear_of_rows(self) -> None:
         """Every row that the first snapshot may not have seen."""
         restriction = f" WHERE {unseen_since('t', self.before.window.first)}"
         for name in self._frames:
-            host, key_of = self._host_of(name)
+            host, key_of = self._hosted.host_of(name)
             for row in self._rows(self.now, name, restriction):
                 self._record(host, key_of(row))
-
-    def _hear_of_all_in(self, path: str) -> None:
-        """Every record that PostgreSQL has had or has in a file."""
-        family = self.layout.family(path)
-        if family is None:
-            raise Unsure(f"{path} may have changed")
-        place = family.places[0]
-        key = self._key_in(family, path) if family.varies else []
-        if family.kind is Kind.FILE:
-            self._record(place.model.name, _framed(key))
-            return
-        restriction = ""
-        if family.varies and place.relation is not None:
-            self._record(place.relation.parent, _framed(key))
-            restriction = self._among(place.model, place.relation.fields, [key])
-        for one in family.places:
-            framed = self._frames[one.model.name]
-            for side in (self.before, self.now):
-                for row in self._rows(side, one.model.name, restriction):
-                    self._record(one.model.name, framed.key(row))
-
-    def _key_in(self, family: FileFamily, path: str) -> list[bytes]:
-        """The key that names a file."""
-        place = family.places[0]
-        key = [unquote_to_bytes(part) for part in family.stem(path).split(".")]
-        if place.file_for([part.decode("utf-8", "replace") for part in key]) != path:
-            raise Unsure(f"the name of {path} does not tell whose it is")
-        return key
-
-    def _among(self, model: Model, names: Sequence[str], keys: Sequence[Sequence[bytes]]) -> str:
-        """Restricts a query to the rows in which these fields have one of these values."""
-        arrays, same = [], []
-        for at, name in enumerate(names):
-            texts = ", ".join(literal(key[at].decode()) for key in keys)
-            scalar = model.scalar(name)
-            arrays.append(f"ARRAY[{texts}]::text[]")
-            same.append(f"t.{quote(scalar.column)} = k.c{at}::{sql_type(self.datamodel, scalar)}")
-        aliases = ", ".join(f"c{at}" for at in range(len(names)))
-        return f" JOIN unnest({', '.join(arrays)}) AS k({aliases}) ON {' AND '.join(same)}"
 
     def _fetch(self, side: Side, *, at_first: bool) -> None:
         """What a snapshot has of the records: their rows, and how many."""
         counted: Counter[str] = Counter()
         for name in self._frames:
-            place = self.layout.place(name)
-            host, key_of = self._host_of(name)
-            own = self._records[host]
-            home = self._home_of(place)
-            for row in self._wanted(side, place, host):
+            host, key_of = self._hosted.host_of(name)
+            own, home = self._records[host], self._hosted.home_of(self.layout.place(name))
+            for row in self._hosted.of_records(*_opened(side), name, own, side.counts[name]):
                 if (record := own.get(key_of(row))) is None:
                     continue
                 counted[name] += 1
@@ -302,87 +198,10 @@ class Since:
         else:
             self._are = counted
 
-    def _wanted(self, side: Side, place: Place, host: str) -> Iterator[bytes]:
-        embedded = place.kind is Kind.EMBEDDED and place.relation is not None
-        names = place.relation.fields if embedded and place.relation else place.model.key.field_names
-        keys = list(self._records[host])
-        if len(keys) * 4 > side.counts[place.model.name]:
-            if keys:
-                yield from self._rows(side, place.model.name)
-            return
-        for start in range(0, len(keys), _AT_ONCE):
-            parts = [_parts(key) for key in keys[start : start + _AT_ONCE]]
-            yield from self._rows(side, place.model.name, self._among(place.model, names, parts))
-
-    def _home_of(self, place: Place) -> Callable[[bytes], str]:
-        """From a row of a record to the file that it is in."""
-        if not place.name_fields:
-            return lambda row: place.path
-        framed = self._frames[place.model.name]
-
-        def home(row: bytes) -> str:
-            values = framed.split(row)
-            return place.file_for([(values[name] or b"").decode() for name in place.name_fields])
-
-        return home
-
     # The files
 
-    def _read(self, file: File) -> None:
-        """What a file says that it did not say before."""
-        try:
-            descriptor, found = open_signed(os.fspath(self.root / file.path))
-            with open(descriptor, "rb", buffering=0) as content:
-                new = self._new_in(file, content)
-        except OSError:
-            self.doubted.add(file.path)
-            return
-        if found.size < file.size or (found.size > file.size and not file.family.kind.is_log):
-            self.doubted.add(file.path)
-            return
-        self._hear_of_text(file, new)
-
-    def _new_in(self, file: File, content: BinaryIO) -> bytes:
-        listing, digest = self.now.listing, sha256()
-        size = 0
-        if file.path not in self._open_doubts and file.family.kind.is_log:
-            number = self.before.listing.there.files.number(file.path)
-            known = self.before.listing.digest(file.path)
-            was = 0 if number is None else self.before.listing.there.files[number].size
-            if known is not None and was <= file.size:
-                last = b"\n"
-                for piece in pieces(content, was):
-                    digest.update(piece)
-                    last = piece
-                if digest.digest() == known and last.endswith(b"\n"):
-                    size = was
-                    self._lost.discard(file.path)
-                else:
-                    digest = sha256()
-                    content.seek(0)
-        if file.size - size > _LARGEST:
-            raise Unsure(f"{file.path} was written anew")
-        new = b"".join(pieces(content, file.size - size))
-        if len(new) < file.size - size:
-            self.doubted.add(file.path)
-        if file.family.kind.is_log:
-            digest.update(new)
-            listing.sign(file.path, digest.digest())
-        return new
-
-    def _hear_of_text(self, file: File, text: bytes) -> None:
-        family = file.family
-        if (scanner := self._scanners.get(family.path)) is None:
-            scanner = self._scanners[family.path] = Scanner(family, self._codecs)
-        for found in scanner.scan(file.path, BytesIO(text)):
-            for item in found.each() if isinstance(found, Many) else (found,):
-                if isinstance(item, DamagedError):
-                    self.doubted.add(file.path)
-                elif not isinstance(item, UnknownKey):
-                    self._hear_of_entry(file, item)
-
     def _hear_of_entry(self, file: File, entry: Entry) -> None:
-        record = self._record(entry.codec.name, _framed([value or b"" for value in entry.key]))
+        record = self._record(entry.codec.name, framed([value or b"" for value in entry.key]))
         if file.path in record.files and not file.family.kind.is_log:
             # Two records have this key.
             self.doubted.add(file.path)
@@ -438,7 +257,7 @@ class Since:
     def _compare(self) -> None:
         for record in (record for own in self._records.values() for record in own.values()):
             sums = [total for total in record.files.values() if total]
-            if record.before and record.home not in record.files and self._is_kept(record.home):
+            if record.before and record.home not in record.files and self._news.is_kept(record.home):
                 # What its file says of it was shown, and is the same.
                 sums.append(record.before)
             if sums != ([record.now] if record.now else []):
@@ -451,7 +270,7 @@ class Since:
             if number - self._were[name] != self.now.counts[name] - self._are[name]:
                 raise Unsure(f"rows of {name} are gone from PostgreSQL")
 
-    def _compare_logs(self, changed: Sequence[File]) -> None:
+    def _compare_logs(self) -> None:
         """Every parent has its log, and every log its parent: as many as there are parents, the new ones and
         those of changed parents among them."""
         there = self.now.listing.there
@@ -460,12 +279,13 @@ class Since:
             if len(there.of(place)) != self.now.counts[name]:
                 raise Unsure(f"there are not as many logs {place.path} as records of {name}")
             for key, record in self._records[name].items():
-                path = place.file_for([part.decode() for part in _parts(key)])
+                path = place.file_for([part.decode() for part in parts_of(key)])
                 own.add(path)
                 if record.exists != (there.files.number(path) is not None):
                     self.doubted.add(path)
-            for file in changed:
-                if file.family.path == place.path and file.path not in own and not self._is_kept(file.path):
+            for file in self._news.changed:
+                is_other = file.path not in own and not self._news.is_kept(file.path)
+                if is_other and file.family.path == place.path:
                     self.doubted.add(file.path)
 
     def _compare_payloads(self) -> None:
@@ -502,6 +322,10 @@ def side_of(
     return Side(source, listing, counted, seen, (stored, enums), states)
 
 
+def _opened(side: Side) -> tuple[Connection, DatabaseUrl]:
+    return side.source.snapshot.connection, side.source.snapshot.url
+
+
 def _named(place: Place) -> bytes:
     """The statement that tells the paths that rows name."""
     column = quote(place.model.scalar(place.payload).column)
@@ -530,17 +354,3 @@ _ENUMS = b"SELECT oid::bigint, enumlabel::text FROM pg_catalog.pg_enum ORDER BY 
 
 def _digest(model: str, row: bytes) -> int:
     return int.from_bytes(sha256(model.encode() + b"\0" + row).digest())
-
-
-def _framed(key: Sequence[bytes]) -> bytes:
-    """A key as :class:`CopyBinary` frames it."""
-    return b"".join(len(part).to_bytes(4) + part for part in key)
-
-
-def _parts(key: bytes) -> list[bytes]:
-    found, at = [], 0
-    while at < len(key):
-        size = int.from_bytes(key[at : at + 4])
-        found.append(key[at + 4 : at + 4 + size])
-        at += 4 + size
-    return found

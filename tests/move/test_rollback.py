@@ -1,0 +1,356 @@
+"""A rollback carries and verifies while writers of the files go on: whatever happens meanwhile, on either
+side, it ends with both sides equal, or leaves the files of record."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from moves import Move, Writing
+from octavo.backend import DataBackend
+from octavo.demo.sample import DEMO_PEPPER
+from octavo.errors import DamagedError, OctavoError
+from octavo.inspect.progress import Progress, Step
+from octavo.move import listing, news
+from octavo.move.rollback import rollback
+from octavo.move.sides import MoveOptions, MoveReport
+from octavo.postgres.connection import connect as connect_to
+from octavo.postgres.embedded import EmbeddedServer
+
+STEPS = ("carry back", "verify ahead", "lock")
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def base(
+    server: EmbeddedServer,
+    sample: tuple[str, Path],
+    exported: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[str, Path]]:
+    """A move that was cut over: its database, to be copied, and its folder."""
+    folder = tmp_path_factory.mktemp("rollback")
+    server.create_database("rollback_base", template=sample[0])
+    shutil.copytree(exported, folder / "data", symlinks=True)
+    shutil.copytree(sample[1], folder / "public")
+    move = Move(server.url("rollback_base", schema="public"), folder / "data", folder / "public")
+    assert move.verify()
+    assert move.cutover(waive=("backup",)).done
+    yield "rollback_base", folder
+    server.drop_database("rollback_base")
+
+
+@pytest.fixture
+def over(
+    server: EmbeddedServer, base: tuple[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Move]:
+    # Else all that was made just now would count as changed.
+    monkeypatch.setattr(listing, "COARSEST", 0)
+    name = f"rollback_{next(_numbers)}"
+    server.create_database(name, template=base[0])
+    shutil.copytree(base[1], tmp_path / "move", symlinks=True)
+    yield Move(server.url(name, schema="public"), tmp_path / "move" / "data", tmp_path / "move" / "public")
+    server.drop_database(name)
+
+
+def at(step: str, happen: Callable[[], object]) -> Callable[[Step], None]:
+    """What lets something happen when a step is done for the first time."""
+    done: list[str] = []
+
+    def tell(made: Step) -> None:
+        if made.name == step and not done:
+            done.append(step)
+            happen()
+
+    return tell
+
+
+def outcome(report: MoveReport, step: str) -> str:
+    return {made.name: made.outcome for made in report.steps}[step]
+
+
+def was_quick(report: MoveReport) -> bool:
+    """Whether only what had changed was carried and verified while writers waited."""
+    return "that may have changed since" in outcome(report, "verify")
+
+
+# What may happen
+
+
+class Event(NamedTuple):
+    happen: Callable[[Move], object]
+    quick: bool = False
+    """whether it is told without looking at everything while writers wait"""
+    refused: bool = False
+    """whether the files cannot be carried"""
+
+
+def application(change: Callable[[Any], object]) -> Callable[[Move], object]:
+    def happen(move: Move) -> None:
+        with move.client("json") as db:
+            change(db)
+
+    return happen
+
+
+def converse(db: Any) -> None:
+    """A change of each kind."""
+    message, user = db.message.find_first(), db.user.find_first()
+    db.message.create(data={"chatId": message.chatId, "role": "USER", "content": "more"})
+    db.message.update(where={"id": message.id}, data={"content": "changed"})
+    db.message.delete(where={"id": db.message.find_first(where={"id": {"not": message.id}}).id})
+    texts = ("description", "personality", "scenario", "firstMessage", "exampleDialogues")
+    made = db.character.create(data={"userId": user.id, "name": "Mira", **dict.fromkeys(texts, "1.10")})
+    profile = db.connection_profile.find_first()
+    owner = {"userId": user.id, "characterId": made.id, "connectionProfileId": profile.id}
+    chat = db.chat.create(data={**owner, "title": "new"})
+    db.message.create(data={"chatId": chat.id, "role": "USER", "content": "first"})
+    tag = db.tag.create(data={"userId": user.id, "name": "new", "nameLower": "new"})
+    db.character_tag.create(data={"characterId": made.id, "tagId": tag.id})
+    db.tag.delete(where={"id": db.tag.find_first(where={"id": {"not": tag.id}}).id})
+    db.user.update(where={"id": user.id}, data={"name": "another"})
+    gone = db.chat.find_first(where={"id": {"not": chat.id}, "messages": {"some": {}}})
+    db.chat.delete(where={"id": gone.id})
+
+
+def move_a_message(db: Any) -> None:
+    message = db.message.find_first()
+    other = db.chat.find_first(where={"id": {"not": message.chatId}})
+    db.message.update(where={"id": message.id}, data={"chatId": other.id})
+
+
+def exchange_two_names(db: Any) -> None:
+    """Each has for a moment the unique value of the other."""
+    one, other = db.tag.find_many(take=2)
+    names = {
+        one.id: {"name": other.name, "nameLower": other.nameLower},
+        other.id: {"name": one.name, "nameLower": one.nameLower},
+    }
+    with db.tx() as tx:
+        tx.tag.update(where={"id": one.id}, data={"name": "between", "nameLower": "between"})
+        tx.tag.update(where={"id": other.id}, data=names[other.id])
+        tx.tag.update(where={"id": one.id}, data=names[one.id])
+
+
+def remove_a_character(db: Any) -> None:
+    db.character.delete(where={"id": db.character.find_first(where={"chats": {"some": {}}}).id})
+
+
+def sql(statement: str) -> Callable[[Move], object]:
+    """By an owner who has gone around the fence."""
+
+    def happen(move: Move) -> None:
+        with closing(connect_to(move.database)) as connection:
+            connection.execute(f"SET session_replication_role = replica; {statement}".encode())
+
+    return happen
+
+
+def chats(move: Move) -> list[Path]:
+    """The logs of chats, the longest first."""
+    found = [path for path in (move.data / "chats").glob("*.jsonl") if path.name != "index.jsonl"]
+    return sorted(found, key=lambda path: -path.stat().st_size)
+
+
+def edited(move: Move) -> None:
+    """By an editor, in place: as many bytes as before."""
+    path = chats(move)[0]
+    text = path.read_bytes()
+    at = text.index(b'"content":"') + 11
+    with open(path, "r+b") as file:
+        file.seek(at)
+        file.write(b"~" if text[at : at + 1] != b"~" else b"!")
+
+
+def edited_beside(move: Move) -> None:
+    """By an editor that writes another file and renames it."""
+    path = move.data / "tags" / "tags.json"
+    found = json.loads(path.read_bytes())
+    found["tags"][0]["color"] = "#123456"
+    path.with_name("new").write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    os.replace(path.with_name("new"), path)
+
+
+def without_a_line(move: Move) -> None:
+    path = chats(move)[0]
+    path.write_bytes(path.read_bytes().split(b"\n", 1)[1])
+
+
+def added_twice(move: Move) -> None:
+    """One message in two chats."""
+    one, other = chats(move)[:2]
+    line = json.loads(one.read_bytes().splitlines()[0])
+    line["chatId"] = json.loads(other.read_bytes().splitlines()[0])["chatId"]
+    with open(other, "ab") as file:
+        file.write(json.dumps(line, separators=(",", ":")).encode() + b"\n")
+
+
+def cut(move: Move) -> None:
+    path = move.data / "tags" / "tags.json"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+EVENTS = {
+    "nothing": Event(lambda _: None, quick=True),
+    "the application writes": Event(application(converse), quick=True),
+    "a message moves": Event(application(move_a_message), quick=True),
+    "two records exchange unique values": Event(application(exchange_two_names), quick=True),
+    "a record goes with all that belongs to it": Event(application(remove_a_character), quick=True),
+    "a log is edited in place": Event(edited),
+    "a document is edited": Event(edited_beside, quick=True),
+    "a line is taken out": Event(without_a_line, quick=True),
+    "a row is updated": Event(sql("UPDATE users SET name = 'x'")),
+    "a row is deleted": Event(sql("DELETE FROM messages WHERE id = (SELECT min(id) FROM messages)")),
+    "a row moves": Event(
+        sql(
+            """UPDATE messages SET "chatId" = (SELECT max(id) FROM chats)
+            WHERE id = (SELECT min(id) FROM messages WHERE "chatId" <> (SELECT max(id) FROM chats))"""
+        )
+    ),
+    "a row is inserted": Event(
+        sql(
+            """INSERT INTO tags (id, "userId", name, "nameLower", "updatedAt")
+            SELECT 'new', min(id), 'new', 'new', now() FROM users"""
+        )
+    ),
+    "a table is truncated": Event(sql("TRUNCATE messages CASCADE")),
+    "a document is cut": Event(cut, refused=True),
+    "a message is in two logs": Event(added_twice, refused=True),
+    "a log is removed": Event(lambda move: chats(move)[0].unlink(), refused=True),
+}
+QUICKLY = [
+    ("verify ahead", "the application writes"),
+    ("carry back", "two records exchange unique values"),
+    ("lock", "a log is edited in place"),
+    ("verify ahead", "a row is deleted"),
+    ("lock", "a log is removed"),
+]
+BY_APPLICATION = [
+    name for name, event in EVENTS.items() if event.happen.__qualname__.startswith("application")
+]
+"""what has to wait for the lock"""
+ALL = [
+    (step, name)
+    for step in STEPS
+    for name in EVENTS
+    if (step, name) not in QUICKLY and not (step == "lock" and name in BY_APPLICATION)
+]
+
+
+@pytest.mark.parametrize(
+    ("step", "name"), [*QUICKLY, *(pytest.param(*case, marks=pytest.mark.slow) for case in ALL)]
+)
+def test_whatever_happens_meanwhile_both_sides_are_equal_or_nothing_is_switched(
+    over: Move, step: str, name: str
+) -> None:
+    event = EVENTS[name]
+    before = over.sql("SELECT count(*) FROM messages")
+    if event.refused:
+        with pytest.raises(OctavoError):
+            over.rollback(at(step, lambda: event.happen(over)))
+        assert over.state.backend is DataBackend.JSON
+        assert over.is_fenced
+        assert over.sql("SELECT count(*) FROM messages") == before, "what cannot be read stays in PostgreSQL"
+        return
+    report = over.rollback(at(step, lambda: event.happen(over)))
+    assert report.done
+    assert not over.is_fenced
+    assert over.verify()
+    if event.quick:
+        assert was_quick(report), outcome(report, "verify")
+
+
+def test_writers_of_the_files_go_on_and_nothing_of_theirs_is_lost(over: Move) -> None:
+    writing = Writing(over, ("json",))
+    report = over.rollback()
+    written = writing.end()
+    assert report.done
+    assert was_quick(report), outcome(report, "verify")
+    with over.client("prisma") as db:
+        assert db.tag.count(where={"id": {"in": written}}) == len(written)
+    assert over.verify()
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["verify ahead", *(pytest.param(s, marks=pytest.mark.slow) for s in ("carry back", "lock", "verify"))],
+)
+def test_killed_while_writers_go_on_it_is_simply_done_again(over: Move, step: str) -> None:
+    writing = Writing(over, ("json",))
+    with over.paused("rollback", step) as run:
+        run.kill()
+    assert over.state.backend is DataBackend.JSON
+    assert over.is_fenced
+    report = over.rollback()
+    written = writing.end()
+    assert report.done
+    with over.client("prisma") as db:
+        assert db.tag.count(where={"id": {"in": written}}) == len(written)
+    assert over.verify()
+
+
+@pytest.mark.parametrize(
+    "step",
+    ["verify ahead", *(pytest.param(name, marks=pytest.mark.slow) for name in ("carry back", "verify"))],
+)
+def test_interrupted_it_leaves_the_files_of_record(over: Move, step: str) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        over.rollback(at(step, interrupt))
+    assert over.state.backend is DataBackend.JSON
+    with over.client("json") as db:
+        converse(db)
+    assert over.rollback().done
+    assert over.verify()
+
+
+def test_more_than_can_be_looked_at_is_carried_and_verified_with_everything(
+    over: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def many() -> None:
+        monkeypatch.setattr(news, "MOST", 3)
+        application(converse)(over)
+
+    report = over.rollback(at("verify ahead", many))
+    assert "all of it: more than 3 records" in outcome(report, "carry back")
+    assert over.verify()
+
+
+def test_a_file_that_is_damaged_from_the_beginning_leaves_postgresql_as_it_is(over: Move) -> None:
+    cut(over)
+    before = over.sql("SELECT xmin, id FROM tags ORDER BY 2")
+    with pytest.raises(DamagedError, match=r"tags\.json"):
+        over.rollback()
+    assert over.sql("SELECT xmin, id FROM tags ORDER BY 2") == before
+
+
+class Removes(Progress):
+    """Lets the application remove a chat between the listing and the reading."""
+
+    def __init__(self, move: Move) -> None:
+        self.move, self.times = move, 0
+
+    def begin(self, phase: str, total: int, unit: str = "rows") -> None:
+        if phase == "carrying back" and not self.times:
+            self.times += 1
+            with self.move.client("json") as db:
+                chat = db.chat.find_first(where={"messages": {"some": {}}})
+                db.chat.delete(where={"id": chat.id})
+
+
+def test_a_log_that_is_removed_while_it_is_read_is_no_damage(over: Move) -> None:
+    options = MoveOptions(files_root=over.files_root, pepper=DEMO_PEPPER, jobs=1)
+    report = rollback(over.sides, options, progress=Removes(over))
+    assert report.done
+    assert was_quick(report), outcome(report, "verify")
+    assert over.verify()
