@@ -31,6 +31,7 @@ types: .venv/ready
 # In some minutes; each benchmark without arguments has the sizes of docs/performance.md.
 bench: .venv/ready
 	$(BIN)/python benchmarks/fold.py 20000/250 --runs 1
+	$(BIN)/python benchmarks/care.py 20000/250 --runs 1
 	$(BIN)/python benchmarks/store.py --messages 50000 --chats 250 --rounds 3
 	$(BIN)/python benchmarks/client.py --messages 5000 --rounds 3
 	$(BIN)/python benchmarks/search.py --messages 20000

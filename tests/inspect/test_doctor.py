@@ -6,9 +6,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from folders import edit_json, edit_line, tree, write_long_ago
 from octavo.errors import BusyError, UsageError
 from octavo.inspect import doctor, reading
+from octavo.inspect.apart import CAN_FORK
 from octavo.inspect.doctor import Diagnosis, examine
 from octavo.inspect.findings import MEANINGS, Finding, Kind
 from octavo.layout.load import frozen_layout
@@ -301,24 +303,39 @@ def test_what_is_planted_is_found_and_nothing_else(data: Path, name: str) -> Non
     assert tree(data) == before, "a look changes nothing"
 
 
-def said(data: Path) -> dict[str, Any]:
-    return {key: value for key, value in examine(data, LAYOUT).to_dict().items() if key != "seconds"}
+def said(data: Path, jobs: int = 1) -> dict[str, Any]:
+    return {k: value for k, value in examine(data, LAYOUT, jobs=jobs).to_dict().items() if k != "seconds"}
 
 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (n % 4 > 0)) for n, name in enumerate(FINDINGS)]
 )
-def test_large_logs_and_those_read_record_by_record_give_the_same(
-    data: Path, name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_each_way_of_reading_gives_the_same(data: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     FINDINGS[name][0](data)
     quick = said(data)
+    monkeypatch.setattr(doctor, "_WORTH_PROCESSES", 0)
+    assert said(data, jobs=3) == quick
     monkeypatch.setattr(reading.Readings, "_take_together", lambda self, logs: False)
     assert said(data) == quick
     monkeypatch.setattr(doctor, "HELD", 0)
     assert said(data) == quick
     monkeypatch.setattr(reading.Readings, "_is_clean", lambda self, file: False)
     assert said(data) == quick
+
+
+@pytest.mark.skipif(not CAN_FORK, reason="needs fork")
+def test_the_share_of_a_process_that_dies_is_read_here(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swap(first(data, "chats/*-*.jsonl"), b'"role":"', b'"role":"x')
+    quick, here, done = said(data), os.getpid(), reading.Readings.done
+
+    def dying(self: reading.Readings, files: Sequence[str]) -> reading.Read:
+        if os.getpid() != here:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return done(self, files)
+
+    monkeypatch.setattr(doctor, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(reading.Readings, "done", dying)
+    assert said(data, jobs=2) == quick
 
 
 def only(data: Path) -> Finding:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from octavo.store.payloads import Removed
 
 
-@command("data_dir", "schema", "layout_file")
+@command("data_dir", "schema", "layout_file", "jobs")
 def doctor(
     job: Job,
     repair: Annotated[
@@ -46,7 +46,7 @@ def doctor(
     from octavo.inspect.repair import Repair, carry_out, plan
 
     with job.progress() as progress:
-        diagnosis = examine(job.data_dir, job.layout, progress=progress)
+        diagnosis = examine(job.data_dir, job.layout, jobs=job.jobs, progress=progress)
     asked = repair or set_aside or dry_run
     steps = plan(diagnosis, job.layout, set_aside=set_aside) if asked else []
     done = Repair()
@@ -55,7 +55,7 @@ def doctor(
         with failures.telling_what_is_left(left):
             done = carry_out(steps, job.data_dir, job.layout)
         with job.progress() as progress:
-            diagnosis = examine(job.data_dir, job.layout, progress=progress)
+            diagnosis = examine(job.data_dir, job.layout, jobs=job.jobs, progress=progress)
 
     def show() -> None:
         if dry_run:

@@ -11,20 +11,24 @@ import errno
 import os
 import tempfile
 import time
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from octavo.errors import DamagedError, disk_errors
+from octavo.inspect.apart import CAN_FORK, apart
 from octavo.inspect.findings import Findings, Kind
-from octavo.inspect.integrity import Gathered, Rule, gathering
+from octavo.inspect.integrity import Gathered, Kept, Rule, gathering
 from octavo.inspect.observers import Named, Observed, log_places, unowned
 from octavo.inspect.payloads import file_digest
 from octavo.inspect.progress import SILENT, Progress
-from octavo.inspect.reading import HELD, Reading, Readings, read_up_to
+from octavo.inspect.reading import HELD, Read, Reading, Readings, read_up_to
 from octavo.inspect.survey import (
     Known,
     Recovered,
@@ -47,6 +51,10 @@ from octavo.store.lock import TIMEOUT
 from octavo.store.offline import needs_recovery, page, require_store, write_lock
 from octavo.store.system import FOLDER_MODE, Signature, open_signed
 
+_WORTH_PROCESSES = 16 << 20
+"""bytes; less than this is read in this process"""
+_OPENED = 8 << 10
+"""bytes that are read in the time that it takes to open a file"""
 _BROKEN = {
     Rule.KEY: Kind.SAME_KEY,
     Rule.UNIQUE: Kind.NOT_UNIQUE,
@@ -106,7 +114,8 @@ def examine(
 ) -> Diagnosis:
     """Look a store over.
 
-    ``jobs``: how many processes read a large store.  ``lock_timeout``: seconds to wait for the write lock,
+    ``jobs``: how many processes read a large store; they are forked (:mod:`octavo.inspect.apart`).
+    ``lock_timeout``: seconds to wait for the write lock,
     which is held while what has changed meanwhile is read again.  Raises UsageError if there is no store,
     BusyError, DiskError.
     """
@@ -118,19 +127,29 @@ def examine(
         by_file = [p.relation for p in layout.places if p.kind is Way.LOG_PER_PARENT and p.relation]
         gathered = stack.enter_context(gathering(layout, data_dir / "cache", by_file))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="octavo-doctor-")))
-        look = _Look(data_dir, layout, gathered, scratch, progress)
+        look = _Look(data_dir, layout, gathered, scratch, progress, jobs)
         visit_all(look, lambda: look.alone(lock_timeout))
         diagnosis = look.conclude()
     diagnosis.seconds = time.monotonic() - started
     return diagnosis
 
 
+class _Share(NamedTuple):
+    """What another process has read."""
+
+    read: Read
+    kept: Kept
+    differing: dict[str, tuple[str, int]]
+    gone: list[str]
+
+
 class _Look(Visitor):
     def __init__(
-        self, root: Path, layout: Layout, gathered: Gathered, scratch: Path, progress: Progress
+        self, root: Path, layout: Layout, gathered: Gathered, scratch: Path, progress: Progress, jobs: int
     ) -> None:
         self.root, self.layout, self.gathered = root, layout, gathered
         self.scratch, self.progress = scratch, progress
+        self.jobs = jobs if CAN_FORK else 1
         self.readings = Readings(layout, gathered)
         self.known = Known()
         self.survey = Survey(self.known)
@@ -140,6 +159,8 @@ class _Look(Visitor):
         and their size"""
         self.unlocked = ""
         """why writers could not be kept out, if there can be any"""
+        self.large: dict[str, int] = {}
+        """the files that are not held in memory, with their size"""
 
     def look(self) -> Survey:
         made = self.recovered
@@ -149,6 +170,7 @@ class _Look(Visitor):
         is_first = not self.known.files
         self.survey = found = survey(self.layout, self.root, self.known, instead)
         found.only(lambda file: file in self.known.files or file in self.known.payloads)
+        self.large = {f: size for f, state in self.known.files.items() if (size := size_of(state)) > HELD}
         if is_first:
             self.progress.begin("doctor", len(found.new), "files")
         return found
@@ -173,9 +195,48 @@ class _Look(Visitor):
             yield is_sure
 
     def visit(self, files: Sequence[str]) -> Iterable[str]:
+        shares = self._shares(files)
+        with ExitStack() as stack:
+            others = []
+            for share in shares[1:]:
+                file = self.gathered.new_file()
+                result = stack.enter_context(apart(partial(self._read_beside, share, file)))
+                others.append((share, file, result))
+            gone = self._read(shares[0])
+            for share, file, result in others:
+                found = result()
+                self.progress.advance(len(share))
+                gone += found.gone
+                self.differing |= found.differing
+                self.gathered.take_over(file, found.kept, self.readings.take_over(found.read, share))
+        return gone
+
+    def _shares(self, files: Sequence[str]) -> list[Sequence[str]]:
+        """The files, cut into a share for each process if there is much to read."""
+        known = self.known
+        weights = [_OPENED + size_of(known.files.get(f) or known.payloads[f]) for f in files]
+        if self.jobs < 2 or not files or sum(weights) < _WORTH_PROCESSES:
+            return [files]
+        ends = list(accumulate(weights))
+        cuts = [bisect_left(ends, ends[-1] * n // self.jobs) for n in range(self.jobs)]
+        return [files[first:end] for first, end in pairwise([*cuts, len(files)])]
+
+    def _read(self, files: Sequence[str]) -> list[str]:
+        """Read files; those that are gone are given."""
         gone = [file for file in files if not self._is_read(file)]
         self.readings.finish()
         return gone
+
+    def _read_beside(self, files: Sequence[str], file: IO[bytes]) -> _Share:
+        """Read files for another process, and gather their records in a file."""
+        # Of a process that died, something may be in it.
+        file.seek(0)
+        file.truncate()
+        gathered = self.gathered.beside(file)
+        part = _Look(self.root, self.layout, gathered, self.scratch, SILENT, 1)
+        part.known, part.large, part.recovered = self.known, self.large, self.recovered
+        gone = part._read(files)
+        return _Share(part.readings.done(files), gathered.kept(), part.differing, gone)
 
     def _is_read(self, file: str) -> bool:
         """Read a file, if it is still there."""
@@ -206,8 +267,7 @@ class _Look(Visitor):
         made = self.recovered
         is_remade = made is not None and made.damage is None and file in made.files
         path = os.path.join(self.scratch if is_remade else self.root, file)
-        size = size_of(self.known.files[file])
-        if size > HELD:
+        if (size := self.large.get(file, 0)) > HELD:
             opening = lambda: os.fdopen(open_signed(path)[0], "rb", 0)  # noqa: E731
             self.readings.read_alone(File(file, family, size), opening)
             return

@@ -15,7 +15,7 @@ import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
@@ -198,8 +198,8 @@ def gathering(layout: Layout, cache: Path, without: Collection[Relation] = ()) -
 
     Raises DiskError if the disk fails it, or has no room for it.
     """
-    with disk_errors("gathering records in a temporary file"), _nameless(cache) as file:
-        yield Gathered(layout.datamodel, file, without)
+    with disk_errors("gathering records in a temporary file"), ExitStack() as stack:
+        yield Gathered(layout.datamodel, lambda: stack.enter_context(_nameless(cache)), without)
 
 
 def _nameless(folder: Path) -> IO[bytes]:
@@ -344,12 +344,15 @@ class Gathered:
     A file may be forgotten and visited again: what it gave before then no longer counts.
     """
 
-    def __init__(self, datamodel: Datamodel, file: IO[bytes], without: Collection[Relation] = ()) -> None:
-        """``file``: an empty one.  ``without``: relations that are not checked."""
+    def __init__(
+        self, datamodel: Datamodel, new_file: Callable[[], IO[bytes]], without: Collection[Relation]
+    ) -> None:
+        """``new_file`` makes an empty one.  ``without``: relations that are not checked."""
         self.datamodel = datamodel
         self.relations = [r for r in datamodel.foreign_keys if r not in without]
-        self._file, self._end = file, 0
-        self._files = [(file, 0)]
+        self.new_file, self._without = new_file, without
+        self._file, self._end = new_file(), 0
+        self._files = [(self._file, 0)]
         """that of this process, last, and those of others; each with the number of its first visit"""
         self._models = {m.name: _Columns(datamodel, m, self.relations) for m in datamodel.tables}
         self.visits = Visits()
@@ -409,6 +412,10 @@ class Gathered:
         model.places[-1].extend((self._end, len(text)))
         self._file.write(text)
         self._end += len(text)
+
+    def beside(self, file: IO[bytes]) -> Gathered:
+        """What gathers in a file for another process."""
+        return Gathered(self.datamodel, lambda: file, self._without)
 
     def kept(self) -> Kept:
         """What has been gathered, to be taken over by another process together with the file."""
