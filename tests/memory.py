@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -23,11 +23,12 @@ from octavo.query.plan import (
     Condition,
     Group,
     Grouping,
+    Insert,
     Link,
     Query,
     Search,
 )
-from octavo.query.protocols import Isolation, Key
+from octavo.query.protocols import Begun, Isolation, Key
 from octavo.query.raw import RawResult, RawStatement, constants
 from octavo.query.search import Searching
 from octavo.query.vocabulary import Defaults, Vocabulary, moment
@@ -116,7 +117,7 @@ class MemoryReader:
         return searching.among(searching.ranked(list(self.rows[search.model].values())))
 
 
-class MemoryTransaction(MemoryReader):
+class MemoryTransaction(Begun, MemoryReader):
     """Changes a copy of the state, and notes what it does."""
 
     def __init__(
@@ -125,19 +126,6 @@ class MemoryTransaction(MemoryReader):
         super().__init__(vocabulary, rows, counters)
         self.notes = notes
         self._waiting: deque[Callable[[], None]] = deque()
-
-    def read(self, work: Callable[[MemoryReader], T]) -> T:
-        return work(self)
-
-    @property
-    def holds_turn(self) -> bool:
-        return True
-
-    def abandon(self) -> bool:
-        return False
-
-    def claim(self) -> None:
-        pass
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -148,20 +136,13 @@ class MemoryTransaction(MemoryReader):
             self.rows = before
             raise
 
-    def insert(
-        self,
-        model: str,
-        rows: Sequence[Mapping[str, Any]],
-        *,
-        skip_duplicates: bool = False,
-        known_new: Collection[str] = (),
-    ) -> list[Record]:
-        made = []
-        for row in rows:
+    def insert(self, new: Insert) -> list[Record]:
+        made, model = [], new.model
+        for row in new.rows:
             record = self.vocabulary[model].record(self._counted(model, row))
             self._check_nulls(model, record)
             taken = self._taken(model, record)
-            if taken and skip_duplicates:
+            if taken and new.skip_duplicates:
                 continue
             if taken:
                 raise UniqueViolation(model, taken)

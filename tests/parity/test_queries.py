@@ -20,7 +20,7 @@ from octavo.client import Client
 from octavo.errors import ConstraintError, ValueOutOfRange
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer
-from octavo.query.plan import Change, ChangeKind, Query, equals
+from octavo.query.plan import Change, ChangeKind, Insert, Query, equals
 from octavo.query.protocols import Backend, Transaction
 from octavo.query.vocabulary import Column, Terms, Vocabulary
 from octavo.schema.ddl import ddl
@@ -53,7 +53,7 @@ def both(request: pytest.FixtureRequest, server: EmbeddedServer) -> Iterator[tup
     with prisma_backend(there.vocabulary, server.url(name, schema="public")) as backend:
         with backend.transaction() as transaction:
             for model in there.order:
-                transaction.insert(model.name, there.rows(model.name))
+                transaction.insert(Insert(model.name, there.rows(model.name)))
         yield schema, backend
     server.drop_database(name)
 

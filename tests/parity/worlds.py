@@ -15,7 +15,7 @@ from memory import MemoryBackend
 from octavo import AnyNull, DbNull, JsonNull
 from octavo.errors import ForeignKeyViolation, NullViolation, UniqueViolation
 from octavo.query.aggregates import ALL, fields_of, group_columns
-from octavo.query.plan import Aggregate, AggregateFunction, Grouping, Link, Query
+from octavo.query.plan import Aggregate, AggregateFunction, Grouping, Insert, Link, Query
 from octavo.query.vocabulary import Column, Defaults, Terms, Vocabulary, moment
 from octavo.schema.datamodel import Model, ScalarKind
 from octavo.schema.native import native_type
@@ -144,7 +144,7 @@ class World:
                     if row is None:
                         continue
                     with suppress(UniqueViolation, NullViolation, ForeignKeyViolation):
-                        transaction.insert(model.name, [row])
+                        transaction.insert(Insert(model.name, [row]))
 
     def rows(self, model: str) -> list[dict[str, Any]]:
         """The records of a model, as an insert takes them."""

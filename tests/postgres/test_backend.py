@@ -34,7 +34,7 @@ from octavo.errors import (
 )
 from octavo.postgres.connection import connect
 from octavo.postgres.embedded import EmbeddedServer, embedded_server
-from octavo.query.plan import TRUE, Change, ChangeKind, Query
+from octavo.query.plan import TRUE, Change, ChangeKind, Insert, Query
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
@@ -158,21 +158,31 @@ def test_a_database_that_is_read_only_by_default_takes_no_write(
 @pytest.mark.parametrize(
     ("work", "kind", "model", "fields"),
     [
-        (lambda t: t.insert("Owner", [{"name": "a", "token": SECRET}]), UniqueViolation, "Owner", ("name",)),
         (
-            lambda t: t.insert("Thing", [{"left": 1, "right": 2, "ownerId": 1}]),
+            lambda t: t.insert(Insert("Owner", [{"name": "a", "token": SECRET}])),
+            UniqueViolation,
+            "Owner",
+            ("name",),
+        ),
+        (
+            lambda t: t.insert(Insert("Thing", [{"left": 1, "right": 2, "ownerId": 1}])),
             UniqueViolation,
             "Thing",
             ("left", "right"),
         ),
         (
-            lambda t: t.insert("Thing", [{"left": 1, "right": 3, "ownerId": 9}]),
+            lambda t: t.insert(Insert("Thing", [{"left": 1, "right": 3, "ownerId": 9}])),
             ForeignKeyViolation,
             "Thing",
             ("ownerId",),
         ),
         (lambda t: t.delete("Owner", TRUE), ForeignKeyViolation, "Thing", ("ownerId",)),
-        (lambda t: t.insert("Owner", [{"name": None, "token": SECRET}]), NullViolation, "Owner", ("name",)),
+        (
+            lambda t: t.insert(Insert("Owner", [{"name": None, "token": SECRET}])),
+            NullViolation,
+            "Owner",
+            ("name",),
+        ),
     ],
 )
 def test_violations_name_model_and_fields_and_no_value(
@@ -197,7 +207,7 @@ def test_names_that_the_schema_does_not_know_are_still_the_same_error(
 ) -> None:
     execute(url, 'ALTER INDEX "only one" RENAME TO "another"')
     with pytest.raises(UniqueViolation) as raised, backend.transaction() as transaction:
-        transaction.insert("Owner", [{"name": "a"}])
+        transaction.insert(Insert("Owner", [{"name": "a"}]))
     assert (raised.value.model, raised.value.fields) == ("Owner", ())
 
 
@@ -209,7 +219,9 @@ def test_one_write_of_rows_with_different_fields_is_whole(backend: PrismaBackend
     assert [m.name for m in made] == ["x", "y", "z"]
     assert made[1].id == 70
     with backend.transaction() as transaction:
-        assert len(transaction.insert("Owner", [{"name": n} for n in "abab"], skip_duplicates=True)) == 2
+        assert (
+            len(transaction.insert(Insert("Owner", [{"name": n} for n in "abab"], skip_duplicates=True))) == 2
+        )
 
 
 @pytest.mark.parametrize("busy", [True, False])
@@ -236,9 +248,9 @@ def test_a_statement_that_waits_beyond_the_limit_is_ended(
 
 def test_nothing_comes_behind_the_end_of_a_transaction(backend: PrismaBackend, db: Client) -> None:
     with backend.transaction() as transaction:
-        transaction.insert("Owner", [{"name": "x"}])
+        transaction.insert(Insert("Owner", [{"name": "x"}]))
     with pytest.raises(TransactionFailed, match="has ended"):
-        transaction.insert("Owner", [{"name": "straggler"}])
+        transaction.insert(Insert("Owner", [{"name": "straggler"}]))
     assert db.owner.count() == 1
 
 

@@ -35,7 +35,7 @@ from octavo.layout.load import default_layout, frozen_layout
 from octavo.query.arguments import At
 from octavo.query.evaluate import Evaluator
 from octavo.query.filters import Filters
-from octavo.query.plan import Order, Query
+from octavo.query.plan import Insert, Order, Query
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.parser import parse_schema
 from octavo.schema.texts import frozen_schema
@@ -410,9 +410,9 @@ def test_a_write_that_failed_takes_its_transaction_with_it(blog: Client) -> None
     with pytest.raises(TransactionFailed), backend.transaction() as transaction:  # noqa: PT012
         rows = [{"name": name} for name in ("x", "x")]
         with pytest.raises(UniqueViolation):
-            transaction.insert("Category", rows)
+            transaction.insert(Insert("Category", rows))
         with pytest.raises(TransactionFailed):
-            transaction.insert("Category", rows[:1])
+            transaction.insert(Insert("Category", rows[:1]))
     assert blog.category.count() == 0
 
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -55,8 +55,8 @@ from octavo.errors import (
 from octavo.layout.keys import Key, as_tuple
 from octavo.layout.layout import Layout
 from octavo.layout.record import Record
-from octavo.query.plan import Change, Condition, Query
-from octavo.query.protocols import Isolation, Reader, SingleReads
+from octavo.query.plan import Change, Condition, Insert, Query
+from octavo.query.protocols import Begun, Isolation, Reader, SingleReads
 from octavo.query.vocabulary import Vocabulary
 from octavo.store.changeset import ChangeSet, Name, RowChange, changed_rows
 from octavo.store.definition import layout_in
@@ -77,7 +77,7 @@ T = TypeVar("T")
 _UNSAID: Any = object()
 
 
-class DualTransaction:
+class DualTransaction(Begun):
     """Statements that are done on both sides.  Reads are PostgreSQL's, and some of them compared."""
 
     def __init__(
@@ -114,18 +114,11 @@ class DualTransaction:
             self._backend.agreement.explain(error)
             raise
 
-    def insert(
-        self,
-        model: str,
-        rows: Sequence[Mapping[str, Any]],
-        *,
-        skip_duplicates: bool = False,
-        known_new: Collection[str] = (),
-    ) -> list[Record]:
+    def insert(self, new: Insert) -> list[Record]:
         with self._statement():
-            made = self.primary.insert(model, rows, skip_duplicates=skip_duplicates, known_new=known_new)
-            self._follow(made, lambda: self.view.insert(made, known_new=known_new))
-            self._note(model, made)
+            made = self.primary.insert(new)
+            self._follow(made, lambda: self.view.insert(made, known_new=new.known_new))
+            self._note(new.model, made)
             return made
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
@@ -228,19 +221,6 @@ class DualTransaction:
 
     def raw(self, statement: RawStatement) -> RawResult:
         return self.primary.raw(statement, read_only=True)
-
-    def read(self, work: Callable[[Reader], T]) -> T:
-        return work(self)
-
-    @property
-    def holds_turn(self) -> bool:
-        return True
-
-    def abandon(self) -> bool:
-        return False
-
-    def claim(self) -> None:
-        """It has the right to write from its beginning."""
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:

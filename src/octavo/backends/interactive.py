@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 from weakref import ref
 
 from octavo.errors import BusyError, OctavoError, TransactionFailed
 from octavo.layout.record import Record
-from octavo.query.plan import Change, Condition
+from octavo.query.plan import Change, Condition, Insert
 from octavo.query.protocols import Backend, Isolation, Reader, SingleReads, Transaction
 from octavo.store.system import in_background
 
@@ -190,17 +190,8 @@ class Interactive(SingleReads, AbstractContextManager["Interactive"]):
         block, self._block, self._inner = self._block, None, None
         _leave(block, error)
 
-    def insert(
-        self,
-        model: str,
-        rows: Sequence[Mapping[str, Any]],
-        *,
-        skip_duplicates: bool = False,
-        known_new: Collection[str] = (),
-    ) -> list[Record]:
-        return self._write(
-            lambda inner: inner.insert(model, rows, skip_duplicates=skip_duplicates, known_new=known_new)
-        )
+    def insert(self, new: Insert) -> list[Record]:
+        return self._write(lambda inner: inner.insert(new))
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
         return self._write(lambda inner: inner.update(model, where, changes))

@@ -9,7 +9,7 @@ only PostgreSQL can evaluate it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -25,11 +25,12 @@ from octavo.query.plan import (
     Change,
     Compare,
     Condition,
+    Insert,
     Operator,
     Other,
     Query,
 )
-from octavo.query.protocols import Isolation, Key, SingleReads, Transaction
+from octavo.query.protocols import Begun, Isolation, Key, SingleReads, Transaction
 from octavo.query.vocabulary import Column, Vocabulary
 from octavo.schema.datamodel import Function, Model
 from octavo.store.definition import layout_in
@@ -59,7 +60,7 @@ def open_backend(vocabulary: Vocabulary, settings: Settings) -> JsonBackend:
     return JsonBackend(vocabulary, store, guard, files)
 
 
-class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
+class JsonTransaction(Begun, JsonReader, AbstractContextManager["JsonTransaction"]):
     """Reads and writes within one transaction of the store, for the length of a ``with`` block."""
 
     view: Changing
@@ -95,19 +96,6 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
         if self._failed:
             raise TransactionFailed("the transaction has failed; nothing more can be done in it")
 
-    def read(self, work: Callable[[JsonReader], T]) -> T:
-        return work(self)
-
-    @property
-    def holds_turn(self) -> bool:
-        return True
-
-    def abandon(self) -> bool:
-        return False
-
-    def claim(self) -> None:
-        """It has the right to write from its beginning."""
-
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         failed = self._failed
@@ -122,24 +110,17 @@ class JsonTransaction(JsonReader, AbstractContextManager["JsonTransaction"]):
         self.check()
         return self._backend.raw(statement)
 
-    def insert(
-        self,
-        model: str,
-        rows: Sequence[Mapping[str, Any]],
-        *,
-        skip_duplicates: bool = False,
-        known_new: Collection[str] = (),
-    ) -> list[Record]:
+    def insert(self, new: Insert) -> list[Record]:
         self.check()
         try:
-            counters, terms = self._backend.counters, self.vocabulary[model]
+            counters, terms, rows = self._backend.counters, self.vocabulary[new.model], new.rows
             if terms.filled_by_place:
-                rows = [counters.filled(self.view, model, row) for row in rows]
+                rows = [counters.filled(self.view, new.model, row) for row in rows]
             made = [terms.record(row) for row in rows]
-            if skip_duplicates:
-                made = self._without_duplicates(model, made)
-            self._check(model, made)
-            self.view.insert(made, known_new=known_new, checked=True)
+            if new.skip_duplicates:
+                made = self._without_duplicates(new.model, made)
+            self._check(new.model, made)
+            self.view.insert(made, known_new=new.known_new, checked=True)
             return made
         except UsageError:
             # It comes before anything is done.

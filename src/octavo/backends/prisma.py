@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,12 +42,13 @@ from octavo.query.plan import (
     Condition,
     Group,
     Grouping,
+    Insert,
     Link,
     Query,
     Search,
     one_of,
 )
-from octavo.query.protocols import Isolation, Key
+from octavo.query.protocols import Begun, Isolation, Key
 from octavo.query.raw import RawResult, RawStatement
 from octavo.query.vocabulary import Vocabulary
 from octavo.schema.datamodel import Action, Datamodel, Model
@@ -217,13 +218,16 @@ class PrismaReader:
         return [(record, float(rank)) for record, (rank, _) in zip(records, rows, strict=True)]
 
 
-class PrismaTransaction(PrismaReader):
+class PrismaTransaction(Begun, PrismaReader):
     """What runs on one connection, until it ends.
 
     ``timeout`` is in seconds; when they are over, nothing more is done or kept.  ``alone``: no
     transaction was begun, since the one write to come can commit by itself.  Threads may share a transaction:
     their statements follow one another, and none comes after its end.
     """
+
+    holds_turn = False
+    """PostgreSQL locks rows, each when it is written"""
 
     def __init__(
         self, schema: Schema, session: Session, *, timeout: float | None = None, alone: bool = False
@@ -275,19 +279,6 @@ class PrismaTransaction(PrismaReader):
         if self._timeout is None or (taken := time.monotonic() - self._opened) < self._timeout:
             return None
         return TransactionFailed.late(self._timeout, taken)
-
-    def read(self, work: Callable[[PrismaReader], T]) -> T:
-        return work(self)
-
-    @property
-    def holds_turn(self) -> bool:
-        return False
-
-    def abandon(self) -> bool:
-        return False
-
-    def claim(self) -> None:
-        """PostgreSQL locks rows, each when it is written."""
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -342,18 +333,11 @@ class PrismaTransaction(PrismaReader):
                 if not self._alone:
                     self.session.rollback()
 
-    def insert(
-        self,
-        model: str,
-        rows: Sequence[Mapping[str, Any]],
-        *,
-        skip_duplicates: bool = False,
-        known_new: Collection[str] = (),
-    ) -> list[Record]:
-        statements = list(self.schema.statements.insert(model, rows, skip_duplicates=skip_duplicates))
+    def insert(self, new: Insert) -> list[Record]:
+        statements = list(self.schema.statements.insert(new))
         if len(statements) > 1 and self._alone:
             self.begin(_WRITES)
-        return [record for ready in statements for record in self._records(model, ready)]
+        return [record for ready in statements for record in self._records(new.model, ready)]
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
         computed = [c for c in changes if c.kind not in (ChangeKind.SET, ChangeKind.PUSH)]

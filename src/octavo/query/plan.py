@@ -7,7 +7,7 @@ PostgreSQL: comparing NULL is unknown, ``Not`` of unknown is unknown, and only w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, TypeAlias
 
@@ -407,6 +407,22 @@ class Change(Struct, frozen=True):
     field: str
     kind: ChangeKind
     value: Any
+
+
+class Insert(Struct, frozen=True):
+    """New records as they are stored, of a model or a join table.
+
+    A row has a value for every field but those that the place itself fills in: ``autoincrement()`` counts
+    on after the highest number so far (gaps are normal), ``dbgenerated(…)`` is evaluated by PostgreSQL.
+    """
+
+    model: str
+    rows: Sequence[Mapping[str, Any]]
+    skip_duplicates: bool = False
+    """leave out a row that would raise UniqueViolation, also for the sake of an earlier row"""
+    known_new: Collection[str] = ()
+    """fields whose values were just made to be unlike any other (``uuid()``), so that they need not be
+    looked for"""
 
 
 class NewRecord(Struct, frozen=True, kw_only=True):

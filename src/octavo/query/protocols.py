@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, TypeVar
 
 from octavo.layout.record import Record
-from octavo.query.plan import Change, Condition, Group, Grouping, Link, Query, Search
+from octavo.query.plan import Change, Condition, Group, Grouping, Insert, Link, Query, Search
 
 if TYPE_CHECKING:
     from octavo.query.raw import RawResult, RawStatement
@@ -87,23 +87,9 @@ class Transaction(Reader, Protocol):
         """A part of the transaction: what it has written is taken back if the block is left by an
         exception."""
 
-    def insert(
-        self,
-        model: str,
-        rows: Sequence[Mapping[str, Any]],
-        *,
-        skip_duplicates: bool = False,
-        known_new: Collection[str] = (),
-    ) -> list[Record]:
-        """Store new records and give them back as stored, in their order.
-
-        A row has a value for every field but those that the place itself fills in: ``autoincrement()``
-        counts on after the highest number so far (gaps are normal), ``dbgenerated(…)`` is evaluated by
-        PostgreSQL (a backend that cannot raises UsageError).  With ``skip_duplicates``, a row that would
-        raise UniqueViolation is left out, also for the sake of an earlier row; nothing stands for it in
-        the answer.  ``known_new`` names fields whose values were just made to be unlike any other
-        (``uuid()``), so that they need not be looked for.  ``model`` may be a join table.
-        """
+    def insert(self, new: Insert) -> list[Record]:
+        """Store new records and give them back as stored, in their order, without those that were left
+        out.  Raises UsageError for ``dbgenerated(…)`` where PostgreSQL has no part."""
 
     def update(self, model: str, where: Condition, changes: Sequence[Change]) -> list[Record]:
         """Change every record that fulfils the condition, and give them as they are afterwards, in any
@@ -181,6 +167,21 @@ class Backend(Reader, Protocol):
 
     def close(self) -> None:
         """Let go of everything.  May be called twice."""
+
+
+class Begun:
+    """What a transaction says that has begun, and holds already what it writes with."""
+
+    holds_turn = True
+
+    def read(self, work: Callable[[Self], T]) -> T:
+        return work(self)
+
+    def abandon(self) -> bool:
+        return False
+
+    def claim(self) -> None:
+        """Nothing is left to wait for."""
 
 
 class SingleReads:

@@ -35,6 +35,7 @@ from octavo.query.plan import (
     Find,
     Group,
     Inclusion,
+    Insert,
     Link,
     Nested,
     NewRecord,
@@ -235,12 +236,8 @@ class Writing(Execution):
         given = list(rows)
         if not given:
             return []
-        return self.transaction.insert(
-            model,
-            [defaults.fill(row, self.now) for row in given],
-            skip_duplicates=skip_duplicates,
-            known_new=defaults.made_for(given),
-        )
+        filled = [defaults.fill(row, self.now) for row in given]
+        return self.transaction.insert(Insert(model, filled, skip_duplicates, defaults.made_for(given)))
 
     def update(self, unique: Unique, edit: Edit) -> Record:
         """Change the record that a unique means.  Raises RecordNotFound."""
@@ -473,7 +470,7 @@ class Writing(Execution):
         if link.join:
             [near], [far] = self._key(link, record), self._far(link, target)
             row = {link.near: near, link.far: far}
-            self.transaction.insert(link.join, [row], skip_duplicates=True)
+            self.transaction.insert(Insert(link.join, [row], skip_duplicates=True))
             return
         if not link.is_list:
             self._make_room(link, record, keep=target)

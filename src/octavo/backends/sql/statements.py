@@ -19,6 +19,7 @@ from octavo.query.plan import (
     Compare,
     CompareCount,
     Condition,
+    Insert,
     IsNull,
     JsonOperator,
     JsonTest,
@@ -473,13 +474,12 @@ class Statements:
         join = statement.alias() if link.join else ""
         return self.tables.linked(link, places.__getitem__, ROW, join)
 
-    def insert(
-        self, model: str, rows: Sequence[Mapping[str, Any]], *, skip_duplicates: bool
-    ) -> Iterator[Ready]:
+    def insert(self, new: Insert) -> Iterator[Ready]:
         """Store rows; one statement for all that neighbour each other and have values for the same fields.
         What has none is left to PostgreSQL.  A row of the answer is a record's JSON."""
+        model, skip_duplicates = new.model, new.skip_duplicates
         columns = self.tables[model].columns
-        for names, group in groupby(rows, key=lambda row: tuple(n for n in columns if n in row)):
+        for names, group in groupby(new.rows, key=lambda row: tuple(n for n in columns if n in row)):
             there = list(group)
             if len(there) == 1 or not names:
                 text = self._one(model, names, skip_duplicates)
