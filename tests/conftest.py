@@ -10,11 +10,15 @@ import sys
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import interrupts
 from octavo.postgres.embedded import LOGICAL, EmbeddedServer, embedded_server
+
+if TYPE_CHECKING:
+    from crash.both_sides import Sides
 
 _numbers = itertools.count(1)
 WRITER = """
@@ -106,6 +110,18 @@ def logical_server() -> Iterator[EmbeddedServer]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def guarded_server() -> Iterator[EmbeddedServer]:
+    """A server that asks the role ``app`` for its password."""
+    with embedded_server(throwaway=True) as running:
+        running.execute("CREATE ROLE app LOGIN PASSWORD 's3cr3t'")
+        (running.data / "pg_hba.conf").write_text(
+            "local all postgres trust\nlocal all app scram-sha-256\n", encoding="utf-8"
+        )
+        running.execute("SELECT pg_reload_conf()")
+        yield running
+
+
 @pytest.fixture
 def new_database(server: EmbeddedServer) -> Iterator[Callable[..., str]]:
     """A function that makes a fresh database (of a template, if named) and gives its URL."""
@@ -147,6 +163,20 @@ def schema_database(new_database: Callable[..., str], schema_template: str) -> s
     return new_database(schema_template)
 
 
+@pytest.fixture
+def every(new_database: Callable[..., str]) -> str:
+    """The URL of a database with every type of values."""
+    import every_type
+    from octavo.postgres.connection import connect
+    from octavo.schema.ddl import ddl
+
+    url = new_database()
+    with connect(url) as connection:
+        connection.execute(ddl(every_type.datamodel()).script().encode())
+        every_type.load(connection)
+    return url
+
+
 @pytest.fixture(scope="session")
 def sample(
     server: EmbeddedServer, schema_template: str, tmp_path_factory: pytest.TempPathFactory
@@ -184,8 +214,22 @@ def exported(
 
 @pytest.fixture
 def data(exported: Path, tmp_path: Path) -> Path:
-    """A store to be damaged."""
+    """A store with the sample data, to be changed."""
     return Path(shutil.copytree(exported, tmp_path / "data"))
+
+
+@pytest.fixture
+def sides(schema_database: str, tmp_path: Path) -> Sides:
+    """A small application's data in PostgreSQL and in files."""
+    from crash.both_sides import Sides, begin
+    from octavo.fold.scaffold import scaffold
+    from octavo.layout.load import frozen_layout
+
+    scaffold(tmp_path / "data", frozen_layout())
+    sides = Sides(schema_database, tmp_path / "data")
+    with sides.open() as (db, _):
+        begin(db)
+    return sides
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import tarfile
 from pathlib import Path
 
@@ -17,11 +16,6 @@ from octavo.layout.load import frozen_layout
 from octavo.store.store import Store
 
 DOCS = Path(__file__).parents[2] / "docs"
-
-
-@pytest.fixture
-def data(exported: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(exported, tmp_path / "data"))
 
 
 def call(data: Path, *arguments: object) -> Done:

@@ -19,7 +19,7 @@ from octavo.cli import failures
 from octavo.demo.sample import load_sample
 from octavo.errors import OctavoError
 from octavo.postgres.connection import connect
-from octavo.postgres.embedded import EmbeddedServer, embedded_server
+from octavo.postgres.embedded import EmbeddedServer
 
 READING = ("inventory", "export", "verify", "restore")
 
@@ -30,18 +30,6 @@ def data(tmp_path: Path) -> Path:
     made = tmp_path / "data"
     assert octavo("scaffold", "--data-dir", made).code == 0
     return made
-
-
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[EmbeddedServer]:
-    """A server that asks the role ``app`` for its password."""
-    with embedded_server(throwaway=True) as server:
-        server.execute("CREATE ROLE app LOGIN PASSWORD 's3cr3t'")
-        (server.data / "pg_hba.conf").write_text(
-            "local all postgres trust\nlocal all app scram-sha-256\n", encoding="utf-8"
-        )
-        server.execute("SELECT pg_reload_conf()")
-        yield server
 
 
 def refused(done: Done, code: int, *words: str) -> None:
@@ -79,8 +67,8 @@ def test_an_environment_file_is_named_and_not_read(tmp_path: Path, monkeypatch: 
     assert "s3cr3t" not in done.err
 
 
-def test_a_wrong_password(guarded: EmbeddedServer, data: Path) -> None:
-    url = guarded.url(user="app").replace("app@", "app:wr0ng@")
+def test_a_wrong_password(guarded_server: EmbeddedServer, data: Path) -> None:
+    url = guarded_server.url(user="app").replace("app@", "app:wr0ng@")
     done = octavo("export", "--database-url", url, "--data-dir", data)
     refused(done, 3, "password of user app")
     assert "wr0ng" not in done.err

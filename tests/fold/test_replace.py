@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,12 +44,6 @@ with Store.open(data, frozen_layout(), durability=durability) as store:
             break
         print("committed", *ids, flush=True)
 """
-
-
-@pytest.fixture
-def data(exported: Path, tmp_path: Path) -> Path:
-    """A data folder of its own, with the sample data."""
-    return Path(shutil.copytree(exported, tmp_path / "data"))
 
 
 class Application:

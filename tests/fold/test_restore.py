@@ -27,12 +27,6 @@ LAYOUT = frozen_layout()
 
 
 @pytest.fixture
-def data(exported: Path, tmp_path: Path) -> Path:
-    """A copy of the exported folder, to be damaged."""
-    return Path(shutil.copytree(exported, tmp_path / "data"))
-
-
-@pytest.fixture
 def public(tmp_path: Path) -> Path:
     return tmp_path / "public"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -80,16 +79,6 @@ def test_awkward_data(
     with connect(schema_database) as connection:
         load_awkward(connection, pepper=pepper)
     Trip(server, tmp_path, frozen_layout()).make(schema_database, database, pepper)
-
-
-@pytest.fixture
-def every(new_database: Callable[..., str]) -> str:
-    """A database with every type."""
-    url = new_database()
-    with connect(url) as connection:
-        connection.execute(ddl(every_type.datamodel()).script().encode())
-        every_type.load(connection)
-    return url
 
 
 @pytest.mark.parametrize("layout", [every_type.layout(), flat_layout(every_type.datamodel())])

@@ -14,14 +14,13 @@ from typing import Any
 
 import pytest
 
-from crash.both_sides import Sides, begin, say
+from crash.both_sides import Sides, say
 from crash.test_dual import die_at_commit, killed
 from faults import Faulty
 from folders import beside
 from octavo.backends.gap import TOUCHED
 from octavo.errors import BusyError, ConflictError
 from octavo.fold.export import ExportOptions, ExportReport, export
-from octavo.fold.scaffold import scaffold
 from octavo.inspect.progress import Progress
 from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
@@ -81,16 +80,6 @@ with octavo.connect("dual", database_url=url, data_dir=data) as db:
         thread.join()
 print(errors or "ended", flush=True)
 """
-
-
-@pytest.fixture
-def sides(schema_database: str, tmp_path: Path) -> Sides:
-    """A small application's data on both sides."""
-    scaffold(tmp_path / "data", LAYOUT)
-    sides = Sides(schema_database, tmp_path / "data")
-    with sides.open() as (db, _):
-        begin(db)
-    return sides
 
 
 class Application:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,6 @@ from octavo.layout.fold import fold
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.load import flat_layout
 from octavo.move.verify import VerifyOptions
-from octavo.postgres.connection import connect
-from octavo.schema.ddl import ddl
 from octavo.url import DatabaseUrl
 
 LAYOUTS = {"folders": every_type.layout(), "logs": flat_layout(every_type.datamodel())}
@@ -133,15 +131,6 @@ class Mutated:
         return True
 
 
-@pytest.fixture
-def every(new_database: Callable[..., str]) -> str:
-    url = new_database()
-    with connect(url) as connection:
-        connection.execute(ddl(every_type.datamodel()).script().encode())
-        every_type.load(connection)
-    return url
-
-
 def places(layout: Layout) -> list[Place]:
     return [place for place in layout.places if place.kind is not Kind.EMBEDDED]
 
@@ -171,7 +160,12 @@ def every_change() -> Iterator[tuple[str, str, int]]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "model", "start"), [*every_change()])
 def test_every_change_of_the_sql_is_found(
-    every: str, tmp_path: Path, name: str, model: str, start: int, monkeypatch: pytest.MonkeyPatch
+    every: str,
+    tmp_path: Path,
+    name: str,
+    model: str,
+    start: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     mutated = Mutated(every, tmp_path, LAYOUTS[name])
     place = mutated.layout.place(model)

@@ -46,13 +46,6 @@ def look(sample_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     return see
 
 
-@pytest.fixture
-def data(exported: Path, tmp_path: Path) -> Path:
-    """The sample data as files."""
-    shutil.copytree(exported, tmp_path / "data", symlinks=True)
-    return tmp_path / "data"
-
-
 def _item(found: Status, title: str) -> Item:
     return next(item for item in found.checklist if item.title.startswith(title))
 

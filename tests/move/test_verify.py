@@ -40,12 +40,6 @@ def sample_url(server: Any, sample: tuple[str, Path]) -> str:
     return str(server.url(sample[0], schema="public"))
 
 
-@pytest.fixture
-def data(exported: Path, tmp_path: Path) -> Path:
-    """A copy of the exported folder, to be damaged."""
-    return Path(shutil.copytree(exported, tmp_path / "data"))
-
-
 class Check:
     """Verifies a folder, and tells what was found in short."""
 

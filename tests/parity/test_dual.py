@@ -15,23 +15,13 @@ from typing import Any
 import pytest
 
 import octavo
-from crash.both_sides import Sides, begin, say
+from crash.both_sides import Sides, say
 from octavo.backends.divergence import Divergences
 from octavo.backends.healing import heal
 from octavo.errors import DivergedError, TransactionFailed, UniqueViolation, UsageError
 from octavo.fold.scaffold import scaffold
 from octavo.layout.load import frozen_layout
 from octavo.postgres.connection import connect
-
-
-@pytest.fixture
-def sides(schema_database: str, tmp_path: Path) -> Sides:
-    """A small application's data on both sides."""
-    scaffold(tmp_path / "data", frozen_layout())
-    sides = Sides(schema_database, tmp_path / "data")
-    with sides.open() as (db, _):
-        begin(db)
-    return sides
 
 
 def behind(sides: Sides, *statements: str) -> None:

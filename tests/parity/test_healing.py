@@ -14,12 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backends import dual_backend, emptied, prisma_backend
-from crash.both_sides import VOCABULARY, Sides, begin
+from crash.both_sides import VOCABULARY, Sides
 from octavo.backends.divergence import Divergences, Keys
 from octavo.backends.dual import DualBackend
 from octavo.backends.healing import heal
 from octavo.client import Client
-from octavo.fold.scaffold import scaffold
 from octavo.layout.load import frozen_layout
 from octavo.move.verify import VerifyOptions, verify
 from octavo.postgres.connection import connect
@@ -32,16 +31,6 @@ from parity.programs import Programs
 QUICK = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 PROGRAMS = Programs(VOCABULARY)
 _numbers = itertools.count()
-
-
-@pytest.fixture
-def sides(schema_database: str, tmp_path: Path) -> Sides:
-    """A small application's data on both sides."""
-    scaffold(tmp_path / "data", frozen_layout())
-    sides = Sides(schema_database, tmp_path / "data")
-    with sides.open() as (db, _):
-        begin(db)
-    return sides
 
 
 def names(sides: Sides, **new: str) -> None:

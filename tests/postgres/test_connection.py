@@ -235,20 +235,8 @@ def test_missing_database_and_missing_user(server: EmbeddedServer) -> None:
         connect(server.url(user="nobody_here"))
 
 
-@pytest.fixture(scope="module")
-def guarded() -> Iterator[EmbeddedServer]:
-    """A server that asks for passwords, except of its superuser."""
-    with embedded_server(throwaway=True) as server:
-        server.execute("CREATE ROLE app LOGIN PASSWORD 's3cr3t'")
-        (server.data / "pg_hba.conf").write_text(
-            "local all postgres trust\nlocal all app scram-sha-256\n", encoding="utf-8"
-        )
-        server.execute("SELECT pg_reload_conf()")
-        yield server
-
-
-def test_wrong_missing_and_right_password(guarded: EmbeddedServer) -> None:
-    url = guarded.url(user="app")
+def test_wrong_missing_and_right_password(guarded_server: EmbeddedServer) -> None:
+    url = guarded_server.url(user="app")
     with pytest.raises(DatabaseError, match="refused the password of user app") as caught:
         connect(url.replace("app@", "app:wr0ng@"))
     assert "wr0ng" not in f"{caught.value}{caught.value.hint}"

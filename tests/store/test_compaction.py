@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +22,6 @@ from octavo.url import DatabaseUrl
 from stores import Unsynced
 
 LAYOUT = frozen_layout()
-
-
-@pytest.fixture
-def data(exported: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(exported, tmp_path / "data"))
 
 
 @pytest.fixture

@@ -25,25 +25,7 @@ from octavo.store.definition import define
 from octavo.store.identity import identity_files, read_identity, write_identity
 from octavo.store.store import Store
 from octavo.store.takeover import take_over
-
-SCHEMA = """// A note that stays.
-datasource db {
-  provider = "postgresql"
-  url      = env("DATABASE_URL")
-}
-model Task {
-  id    Int    @id
-  label String
-  steps Step[]
-}
-model Step {
-  id     Int  @id
-  task   Task @relation(fields: [taskId], references: [id])
-  taskId Int
-}
-"""
-NEXT = SCHEMA.replace("label String\n", "label String\n  estimate Int?\n")
-PLACES = 'version = 1\n[logs]\n"all.jsonl" = ["Task", "Step"]\n'
+from task_schema import NEXT, PLACES, SCHEMA
 
 
 @pytest.fixture(autouse=True)

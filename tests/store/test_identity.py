@@ -19,25 +19,7 @@ from octavo.store.identity import (
     require_same,
     write_identity,
 )
-
-SCHEMA = """// A note that stays.
-datasource db {
-  provider = "postgresql"
-  url      = env("DATABASE_URL")
-}
-model Task {
-  id    Int    @id
-  label String
-  steps Step[]
-}
-model Step {
-  id     Int  @id
-  task   Task @relation(fields: [taskId], references: [id])
-  taskId Int
-}
-"""
-NEXT = SCHEMA.replace("label String\n", "label String\n  estimate Int?\n")
-PLACES = 'version = 1\n[logs]\n"all.jsonl" = ["Task", "Step"]\n'
+from task_schema import NEXT, PLACES, SCHEMA
 
 
 def layout_of(text: str, places: str = "") -> Layout:

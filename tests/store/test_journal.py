@@ -47,13 +47,6 @@ CHANGES: dict[str, Callable[[str], Change]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("built") / "data"
-    build(root)
-    return root
-
-
 @pytest.fixture
 def inside(tmp_path: Path, built: Path) -> Path:
     """A store with links that lead out of it."""

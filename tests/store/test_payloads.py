@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,11 +22,6 @@ from octavo.store.system import FileSystem
 LAYOUT = frozen_layout()
 TEXT = b"a picture, say"
 NAME = hashlib.sha256(TEXT).hexdigest()
-
-
-@pytest.fixture
-def data(exported: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(exported, tmp_path / "data"))
 
 
 @pytest.fixture

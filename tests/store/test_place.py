@@ -17,18 +17,11 @@ from octavo.backend import Durability
 from octavo.errors import DiskError, OctavoError, ReplacedError
 from octavo.store.store import Store
 from octavo.store.view import View
-from small_store import build, layout, message, revise, row
+from small_store import layout, message, revise, row
 from stores import Unsynced, copied
 
 ANSWERS_BEFORE_WATCHING, ANSWERS_UNTIL_WATCHING = 0, 40
 Exchange = Callable[[], None]
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("built") / "data"
-    build(root)
-    return root
 
 
 class Swap:

@@ -17,14 +17,7 @@ from octavo.inspect.doctor import examine
 from octavo.store import position
 from octavo.store.offline import OWN
 from octavo.store.store import Store
-from small_store import build, chat, layout, message, revise
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("built") / "data"
-    build(root)
-    return root
+from small_store import chat, layout, message, revise
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from octavo.errors import ForeignKeyViolation, UniqueViolation
 from octavo.layout.record import Record
 from octavo.store.store import Store, Transaction
 from octavo.store.view import View
-from small_store import build, chat, erase, layout, message, revise, state_of, state_on_disk
+from small_store import chat, erase, layout, message, revise, state_of, state_on_disk
 from stores import Unsynced, copied
 
 STORES = 3
@@ -203,13 +203,6 @@ TURNS = st.lists(
     min_size=40,
     max_size=80,
 )
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    data = tmp_path_factory.mktemp("seen") / "data"
-    build(data)
-    return data
 
 
 def take_turns(built: Path, turns: list[tuple[int, str, str, str]]) -> None:

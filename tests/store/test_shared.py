@@ -138,13 +138,6 @@ def another(data: Path, title: str) -> Iterator[None]:
         os.waitpid(pid, 0)
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("shared") / "data"
-    build(root)
-    return root
-
-
 @pytest.fixture
 def data(built: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(built, tmp_path / "data"))

@@ -28,7 +28,7 @@ from octavo.query.vocabulary import Vocabulary
 from octavo.store import searchfile, texts
 from octavo.store.searchfile import FOLDER
 from octavo.store.store import Store
-from small_store import build, chat, erase, layout, message, revise, row
+from small_store import chat, erase, layout, message, revise, row
 from stores import Held, Unsynced
 
 VOCABULARY = Vocabulary(layout().datamodel)
@@ -56,13 +56,6 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     monkeypatch.setattr(texts, "PATIENCE", 60.0)
     monkeypatch.setattr(searchfile, "_LATER", 0.0)
     return noted
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("texts") / "data"
-    build(root)
-    return root
 
 
 @pytest.fixture
