@@ -12,14 +12,13 @@ import time
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from octavo.errors import OctavoError, TransactionFailed
 from octavo.schema.parser import parse_schema
 from octavo.serve.access import Gate
 from octavo.serve.calls import Calls
-from octavo.serve.execution import Execution
+from octavo.serve.execution import Execution, decoded
 from octavo.serve.failures import failure
 from octavo.serve.refusals import Refused
 from octavo.serve.results import encode
@@ -77,7 +76,7 @@ class App:
             case _ if method != "POST":
                 pass
             case ["graphql"] if calls is not None:
-                return _response(await self._execution.run(calls, _decoded(body), None))
+                return _response(await self._execution.run(calls, body, None))
             case ["itx", key, "graphql"] if calls is not None:
                 return await self._query_within(calls, body, key)
             case ["itx", key, ("commit" | "rollback") as end]:
@@ -116,13 +115,13 @@ class App:
     async def _query_within(self, calls: Calls, body: bytes, key: str) -> Response:
         try:
             async with self.transactions.turn(key) as made:
-                return _response(await self._execution.run(calls, _decoded(body), made.models))
+                return _response(await self._execution.run(calls, body, made.models))
         except TransactionFailed as error:
             return _response(self._execution.failed(error, None))
 
     async def _begin(self, place: str, body: bytes) -> Response:
         try:
-            given = _decoded(body)
+            given = decoded(body)
             wanted, outer = options(given), given.get("within")
             if outer is None:
                 key = await self.transactions.begin(*wanted, refused=self.is_draining)
@@ -156,14 +155,6 @@ async def _body(receive: Receive) -> bytes | None:
         pieces.append(message.get("body", b""))
         if not message.get("more_body"):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-
-def _decoded(body: bytes) -> Any:
-    """A request's JSON; None if it is invalid."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, RecursionError):
-        return None
 
 
 def _response(answer: Any) -> Response:

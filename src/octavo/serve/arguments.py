@@ -29,30 +29,21 @@ from octavo.serve.view import SeenField, SeenLink, SeenModel, View
 from octavo.values.json import AnyNull, DbNull, JsonNull
 
 _NULLS = {"DbNull": DbNull, "JsonNull": JsonNull, "AnyNull": AnyNull}
+_TEXTS = ("DateTime", "BigInt", "Decimal", "Bytes")
+"""tags of what Json has no type for: their texts stand for them"""
 _AGGREGATES = ("_count", "_avg", "_sum", "_min", "_max")
 
 
-def _tag(given: Any) -> str | None:
-    """The tag of a value, if it has one."""
-    if type(given) is dict and len(given) == 2 and type(kind := given.get("$type")) is str:
-        return kind
-    return None
+def _text(given: Any) -> str:
+    if type(given) is not str:
+        raise TypeError
+    return given
 
 
-def json_value(given: Any) -> Any:
-    """The value of a Json field: as it is, with what JSON has no type for in its usual spelling."""
-    if type(given) is dict:
-        kind = _tag(given)
-        if kind == "Raw":
-            return given["value"]
-        if kind == "Json":
-            return Raw(str(given["value"]).encode())
-        if kind == "Enum":
-            return _NULLS.get(given["value"], given["value"])
-        if kind is not None and "value" in given:
-            return given["value"]
-        return {key: json_value(value) for key, value in given.items()}
-    return [json_value(item) for item in given] if type(given) is list else given
+def _integer(given: Any) -> int:
+    if type(given) not in (int, str):
+        raise TypeError
+    return int(given)
 
 
 class Arguments:
@@ -61,31 +52,45 @@ class Arguments:
     def __init__(self, view: View) -> None:
         self.view = view
         self._tagged: dict[str, Callable[[Any], Any]] = {
-            "DateTime": str,
-            "BigInt": int,
+            "DateTime": _text,
+            "BigInt": _integer,
             "Decimal": Decimal,
             "Bytes": b64decode,
-            "Enum": lambda value: _NULLS.get(value, value),
-            "Json": lambda value: Raw(value.encode()),
+            "Enum": lambda value: _NULLS.get(value, _text(value)),
+            "Json": lambda value: Raw(_text(value).encode()),
             "Raw": lambda value: value,
             "FieldRef": self._field_reference,
         }
+        """how the value of each tag is read"""
 
     def plain(self, given: Any, at: Place) -> Any:
         """A value as the client's calls take it."""
         if type(given) is dict:
-            kind = _tag(given)
-            if kind is None:
-                return {key: self.plain(value, at / key) for key, value in given.items()}
-            if kind not in self._tagged:
-                raise at.wrong_value(f"a value of type {kind} is not understood")
-            try:
-                return self._tagged[kind](given["value"])
-            except (ArithmeticError, ValueError, TypeError, KeyError) as error:
-                raise at.wrong_type(given, kind) from error
+            if "$type" in given:
+                return self._value_of(given, at)
+            return {key: self.plain(value, at / key) for key, value in given.items()}
         if type(given) is list:
             return [self.plain(item, at / n) for n, item in enumerate(given)]
         return given
+
+    def json(self, given: Any, at: Place) -> Any:
+        """The value of a Json field: as it is, with what JSON has no type for in its usual spelling."""
+        if type(given) is dict:
+            if "$type" in given:
+                value = self._value_of(given, at)
+                return given["value"] if given["$type"] in _TEXTS else value
+            return {key: self.json(value, at / key) for key, value in given.items()}
+        return [self.json(item, at / n) for n, item in enumerate(given)] if type(given) is list else given
+
+    def _value_of(self, given: dict[str, Any], at: Place) -> Any:
+        """The value that stands with its tag."""
+        kind = given["$type"]
+        if type(kind) is not str or kind not in self._tagged or given.keys() != {"$type", "value"}:
+            raise at.wrong_value(f"a value of type {kind} is not understood")
+        try:
+            return self._tagged[kind](given["value"])
+        except (ArithmeticError, ValueError, TypeError, KeyError) as error:
+            raise at.wrong_type(given, kind) from error
 
     def _field_reference(self, given: Mapping[str, str]) -> FieldRef:
         model = self.view[given["_container"]]
@@ -95,10 +100,8 @@ class Arguments:
 
     def where(self, model: SeenModel, given: Any, at: Place) -> Any:
         """A ``where``, also one that names a single record."""
-        if type(given) is not dict:
-            raise at.wrong_type(given, f"{model.name}WhereInput")
         found = {}
-        for key, value in given.items():
+        for key, value in at.object(given, f"{model.name}WhereInput").items():
             if (field := model.fields.get(key)) is not None:
                 found[field.name] = self._filter(model, field, value, at / key)
             elif key in LOGIC:
@@ -129,8 +132,7 @@ class Arguments:
 
     def _compound(self, model: SeenModel, key: str, given: Any, at: Place) -> dict[str, Any]:
         _, fields = model.uniques[key]
-        if type(given) is not dict:
-            raise at.wrong_type(given, f"{model.name}{key[:1].upper()}{key[1:]}CompoundUniqueInput")
+        at.object(given, f"{model.name}{key[:1].upper()}{key[1:]}CompoundUniqueInput")
         for name in given:
             if name not in fields:
                 raise (at / name).unknown_field(f"{model.name}{key}CompoundUniqueInput", ())
@@ -143,14 +145,14 @@ class Arguments:
         if type(given) is not dict or "$type" in given:
             if field.field.is_json and given is None:
                 raise at.missing(f"{field.field.type}Filter")
-            return json_value(given) if field.field.is_json else self.plain(given, at)
+            return self.json(given, at) if field.field.is_json else self.plain(given, at)
         known = operators(model.terms.columns[field.name])
         found = {}
         for key, value in given.items():
             if snake(key) not in known and key not in _AGGREGATES:
                 raise (at / key).unknown_field(f"{field.field.type}Filter", operator_fields(field, model))
             if field.field.is_json and key not in ("path", "mode"):
-                found[key] = JsonNull if value is None else json_value(value)
+                found[key] = JsonNull if value is None else self.json(value, at / key)
             elif key == "not" and type(value) is dict and "$type" not in value:
                 found[key] = self._filter(model, field, value, at / key)
             elif key == "has" and value is None:
@@ -163,8 +165,7 @@ class Arguments:
     def _related(self, link: SeenLink, given: Any, at: Place) -> Any:
         if given is None:
             return None
-        if type(given) is not dict:
-            raise at.wrong_type(given, f"{link.field.model}WhereInput")
+        at.object(given, f"{link.field.model}WhereInput")
         known, target = quantifiers(link.link), link.target
         if not link.field.is_list and not all(snake(key) in known for key in given):
             # A filter of the record itself, whose record must be there.
@@ -181,9 +182,11 @@ class Arguments:
     def order(self, model: SeenModel, given: Any, at: Place) -> Any:
         """An ``orderBy``: one term or a list of them."""
         if type(given) is list:
-            return [self.order(model, item, at / n) for n, item in enumerate(given)]
-        if type(given) is not dict:
-            raise at.wrong_type(given, f"{model.name}OrderByWithRelationInput")
+            return [self._term(model, item, at / n) for n, item in enumerate(given)]
+        return self._term(model, given, at)
+
+    def _term(self, model: SeenModel, given: Any, at: Place) -> Any:
+        at.object(given, f"{model.name}OrderByWithRelationInput")
         if len(given) > 1:
             raise at.too_many(f"{model.name}OrderByWithRelationInput", given)
         found: dict[str, Any] = {}
@@ -193,7 +196,7 @@ class Arguments:
             elif key in _AGGREGATES:
                 found[key] = self.renamed(model, value, at / key) if type(value) is dict else value
             elif (link := model.links.get(key)) is not None:
-                found[link.name] = self.order(link.target, value, at / key)
+                found[link.name] = self._term(link.target, value, at / key)
             else:
                 known = [(name, ["SortOrder"]) for name in (*model.fields, *model.links)]
                 raise (at / key).unknown_field(f"{model.name}OrderByWithRelationInput", known)
@@ -205,6 +208,8 @@ class Arguments:
 
     def field(self, model: SeenModel, name: Any, at: Place) -> str:
         """A field by its name."""
+        if type(name) is not str:
+            raise at.wrong_type(name, f"{model.name}ScalarFieldEnum")
         if (found := model.fields.get(name)) is None:
             raise at.wrong_value("unknown field", f"{model.name}ScalarFieldEnum")
         return found.name
@@ -216,10 +221,8 @@ class Arguments:
 
     def having(self, model: SeenModel, given: Any, at: Place) -> Any:
         """A ``having``: a filter of groups."""
-        if type(given) is not dict:
-            raise at.wrong_type(given, f"{model.name}ScalarWhereWithAggregatesInput")
         found: dict[str, Any] = {}
-        for key, value in given.items():
+        for key, value in at.object(given, f"{model.name}ScalarWhereWithAggregatesInput").items():
             if key in LOGIC:
                 several = type(value) is list
                 found[key] = (
@@ -237,10 +240,8 @@ class Arguments:
         self, model: SeenModel, given: Any, at: Place, *, over: SeenLink | None = None, new: bool
     ) -> Any:
         """The data of a record that is made (``new``; perhaps in another one, over a relation) or changed."""
-        if type(given) is not dict:
-            raise at.wrong_type(given, f"{model.name}{'Create' if new else 'Update'}Input")
         found: dict[str, Any] = {}
-        for key, value in given.items():
+        for key, value in at.object(given, f"{model.name}{'Create' if new else 'Update'}Input").items():
             if (field := model.fields.get(key)) is not None:
                 found[field.name] = self._value(field, value, at / key)
             elif (link := model.links.get(key)) is not None:
@@ -256,14 +257,12 @@ class Arguments:
         if not field.field.is_json:
             return self.plain(given, at)
         if not field.field.is_list:
-            return JsonNull if given is None else json_value(given)
+            return JsonNull if given is None else self.json(given, at)
         if type(given) is dict:
             # A list that is pushed is one value, as any other Json.
-            return {
-                key: [json_value(value)] if key == "push" else json_value(value)
-                for key, value in given.items()
-            }
-        return json_value(given)
+            read = {key: self.json(value, at / key) for key, value in given.items()}
+            return {key: [value] if key == "push" else value for key, value in read.items()}
+        return self.json(given, at)
 
     def _check_needed(
         self, model: SeenModel, given: Mapping[str, Any], at: Place, over: SeenLink | None
@@ -297,11 +296,9 @@ class Arguments:
         )
 
     def _nested(self, link: SeenLink, given: Any, at: Place, *, new: bool) -> Any:
-        if type(given) is not dict:
-            raise at.wrong_type(given, f"{link.field.model}NestedInput")
         known = steps(link.link, new=new)
         found: dict[str, Any] = {}
-        for key, value in given.items():
+        for key, value in at.object(given, f"{link.field.model}NestedInput").items():
             if (name := snake(key)) not in known:
                 options = [(camel(step), [link.field.model]) for step in known]
                 raise (at / key).unknown_field(f"{link.field.model}NestedInput", options)
@@ -347,28 +344,26 @@ class Arguments:
             "update_many": ("where", "data"),
             "upsert": ("where", "create", "update"),
         }[name]
-        if type(given) is not dict:
-            raise at.wrong_type(given, f"{link.field.model}NestedInput")
+        parts = at.object(given, f"{link.field.model}NestedInput")
         if name == "update" and not link.field.is_list:
             names = (*link.target.fields, *link.target.links)
-            wrapped = type(given.get("data")) is dict and given.keys() <= {"where", "data"}
-            if not wrapped or ("data" in names and not given["data"].keys() <= set(names)):
+            wrapped = type(parts.get("data")) is dict and parts.keys() <= {"where", "data"}
+            if not wrapped or ("data" in names and not parts["data"].keys() <= set(names)):
                 return None
-        for key in given:
+        for key in parts:
             if key not in known:
                 raise (at / key).unknown_field(f"{link.field.model}NestedInput", [(k, []) for k in known])
         optional = () if link.field.is_list or name == "connect_or_create" else ("where",)
         for key in known:
-            if key not in given and key not in optional:
+            if key not in parts and key not in optional:
                 raise (at / key).missing(link.field.model)
-        return given
+        return parts
 
     def rows(
         self, model: SeenModel, given: Any, at: Place, *, over: SeenLink | None = None
     ) -> dict[str, Any]:
         """What a ``createMany`` takes."""
-        if type(given) is not dict:
-            raise at.wrong_type(given, f"{model.name}CreateManyInputEnvelope")
+        at.object(given, f"{model.name}CreateManyInputEnvelope")
         if "data" not in given:
             raise (at / "data").missing(f"{model.name}CreateManyInput")
         rows = given["data"] if type(given["data"]) is list else [given["data"]]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from octavo.query.raw import RawResult
 from octavo.serve.arguments import Arguments
 from octavo.serve.raw import parameters, rows
-from octavo.serve.refusals import Place, Refused, input_error
+from octavo.serve.refusals import REQUEST, Place, Refused, input_error
 from octavo.serve.results import Shape, value_of
 from octavo.serve.selections import Selections, whole
 from octavo.serve.view import SeenField, SeenModel, View
@@ -61,20 +61,23 @@ class Calls:
         self._arguments = Arguments(view)
         self._selections = Selections(self._arguments)
 
-    def read(self, query: Mapping[str, Any]) -> Call:
+    def read(self, query: Any) -> Call:
         """The call that a query means.  Raises Refused."""
-        given_query = query if type(query) is dict else {}
-        action, model_name, asked = (given_query.get(name) for name in ("action", "modelName", "query"))
-        if type(action) is not str or type(asked) is not dict:
-            raise Refused("the request is no query", {}, "")
-        given, selection = asked.get("arguments") or {}, asked.get("selection") or {}
+        request = Place((REQUEST,))
+        named = request.object(query)
+        action = (request / "action").text(named.get("action"))
+        model_name = None
+        if named.get("modelName") is not None:
+            model_name = (request / "modelName").text(named["modelName"])
+        name = f"{action}{model_name or ''}"
+        at = Place((name,))
+        asked = (at / "query").object(named.get("query"))
+        given, selection = at.part(asked, "arguments"), at.part(asked, "selection")
         if model_name is None:
             return self._raw(action, given)
         if model_name not in self.view:
             raise Refused(f"Operation '{action}' for model '{model_name}' does not match any query.", {}, "")
         model = self.view[model_name]
-        name = f"{action}{model_name}"
-        at = Place((name,))
         if action in ("aggregate", "groupBy"):
             return self._aggregate(name, action, model, (given, selection), at)
         if action not in _OPERATIONS:
@@ -163,9 +166,8 @@ class Calls:
 
     def _computed(self, model: SeenModel, wanted: Any, at: Place) -> dict[str, SeenField | None]:
         """The fields that something is computed of; None: all records together."""
-        selection = wanted.get("selection") if type(wanted) is dict else None
         found: dict[str, SeenField | None] = {}
-        for name, on in (selection or {}).items():
+        for name, on in at.part(at.object(wanted), "selection").items():
             if on and name != "_all" and name not in model.fields:
                 raise at.unknown_selection(name, model)
             if on:

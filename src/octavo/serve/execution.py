@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
 
 from octavo import aio
 from octavo.errors import OctavoError
 from octavo.serve.calls import Call, Calls
 from octavo.serve.failures import failure
 from octavo.serve.raw import raw
-from octavo.serve.refusals import Refused
+from octavo.serve.refusals import REQUEST, Place, Refused, nested_too_deeply
 from octavo.serve.results import SLICE, encode, pieces
+from octavo.serve.transactions import isolation_level
 
 if TYPE_CHECKING:
     from octavo.aio import AsyncClient, AsyncModels
@@ -41,14 +45,20 @@ class Execution:
         self._client, self._vocabulary, self._transactions = client, vocabulary, transactions
         self.counters = {"calls": 0, "failed": 0, "slow": 0}
 
-    async def run(self, calls: Calls, body: Any, tx: AsyncModels | None) -> Answer:
+    async def run(self, calls: Calls, body: bytes, tx: AsyncModels | None) -> Answer:
         """Answer a request, on the client or within a transaction."""
         place = self._client if tx is None else tx
-        batch = body.get("batch") if type(body) is dict else None
-        if type(batch) is not list:
-            return await self._one(calls, body, place)
-        if body.get("transaction") is not None and tx is None:
-            return await self._together(calls, batch, body["transaction"])
+        try:
+            asked = decoded(body)
+            batch = asked.get("batch") if type(asked) is dict else None
+            if type(batch) not in (list, NoneType):
+                raise (Place((REQUEST,)) / "batch").wrong_type(batch, "Object[]")
+        except Refused as error:
+            return self.failed(error, None)
+        if batch is None:
+            return await self._one(calls, asked, place)
+        if asked.get("transaction") is not None and tx is None:
+            return await self._together(calls, batch, asked["transaction"])
         results = [await self._apart(calls, query, place) for query in batch]
         return _batch(results)
 
@@ -72,13 +82,14 @@ class Execution:
         except Exception as error:
             return self.failed(error, call)
 
-    async def _together(self, calls: Calls, batch: list[Any], options: Mapping[str, Any]) -> bytes:
+    async def _together(self, calls: Calls, batch: list[Any], options: Any) -> bytes:
         """Answer a batch that happens as a whole."""
         results: list[bytes] = []
         call = None
         try:
             read = [calls.read(query) for query in batch]
-            level = options.get("isolationLevel") or "ReadCommitted"
+            given = (Place((REQUEST,)) / "transaction").object(options)
+            level = isolation_level(given.get("isolationLevel"))
             async with self._client.tx(isolation_level=level, max_wait=_WAIT, timeout=_LIMIT) as tx:
                 for call in read:
                     found = await self._found(call, tx)
@@ -125,6 +136,16 @@ class Execution:
             name = "a query" if call is None else call.name
             log.error("%s failed: %s at %s", name, type(error).__name__, where)
         return encode({"errors": [failure(error, self._vocabulary, call, index=index)]})
+
+
+def decoded(body: bytes) -> Any:
+    """A request's JSON.  Raises Refused."""
+    try:
+        return msgspec.json.decode(body)
+    except RecursionError as error:
+        raise nested_too_deeply() from error
+    except ValueError as error:
+        raise Refused("the request is not JSON", {}, "") from error
 
 
 def _batch(results: Iterable[bytes]) -> bytes:

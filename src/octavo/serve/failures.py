@@ -9,7 +9,7 @@ from octavo.query.arguments import camel
 from octavo.query.known_errors import KnownError, known_error
 from octavo.query.vocabulary import Vocabulary
 from octavo.serve.calls import Call
-from octavo.serve.refusals import Place, Refused
+from octavo.serve.refusals import REQUEST, Place, Refused, nested_too_deeply
 from octavo.serve.view import SeenModel
 
 
@@ -25,6 +25,8 @@ def failure(
 
     ``index`` is the place of its query in a batch; ``operation`` what was asked of a transaction.
     """
+    if isinstance(error, RecursionError):
+        error = nested_too_deeply(REQUEST if call is None else call.name)
     if isinstance(error, ValidationError) and error.code in ("P2009", "P2012") and call is not None:
         error = error if call.model is None else _invalid(error, call.name, call.model)
     told = _told(error, vocabulary, operation)

@@ -7,6 +7,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -34,6 +35,8 @@ def parameters(given: Any) -> list[Any]:
     """A statement's parameters.  Raises Refused."""
     try:
         found = msgspec.json.decode(given) if isinstance(given, str) else given
+        if not isinstance(found, list | NoneType):
+            raise TypeError
         return [_parameter(value) for value in found or ()]
     except (msgspec.MsgspecError, ArithmeticError, ValueError, TypeError, KeyError) as error:
         raise Refused("the parameters of the raw query are invalid", {}, "P2010") from error

@@ -6,7 +6,7 @@ mistake is, and what would be right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from octavo.query.arguments import camel
@@ -15,6 +15,8 @@ from octavo.schema.datamodel import Arity
 from octavo.serve.view import SeenField, SeenLink, SeenModel
 
 Path: TypeAlias = tuple[str, ...]
+REQUEST = "request"
+"""what stands in a path for a request whose query is not known"""
 
 
 class Refused(Exception):
@@ -51,6 +53,23 @@ class Place:
     @property
     def _text(self) -> str:
         return ".".join((*self.selection, *self.arguments))
+
+    def object(self, given: Any, *expected: str) -> dict[str, Any]:
+        """A value that must be an object; ``expected`` is what its type is called.  Raises Refused."""
+        if type(given) is not dict:
+            raise self.wrong_type(given, *(expected or ("Object",)))
+        return given
+
+    def text(self, given: Any) -> str:
+        """A value that must be a text.  Raises Refused."""
+        if type(given) is not str:
+            raise self.wrong_type(given, "String")
+        return given
+
+    def part(self, given: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """An object under a name, which is empty if it is left out.  Raises Refused."""
+        found = given.get(name)
+        return {} if found is None else (self / name).object(found)
 
     # One function for each kind of error.
 
@@ -138,6 +157,11 @@ class Place:
 def input_error(details: str) -> Refused:
     """The error of a query that is well formed and has no meaning."""
     return Refused(f"Input error. {details}", {"details": details}, "P2019")
+
+
+def nested_too_deeply(name: str = REQUEST) -> Refused:
+    """The error of a query that is nested beyond what can be read."""
+    return Place((name,)).wrong_value("is nested too deeply")
 
 
 def either(*errors: Refused) -> Refused:

@@ -61,16 +61,16 @@ class Selections:
                 elif wanted is True:
                     fields[name] = field
                 else:
-                    raise at.within(name).unknown_selection(
-                        next(iter(wanted.get("selection", {})), ""), model
-                    )
+                    inner = at.within(name)
+                    selected = inner.part(inner.object(wanted, "Boolean"), "selection")
+                    raise inner.unknown_selection(next(iter(selected), ""), model)
             elif name == "_count":
                 if wanted is not False:
                     include["_count"], counts = self._counts(model, wanted, at.within(name))
             elif (link := model.links.get(name)) is None:
                 raise at.unknown_selection(name, model)
             elif wanted is not False:
-                query = {} if wanted is True else wanted
+                query = {} if wanted is True else at.within(name).object(wanted, "Boolean", "Object")
                 include[link.name], shape = self._related(link, query, at.within(name))
                 relations.append((name, link.name, shape, link.field.is_list))
         if not (fields or relations or counts):
@@ -82,9 +82,9 @@ class Selections:
         return include, Shape(model.name, list(fields.items()), relations, counts, order)
 
     def _related(self, link: SeenLink, query: Mapping[str, Any], at: Place) -> tuple[Any, Shape]:
-        target, given = link.target, query.get("arguments") or {}
+        target, given = link.target, at.part(query, "arguments")
         found = self.finding(target, given, at) if link.field.is_list else self._one(target, given, at)
-        selection = query.get("selection") or {"$scalars": True}
+        selection = at.part(query, "selection") or {"$scalars": True}
         include, shape = self.records(target, selection, at)
         if include:
             found["include"] = include
@@ -124,7 +124,8 @@ class Selections:
 
     def _counts(self, model: SeenModel, wanted: Any, at: Place) -> tuple[Any, list[tuple[str, str]]]:
         lists = {name: link for name, link in model.links.items() if link.field.is_list}
-        selection: Mapping[str, Any] = {} if wanted is True else wanted.get("selection") or {}
+        asked = {} if wanted is True else at.object(wanted, "Boolean", "Object")
+        selection: Mapping[str, Any] = at.part(asked, "selection")
         if wanted is True or selection.get("$scalars"):
             selection = {**dict.fromkeys(lists, True), **selection}
         select: dict[str, Any] = {}
@@ -134,8 +135,9 @@ class Selections:
                 continue
             if (link := lists.get(name)) is None:
                 raise at.unknown_selection(name, model)
-            given = {} if value is True else value.get("arguments") or {}
-            select[link.name] = self._where(link.target, given, at.within(name)) or True
+            inner = at.within(name)
+            given = {} if value is True else inner.part(inner.object(value, "Boolean", "Object"), "arguments")
+            select[link.name] = self._where(link.target, given, inner) or True
             shown.append((name, link.name))
         if not shown:
             raise at.empty_selection(model)

@@ -70,12 +70,11 @@ class Transactions:
         """The ids of those that no request uses."""
         return [key for key, made in self._open.items() if not made.turn.locked()]
 
-    async def begin(self, wait: float, limit: float, isolation: str | None, *, refused: bool) -> str:
+    async def begin(self, wait: float, limit: float, isolation: str, *, refused: bool) -> str:
         """Begin one, unless they are refused, and give its id.  Raises TransactionFailed."""
         if refused:
             raise TransactionFailed("the server is shutting down")
-        level = isolation or Isolation.READ_COMMITTED
-        block = self._client.tx(isolation_level=level, max_wait=wait, timeout=limit)
+        block = self._client.tx(isolation_level=isolation, max_wait=wait, timeout=limit)
         made = Interactive(block, limit)
         made.models = await block.__aenter__()
         key = secrets.token_urlsafe(24)
@@ -168,16 +167,23 @@ def _rolled_back() -> TransactionFailed:
     return TransactionFailed.over("rolled back")
 
 
-def options(given: Any) -> tuple[float, float, str | None]:
+def isolation_level(given: Any) -> str:
+    """An isolation level; None: the default.  Raises Refused."""
+    if given is None:
+        return Isolation.READ_COMMITTED
+    if given not in [*Isolation]:
+        raise _refused(f"Invalid isolation level: {given}", {"isolationLevel": given})
+    return str(given)
+
+
+def options(given: Any) -> tuple[float, float, str]:
     """What the body of a beginning asks for: seconds to wait and to run, and the isolation level.
 
     Raises Refused.
     """
     if type(given) is not dict:
-        raise _refused("the request is not JSON")
-    level = given.get("isolation_level")
-    if level is not None and level not in [*Isolation]:
-        raise _refused(f"Invalid isolation level: {level}", {"isolationLevel": level})
+        raise _refused("the request is not an object")
+    level = isolation_level(given.get("isolation_level"))
     found = []
     for name, default in (("max_wait", MAX_WAIT), ("timeout", TIMEOUT)):
         value = given.get(name)
