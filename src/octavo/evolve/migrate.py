@@ -271,7 +271,7 @@ class _Run:
                 )
 
     def _pass(self, plan: Plan, built: Building | None, progress: Progress) -> Pass:
-        codecs = Codecs(self.new)
+        codecs = Codecs.of(self.new)
         with (
             disk_errors("reading and writing records"),
             gathering(self.new, self.data_dir / "cache") as gathered,

@@ -30,7 +30,7 @@ class Plan:
         """``functions``: by new model; ``moment``: what ``now()`` gives."""
         self.old, self.new = layouts
         self.matching, self.functions, self.moment = matching, functions, moment
-        codecs = Codecs(self.old)
+        codecs = Codecs.of(self.old)
         self.changes = {
             name: ModelChange(matching, name, codecs[before], functions.get(name), moment)
             for name, before in matching.models.items()

@@ -278,7 +278,7 @@ def damaged_pieces(layout: Layout, file: str, data: bytes) -> tuple[list[Piece],
     if family is None:
         raise AssertionError(file)
     damage: dict[tuple[int, int], str] = {}
-    for item in Scanner(family, Codecs(layout)).scan(file, BytesIO(data)):
+    for item in Scanner(family, Codecs.of(layout)).scan(file, BytesIO(data)):
         if isinstance(item, DamagedError) and item.span is not None:
             damage[item.span] = item.reason
     pieces = [Piece(file, start, data[start:end], reason) for (start, end), reason in damage.items()]

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 from operator import attrgetter
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -512,6 +512,14 @@ class Codecs(dict[str, Codec]):
     def __init__(self, layout: Layout) -> None:
         super().__init__()
         self._layout = layout
+
+    @classmethod
+    def of(cls, layout: Layout) -> Codecs:
+        """Those that all users of a layout share."""
+        known: dict[str, Any] = vars(layout)
+        if (found := known.get("codecs")) is None:
+            found = known.setdefault("codecs", cls(layout))
+        return cast(Codecs, found)
 
     def __missing__(self, model: str) -> Codec:
         made = Codec(self._layout, self._layout.host(model))

@@ -61,7 +61,7 @@ class Reader:
     def __init__(self, layout: Layout, root: Path, sign: Sign | None = None) -> None:
         self.layout, self.root, self.sign = layout, root, sign
         self._folder = os.path.join(root, "")
-        self._codecs = Codecs(layout)
+        self._codecs = Codecs.of(layout)
         self._scanners: dict[str, Scanner] = {}
 
     def read(self, file: File) -> Iterator[Found]:

@@ -59,7 +59,7 @@ class News:
         """files that could not be read as they were listed"""
         self.lost: set[str] = set()
         """files of which what was said before holds no more"""
-        self._codecs = Codecs(layout)
+        self._codecs = Codecs.of(layout)
         self._scanners: dict[str, Scanner] = {}
         self.changed = list(self._changed())
         """the files that may be others than before"""

@@ -27,7 +27,7 @@ class Rules:
 
     def __init__(self, layout: Layout) -> None:
         self.layout = layout
-        self.codecs = Codecs(layout)
+        self.codecs = Codecs.of(layout)
         datamodel = layout.datamodel
         held = datamodel.held_keys
         self.parents = {m.name: tuple(r for r in held if r.child == m.name) for m in datamodel.tables}
