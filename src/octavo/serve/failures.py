@@ -28,7 +28,7 @@ def failure(
     if isinstance(error, RecursionError):
         error = nested_too_deeply(REQUEST if call is None else call.name)
     if isinstance(error, ValidationError) and error.code in ("P2009", "P2012") and call is not None:
-        error = error if call.model is None else _invalid(error, call.name, call.model)
+        error = _invalid(error, call.name, call.model)
     told = _told(error, vocabulary, operation)
     user = {"is_panic": False, "message": told.message, "meta": told.meta, "batch_request_idx": index}
     if told.code:
@@ -45,12 +45,12 @@ def _told(error: Exception, vocabulary: Vocabulary, operation: str) -> KnownErro
     return KnownError("", f"the server failed: {type(error).__name__}", {})
 
 
-def _invalid(error: ValidationError, root: str, model: SeenModel) -> Refused:
+def _invalid(error: ValidationError, root: str, model: SeenModel | None) -> Refused:
     """A value that the client's call has refused, with its place in the query."""
     selection: list[str] = [root]
     arguments: list[str] = []
     steps = error.path.replace("[", ".").replace("]", "").split(".") if error.path else []
-    seen: SeenModel | None = model
+    seen = model
     field = None
     inside = False
     for step in steps:
