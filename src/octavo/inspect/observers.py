@@ -23,7 +23,7 @@ from octavo.layout.codec import Values
 from octavo.layout.fold import logs_of
 from octavo.layout.found import Entry, UnknownKey
 from octavo.layout.layout import Kind, Layout, Place
-from octavo.layout.listing import File
+from octavo.layout.listing import File, Files
 from octavo.layout.reader import Reader, Sign, live_records
 from octavo.layout.record import Noted, plain
 
@@ -156,7 +156,7 @@ def log_places(layout: Layout) -> Iterable[tuple[Place, Place]]:
 
 
 def unowned(
-    place: Place, parent: Place, have: Collection[str], logs: Collection[str], damage: Iterable[DamagedError]
+    place: Place, parent: Place, have: Iterable[str], logs: Collection[str], damage: Iterable[DamagedError]
 ) -> list[str]:
     """The logs of a place whose parent is nowhere: those of parents that cannot be read are left out.
 
@@ -167,12 +167,13 @@ def unowned(
         for error in damage
         if error.host is not None and error.host[0] == parent.model.name
     }
-    return sorted({*have} - {*logs} - unread)
+    return sorted(path for path in have if path not in logs and path not in unread)
 
 
 _WORTH_PROCESSES = 16 << 20
 """bytes; less than this is read in this process"""
 _CHUNK = 12 << 20
+"""bytes that a process takes at once"""
 
 
 @dataclass
@@ -216,20 +217,20 @@ def _signed(layout: Layout, root: Path, files: Iterable[File], *, signed: bool) 
 
 @contextmanager
 def scanning(
-    layout: Layout, root: Path, files: Sequence[File], jobs: int, sign: Sign | None = None
+    layout: Layout, root: Path, files: Files, jobs: int, sign: Sign | None = None
 ) -> Iterator[Callable[[], Scan]]:
     """Start scanning; the function given finishes it and has the result.
 
     A large store is read by ``jobs`` processes.  This one is the last of them: it is free for the database
     until the function is called, and then takes its share of what is left.
     """
-    if jobs < 2 or sum(f.size for f in files) < _WORTH_PROCESSES:
+    if jobs < 2 or files.size < _WORTH_PROCESSES:
         yield lambda: scan(layout, root, files, sign)
         return
     with ProcessPoolExecutor(jobs - 1, mp_context=multiprocessing.get_context("spawn")) as pool:
         shared = _Shared(layout, root, pool, sign)
         try:
-            for chunk in _chunks(files):
+            for chunk in files.portions(_CHUNK):
                 shared.submit(chunk)
             yield shared.finish
         finally:
@@ -244,11 +245,11 @@ class _Shared:
     ) -> None:
         self.layout, self.root, self.pool, self.sign = layout, root, pool, sign
         self.result = Scan()
-        self.pending: dict[Future[_Signed], list[File]] = {}
+        self.pending: dict[Future[_Signed], Files] = {}
         self.failed: BaseException | None = None
         self.lock = threading.Lock()
 
-    def submit(self, chunk: list[File]) -> None:
+    def submit(self, chunk: Files) -> None:
         signed = self.sign is not None
         future = self.pool.submit(_signed, self.layout, self.root, chunk, signed=signed)
         self.pending[future] = chunk
@@ -284,17 +285,3 @@ class _Shared:
         if self.failed is not None:
             raise self.failed
         return self.result
-
-
-def _chunks(files: Sequence[File]) -> Iterator[list[File]]:
-    """The files in portions of about :data:`_CHUNK` bytes, the largest files first."""
-    chunk: list[File] = []
-    size = 0
-    for file in sorted(files, key=lambda f: -f.size):
-        chunk.append(file)
-        size += file.size
-        if size >= _CHUNK:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk

@@ -6,7 +6,7 @@ import os
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from itertools import accumulate, compress
 from typing import TYPE_CHECKING, TypeAlias, overload
 
 import msgspec
@@ -73,9 +73,37 @@ class Files(Sequence[File]):
         """The bytes of all of them."""
         return sum(sum(sizes) for _, _, sizes in self._families)
 
-    def of(self, path: str) -> Files:
-        """Those of the family with this path."""
-        return Files(found for found in self._families if found[0].path == path)
+    def of(self, *paths: str) -> Files:
+        """Those of the families with these paths."""
+        return Files(found for found in self._families if found[0].path in paths)
+
+    def chosen(self, numbers: Iterable[int]) -> Files:
+        """Those with these numbers."""
+        chosen = [False] * len(self)
+        for number in numbers:
+            chosen[number] = True
+        starts = [0, *self._ends]
+        return Files(
+            (family, [*compress(names, which)], array("q", compress(sizes, which)))
+            for (family, names, sizes), start in zip(self._families, starts, strict=False)
+            if any(which := chosen[start : start + len(names)])
+        )
+
+    def portions(self, size: int) -> Iterator[Files]:
+        """All of them in portions of about so many bytes, the largest files first."""
+        sizes = array("q")
+        for _, _, own in self._families:
+            sizes += own
+        portion: list[int] = []
+        left = size
+        for number in sorted(range(len(sizes)), key=lambda n: -sizes[n]):
+            portion.append(number)
+            left -= sizes[number]
+            if left <= 0:
+                yield self.chosen(portion)
+                portion, left = [], size
+        if portion:
+            yield self.chosen(portion)
 
     def number(self, path: str) -> int | None:
         """Which one of these has this path; None: none has."""

@@ -16,7 +16,7 @@ from urllib.parse import unquote_to_bytes
 from octavo.fold.parts import Part
 from octavo.fold.source import Source
 from octavo.layout.layout import FileFamily, Kind, Layout, Place
-from octavo.layout.listing import File
+from octavo.layout.listing import File, Files
 from octavo.postgres.failures import database_errors
 from octavo.schema.datamodel import Model, ScalarField
 from octavo.schema.native import quote, table_name
@@ -67,9 +67,11 @@ class Share:
         digest = stem[1:] if stem.startswith("~") else _digest([unquote_to_bytes(p) for p in stem.split(".")])
         return int(digest[:_DIGITS], 16) % self.part.of + 1 == self.part.number
 
-    def of(self, files: Sequence[File]) -> Sequence[File]:
+    def of(self, files: Files) -> Files:
         """Those of some files that are in it."""
-        return files if self.part is None else [file for file in files if self.holds(file)]
+        if self.part is None:
+            return files
+        return files.chosen(number for number, file in enumerate(files) if self.holds(file))
 
     def condition(self, model: Model, alias: str = "t") -> str:
         """The SQL condition for a row of a model that belongs in it; empty where all of them do."""

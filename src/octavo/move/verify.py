@@ -283,8 +283,8 @@ class _Verification:
         progress.begin("verify", sum(counts.values()))
         settled = {} if self.options.thorough else self._by_lines(report, counts, progress)
         names = [name for name in counts if name not in settled]
-        others = [f for f in self.layout.families if f.places[0].model.name not in settled]
-        files = [f for family in others for f in self.share.of(self.there.files.of(family.path))]
+        others = [f.path for f in self.layout.families if f.places[0].model.name not in settled]
+        files = self.share.of(self.there.files.of(*others))
         with scanning(self.layout, self.root, files, self.options.jobs, self.options.sign) as result:
             database = {name: self._tally(name, progress) for name in names}
             scan = result()
@@ -387,8 +387,8 @@ class _Verification:
             if parent.model.name in settled or not self.share.has_model(parent.model.name):
                 # It was looked for its logs then, or is in another part.
                 continue
-            have = {f.path for f in self.there.of(place)}
-            for path in sorted(seen.logs - have):
+            have = self.there.of(place)
+            for path in sorted(path for path in seen.logs if have.number(path) is None):
                 family = self.layout.family(path)
                 if family is not None and place in family.places:
                     self._damaged(place, DamagedError("the log of an existing record is missing", file=path))
@@ -396,7 +396,7 @@ class _Verification:
                 # It may be the log of a record that could not be read.
                 continue
             is_divided = self.share.divides(parent)
-            own = {f.path for f in self.there.of(place) if not is_divided or self.share.names(f)}
+            own = (f.path for f in have if not is_divided or self.share.names(f))
             for path in unowned(place, parent, own, seen.logs, seen.damage):
                 self._damaged(place, DamagedError("a log whose parent does not exist", file=path))
 
