@@ -25,7 +25,7 @@ import pytest
 
 import octavo as octavo_package
 from folders import beside, tree
-from octavo.care.backup import BackupReport, back_up, check, schema_of
+from octavo.care.backup import ArchivedFile, BackupReport, Manifest, back_up, check, schema_of
 from octavo.errors import BusyError, DamagedError, DiskError, UsageError
 from octavo.fold.scaffold import scaffold
 from octavo.inspect.doctor import examine
@@ -84,6 +84,15 @@ def test_the_manifest_says_what_is_in_it(data: Path, tmp_path: Path) -> None:
         path: (len(text), hashlib.sha256(text).hexdigest()) for path, text in files.items()
     }
     assert (report.damaged, report.left_out) == ([], [])
+
+
+@pytest.mark.parametrize("number", [0, 1, 3])
+def test_the_manifest_is_indented_json_though_it_is_written_piece_by_piece(number: int) -> None:
+    files = [ArchivedFile(f'data/\\{n}"ö', n, f"{n}" * 64) for n in range(number)]
+    made = Manifest(1, "1", 1, {"version": None}, "now", {"Tag": 3}, files)
+    text = b"".join(made.text())
+    assert text == msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
+    assert msgspec.json.decode(text, type=Manifest) == made
 
 
 def test_what_was_committed_is_in_it_and_the_journal_is_not(data: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Self, TypeAlias
+from typing import Annotated, Any, BinaryIO, Self, TypeAlias, overload
 
 import msgspec
 
@@ -38,7 +38,7 @@ from octavo.layout.listing import File, payload_path
 from octavo.schema.texts import schema_text
 from octavo.store import disk, phase
 from octavo.store.store import Store
-from octavo.store.system import FOLDER_MODE, open_signed, open_to_read
+from octavo.store.system import FOLDER_MODE, Signature, open_signed, open_to_read
 
 FORMAT = 1
 _BUFFER = 1 << 20
@@ -68,7 +68,43 @@ class Manifest(msgspec.Struct, frozen=True, rename="camel"):
     made_at: str
     counts: dict[str, Number]
     """records by model"""
-    files: list[ArchivedFile]
+    files: Sequence[ArchivedFile]
+
+    def text(self) -> Iterator[bytes]:
+        """What stands in the archive, piece by piece: there may be a hundred thousand files."""
+        head = msgspec.structs.replace(self, files=[])
+        before, array, after = msgspec.json.format(msgspec.json.encode(head), indent=2).rpartition(b"[]")
+        between = before + array[:1]
+        for file in self.files:
+            yield between + b'\n    {\n      "path": %b,\n      "size": %d,\n      "sha256": "%b"\n    }' % (
+                msgspec.json.encode(file.path),
+                file.size,
+                file.sha256.encode(),
+            )
+            between = b","
+        yield (b"\n  " if self.files else between) + array[1:] + after + b"\n"
+
+
+class _Archived(Sequence[ArchivedFile]):
+    """The members of a spool as a manifest has them, each made when it is asked for."""
+
+    def __init__(self, members: Mapping[str, bytes]) -> None:
+        self._members = members
+        self._names = sorted(members)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    @overload
+    def __getitem__(self, at: int) -> ArchivedFile: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[ArchivedFile]: ...
+    def __getitem__(self, at: int | slice) -> ArchivedFile | list[ArchivedFile]:
+        if isinstance(at, slice):
+            return [self[n] for n in range(len(self))[at]]
+        name = self._names[at]
+        member = Member.of(self._members[name])
+        return ArchivedFile(spelled(f"{DATA}/{name}"), member.size, member.sha256.hex())
 
 
 @dataclass
@@ -198,7 +234,8 @@ class _Archiving(Visitor):
         self.known = Known()
         self.survey = Survey(self.known)
         self.readings = Readings(layout)
-        self.members: dict[str, Member] = {}
+        self.members: dict[str, bytes] = {}
+        """by path, each packed"""
         self.folders: dict[str, tuple[int, int]] = {}
         """where each stands in the spool"""
         self.damaged: list[str] = []
@@ -228,34 +265,37 @@ class _Archiving(Visitor):
         family = self.layout.family(file) if file in self.known.files else None
         path = f"{self.root}/{file}"
         try:
-            source = open_to_read(path) if family is None else open_signed(path)[0]
+            if family is None:
+                source, state = _opened(path)
+            else:
+                source, state = open_signed(path)
         except FileNotFoundError:
             return False
         try:
-            data = self._add(file, source)
+            member, data = self._add(file, source, state)
         finally:
             os.close(source)
-        if family is not None:
-            member = self.members[file]
-            if data is None:
-                self.readings.read_alone(File(file, family, member.size), partial(self.spool.read, member))
-            else:
-                self.readings.read(File(file, family, member.size), data)
+        if family is None:
+            return True
+        content = File(file, family, member.size)
+        if data is None:
+            self.readings.read_alone(content, partial(self.spool.read, member))
+        else:
+            self.readings.read(content, data)
         return True
 
-    def _add(self, file: str, source: int) -> bytes | None:
-        """Put a file into the spool; its content is given, if it is held in memory."""
-        state = os.fstat(source)
+    def _add(self, file: str, source: int, state: Signature) -> tuple[Member, bytes | None]:
+        """Put a file into the spool; its content is given, too, if it is held in memory."""
         self._add_folder(os.path.dirname(file))
-        name = f"{DATA}/{file}"
-        data = read_up_to(source, state.st_size) if state.st_size <= HELD else None
+        name, modified = f"{DATA}/{file}", state.modified / 10**9
+        data = read_up_to(source, state.size) if state.size <= HELD else None
         if data is None:
-            member = self.spool.copy(name, source, state.st_size, state.st_mtime)
+            member = self.spool.copy(name, source, state.size, modified)
         else:
-            member = self.spool.add(name, data, state.st_mtime)
-        self.members[file] = member
+            member = self.spool.add(name, data, modified)
+        self.members[file] = member.packed()
         self.progress.advance(member.size)
-        return data
+        return member, data
 
     def _add_folder(self, folder: str) -> None:
         """Put a folder into the spool, after those that it is in, if it is not there yet."""
@@ -267,7 +307,8 @@ class _Archiving(Visitor):
 
     def forget(self, file: str) -> None:
         self.readings.forget(file)
-        if (member := self.members.pop(file, None)) is not None:
+        if (packed := self.members.pop(file, None)) is not None:
+            member = Member.of(packed)
             self.spool.forget(member.start, member.end)
 
     def finish(self, archive: Path, schema: Mapping[str, str | None]) -> BackupReport:
@@ -311,13 +352,9 @@ class _Archiving(Visitor):
     def _manifest(self, made_at: str, schema: Mapping[str, str | None], counts: dict[str, int]) -> Manifest:
         from octavo.version import __version__
 
-        files = [
-            ArchivedFile(spelled(f"{DATA}/{file}"), member.size, member.sha256.hex())
-            for file, member in sorted(self.members.items())
-        ]
+        files = _Archived(self.members)
         made = Manifest(FORMAT, __version__, VERSION, dict(schema), made_at, counts, files)
-        text = msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n"
-        self.spool.add(MANIFEST, text, time.time())
+        self.spool.add_pieces(MANIFEST, made.text(), time.time())
         return made
 
     def _counts(self) -> dict[str, int]:
@@ -335,12 +372,12 @@ class _Archiving(Visitor):
         payloads = self.known.payloads
         self.progress.begin("backup: payloads", sum(map(size_of, payloads.values())), "bytes")
         for file in sorted(payloads):
-            source = open_to_read(str(self.root / file))
+            source, state = _opened(f"{self.root}/{file}")
             try:
-                self._add(file, source)
+                member, _ = self._add(file, source, state)
             finally:
                 os.close(source)
-            if self.members[file].sha256.hex() != os.path.basename(file):
+            if member.sha256.hex() != os.path.basename(file):
                 self.damaged.append(f"{file}: is not what its digest says")
 
     def _left_out(self) -> list[str]:
@@ -350,6 +387,16 @@ class _Archiving(Visitor):
             *(f"{path}: is no regular file" for path in (*found.odd, *found.in_the_way)),
             *(f"{folder}: cannot be listed: {reason}" for folder, reason in found.unlisted.items()),
         ]
+
+
+def _opened(path: str) -> tuple[int, Signature]:
+    """A file of any kind, and its state.  Raises OSError."""
+    source = open_to_read(path)
+    try:
+        return source, Signature.of(os.fstat(source))
+    except BaseException:
+        os.close(source)
+        raise
 
 
 def check(archive: Path, progress: Progress = SILENT) -> BackupReport:

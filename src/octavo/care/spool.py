@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import tarfile
 import zlib
 from collections import deque
@@ -32,6 +33,9 @@ _LARGEST = 8**11 - 1
 _END = bytes(2 * _BLOCK)
 
 
+_MEMBER = struct.Struct("=qqq32s")
+
+
 class Member(NamedTuple):
     """A file in the spool: where its header and its bytes begin, how many they are, and their SHA-256."""
 
@@ -43,6 +47,14 @@ class Member(NamedTuple):
     @property
     def end(self) -> int:
         return self.at + self.size + -self.size % _BLOCK
+
+    def packed(self) -> bytes:
+        """The same in few bytes, as there may be a hundred thousand."""
+        return _MEMBER.pack(*self)
+
+    @classmethod
+    def of(cls, packed: bytes) -> Member:
+        return cls(*_MEMBER.unpack(packed))
 
 
 class Spool:
@@ -57,7 +69,13 @@ class Spool:
         owner = tarfile.TarInfo()
         owner.uid, owner.gid, owner.mode = os.getuid(), os.getgid(), FILE_MODE
         self._owner = owner
-        self._plain = owner.tobuf(tarfile.PAX_FORMAT)
+        plain = bytearray(owner.tobuf(tarfile.PAX_FORMAT))
+        for field in (_NAME, _SIZE, _TIME):
+            plain[field] = bytes(field.stop - field.start)
+        plain[_SUM] = b" " * 8
+        self._sum = sum(plain)
+        """of a header without name, size and time"""
+        self._before, self._after = bytes(plain[_NAME.stop : _SIZE.start]), bytes(plain[_SUM.stop :])
 
     def add_folder(self, name: str, modified: float) -> tuple[int, int]:
         """Add a folder; where it begins and ends is given."""
@@ -68,8 +86,20 @@ class Spool:
     def add(self, name: str, data: bytes, modified: float) -> Member:
         """Add a file that is held in memory."""
         header, start = self._header(name, len(data), modified), self.end
-        self._write(b"".join((header, data, bytes(-len(data) % _BLOCK))))
+        for part in (header, data, bytes(-len(data) % _BLOCK)):
+            self._write(part)
         return Member(start, start + len(header), len(data), hashlib.sha256(data).digest())
+
+    def add_pieces(self, name: str, pieces: Iterable[bytes], modified: float) -> None:
+        """Add a file whose size is known when it has been written."""
+        start, empty = self.end, self._header(name, 0, modified)
+        self._write(empty)
+        for piece in pieces:
+            self._write(piece)
+        size = self.end - start - len(empty)
+        self._write(bytes(-size % _BLOCK))
+        self.file.flush()
+        write_all(SYSTEM, self.file.fileno(), self._header(name, size, modified), start)
 
     def copy(self, name: str, source: int, size: int, modified: float) -> Member:
         """Add a file from its descriptor: of one that grows meanwhile, the first ``size`` bytes.
@@ -119,12 +149,9 @@ class Spool:
             if is_folder:
                 made.type, made.mode = tarfile.DIRTYPE, FOLDER_MODE
             return made.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
-        block = bytearray(self._plain)
-        block[_NAME] = raw.ljust(100, b"\0")
-        block[_SIZE], block[_TIME] = b"%011o\0" % size, b"%011o\0" % when
-        block[_SUM] = b" " * 8
-        block[_SUM] = b"%06o\0 " % sum(block)
-        return bytes(block)
+        numbers = b"%011o\0%011o\0" % (size, when)
+        total = b"%06o\0 " % (self._sum + sum(raw) + sum(numbers))
+        return b"".join((raw.ljust(100, b"\0"), self._before, numbers, total, self._after))
 
     # The end
 
