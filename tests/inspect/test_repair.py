@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from command import octavo
 from folders import beside, edit_json, edit_line, tree, write_long_ago
 from octavo.errors import BusyError
 from octavo.inspect.doctor import Diagnosis, examine
@@ -259,3 +260,32 @@ def test_a_writer_goes_on_meanwhile(data: Path, writer: subprocess.Popen[bytes])
     writer.wait()
     left = examine(data, LAYOUT)
     assert not any(MEANINGS[kind].damage for kind in kinds(left))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("auth/sessions.jsonl", "chats/index.jsonl"), ("characters/{id}.json", "personas/{id}.json")],
+    ids=["logs", "record files"],
+)
+def test_nothing_is_set_aside_for_a_layout_that_does_not_describe_the_files(
+    data: Path, one: str, other: str
+) -> None:
+    path = data / "schema/layout.toml"
+    text = path.read_text("utf-8")
+    swapped = text.replace(one, "\0").replace(other, one).replace("\0", other)
+    path.write_text(swapped, "utf-8")
+    before = tree(data)
+    done = octavo("doctor", "--set-aside", "--data-dir", data)
+    assert done.code == 2
+    assert "schema/layout.toml: the layout does not describe these files" in done.err
+    assert tree(data) == before
+    assert octavo("doctor", "--data-dir", data).code == 1
+    path.write_text(text, "utf-8")
+    assert octavo("doctor", "--data-dir", data).code == 0
+
+
+def test_a_line_in_the_wrong_log_is_set_aside_still(data: Path) -> None:
+    """Its own log has records: the layout is right."""
+    tag = (data / "chats/index.jsonl").read_bytes().splitlines(keepends=True)[0]
+    (data / "auth/sessions.jsonl").write_bytes(tag)
+    assert pieces(mend(data, set_aside=True)) == {"auth/sessions.jsonl@0": tag}

@@ -18,15 +18,17 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from octavo.errors import DamagedError, DiskError, disk_errors
+from octavo.errors import DamagedError, DiskError, LayoutError, disk_errors
 from octavo.inspect.doctor import Diagnosis
 from octavo.inspect.findings import Finding, Kind
 from octavo.layout.codec import Codecs
+from octavo.layout.found import Entry, Many
 from octavo.layout.layout import Kind as Way
 from octavo.layout.layout import Layout
 from octavo.layout.scan import Scanner, torn_at
 from octavo.store import disk
 from octavo.store.changes import write_beside
+from octavo.store.identity import LAYOUT
 from octavo.store.journal import FOLDER as JOURNAL_FOLDER
 from octavo.store.lock import TIMEOUT
 from octavo.store.offline import at_rest, needs_recovery, page
@@ -84,7 +86,10 @@ class Repair:
 
 
 def plan(diagnosis: Diagnosis, layout: Layout, *, set_aside: bool = False) -> list[Step]:
-    """What can be done about what was found.  ``set_aside``: also move out what cannot be read."""
+    """What can be done about what was found.  ``set_aside``: also move out what cannot be read.
+
+    Raises LayoutError if that is only because the layout does not describe the files.
+    """
     kept, steps = diagnosis.findings.kept, []
     # What these folders held is named by records, or was at rest: a new one hides nothing.
     harmless = {JOURNAL_FOLDER, layout.payload_folder} - {f.folder for f in layout.families}
@@ -98,10 +103,41 @@ def plan(diagnosis: Diagnosis, layout: Layout, *, set_aside: bool = False) -> li
     states = diagnosis.signatures
     steps += [Step(Action.CUT, f.file, states[f.file]) for f in kept[Kind.TORN]]
     if set_aside:
+        _require_described(diagnosis, layout)
         broken = dict.fromkeys(f.file for f in kept[Kind.UNREADABLE] if _is_piece(f, layout))
         steps += [Step(Action.SET_ASIDE, file, states[file]) for file in broken]
         steps += [Step(Action.MOVE, f.file, states[f.file]) for f in kept[Kind.UNOWNED_LOG]]
     return sorted(steps, key=lambda step: list(Action).index(step.action))
+
+
+def _require_described(diagnosis: Diagnosis, layout: Layout) -> None:
+    """Raise LayoutError if a file holds records of a model that the layout has elsewhere, where none is.
+
+    The layout was edited then, or is that of another store: the records are sound.
+    """
+    codecs = Codecs.of(layout)
+    absent = [f for f in layout.families if not any(diagnosis.counts[p.model.name] for p in f.places)]
+    for path in dict.fromkeys(finding.file for finding in diagnosis.findings.kept[Kind.UNREADABLE]):
+        family = layout.family(path)
+        if family not in absent or family.kind is Way.DOCUMENT:
+            continue
+        try:
+            data, _ = read_whole(str(diagnosis.data_dir / path))
+        except OSError:
+            # That is the reason why it is damage.
+            continue
+        for other in absent:
+            if other is not family and other.kind.is_log == family.kind.is_log:
+                own = f"{other.folder}/{os.path.basename(path)}" if other.varies else other.path
+                scanned = Scanner(other, codecs).scan(own, BytesIO(data))
+                found = next((item for item in scanned if isinstance(item, Entry | Many)), None)
+                if found is not None:
+                    model = found.codec.name
+                    raise LayoutError(
+                        f"the layout does not describe these files: {path} has a record of {model}, which"
+                        f" belongs in {other.path}; put back the layout that the store was written with",
+                        file=LAYOUT,
+                    )
 
 
 def _is_piece(finding: Finding, layout: Layout) -> bool:
