@@ -18,12 +18,17 @@ from moves import Move, Writing
 from octavo.backend import DataBackend
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import DamagedError, OctavoError
-from octavo.inspect.progress import Progress, Step
+from octavo.fold.export import ExportOptions, export
+from octavo.inspect.progress import SILENT, Progress, Step
+from octavo.layout.load import flat_layout
 from octavo.move import listing, news
+from octavo.move.carry import Carry
 from octavo.move.rollback import rollback
 from octavo.move.sides import MoveOptions, MoveReport
 from octavo.postgres.connection import connect as connect_to
 from octavo.postgres.embedded import EmbeddedServer
+from octavo.schema.parser import parse_schema
+from octavo.url import DatabaseUrl
 
 STEPS = ("carry back", "verify ahead", "lock")
 _numbers = itertools.count(1)
@@ -354,3 +359,50 @@ def test_a_log_that_is_removed_while_it_is_read_is_no_damage(over: Move) -> None
     assert report.done
     assert was_quick(report), outcome(report, "verify")
     assert over.verify()
+
+
+PARTED = """
+datasource db {
+  provider = "postgresql"
+  url      = env("DATABASE_URL")
+}
+model Note {
+  id   Int    @id
+  text String
+}
+"""
+TABLES = """
+CREATE TABLE "Note" (id int NOT NULL, text text NOT NULL, CONSTRAINT "Note_pkey" PRIMARY KEY (id))
+  PARTITION BY RANGE (id);
+CREATE TABLE low PARTITION OF "Note" FOR VALUES FROM (0) TO (10);
+CREATE TABLE high PARTITION OF "Note" FOR VALUES FROM (10) TO (20);
+INSERT INTO "Note" SELECT n, 'as it was' FROM generate_series(0, 19) AS n;
+CREATE FUNCTION other() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.text = 'another'; RETURN NEW; END $$;
+CREATE TRIGGER whole BEFORE INSERT OR UPDATE ON "Note" FOR EACH ROW EXECUTE FUNCTION other();
+CREATE TRIGGER part BEFORE INSERT OR UPDATE ON high FOR EACH ROW EXECUTE FUNCTION other();
+ALTER TABLE low DISABLE TRIGGER whole;
+"""
+
+
+def test_no_trigger_changes_what_is_carried_into_a_partition(database: str, tmp_path: Path) -> None:
+    url, layout = DatabaseUrl.parse(database), flat_layout(parse_schema(PARTED))
+    data, log = tmp_path / "data", tmp_path / "data" / "note.jsonl"
+    enabled = b"SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger ORDER BY 1, 2"
+    with closing(connect_to(url)) as connection:
+        connection.execute(TABLES.encode())
+        triggers = connection.execute(enabled).fetchall()
+        export(url, data, layout, ExportOptions(tmp_path))
+        carrying = Carry(url, data, layout, tmp_path, 30.0, SILENT)
+        for number in range(2):
+            with open(log, "a") as file:
+                file.write(f'{{"_model":"Note","id":{12 + number},"text":"in the files"}}\n')
+                file.write(f'{{"_model":"Note","id":{2 + number},"text":"in the files"}}\n')
+            if number:
+                carrying.since(listing.listed(layout, data))
+            else:
+                carrying.everything(frozen=True)
+        rows = connection.execute(b"""SELECT id FROM "Note" WHERE text = 'in the files' ORDER BY 1""")
+        assert [n for (n,) in rows] == [2, 3, 12, 13]
+        others = connection.execute(b"""SELECT count(*) FROM "Note" WHERE text = 'as it was'""").fetchone()
+        assert others == (16,)
+        assert connection.execute(enabled).fetchall() == triggers

@@ -479,16 +479,24 @@ _AGAIN = {"O": "ENABLE TRIGGER", "R": "ENABLE REPLICA TRIGGER", "A": "ENABLE ALW
 
 
 def _without_triggers(connection: Connection, datamodel: Datamodel) -> list[str]:
-    """Let no trigger of the tables run.  Gives the statements that let them again."""
+    """Let no trigger of the tables run, nor of their partitions.
+
+    Gives the statements that let them again.
+    """
     rows = connection.execute(
         """
+        WITH RECURSIVE t AS (
+            SELECT u.oid, 0 AS depth FROM unnest(%s::regclass[]) AS u(oid)
+          UNION ALL
+            SELECT i.inhrelid, depth + 1 FROM t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.oid
+        )
         SELECT tgrelid::regclass::text, quote_ident(tgname), tgenabled::text
-        FROM pg_catalog.pg_trigger
-        WHERE NOT tgisinternal AND tgenabled <> 'D' AND tgrelid = ANY(%s::regclass[])
-        ORDER BY 1, 2
+        FROM pg_catalog.pg_trigger JOIN t ON t.oid = tgrelid
+        WHERE NOT tgisinternal AND tgenabled <> 'D'
+        ORDER BY depth, 1, 2
         """,
         [[table_name(m) for m in datamodel.tables]],
     ).fetchall()
     for table, name, _ in rows:
-        connection.execute(f"ALTER TABLE {table} DISABLE TRIGGER {name}".encode())
-    return [f"ALTER TABLE {table} {_AGAIN[how]} {name}" for table, name, how in rows]
+        connection.execute(f"ALTER TABLE ONLY {table} DISABLE TRIGGER {name}".encode())
+    return [f"ALTER TABLE ONLY {table} {_AGAIN[how]} {name}" for table, name, how in rows]
