@@ -17,7 +17,7 @@ from octavo.text import some
 
 if TYPE_CHECKING:
     from octavo.evolve.functions import Function
-    from octavo.evolve.migrate import MigrateOptions, MigrateReport
+    from octavo.evolve.migrate import MigrateReport
     from octavo.evolve.steps import Step
     from octavo.layout.layout import Layout
     from octavo.schema.datamodel import Datamodel
@@ -65,33 +65,40 @@ def migrate(
     Needs no database. The new store is built beside the old one, verified, and put in place in one step; the
     old one is kept. Ends with 1, and changes nothing, if records speak against a step.
     """
+    from octavo.evolve.matching import Renames
     from octavo.evolve.migrate import MigrateOptions, migrate_back
     from octavo.evolve.migrate import migrate as migrate_store
 
-    hint = "--to FILE names the next schema, --back takes the last migration back"
-    if back and (to is not None or new_layout is not None):
-        raise UsageError("--back takes no --to and no --layout", hint=hint)
-    if not (back or to or new_layout or functions):
-        raise UsageError("nothing says where to migrate to", hint=hint)
-    if back and (rename or rename_model):
-        raise UsageError("--back takes no renames: it knows those of the way forth")
+    _require_one_way(back, to or new_layout, functions, [*(rename or []), *(rename_model or [])])
     # What is named elsewhere may well be the next schema.
     job.elsewhere = False
     old = job.layout
     # What a function prints is no part of the answer.
     with job.progress() as progress, redirect_stdout(sys.stderr):
+        target = _former(job) if back else old.datamodel if to is None else _datamodel(to)
+        options = MigrateOptions(
+            renames=Renames.parse(rename or [], rename_model or []),
+            functions=_functions(functions, target),
+            dry_run=dry_run,
+            resolve=_resolve(job),
+        )
         if back:
-            target = _former(job)
-            made = MigrateOptions(
-                functions=_functions(functions, target), dry_run=dry_run, resolve=_resolve(job)
-            )
-            report = migrate_back(job.data_dir, old, made, progress)
+            report = migrate_back(job.data_dir, old, options, progress)
         else:
-            target = old.datamodel if to is None else _datamodel(to)
-            options = _options(job, rename, rename_model, _functions(functions, target), dry_run=dry_run)
             layout = _layout(target, new_layout)
             report = migrate_store(job.data_dir, old, target, options, progress, layout=layout)
     return Answer(_as_json(report), lambda: _show(report), good=not report.refused, shows_if_quiet=True)
+
+
+def _require_one_way(back: bool, forth: Path | None, functions: Path | None, renames: list[str]) -> None:
+    """Raise UsageError unless it is said whether to go forth or back."""
+    hint = "--to FILE names the next schema, --back takes the last migration back"
+    if back and forth:
+        raise UsageError("--back takes no --to and no --layout", hint=hint)
+    if not (back or forth or functions):
+        raise UsageError("nothing says where to migrate to", hint=hint)
+    if back and renames:
+        raise UsageError("--back takes no renames: it knows those of the way forth")
 
 
 def _datamodel(path: Path) -> Datamodel:
@@ -117,21 +124,6 @@ def _functions(path: Path | None, target: Datamodel) -> dict[str, Function]:
     from octavo.evolve.functions import load
 
     return {} if path is None else load(path, target)
-
-
-def _options(
-    job: Job,
-    rename: list[str] | None,
-    rename_model: list[str] | None,
-    functions: dict[str, Function],
-    *,
-    dry_run: bool,
-) -> MigrateOptions:
-    from octavo.evolve.matching import Renames
-    from octavo.evolve.migrate import MigrateOptions
-
-    renames = Renames.parse(rename or [], rename_model or [])
-    return MigrateOptions(renames=renames, functions=functions, dry_run=dry_run, resolve=_resolve(job))
 
 
 def _resolve(job: Job) -> Resolve | None:

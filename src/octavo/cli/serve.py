@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -69,34 +70,35 @@ def serve(
         from octavo.serve.run import listen_at_path, listen_on_port
         from octavo.serve.run import serve as run
     except ModuleNotFoundError as error:
-        raise UsageError(
-            f"octavo serve needs the package {error.name}", hint="pip install 'octavo[serve]'"
-        ) from error
+        hint = "pip install 'octavo[serve]'"
+        raise UsageError(f"octavo serve needs the package {error.name}", hint=hint) from error
     from octavo.backend import get_data_backend
+
+    backend = get_data_backend().value
+    with closing(_connected(job, backend)) as client:
+        token = token_at(token_file or job.data_dir / TOKEN)
+        listeners: list[Listener] = []
+        if port is not None or socket is None:
+            listeners.append(listen_on_port(PORT if port is None else port, cert, key))
+        if socket is not None:
+            listeners.append(listen_at_path(socket))
+        told = told_of(listeners, token, backend)
+        run(client, token, listeners, backend, lambda: _say(job, told))
+    return None
+
+
+def _connected(job: Job, backend: str) -> Client:
     from octavo.opening import connect
 
-    backend = get_data_backend()
     opened = connect(
-        backend.value,
+        backend,
         database_url=job.database_url,
         data_dir=job.data_dir,
         files_root=job.files_root_if_there,
         schema=job.schema,
         layout=job.layout_file,
     )
-    client = cast("Client", opened)
-    try:
-        token = token_at(job.data_dir / TOKEN if token_file is None else token_file)
-        listeners: list[Listener] = []
-        if port is not None or socket is None:
-            listeners.append(listen_on_port(PORT if port is None else port, cert, key))
-        if socket is not None:
-            listeners.append(listen_at_path(socket))
-        told = told_of(listeners, token, backend.value)
-        run(client, token, listeners, backend.value, lambda: _say(job, told))
-    finally:
-        client.close()
-    return None
+    return cast("Client", opened)
 
 
 def told_of(listeners: list[Listener], token: str, backend: str) -> dict[str, Any]:
