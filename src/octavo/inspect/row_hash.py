@@ -84,9 +84,19 @@ class CopyBinary:
         """A frame's values by field."""
         return dict(zip(self.names, _values(frame, _COUNT), strict=True))
 
-    def split_key(self, key: bytes) -> dict[str, bytes | None]:
+    def split_key(self, key: bytes) -> dict[str, bytes]:
         """A key's values by field."""
-        return dict(zip(self.model.key.field_names, _values(key, 0), strict=True))
+        return dict(zip(self.model.key.field_names, parts_of(key), strict=True))
+
+
+def framed(key: Iterable[bytes]) -> bytes:
+    """A key as it is in frames."""
+    return b"".join(len(part).to_bytes(4) + part for part in key)
+
+
+def parts_of(key: bytes) -> list[bytes]:
+    """The values of a framed key; none of them is NULL."""
+    return [part or b"" for part in _values(key, 0)]
 
 
 def _values(framed: bytes, at: int) -> Iterator[bytes | None]:

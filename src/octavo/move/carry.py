@@ -30,11 +30,12 @@ from octavo.errors import DamagedError, DatabaseError, DifferenceError, disk_err
 from octavo.fold.restore import Lines, Loading, PutBack, advance_counters, computed_columns, copy_in
 from octavo.inspect.payloads import CONFLICT, put_back
 from octavo.inspect.progress import Progress
+from octavo.inspect.row_hash import framed, parts_of
 from octavo.layout.found import Entry
 from octavo.layout.layout import Kind, Layout
 from octavo.layout.reader import Reader
 from octavo.move import news
-from octavo.move.hosted import Hosted, framed, parts_of
+from octavo.move.hosted import Hosted
 from octavo.move.listing import Listing, listed
 from octavo.move.news import News, Unsure
 from octavo.postgres.connection import Connection, connect

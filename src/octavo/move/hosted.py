@@ -11,7 +11,7 @@ from urllib.parse import unquote_to_bytes
 
 import psycopg
 
-from octavo.inspect.row_hash import CopyBinary
+from octavo.inspect.row_hash import CopyBinary, framed, parts_of
 from octavo.layout.layout import FileFamily, Kind, Layout, Place
 from octavo.move.news import Unsure
 from octavo.postgres.connection import Connection
@@ -140,18 +140,3 @@ def _key_in(family: FileFamily, path: str) -> list[bytes]:
     if place.file_for([part.decode("utf-8", "replace") for part in key]) != path:
         raise Unsure(f"the name of {path} does not tell whose it is")
     return key
-
-
-def framed(key: Sequence[bytes]) -> bytes:
-    """A key as :class:`CopyBinary` frames it."""
-    return b"".join(len(part).to_bytes(4) + part for part in key)
-
-
-def parts_of(key: bytes) -> list[bytes]:
-    """The values of a key."""
-    found, at = [], 0
-    while at < len(key):
-        size = int.from_bytes(key[at : at + 4])
-        found.append(key[at + 4 : at + 4 + size])
-        at += 4 + size
-    return found

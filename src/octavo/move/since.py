@@ -33,12 +33,13 @@ from typing import NamedTuple
 from octavo.fold.source import Source
 from octavo.inspect.observers import log_places
 from octavo.inspect.payloads import digest_of, file_digest
+from octavo.inspect.row_hash import framed, parts_of
 from octavo.layout.codec import Values
 from octavo.layout.found import Entry
 from octavo.layout.layout import Kind, Layout, Place
 from octavo.layout.listing import File, payload_path
 from octavo.move import news
-from octavo.move.hosted import Hosted, framed, parts_of
+from octavo.move.hosted import Hosted
 from octavo.move.listing import Listing
 from octavo.move.news import News, Unsure
 from octavo.move.originals import State, is_same, originals
