@@ -189,6 +189,8 @@ class _Look(Visitor):
                     self.unlocked = error.strerror or str(error)
             else:
                 is_sure = True
+            # A process that is forked now would inherit the lock.
+            self.jobs = 1
             with page(self.root) as state:
                 if needs_recovery(state):
                     self.recovered = recovered(self.root, self.scratch)
