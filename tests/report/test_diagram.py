@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from octavo.errors import SchemaError
 from octavo.report.diagram import HEAD, ROW, Diagram, boxes, diagram, drawn, highlighting, legend
-from octavo.report.geometry import Bundle, Geometry, Link, Placed, Point, arrange, crossings
+from octavo.report.geometry import Geometry, Placed, Point, arrange, crossings
+from octavo.report.layers import Bundle, Link
 from octavo.report.markup import MOST, cut, document
 from octavo.schema.datamodel import Datamodel
 from octavo.schema.parser import parse_schema

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from xml.etree.ElementTree import Element
 
-from octavo.report.geometry import Geometry, Link, Placed, Point, arrange
+from octavo.report.geometry import Geometry, Placed, Point, arrange
+from octavo.report.layers import Link
 from octavo.report.markup import cells, cut, el, number
 from octavo.schema.datamodel import Action, Datamodel, Model, Relation, RelationKind
 
