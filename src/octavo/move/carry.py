@@ -54,7 +54,7 @@ _FEW = 500
 _MANY = 1 << 62
 _INTEGRITY = "23"
 """the class of PostgreSQL's codes for constraints"""
-_NO_PATIENCE = 2.0
+_NO_PATIENCE = 5.0
 """seconds to wait for a table while writers wait"""
 
 
