@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from octavo.schema.datamodel import MAX_BYTES, Action, Arity, IndexKind, ScalarKind
+from octavo.schema.datamodel import Action, Arity, IndexKind, ScalarKind
 from octavo.schema.draft import (
     FieldDraft,
     IndexDraft,
@@ -20,6 +20,7 @@ from octavo.schema.draft import (
     on_delete,
     on_update,
 )
+from octavo.schema.identifiers import MAX_BYTES
 from octavo.schema.native import DEFAULT_CLASSES, NATIVE_TYPES, OPERATOR_CLASSES, parse_native, read_native
 from octavo.schema.syntax import Attribute, Constant, Expression, NumberLiteral, StringLiteral
 

@@ -18,19 +18,7 @@ from typing import TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
-MAX_BYTES = 63
-"""How long a name can be in PostgreSQL."""
-
-
-def cut_name(text: str, limit: int = MAX_BYTES) -> str:
-    """A name cut to so many bytes, between two characters."""
-    return text.encode()[:limit].decode(errors="ignore")
-
-
-def constraint_name(table: str, columns: Sequence[str], suffix: str) -> str:
-    """What Prisma calls a constraint or index: ``<table>_<column>…_<suffix>``, the part before cut to fit."""
-    end = f"_{suffix}"
-    return cut_name("_".join((table, *columns)), MAX_BYTES - len(end)) + end
+from octavo.schema.identifiers import constraint_name
 
 
 class Arity(StrEnum):

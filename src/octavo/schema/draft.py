@@ -22,8 +22,8 @@ from octavo.schema.datamodel import (
     NativeType,
     Number,
     ScalarKind,
-    constraint_name,
 )
+from octavo.schema.identifiers import constraint_name
 from octavo.schema.native import SCALARS
 from octavo.schema.syntax import (
     Attribute,

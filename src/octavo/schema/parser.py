@@ -32,7 +32,6 @@ from octavo.schema.datamodel import (
     ScalarField,
     Secret,
     Source,
-    cut_name,
 )
 from octavo.schema.draft import (
     Condition,
@@ -51,6 +50,7 @@ from octavo.schema.draft import (
     pair_relations,
     read_names,
 )
+from octavo.schema.identifiers import cut_name
 from octavo.schema.native import literal, quote
 from octavo.schema.secret_fields import read_secrets, with_references
 from octavo.schema.syntax import Block, Call, Expression, Sources, StringLiteral, read_blocks
