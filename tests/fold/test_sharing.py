@@ -273,6 +273,35 @@ def test_a_part_that_comes_when_the_store_is_put_in_place_is_refused(world: Worl
     world.is_whole(exported)
 
 
+def test_a_part_that_comes_again_as_the_export_ends_does_not_join_it(
+    world: World, exported: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock_of, outcome, here, joining = (
+        sharing._lock_of,
+        sharing._outcome,
+        threading.get_ident(),
+        threading.Event(),
+    )
+
+    def unseen(*about: Any) -> Any:
+        return outcome(*about) if joining.is_set() or threading.get_ident() == here else None
+
+    def late(*about: Any) -> Any:
+        if threading.get_ident() == here:
+            joining.set()
+            world.until(lambda: not world.facts.parent.exists())
+        return lock_of(*about)
+
+    monkeypatch.setattr(sharing, "_outcome", unseen)
+    holding = world.holding("1/2")
+    world.run("2/2")
+    monkeypatch.setattr(sharing, "_lock_of", late)
+    with pytest.raises(UsageError, match="already holds a store"):
+        world.run("2/2")
+    holding.result()
+    world.is_whole(exported)
+
+
 def test_an_export_without_parts_removes_what_a_killed_one_has_left(world: World, exported: Path) -> None:
     world.killed("1/2", 1)
     assert world.facts.exists()

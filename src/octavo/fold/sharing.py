@@ -19,7 +19,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -243,8 +243,8 @@ def shared(target: Path, part: Part, tell: Callable[[str], object]) -> Iterator[
                 return
             # The first part may be about to read the database, or just be done.
             facts = _facts(folder)
-            if facts is not None:
-                with _running(folder, facts, part):
+            if facts is not None and (joined := _joined(folder, facts, part)) is not None:
+                with joined:
                     yield Shared(target, part, folder, facts)
                 return
             if not told and time.monotonic() - started > _CHECK:
@@ -326,17 +326,15 @@ def _remove(folder: Path) -> None:
         os.rmdir(folder)
 
 
-@contextmanager
-def _running(folder: Path, facts: Facts, part: Part) -> Iterator[None]:
-    """Hold the lock of a part that joins.
+def _joined(folder: Path, facts: Facts, part: Part) -> LockFile | None:
+    """The lock of a part that joins; None if the export has ended meanwhile.
 
     Raises UsageError if it has another number of parts, or if it runs or is written already; DiskError.
     """
     if part.of != facts.of:
         raise UsageError(f"part {part} cannot join: the export under way has {facts.of} parts")
-    with disk_errors("meeting the other parts"):
-        lock = _lock_of(folder, facts.building, part)
-    with lock:
+    with ExitStack() as stack, disk_errors("meeting the other parts"), suppress(FileNotFoundError):
+        lock = stack.enter_context(_lock_of(folder, facts.building, part))
         # The part that waits for the others takes each free lock for a moment.
         for _ in range(_TRIES if part.number != facts.holder else 0):
             if lock.lock(fcntl.LOCK_EX):
@@ -344,9 +342,14 @@ def _running(folder: Path, facts: Facts, part: Part) -> Iterator[None]:
             time.sleep(_POLL)
         else:
             raise UsageError(f"part {part} is running already")
-        if _outcome(folder, facts.building, part) is not None:
-            raise UsageError(f"part {part} is written already")
-        yield
+        is_written = _outcome(folder, facts.building, part) is not None
+        # Only while the export is under way, that tells anything.
+        if _facts(folder) == facts:
+            if is_written:
+                raise UsageError(f"part {part} is written already")
+            stack.pop_all()
+            return lock
+    return None
 
 
 def _runs(folder: Path, building: str, part: Part) -> bool:
