@@ -50,14 +50,21 @@ def write_files(connection: Connection, layout: Layout, root: Path) -> None:
                     path = place.file_for(names) if family.varies else family.path
                     with open(root / path, "ab") as file:
                         file.write(piece + b"\n")
-            for hanging in logs_of(layout, place.model):
-                for names, _ in found:
-                    (root / hanging.file_for(names[: len(place.model.key.fields)])).touch()
+            for log in logs_of(layout, place.model):
+                for names in keys(connection, layout.datamodel, place.model):
+                    (root / log.file_for(names)).touch()
         if family.kind is Kind.DOCUMENT:
             text = b'{\n  "_version": %d%b\n}\n' % (VERSION, b"".join(arrays))
             (root / family.path).write_bytes(text)
         elif family.kind is Kind.LOG:
             (root / family.path).touch()
+
+
+def keys(connection: Connection, datamodel: Datamodel, model: Model) -> list[list[str]]:
+    """The key of each row, as texts."""
+    columns = [value_type(f, datamodel).text_sql(f"t.{quote(f.column)}") for f in model.key_fields]
+    query = f"SELECT {', '.join(columns)} FROM {table_name(model)} AS t"
+    return [list(row) for row in connection.execute(query.encode()).fetchall()]
 
 
 def file_rows(layout: Layout, root: Path) -> dict[str, list[Row]]:

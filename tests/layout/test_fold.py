@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -257,8 +258,8 @@ def test_text_keys_are_never_ordered_by_the_collation_of_the_database() -> None:
     layout = frozen_layout()
     for place in layout.places:
         if place.kind in (Kind.LOG, Kind.LOG_PER_PARENT, Kind.DOCUMENT):
-            order = fold(layout, place).rpartition(" ORDER BY ")[2]
-            assert order.count('COLLATE "C"') >= sum(f.type == "String" for f in place.model.key_fields)
+            ordered_by = re.findall(r"(\S+ COLLATE \S+) AS o[0-9]+\b", fold(layout, place))
+            assert len(ordered_by) >= sum(f.type == "String" for f in place.model.key_fields)
 
 
 @pytest.mark.parametrize("of", [1, 3])

@@ -10,8 +10,12 @@ from octavo.postgres.copying import CopyOut, columns
 
 
 def copied(connection: Connection, query: str) -> list[list[bytes | None]]:
-    copy = CopyOut(connection, f"COPY ({query}) TO STDOUT (FORMAT binary)".encode())
-    return [columns(row) for row in copy.rows()]
+    """The rows by either way, which must give the same."""
+    statement = f"COPY ({query}) TO STDOUT (FORMAT binary)".encode()
+    views = map(columns, CopyOut(connection, statement).views())
+    found = [[None if value is None else bytes(value) for value in row] for row in views]
+    assert found == [columns(row) for row in CopyOut(connection, statement).rows()]
+    return found
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5000])

@@ -27,7 +27,7 @@ from octavo.fold.parts import Part
 from octavo.fold.sharing import PATIENCE, Facts, Outcome, Shared, Subject, clear, shared
 from octavo.fold.source import Origin, Source, database_of, leave_origin, open_source
 from octavo.fold.target import State, building, refusal, state_of
-from octavo.fold.writer import Stopped, Task, Writer, Written
+from octavo.fold.writer import Stopped, Task, Writer, Written, require_parents
 from octavo.inspect.payloads import PayloadKeeper
 from octavo.inspect.progress import SILENT, Progress
 from octavo.layout.fold import Slice, unkeepable
@@ -36,7 +36,7 @@ from octavo.postgres import fence
 from octavo.postgres.connection import Connection, Queued, Snapshot, connect, read_snapshot
 from octavo.postgres.drift import collapsed
 from octavo.postgres.failures import database_errors
-from octavo.schema.native import quote, table_name
+from octavo.schema.native import table_name
 from octavo.schema.secrets import told as named_secrets
 from octavo.store import phase
 from octavo.store.identity import identity_files, require_same, write_identity
@@ -211,7 +211,10 @@ def _export(
             raise _of_record(data_dir)
         counts = source.counts(layout.datamodel)
         _refuse_unkeepable(source, layout)
-        _refuse_orphans(source, layout)
+        with database_errors(url, "looking for rows without a parent"):
+            # Writing the logs of parents meets those that are missing.
+            of_logs = options.dry_run or meeting is not None
+            require_parents(source.snapshot.connection, layout, of_logs=of_logs)
         report = ExportReport(
             data_dir,
             counts,
@@ -499,29 +502,3 @@ def _refuse_unkeepable(source: Source, layout: Layout) -> None:
         ]
     if found:
         raise DifferenceError("values that no file here can keep: " + "; ".join(found))
-
-
-def _refuse_orphans(source: Source, layout: Layout) -> None:
-    """Refuse rows that live with a parent which is not there.  Foreign keys forbid them, unless their
-    triggers were switched off."""
-    found: list[str] = []
-    for place in layout.places:
-        relation = place.relation
-        if relation is None:
-            continue
-        parent = layout.datamodel.model(relation.parent)
-        same = " AND ".join(
-            f"p.{quote(parent.scalar(theirs).column)} = k.{quote(place.model.scalar(own).column)}"
-            for own, theirs in zip(relation.fields, relation.references, strict=True)
-        )
-        keys = ", ".join(quote(place.model.scalar(own).column) for own in relation.fields)
-        query = (
-            f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {table_name(place.model)}) AS k"
-            f" WHERE NOT EXISTS (SELECT FROM {table_name(parent)} AS p WHERE {same})"
-        )
-        with database_errors(source.snapshot.url, "looking for rows without a parent"):
-            row = source.snapshot.connection.execute(query.encode()).fetchone()
-        if row and row[0]:
-            found.append(f"{place.model.name}: rows of {row[0]} {parent.name} records that are not there")
-    if found:
-        raise DifferenceError("rows whose parent is missing have no place in the files: " + "; ".join(found))

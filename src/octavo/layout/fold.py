@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from octavo.layout.layout import VERSION, Kind, Layout, Place
-from octavo.schema.datamodel import Datamodel, Model, ScalarField
+from octavo.schema.datamodel import Datamodel, Model, ScalarField, ScalarKind
 from octavo.schema.native import literal, quote, table_name
 from octavo.values.registry import is_exact, value_type
 
@@ -19,6 +19,11 @@ _INEXACT = r"E'[\n\r]|^[ \t]|[ \t]$'"
 """a pattern for the text of a ``json`` that does not stand in a line as it is"""
 _MOST_ARGUMENTS = 90
 """in one call; PostgreSQL is built for 100"""
+LARGE = 1 << 22
+"""bytes of a log that is not read as a whole"""
+_SHORT = ("Int", "BigInt", "Float", "Boolean", "DateTime")
+_COMPRESSED = 4
+"""how much larger than its stored form a value is that may be compressed"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,35 +37,78 @@ class Slice:
 WHOLE = Slice(0, 1)
 
 
-def fold(layout: Layout, place: Place, part: Slice = WHOLE) -> str:
+def fold(layout: Layout, place: Place, part: Slice = WHOLE, among: Sequence[Sequence[str]] = ()) -> str:
     """The query for a model that is not embedded, in the order of its file.
 
     The columns are texts: the values of :func:`heads`; then the piece, which is a line (logs), a file's
-    content (``Kind.FILE``), or an element of the document's array.
+    content (``Kind.FILE``), or an element of the document's array.  Of logs per parent it gives only those of
+    the parents ``among``, if there are such.
     """
-    writer = _Writer(layout, indented=place.kind in (Kind.FILE, Kind.DOCUMENT))
-    columns = [value_type(f, layout.datamodel).text_sql(_column("t", f)) for f in heads(layout, place)]
-    in_array = place.kind is Kind.DOCUMENT
-    columns.append(writer.record(place, "t", depth=2 if in_array else 0, end="" if in_array else "\n"))
-    joins = "".join(writer.joins)
-    where = f" WHERE {_in_part(place, part)}" if part.of > 1 else ""
-    order = f" ORDER BY {', '.join(_order(layout, place))}" if place.kind is not Kind.FILE else ""
-    return f"SELECT {', '.join(columns)} FROM {table_name(place.model)} AS t{joins}{where}{order}"
+    condition = _is_one_of(layout, place, among) if among else ""
+    if place.kind is Kind.FILE:
+        return _pieces(layout, place, part, condition, _texts(layout, place))
+    shown, by, pieces = _in_order(layout, place, part, condition)
+    return f"SELECT {', '.join([*shown, 'piece'])} FROM ({pieces}) AS s ORDER BY {', '.join(by)}"
+
+
+def logs(layout: Layout, place: Place, part: Slice = WHOLE, without: Sequence[Sequence[str]] = ()) -> str:
+    """The query for the logs of parents, each as a whole; not for those of the parents ``without``.
+
+    The columns are the values of :func:`heads`, the number of lines, and all lines in their order.
+    """
+    condition = f"NOT {_is_one_of(layout, place, without)}" if without else ""
+    shown, by, pieces = _in_order(layout, place, part, condition)
+    keys, order = by[: len(shown)], by[len(shown) :]
+    # With an order of their own they are never joined from what several parallel workers have joined.
+    lines = f"string_agg(piece, '' ORDER BY {', '.join(order)})"
+    return f"SELECT {', '.join([*shown, 'count(*)', lines])} FROM ({pieces}) AS s GROUP BY {', '.join(keys)}"
+
+
+def parents(layout: Layout, place: Place, part: Slice = WHOLE) -> str:
+    """The query for the parents whose logs are special.
+
+    The columns are the values of :func:`heads`, and what the log is: ``empty``; ``large`` (its records have
+    more than ``LARGE`` bytes); or that of a parent that is ``missing``.
+    """
+    relation = place.relation
+    assert relation is not None, "a log per parent has a parent"
+    parent = layout.datamodel.model(relation.parent)
+    own = [place.model.scalar(name) for name in relation.fields]
+    theirs = [parent.scalar(name) for name in relation.references]
+    keys = [f"k{n}" for n in range(len(own))]
+
+    def side(model: Model, fields: Sequence[ScalarField], *more: str) -> str:
+        named = [f"{_identity(layout, f)} AS {key}" for f, key in zip(fields, keys, strict=True)]
+        where = f" WHERE {_in_part(fields, part)}" if part.of > 1 else ""
+        return f"SELECT {', '.join([*named, *more])} FROM {table_name(model)} AS t{where}"
+
+    # What is grouped is narrow, also where it goes to disk: OFFSET keeps it a query of its own.
+    sizes = f"{side(place.model, own, f'{_size(place)} AS size')} OFFSET 0"
+    grouped = ", ".join(keys)
+    either = [_shown(layout, f, f"coalesce(c.{key}, p.{key})") for f, key in zip(own, keys, strict=True)]
+    lacks_parent, lacks_records = f"p.{keys[0]} IS NULL", f"c.{keys[0]} IS NULL"
+    state = f"CASE WHEN {lacks_parent} THEN 'missing' WHEN {lacks_records} THEN 'empty' ELSE 'large' END"
+    return (
+        f"SELECT {', '.join([*either, state])}"
+        f" FROM (SELECT {grouped}, sum(size) AS size FROM ({sizes}) AS s GROUP BY {grouped}) AS c"
+        f" FULL JOIN ({side(parent, theirs)}) AS p ON {' AND '.join(f'p.{key} = c.{key}' for key in keys)}"
+        f" WHERE {lacks_parent} OR {lacks_records} OR size > {LARGE}"
+    )
 
 
 def names(layout: Layout, place: Place, part: Slice = WHOLE) -> str:
     """The query for what names the files of records, or of parents that have records, once each."""
-    fields = map(place.model.scalar, place.name_fields)
+    fields = [place.model.scalar(name) for name in place.name_fields]
     columns = ", ".join(value_type(f, layout.datamodel).text_sql(_column("t", f)) for f in fields)
-    where = f" WHERE {_in_part(place, part)}" if part.of > 1 else ""
+    where = f" WHERE {_in_part(fields, part)}" if part.of > 1 else ""
     return f"SELECT DISTINCT {columns} FROM {table_name(place.model)} AS t{where}"
 
 
 def heads(layout: Layout, place: Place) -> tuple[ScalarField, ...]:
-    """What a row tells beside its JSON: what names its file, or its key where files hang on the record; then
-    the path and size of its payload, where it has one."""
+    """What a row tells beside its JSON: what names its file; or, where it has a payload, its key, and the
+    path and size of that."""
     names = place.name_fields
-    if not names and (place.payload or logs_of(layout, place.model)):
+    if not names and place.payload:
         names = place.model.key.field_names
     payload = [name for name in (place.payload, place.payload_size) if name]
     return tuple(place.model.scalar(name) for name in (*names, *payload))
@@ -116,22 +164,100 @@ def _column(alias: str, field: ScalarField) -> str:
     return f"{alias}.{quote(field.column)}"
 
 
-def _in_part(place: Place, part: Slice) -> str:
-    names = place.name_fields or place.model.key.field_names
-    hashed = ", ".join(f"{_column('t', place.model.scalar(n))}::text" for n in names)
-    return f"mod(hashtext(concat_ws('/', {hashed}))::bigint + 2147483648, {part.of}) = {part.number}"
+def _in_part(fields: Sequence[ScalarField], part: Slice) -> str:
+    texts = [f"{_column('t', f)}::text" for f in fields]
+    hashed = texts[0] if len(texts) == 1 else f"concat_ws('/', {', '.join(texts)})"
+    # PostgreSQL expects half of all rows to pass, where the comparison alone would let it expect very few.
+    return f"coalesce(mod(hashtext({hashed})::bigint + 2147483648, {part.of}) = {part.number}, false)"
+
+
+def _is_one_of(layout: Layout, place: Place, keys: Sequence[Sequence[str]]) -> str:
+    """Whether the names of a row's log are one of these."""
+    fields = [place.model.scalar(name) for name in place.name_fields]
+    texts = [f'({_shown(layout, f, _identity(layout, f))})::text COLLATE "C"' for f in fields]
+    values = ", ".join(f"({', '.join(map(literal, key))})" for key in keys)
+    return f"({', '.join(texts)}) IN (SELECT * FROM (VALUES {values}) AS v)"
+
+
+def _texts(layout: Layout, place: Place) -> list[str]:
+    """The values of :func:`heads`."""
+    return [value_type(f, layout.datamodel).text_sql(_column("t", f)) for f in heads(layout, place)]
+
+
+def _identity(layout: Layout, field: ScalarField) -> str:
+    """An expression of a field's value that is equal for equal texts, and only for them."""
+    kind, column = value_type(field, layout.datamodel), _column("t", field)
+    if kind.collated:
+        return kind.order_sql(column)
+    # Comparing bytes is quicker than a collation; casting what has none is not.
+    return f'({kind.text_sql(column)})::text COLLATE "C"' if kind.equal_spellings else column
+
+
+def _shown(layout: Layout, field: ScalarField, identity: str) -> str:
+    """The text of a value, by its :func:`_identity`."""
+    kind = value_type(field, layout.datamodel)
+    return identity if kind.collated or kind.equal_spellings else kind.text_sql(identity)
+
+
+def _size(place: Place) -> str:
+    """About how many bytes a row's line has, at least."""
+    names = sum(len(f.name) + len('"":,') for f in place.fields)
+    sizes = [f"{names}::bigint"]
+    for f in place.fields:
+        column = _column("t", f)
+        if f.name in place.name_fields or f.name in place.model.key.field_names:
+            # An index holds it: it is short.
+            continue
+        if f.type == "String" and not f.is_list:
+            sizes.append(f"coalesce(octet_length({column}::text), 0)")
+        elif f.is_list or not (f.type in _SHORT or f.kind is ScalarKind.ENUM):
+            # Which may be compressed.
+            sizes.append(f"coalesce(pg_column_size({column}), 0) * {_COMPRESSED}::bigint")
+    return " + ".join(sizes)
+
+
+def _in_order(layout: Layout, place: Place, part: Slice, condition: str) -> tuple[list[str], list[str], str]:
+    """The query for the pieces of a model in the order of its file.
+
+    Gives what shows the :func:`heads`, what the pieces are ordered by, and the query, all by names.
+    """
+    named = [place.model.scalar(name) for name in place.name_fields]
+    by = [_identity(layout, f) for f in named] + _order(layout, place)
+    created = place.model.created
+    # Columns of fixed width, then short ones: PostgreSQL finds them more quickly when it compares rows.
+    first = len(named) if created is not None else 0
+    columns = [f"{sql} AS o{n}" for n, sql in enumerate(by)]
+    columns.insert(0, columns.pop(first))
+    if named:
+        shown = [_shown(layout, f, f"o{n}") for n, f in enumerate(named)]
+    else:
+        texts = _texts(layout, place)
+        shown = [f"h{n}" for n in range(len(texts))]
+        columns += [f"{text} AS {name}" for text, name in zip(texts, shown, strict=True)]
+    order = [f"o{n}" for n in range(len(by))]
+    # Without an order of its own, the query would be made one with the one around it, and would sort other
+    # columns.
+    pieces = f"{_pieces(layout, place, part, condition, columns)} ORDER BY {', '.join(order)}"
+    return shown, order, pieces
+
+
+def _pieces(layout: Layout, place: Place, part: Slice, condition: str, columns: Sequence[str]) -> str:
+    """The query for these columns of a model's rows, and for their pieces."""
+    writer = _Writer(layout, indented=place.kind in (Kind.FILE, Kind.DOCUMENT))
+    in_array = place.kind is Kind.DOCUMENT
+    piece = writer.record(place, "t", depth=2 if in_array else 0, end="" if in_array else "\n")
+    conditions = [condition] if condition else []
+    if part.of > 1:
+        conditions.append(_in_part(list(map(place.model.scalar, place.name_fields)), part))
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    selected = ", ".join([*columns, f"{piece} AS piece"])
+    return f"SELECT {selected} FROM {table_name(place.model)} AS t{''.join(writer.joins)}{where}"
 
 
 def _order(layout: Layout, place: Place, alias: str = "t") -> list[str]:
-    """By parent (any order of parents will do), then ``createdAt``, then key, text by its bytes."""
+    """By ``createdAt``, then key, text by its bytes."""
     model = place.model
-    by = []
-    for parent in map(model.scalar, place.name_fields):
-        kind, column = value_type(parent, layout.datamodel), _column(alias, parent)
-        # Comparing bytes is quicker than a collation; casting what has none is not.
-        by.append(kind.order_sql(column) if kind.collated else column)
-    if model.created is not None:
-        by.append(_column(alias, model.created))
+    by = [] if model.created is None else [_column(alias, model.created)]
     by += [value_type(f, layout.datamodel).order_sql(_column(alias, f)) for f in model.key_fields]
     return by
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import select
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import psycopg
 from psycopg.pq import ExecStatus
@@ -30,6 +30,7 @@ _TRAILER = 2
 _AT_ONCE = 256
 _PATIENCE = 1000
 """milliseconds"""
+_Row = TypeVar("_Row", bytes, memoryview)
 
 
 class CopyOut:
@@ -84,6 +85,21 @@ class CopyOut:
             elif not self.ended:
                 wait_for([self])
 
+    def views(self) -> Iterator[memoryview]:
+        """Every row, waiting for each, where libpq has put it: for large ones, of which a copy takes time."""
+        get = self._server.get_copy_data
+        while not self.ended:
+            size, row = get(1) if self._skipped is not None or self._begin() else (0, memoryview(b""))
+            if size < 0:
+                self._end()
+            elif size == 0:
+                wait_for([self])
+                self._server.consume_input()
+            else:
+                row, self._skipped = row[self._skipped :], 0
+                if len(row) > _TRAILER:
+                    yield row
+
     def _begin(self) -> bool:
         self._server.consume_input()
         if self._server.is_busy():
@@ -120,9 +136,10 @@ def _error(result: PGresult | None) -> psycopg.Error:
     return psycopg.errors.error_from_result(result)
 
 
-def columns(row: bytes) -> list[bytes | None]:
+def columns(row: _Row) -> list[_Row | None]:
     """The values of a row."""
-    at, found = COUNT, []
+    at = COUNT
+    found: list[_Row | None] = []
     while at < len(row):
         size = int.from_bytes(row[at : at + LENGTH], signed=True)
         at += LENGTH
