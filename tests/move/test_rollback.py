@@ -12,13 +12,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from moves import Move, Writing
 from octavo.backend import DataBackend
 from octavo.demo.sample import DEMO_PEPPER
-from octavo.errors import DamagedError, OctavoError
+from octavo.errors import DamagedError, DifferenceError, OctavoError
 from octavo.fold.export import ExportOptions, export
+from octavo.fold.source import known_origin, leave_origin
 from octavo.inspect.progress import SILENT, Progress, Step
 from octavo.layout.load import flat_layout
 from octavo.move import listing, news
@@ -406,3 +408,45 @@ def test_no_trigger_changes_what_is_carried_into_a_partition(database: str, tmp_
         others = connection.execute(b"""SELECT count(*) FROM "Note" WHERE text = 'as it was'""").fetchone()
         assert others == (16,)
         assert connection.execute(enabled).fetchall() == triggers
+
+
+def allow(move: Move, kind: str) -> None:
+    """As the export of the files would have, with ``--allow-drift``."""
+    leave_origin(move.data, msgspec.structs.replace(known_origin(move.data), allowed=(kind,)))
+
+
+def test_records_are_removed_quickly_where_nothing_else_changes(over: Move) -> None:
+    def remove(db: Any) -> None:
+        db.character.delete(where={"id": db.character.find_first(where={"chats": {"none": {}}}).id})
+
+    report = over.rollback(at("carry back", lambda: application(remove)(over)))
+    assert was_quick(report), outcome(report, "verify")
+    assert over.verify()
+
+
+@pytest.mark.parametrize("action", ["CASCADE", "SET NULL"])
+def test_rows_of_tables_that_the_files_do_not_have_stay_as_they_are(over: Move, action: str) -> None:
+    """The database refuses what they stand against, as it would for a record that was removed before."""
+    allow(over, "extra-table")
+    over.sql(f"CREATE TABLE audits (id int, tag text REFERENCES tags ON DELETE {action})")
+    over.sql("INSERT INTO audits SELECT 1, id FROM tags")
+    rows = over.sql("SELECT id, tag FROM audits ORDER BY tag")
+
+    def remove(db: Any) -> None:
+        db.tag.delete(where={"id": rows[0][1]})
+
+    with pytest.raises(DifferenceError, match="audits"):
+        over.rollback(at("carry back", lambda: application(remove)(over)))
+    assert over.state.backend is DataBackend.JSON
+    assert over.sql("SELECT id, tag FROM audits ORDER BY tag") == rows
+
+
+def test_values_of_columns_that_the_files_do_not_have_stay_as_they_are(over: Move) -> None:
+    allow(over, "extra-column")
+    over.sql("ALTER TABLE tags ADD note text, ADD rank int NOT NULL DEFAULT 7")
+    over.sql("SET session_replication_role = replica; UPDATE tags SET note = id, rank = 1")
+    application(exchange_two_names)(over)
+    report = over.rollback(at("carry back", lambda: application(converse)(over)))
+    assert report.changes["Tag"] == {"inserted": 1, "changed": 2, "deleted": 1}
+    assert over.verify()
+    assert over.sql("SELECT DISTINCT note = id, rank FROM tags ORDER BY 2") == [(True, 1), (None, 7)]

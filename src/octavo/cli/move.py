@@ -290,8 +290,8 @@ def rollback(
 ) -> Answer:
     """Go back to PostgreSQL, with all that was written since.
 
-    Its tables become what the files are, in one transaction; payloads go back to the files root; everything
-    is verified. Can be interrupted anywhere, and run again.
+    Its tables become what the files are; payloads go back to the files root; everything is verified. Writers
+    of the files wait only for what they have changed meanwhile. Can be interrupted anywhere, and run again.
     """
     from octavo.move.rollback import rollback as run
 

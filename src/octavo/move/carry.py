@@ -27,7 +27,7 @@ from pathlib import Path
 import psycopg
 
 from octavo.errors import DamagedError, DatabaseError, DifferenceError, disk_errors
-from octavo.fold.restore import Lines, Loading, PutBack, advance_counters, computed_columns, copy_in
+from octavo.fold.restore import Lines, Loading, PutBack, advance_counters, copy_in
 from octavo.inspect.payloads import CONFLICT, put_back
 from octavo.inspect.progress import Progress
 from octavo.inspect.row_hash import framed, parts_of
@@ -162,7 +162,7 @@ class Carry:
             raise Unsure("nothing was carried before")
         with closing(connect(self.url)) as connection:
             change = _Change(self, News(self.layout, self.root, (self.listing, now), unsigned=True))
-            if change.number:
+            if change.number or change.told.lost:
                 try:
                     for with_keys in (True, False):
                         with suppress(_Refused):
@@ -213,6 +213,8 @@ class _Change:
         datamodel = self.layout.datamodel
         mode = "SHARE ROW EXCLUSIVE" if with_keys else "ACCESS EXCLUSIVE"
         with locked(connection, url, datamodel.tables, mode, patience):
+            if with_keys and _reaches_others(connection, datamodel):
+                raise _Refused
             self._hear_of_lost(connection)
             tables = self._load(connection)
             again = _without_triggers(connection, datamodel)
@@ -284,6 +286,7 @@ class _Change:
                 table.create(connection)
                 table.restrict(connection, self.layout.datamodel, keys)
                 self._copy(connection, table, [entry for entry in keys.values() if entry is not None])
+                table.keep_others(connection)
                 connection.execute(f"ANALYZE {table.new}; ANALYZE {table.keys}".encode())
                 tables.append(table)
         return tables
@@ -340,8 +343,8 @@ def _exchange_with_keys(connection: Connection, tables: list[_Table]) -> dict[st
         columns = table.columns(connection)
         done[table.model.name][0] = connection.execute(table.insert(columns).encode()).rowcount
     for table in tables:
-        own = {quote(f.column) for f in table.model.key_fields}
-        if setting := ", ".join(f"{c} = n.{c}" for c in table.columns(connection) if c not in own):
+        own = {quote(f.column) for f in table.model.scalars if f not in table.model.key_fields}
+        if setting := ", ".join(f"{c} = n.{c}" for c in table.columns(connection) if c in own):
             changed = f"UPDATE {table.name} o SET {setting} FROM {table.new} n WHERE {table.same}"
             query = f"{changed} AND NOT {table.equal}"
             done[table.model.name][1] = connection.execute(query.encode()).rowcount
@@ -374,6 +377,7 @@ def carrying(
         # Documents are read close together, as they may be replaced meanwhile; logs as far as they went.
         for table in sorted(tables, key=lambda t: loading.reader.layout.host(t.model.name).kind.is_log):
             loading.copy(connection, table.model, table.new)
+            table.keep_others(connection)
         loading.check_logs()
         with database_errors(url, "bringing the rows back"):
             for table in tables:
@@ -410,7 +414,15 @@ class _Table:
 
     def create(self, connection: Connection) -> None:
         """Make the temporary table."""
-        connection.execute(f"CREATE TEMP TABLE {self.new} (LIKE {self.name}) ON COMMIT DROP".encode())
+        like = f"LIKE {self.name} INCLUDING DEFAULTS"
+        connection.execute(f"CREATE TEMP TABLE {self.new} ({like}) ON COMMIT DROP".encode())
+
+    def keep_others(self, connection: Connection) -> None:
+        """Let rows keep what they have in columns that the schema does not know."""
+        own = {quote(f.column) for f in self.model.scalars}
+        if setting := ", ".join(f"{c} = o.{c}" for c in self.columns(connection) if c not in own):
+            query = f"UPDATE {self.new} n SET {setting} FROM {self.name} o WHERE {self.same}"
+            connection.execute(query.encode())
 
     def restrict(self, connection: Connection, datamodel: Datamodel, keys: Iterable[bytes]) -> None:
         """Say which rows it is about."""
@@ -428,9 +440,12 @@ class _Table:
         connection.execute(query.encode(), texts)
 
     def columns(self, connection: Connection) -> list[str]:
-        """Those that take values."""
-        computed = computed_columns(connection, self.name)
-        return [quote(f.column) for f in self.model.scalars if f.column not in computed]
+        """Those that take values, also those that the schema does not know."""
+        query = (
+            "SELECT attname FROM pg_catalog.pg_attribute WHERE attrelid = %s::regclass"
+            " AND attnum > 0 AND attgenerated = '' AND NOT attisdropped ORDER BY attnum"
+        )
+        return [quote(str(name)) for (name,) in connection.execute(query, [self.name])]
 
     def insert(self, columns: Sequence[str]) -> str:
         """The statement that inserts the rows that are missing."""
@@ -474,6 +489,20 @@ def _without_foreign_keys(connection: Connection, datamodel: Datamodel) -> list[
     for table, name, _ in rows:
         connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}".encode())
     return [f"ALTER TABLE {table} ADD CONSTRAINT {name} {how}" for table, name, how in rows]
+
+
+def _reaches_others(connection: Connection, datamodel: Datamodel) -> bool:
+    """Whether a change of these tables would also change rows of tables that the files do not have."""
+    query = """
+        SELECT EXISTS (
+            SELECT FROM pg_catalog.pg_constraint
+            WHERE contype = 'f' AND conparentid = 0 AND confrelid = ANY(%(tables)s::regclass[])
+              AND conrelid <> ALL(%(tables)s::regclass[])
+              AND NOT (confdeltype IN ('a', 'r') AND confupdtype IN ('a', 'r'))
+        )
+        """
+    row = connection.execute(query, {"tables": [table_name(m) for m in datamodel.tables]}).fetchone()
+    return bool(row and row[0])
 
 
 _AGAIN = {"O": "ENABLE TRIGGER", "R": "ENABLE REPLICA TRIGGER", "A": "ENABLE ALWAYS TRIGGER"}
