@@ -161,6 +161,15 @@ def test_a_body_that_is_no_json_is_refused(server: Server, path: str, body: byte
     server.judge(answer["errors"][0]["user_facing_error"] if path == "graphql" else answer)
 
 
+def test_what_has_no_query_changes_nothing(server: Server) -> None:
+    before = commits_in(os.fspath(server.store))
+    request = {"modelName": "Message", "action": "deleteMany"}
+    for more in ({}, {"query": None}, {"query": []}):
+        _, answer = server.ask("POST", "graphql", json.dumps({**request, **more}).encode())
+        assert answer["errors"][0]["user_facing_error"]["meta"]["argumentPath"] == ["query"]
+    assert commits_in(os.fspath(server.store)) == before
+
+
 @pytest.mark.parametrize("depth", [20, 200, 2000])
 @pytest.mark.parametrize("name", ["NOT", "chats", "data"])
 def test_a_query_nested_deeply_is_answered_or_refused(server: Server, name: str, depth: int) -> None:

@@ -63,15 +63,17 @@ class Calls:
 
     def read(self, query: Any) -> Call:
         """The call that a query means.  Raises Refused."""
-        request = Place((REQUEST,))
-        named = request.object(query)
-        action = (request / "action").text(named.get("action"))
-        model_name = None
-        if named.get("modelName") is not None:
-            model_name = (request / "modelName").text(named["modelName"])
+        named = Place((REQUEST,)).object(query)
+        action, model_name = named.get("action"), named.get("modelName")
+        if type(action) is not str:
+            raise Place((REQUEST,), ("action",)).wrong_type(action, "String")
+        if model_name is not None and type(model_name) is not str:
+            raise Place((REQUEST,), ("modelName",)).wrong_type(model_name, "String")
         name = f"{action}{model_name or ''}"
         at = Place((name,))
-        asked = (at / "query").object(named.get("query"))
+        asked = named.get("query")
+        if type(asked) is not dict:
+            raise (at / "query").wrong_type(asked, "Object")
         given, selection = at.part(asked, "arguments"), at.part(asked, "selection")
         if model_name is None:
             return self._raw(action, given)

@@ -60,15 +60,11 @@ class Place:
             raise self.wrong_type(given, *(expected or ("Object",)))
         return given
 
-    def text(self, given: Any) -> str:
-        """A value that must be a text.  Raises Refused."""
-        if type(given) is not str:
-            raise self.wrong_type(given, "String")
-        return given
-
     def part(self, given: Mapping[str, Any], name: str) -> dict[str, Any]:
         """An object under a name, which is empty if it is left out.  Raises Refused."""
         found = given.get(name)
+        if type(found) is dict:
+            return found
         return {} if found is None else (self / name).object(found)
 
     # One function for each kind of error.
