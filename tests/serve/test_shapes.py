@@ -163,9 +163,9 @@ def test_a_body_that_is_no_json_is_refused(server: Server, path: str, body: byte
 
 def test_what_has_no_query_changes_nothing(server: Server) -> None:
     before = commits_in(os.fspath(server.store))
-    request = {"modelName": "Message", "action": "deleteMany"}
-    for more in ({}, {"query": None}, {"query": []}):
-        _, answer = server.ask("POST", "graphql", json.dumps({**request, **more}).encode())
+    request: dict[str, Any] = {"modelName": "Message", "action": "deleteMany"}
+    for asked in (request, {**request, "query": None}, {**request, "query": []}):
+        _, answer = server.ask("POST", "graphql", json.dumps(asked).encode())
         assert answer["errors"][0]["user_facing_error"]["meta"]["argumentPath"] == ["query"]
     assert commits_in(os.fspath(server.store)) == before
 
