@@ -64,8 +64,10 @@ def killed(story: Story, root: Path, at: int, how: Fault) -> int:
     """The number of steps that were acknowledged before the process died at one of its calls."""
     with child(tell(story, root, Faulty(at, how))) as connection:
         said = list(received(connection))
-    assert all(isinstance(number, int) for number in said), "it was to die"
-    return int(said[-1]) if said else 0
+    acknowledged = [number for number in said if isinstance(number, int)]
+    # A thread writes batches in its own time, so that a slow machine may make fewer calls.
+    assert story.batched or acknowledged == said, "it was to die"
+    return acknowledged[-1] if acknowledged else 0
 
 
 def judge(root: Path, allowed: list[State]) -> None:
