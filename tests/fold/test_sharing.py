@@ -245,6 +245,14 @@ def test_the_first_part_gives_up_when_no_other_runs_for_its_patience(world: Worl
     assert not world.target.exists()
 
 
+def test_folders_made_for_the_target_to_lie_in_are_removed_again(world: World) -> None:
+    above = world.target.parent / "above"
+    world.target = above / "it" / "data"
+    with pytest.raises(ConflictError, match="gives up"):
+        world.run("2/3", patience=0)
+    assert not above.exists()
+
+
 def test_a_part_that_runs_is_waited_for_beyond_all_patience(
     world: World, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
