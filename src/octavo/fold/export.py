@@ -408,6 +408,11 @@ def _write(
             for _ in range(min(jobs, len(tasks)) - 1):
                 # Closing does not wait; the connection's own block would, for its lock and the server.
                 connections.append(stack.enter_context(closing(snapshot.join())))
+        if url.socket and len(connections) >= (os.cpu_count() or 1):
+            # These keep every processor busy: PostgreSQL's own parallel workers would only contend for them.
+            with database_errors(url, "reading rows"):
+                for connection in connections:
+                    connection.execute(b"SET LOCAL max_parallel_workers_per_gather = 0")
         free = list(connections)
 
         def run(task: Task) -> Written:
