@@ -27,6 +27,7 @@ from octavo.move.verify import VerifyOptions, compare
 from octavo.postgres.connection import connect as connect_to
 from octavo.postgres.embedded import EmbeddedServer
 from octavo.schema.parser import parse_schema
+from octavo.store.offline import Resting
 from octavo.url import DatabaseUrl
 
 COMPUTED = """
@@ -43,7 +44,7 @@ model Note {
 
 def ahead_of(move: Move, progress: Progress = SILENT, patience: float = 30.0) -> Ahead:
     options = VerifyOptions(move.files_root, DEMO_PEPPER, 1)
-    return Ahead(move.database, move.data, LAYOUT, options, patience, progress)
+    return Ahead(move.database, move.data, LAYOUT, options, Resting(move.data, patience), progress)
 
 
 class Standing:
@@ -482,7 +483,8 @@ def test_it_does_not_pass_where_a_virtual_column_is_computed_in_another_way(
         )
         export(url, tmp_path / "data", layout, ExportOptions(tmp_path))
         options = VerifyOptions(tmp_path, None, 1)
-        with closing(Ahead(url, tmp_path / "data", layout, options, 30.0, SILENT)) as ahead:
+        resting = Resting(tmp_path / "data", 30.0)
+        with closing(Ahead(url, resting.root, layout, options, resting, SILENT)) as ahead:
             assert ahead.verify()
             connection.execute(b"""ALTER TABLE "Note" ALTER about SET EXPRESSION AS ('b' || id)""")
             assert ahead.end() is None

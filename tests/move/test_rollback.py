@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +19,7 @@ import pytest
 from moves import Move, Writing
 from octavo.backend import DataBackend
 from octavo.demo.sample import DEMO_PEPPER
-from octavo.errors import DamagedError, DifferenceError, OctavoError
+from octavo.errors import BusyError, DamagedError, DifferenceError, OctavoError
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.source import known_origin, leave_origin
 from octavo.inspect.progress import SILENT, Progress, Step
@@ -29,7 +30,9 @@ from octavo.move.rollback import rollback
 from octavo.move.sides import MoveOptions, MoveReport
 from octavo.postgres.connection import connect as connect_to
 from octavo.postgres.embedded import EmbeddedServer
+from octavo.schema.ddl import ddl
 from octavo.schema.parser import parse_schema
+from octavo.store.offline import Resting, at_rest
 from octavo.url import DatabaseUrl
 
 STEPS = ("carry back", "verify ahead", "lock")
@@ -363,6 +366,68 @@ def test_a_log_that_is_removed_while_it_is_read_is_no_damage(over: Move) -> None
     assert over.verify()
 
 
+class Disturbs(Progress):
+    """Lets the application remove a character between each listing and reading, unless it has to wait."""
+
+    def __init__(self, move: Move) -> None:
+        self.move, self.times = move, 0
+
+    def begin(self, phase: str, total: int, unit: str = "rows") -> None:
+        if phase == "carrying back" and not is_locked(self.move.data):
+            self.times += 1
+            application(remove_a_character)(self.move)
+
+
+def is_locked(data: Path) -> bool:
+    try:
+        with at_rest(data, timeout=0):
+            return False
+    except BusyError:
+        return True
+
+
+def test_what_never_fits_together_is_carried_under_the_write_lock_ahead_of_the_freeze(over: Move) -> None:
+    options = MoveOptions(files_root=over.files_root, pepper=DEMO_PEPPER, jobs=1)
+    disturbs = Disturbs(over)
+    report = rollback(over.sides, options, progress=disturbs)
+    assert disturbs.times > 1
+    assert was_quick(report), outcome(report, "verify")
+    assert over.verify()
+
+
+def test_a_round_in_doubt_leaves_it_to_the_next(over: Move, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Writes(Progress):
+        def begin(self, phase: str, total: int, unit: str = "rows") -> None:
+            if phase == "carrying back":
+                application(converse)(over)
+
+    options = MoveOptions(files_root=over.files_root, pepper=DEMO_PEPPER, jobs=1)
+    most = news.MOST
+    monkeypatch.setattr(news, "MOST", 3)
+    tell = at("carry back", lambda: monkeypatch.setattr(news, "MOST", most))
+    report = rollback(over.sides, options, progress=Writes(), tell=tell)
+    assert was_quick(report), outcome(report, "verify")
+    assert over.verify()
+
+
+def test_the_time_that_writers_waited_is_also_that_before_the_freeze(
+    over: Move, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry, taken = Carry.since, list[float]()
+
+    def slowly(self: Carry, now: listing.Listing) -> int:
+        started = time.monotonic()
+        if is_slow := not taken and is_locked(over.data):
+            time.sleep(1)
+        number = carry(self, now)
+        taken.extend([time.monotonic() - started] * is_slow)
+        return number
+
+    monkeypatch.setattr(Carry, "since", slowly)
+    report = over.rollback()
+    assert report.waited >= taken[0]
+
+
 PARTED = """
 datasource db {
   provider = "postgresql"
@@ -394,7 +459,7 @@ def test_no_trigger_changes_what_is_carried_into_a_partition(database: str, tmp_
         connection.execute(TABLES.encode())
         triggers = connection.execute(enabled).fetchall()
         export(url, data, layout, ExportOptions(tmp_path))
-        carrying = Carry(url, data, layout, tmp_path, 30.0, SILENT)
+        carrying = Carry(url, data, layout, tmp_path, Resting(data, 30.0), SILENT)
         for number in range(2):
             with open(log, "a") as file:
                 file.write(f'{{"_model":"Note","id":{12 + number},"text":"in the files"}}\n')
@@ -408,6 +473,57 @@ def test_no_trigger_changes_what_is_carried_into_a_partition(database: str, tmp_
         others = connection.execute(b"""SELECT count(*) FROM "Note" WHERE text = 'as it was'""").fetchone()
         assert others == (16,)
         assert connection.execute(enabled).fetchall() == triggers
+
+
+def test_a_log_that_is_replaced_before_it_is_read_waits_for_the_next_round(
+    database: str, tmp_path: Path
+) -> None:
+    url, layout = DatabaseUrl.parse(database), flat_layout(parse_schema(PARTED))
+    data, log = tmp_path / "data", tmp_path / "data" / "note.jsonl"
+    with closing(connect_to(url)) as connection:
+        connection.execute(TABLES.encode())
+        export(url, data, layout, ExportOptions(tmp_path))
+        carrying = Carry(url, data, layout, tmp_path, Resting(data, 30.0), SILENT)
+        carrying.everything(frozen=True)
+        with open(log, "a") as file:
+            file.write('{"_model":"Note","id":3,"text":"changed"}\n')
+        listed = listing.listed(layout, data)
+        compacted = [
+            line.replace("as it was", "as long as never before")
+            for line in log.read_text().splitlines(keepends=True)
+        ]
+        (tmp_path / "new").write_text("".join(compacted))
+        os.replace(tmp_path / "new", log)
+        carrying.since(listed)
+        text = b"""SELECT count(*), count(*) FILTER (WHERE text LIKE 'as long%') FROM "Note" """
+        assert connection.execute(text).fetchone() == (20, 0)
+        carrying.since(listing.listed(layout, data))
+        assert connection.execute(text).fetchone() == (20, 19)
+
+
+COUNTED = PARTED.replace("@id", "@id @default(autoincrement())")
+
+
+def test_a_sequence_only_goes_up_and_not_in_a_dry_run(database: str, tmp_path: Path) -> None:
+    schema = parse_schema(COUNTED)
+    url, layout = DatabaseUrl.parse(database), flat_layout(schema)
+    data = tmp_path / "data"
+    with closing(connect_to(url)) as connection:
+        connection.execute(ddl(schema).script().encode())
+        connection.execute(b"""INSERT INTO "Note" (text) SELECT 'x' FROM generate_series(1, 9)""")
+        export(url, data, layout, ExportOptions(tmp_path))
+        with open(data / "note.jsonl", "a") as file:
+            file.write('{"_model":"Note","id":30,"text":"in the files"}\n')
+
+        def last_after(*, keep: bool) -> object:
+            carrying = Carry(url, data, layout, tmp_path, Resting(data, 30.0), SILENT)
+            carrying.everything(frozen=True, keep=keep)
+            return connection.execute(b"""SELECT last_value FROM "Note_id_seq" """).fetchone()
+
+        assert last_after(keep=False) == (9,)
+        assert last_after(keep=True) == (30,)
+        connection.execute(b"""SELECT setval('"Note_id_seq"', 100)""")
+        assert last_after(keep=True) == (100,)
 
 
 def allow(move: Move, kind: str) -> None:

@@ -114,14 +114,20 @@ def whole_contents(layout: Layout, data_dir: Path) -> Contents:
 
 
 def advance_counters(connection: Connection, datamodel: Datamodel) -> None:
-    """Let ``autoincrement()`` go on after the highest number in use.  Raises what psycopg does."""
+    """Let ``autoincrement()`` go on after the highest number in use, and never below where it is.  No
+    transaction takes this back.  Raises what psycopg does."""
     for model in datamodel.tables:
         for f in model.scalars:
             if is_serial(f):
                 column, table = quote(f.column), table_name(model)
-                sequence = f"pg_get_serial_sequence({literal(table)}, {literal(f.column)})"
-                highest = f"(SELECT max({column}) FROM {table})"
-                connection.execute(f"SELECT setval({sequence}, {highest}) WHERE {highest} > 0".encode())
+                named = f"SELECT pg_get_serial_sequence({literal(table)}, {literal(f.column)})"
+                row = connection.execute(named.encode()).fetchone()
+                if row and (sequence := row[0]):
+                    highest = f"(SELECT max({column}) AS n FROM {table}) AS highest"
+                    connection.execute(
+                        f"SELECT setval({literal(sequence)}, n) FROM {highest}, {sequence} AS s"
+                        " WHERE n > 0 AND (n > s.last_value OR n = s.last_value AND NOT s.is_called)".encode()
+                    )
 
 
 class Loading:

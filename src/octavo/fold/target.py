@@ -203,7 +203,7 @@ def _elsewhere(path: Path) -> UsageError:
 _CACHE = "cache"
 _OWN = OWN | {divergence.NAME, gap.SEED, gap.TOUCHED, ORIGIN, phase.LOCK, searchfile.FOLDER, MIGRATED}
 """what of ``cache/`` a store does not get from the one that it replaces"""
-Held: TypeAlias = "Callable[[], AbstractContextManager[None]]"
+Held: TypeAlias = "Callable[[], AbstractContextManager[object]]"
 """Holds the store that is to be replaced at rest"""
 
 

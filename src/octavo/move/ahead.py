@@ -26,7 +26,7 @@ from octavo.move.since import Side, Since, side_of
 from octavo.move.verify import VerifyOptions, VerifyReport, compare
 from octavo.postgres.connection import LOCK_WAIT, Snapshot, join_snapshot
 from octavo.postgres.failures import database_errors
-from octavo.store.offline import at_rest
+from octavo.store.offline import Resting
 from octavo.store.shared import commits_in
 from octavo.text import some
 from octavo.url import DatabaseUrl
@@ -44,7 +44,7 @@ class Ahead:
     root: Path
     layout: Layout
     options: VerifyOptions
-    patience: float
+    resting: Resting
     progress: Progress
     following: bool = False
     """the files follow PostgreSQL, and are behind it until the freeze"""
@@ -148,7 +148,7 @@ class Ahead:
 
         @contextmanager
         def cut() -> Iterator[None]:
-            with nullcontext() if frozen else at_rest(self.root, timeout=self.patience):
+            with nullcontext() if frozen else self.resting.hold():
                 listings.append(listed(self.layout, self.root))
                 if self.carry is not None:
                     self.carry(listings[0])

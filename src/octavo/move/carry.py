@@ -44,7 +44,7 @@ from octavo.postgres.fence import PATIENCE, Held, locked
 from octavo.schema.datamodel import Datamodel, Model
 from octavo.schema.ddl import sql_type
 from octavo.schema.native import quote, table_name
-from octavo.store.offline import at_rest
+from octavo.store.offline import Resting
 from octavo.store.shared import commits_in
 from octavo.url import DatabaseUrl
 
@@ -74,7 +74,7 @@ class Carry:
     root: Path
     layout: Layout
     files_root: Path
-    patience: float
+    resting: Resting
     progress: Progress
     listing: Listing | None = None
     """the files that have been carried; None: none were"""
@@ -82,35 +82,31 @@ class Carry:
     """by model, the rows that PostgreSQL was given, changed in and rid of"""
     notes: dict[str, None] = field(default_factory=dict)
 
-    def ahead(self, *, keep: bool = True) -> str:
+    def ahead(self, *, keep: bool = True) -> None:
         """Carry everything while the application goes on, and then what it has written meanwhile, until that
-        is little.  Gives why it cannot be done; empty: it is.
+        is little.
 
-        Raises as :meth:`everything` for what no write under way explains.
+        What does not fit together is tried again; the last time, that of everything is done under the write
+        lock, and a round is left for the next one, which has the lock.  Raises as :meth:`everything`.
         """
-        why = ""
-        for _ in range(_TRIES):
+        for tries_left in reversed(range(_TRIES)):
             before = commits_in(os.fspath(self.root))
             try:
-                self.everything(frozen=False, keep=keep)
-                why = ""
+                with nullcontext() if tries_left else self.resting.hold():
+                    self.everything(frozen=not tries_left, keep=keep)
                 break
             except (DamagedError, DifferenceError, DatabaseError) as error:
                 is_integrity = isinstance(error, DatabaseError) and error.sqlstate.startswith(_INTEGRITY)
                 if isinstance(error, DatabaseError) and not is_integrity:
                     raise
-                if commits_in(os.fspath(self.root)) == before:
+                if not tries_left or commits_in(os.fspath(self.root)) == before:
                     raise
-                why = f"the files changed while they were read: {error}"
-        try:
-            for _ in range(_TRIES if keep and not why else 0):
-                with at_rest(self.root, timeout=self.patience):
-                    now = listed(self.layout, self.root)
+        for _ in range(_TRIES if keep else 0):
+            with self.resting.hold():
+                now = listed(self.layout, self.root)
+            with suppress(Unsure):
                 if self.since(now) <= _FEW:
                     break
-        except Unsure as error:
-            why = str(error)
-        return why
 
     def everything(self, *, frozen: bool, keep: bool = True) -> None:
         """Make the database what the files are; without ``keep``, only try it.
@@ -118,7 +114,7 @@ class Carry:
         ``frozen``: the write lock is held.  Raises DamagedError and DifferenceError for files that cannot be
         loaded, DatabaseError, DiskError; then the database is as it was.
         """
-        with nullcontext() if frozen else at_rest(self.root, timeout=self.patience):
+        with nullcontext() if frozen else self.resting.hold():
             listing = listed(self.layout, self.root)
             before = commits_in(os.fspath(self.root))
         there = listing.there
@@ -138,7 +134,7 @@ class Carry:
         with (
             suppress(_Undone),
             closing(connect(self.url)) as connection,
-            carrying(connection, self.url, loading, patience=self.patience) as done,
+            carrying(connection, self.url, loading, patience=self.resting.patience) as done,
         ):
             if keep and any(place.payload for place in self.layout.places):
                 with disk_errors("writing payloads"):
@@ -209,7 +205,7 @@ class _Change:
 
         Raises _Refused if a constraint is in the way, Unsure, DifferenceError, DatabaseError, DiskError.
         """
-        url, patience = self.carry.url, min(self.carry.patience, _NO_PATIENCE)
+        url, patience = self.carry.url, min(self.carry.resting.patience, _NO_PATIENCE)
         datamodel = self.layout.datamodel
         mode = "SHARE ROW EXCLUSIVE" if with_keys else "ACCESS EXCLUSIVE"
         with locked(connection, url, datamodel.tables, mode, patience):
@@ -389,8 +385,9 @@ def carrying(
                 connection.execute(statement.encode())
         except psycopg.IntegrityError as error:
             raise loading.inconsistent(error) from error
-        advance_counters(connection, datamodel)
         yield done
+        # No rollback of the transaction would take this back.
+        advance_counters(connection, datamodel)
 
 
 class _Table:

@@ -124,7 +124,7 @@ class _Cutover(Move):
             self.sides.data_dir,
             self.layout,
             self.verifying,
-            self.options.patience,
+            self.resting,
             self.progress,
             following,
         )
@@ -148,7 +148,8 @@ class _Cutover(Move):
                 ahead.close()
                 self._open_again(error)
                 raise
-            self.report.waited = time.monotonic() - started
+            kept_out = time.monotonic() - started
+        self.report.waited = max(kept_out, self.resting.longest)
         self._finish()
         self.conclude("cutover")
 

@@ -24,7 +24,7 @@ from typing import BinaryIO
 from octavo.errors import disk_errors
 from octavo.layout.layout import Layout
 from octavo.layout.listing import Contents, contents, payload_files
-from octavo.store.system import signature
+from octavo.store.system import Signature, signature
 
 _SIGNATURE = struct.Struct("<QQqq")
 COARSEST = 3_000_000_000
@@ -64,6 +64,10 @@ class _Signatures:
         """Whether it is one file, with the same content or another."""
         ours = self._of(number)[:_INODE]
         return ours == other._of(there)[:_INODE] and any(ours)
+
+    def is_of(self, number: int, found: Signature) -> bool:
+        """Whether a file that was opened is the one that was listed, with the same content or another."""
+        return found.inode != 0 and _SIGNATURE.unpack(self._of(number))[0] == found.inode
 
     def _of(self, number: int) -> bytearray:
         return self._packed[number * _SIGNATURE.size : (number + 1) * _SIGNATURE.size]

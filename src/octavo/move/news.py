@@ -20,7 +20,7 @@ from octavo.layout.layout import Layout
 from octavo.layout.listing import File
 from octavo.layout.scan import Scanner
 from octavo.move.listing import Listing, pieces
-from octavo.store.system import open_signed
+from octavo.store.system import Signature, open_signed
 
 if TYPE_CHECKING:
     from _hashlib import HASH
@@ -104,14 +104,19 @@ class News:
         try:
             descriptor, found = open_signed(os.fspath(self.root / file.path))
             with open(descriptor, "rb", buffering=0) as content:
-                new = self._new_in(file, content)
+                if self._is_as_listed(file, found):
+                    return self._new_in(file, content)
         except OSError:
-            self.doubted.add(file.path)
-            return None
-        if found.size < file.size or (found.size > file.size and not file.family.kind.is_log):
-            self.doubted.add(file.path)
-            return None
-        return new
+            pass
+        self.doubted.add(file.path)
+        return None
+
+    def _is_as_listed(self, file: File, found: Signature) -> bool:
+        """Whether an open file begins with what it held when it was listed, as far as its signature tells."""
+        number = self.now.there.files.number(file.path)
+        if number is None or not self.now.files.is_of(number, found):
+            return False
+        return found.size == file.size or (found.size > file.size and file.family.kind.is_log)
 
     def _new_in(self, file: File, content: BinaryIO) -> bytes:
         digest, size = sha256(), 0

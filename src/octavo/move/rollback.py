@@ -12,7 +12,6 @@ compared once more.
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack, closing
 from functools import cached_property
 
@@ -27,7 +26,7 @@ from octavo.postgres import fence
 from octavo.postgres.connection import connect
 from octavo.postgres.fence import Stage
 from octavo.store import phase
-from octavo.store.offline import at_rest, require_store
+from octavo.store.offline import require_store
 from octavo.store.phase import Phase
 
 _CHANGES = ("inserted", "changed", "deleted")
@@ -65,7 +64,7 @@ class _Rollback(Move):
     @cached_property
     def carry(self) -> Carry:
         options, data_dir = self.options, self.sides.data_dir
-        return Carry(self.url, data_dir, self.layout, options.files_root, options.patience, self.progress)
+        return Carry(self.url, data_dir, self.layout, options.files_root, self.resting, self.progress)
 
     def begin(self) -> bool:
         """Look at the state and at PostgreSQL; whether there is anything to carry back."""
@@ -94,20 +93,18 @@ class _Rollback(Move):
     def run(self) -> None:
         # The slot would send back to the files what is carried from them.
         end_following(self.sides, self.report, self.tell)
-        data_dir, patience, carry = self.sides.data_dir, self.options.patience, self.carry
-        ahead = Ahead(self.url, data_dir, self.layout, self.verifying, patience, self.progress)
+        data_dir, carry = self.sides.data_dir, self.carry
+        ahead = Ahead(self.url, data_dir, self.layout, self.verifying, self.resting, self.progress)
         ahead.carry = carry.since
         with closing(ahead), ExitStack() as held:
-            self._carry_ahead(ahead)
-            if not ahead.unsure:
-                self.verify_ahead(ahead, _CONSEQUENCE)
+            self._carry_ahead()
+            self.verify_ahead(ahead, _CONSEQUENCE)
             self.keep_writers_out(held)
-            started = time.monotonic()
             self.verify_rest(ahead, _CONSEQUENCE, self._carry_all)
             self._carried()
             self.switch()
             self.let_in()
-            self.report.waited = time.monotonic() - started
+        self.report.waited = self.resting.longest
         self.report.notes += carry.notes
         self.conclude("rollback")
 
@@ -136,16 +133,15 @@ class _Rollback(Move):
     def try_out(self) -> None:
         """Carry everything, and take it back."""
         with self.step("carry back") as told:
-            if self.carry.ahead(keep=False):
-                with at_rest(self.sides.data_dir, timeout=self.options.patience):
-                    self.carry.everything(frozen=True, keep=False)
+            self.carry.ahead(keep=False)
             told(f"{self._carried()}: tried, and taken back")
+        self.report.waited = self.resting.longest
         self.report.notes += self.carry.notes
 
-    def _carry_ahead(self, ahead: Ahead) -> None:
+    def _carry_ahead(self) -> None:
         with self.step("carry back") as told:
-            ahead.unsure = self.carry.ahead()
-            told(f"left for the end: {ahead.unsure}" if ahead.unsure else self._carried())
+            self.carry.ahead()
+            told(self._carried())
 
     def _carry_all(self, why: str) -> None:
         """Carry everything, while writers wait."""

@@ -22,7 +22,7 @@ from octavo.postgres.connection import connect, transaction
 from octavo.postgres.fence import Mark, Stage
 from octavo.store import disk, phase
 from octavo.store.definition import layout_in
-from octavo.store.offline import at_rest
+from octavo.store.offline import Resting
 from octavo.store.phase import Migration, Phase
 from octavo.text import some
 from octavo.url import DatabaseUrl
@@ -79,7 +79,7 @@ class MoveReport:
     changes: dict[str, dict[str, int]] = field(default_factory=dict)
     """by model, the rows that PostgreSQL was given, changed in and rid of; of a rollback"""
     waited: float = 0.0
-    """seconds for which writers were kept out"""
+    """seconds for which writers were kept out, where that was several times the longest"""
     notes: list[str] = field(default_factory=list)
     report: Path | None = None
     page: Path | None = None
@@ -187,6 +187,7 @@ class Move:
         self.sides, self.options, self.report = sides, options, report
         self.progress, self.tell = progress, tell
         self.url, self.layout = sides.url, sides.layout
+        self.resting = Resting(sides.data_dir, options.patience)
 
     def step(self, name: str) -> AbstractContextManager[Callable[[str], None]]:
         """Time a step; what it is told becomes its outcome."""
@@ -249,7 +250,7 @@ class Move:
 
     def keep_writers_out(self, held: ExitStack) -> None:
         with self.step("lock") as told:
-            held.enter_context(at_rest(self.sides.data_dir, timeout=self.options.patience))
+            held.enter_context(self.resting.hold())
             told("the store is at rest: its writers wait")
 
     def verify_ahead(self, ahead: Ahead, consequence: str) -> None:

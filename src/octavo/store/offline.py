@@ -7,8 +7,11 @@ records, so it works on a folder that no layout fits, and on a store that cannot
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from octavo.backend import PathName
@@ -18,8 +21,6 @@ from octavo.store import indexfile, journal, lock, position, shared
 from octavo.store.system import FOLDER_MODE, SYSTEM
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from octavo.store.engine import Resolve
 
 OWN = frozenset({lock.NAME, shared.NAME, shared.OPENERS, indexfile.FOLDER, world.TORN, position.NAME})
@@ -38,12 +39,13 @@ def require_store(data_dir: PathName) -> None:
 @contextmanager
 def at_rest(
     root: Path, *, timeout: float | None = lock.TIMEOUT, resolve: Resolve | None = None
-) -> Iterator[None]:
+) -> Iterator[float]:
     """Hold the write lock of the store in a folder, its journal empty, for the length of a block.
 
-    Writers wait meanwhile.  If the block puts another folder in the place of this one, they get an error
-    then, and all that was committed before is in the folder that was replaced.  ``resolve`` tells the
-    outcome of a prepared change from its note; without it there must be none.
+    Writers wait meanwhile; the block is given since when, by the monotonic clock.
+    If the block puts another folder in the place of this one, they get an error then, and all that was
+    committed before is in the folder that was replaced.  ``resolve`` tells the outcome of a prepared change
+    from its note; without it there must be none.
 
     Raises BusyError, with the holder, if the lock is not free within ``timeout`` seconds (None: for ever);
     DifferenceError if the journal holds what cannot be brought into the files; DiskError.
@@ -54,11 +56,33 @@ def at_rest(
             with suppress(FileExistsError):
                 os.mkdir(os.path.join(root, "cache"), FOLDER_MODE)
             held.acquire(timeout)
+            since = time.monotonic()
             with page(root, absent=FileNotFoundError) as state:
                 if state is not None:
                     state.sign()
         _empty_journal(root, resolve)
-        yield
+        yield since
+
+
+@dataclass
+class Resting:
+    """A store that is brought to rest several times, and for how long at most its writers waited at once."""
+
+    root: Path
+    patience: float
+    longest: float = 0.0
+    """seconds"""
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """As :func:`at_rest`."""
+        since = None
+        try:
+            with at_rest(self.root, timeout=self.patience) as since:
+                yield
+        finally:
+            if since is not None:
+                self.longest = max(self.longest, time.monotonic() - since)
 
 
 def _empty_journal(root: Path, resolve: Resolve | None) -> None:
