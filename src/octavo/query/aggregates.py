@@ -327,6 +327,9 @@ class Grouper:
     def of(self, records: Iterable[Record]) -> list[Group]:
         """The groups of the records that the grouping's query gives, in its order."""
         grouping = self._grouping
+        if grouping.take == 0:
+            # As in PostgreSQL, no group is computed then.
+            return []
         columns = group_columns(self._evaluator.vocabulary, grouping)
         if grouping.among != TRUE:
             test = self._evaluator.test(self._terms.columns, grouping.among)
