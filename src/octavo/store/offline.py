@@ -10,8 +10,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from octavo.backend import PathName
@@ -21,6 +19,8 @@ from octavo.store import indexfile, journal, lock, position, shared
 from octavo.store.system import FOLDER_MODE, SYSTEM
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from octavo.store.engine import Resolve
 
 OWN = frozenset({lock.NAME, shared.NAME, shared.OPENERS, indexfile.FOLDER, world.TORN, position.NAME})
@@ -64,14 +64,13 @@ def at_rest(
         yield since
 
 
-@dataclass
 class Resting:
     """A store that is brought to rest several times, and for how long at most its writers waited at once."""
 
-    root: Path
-    patience: float
-    longest: float = 0.0
-    """seconds"""
+    def __init__(self, root: Path, patience: float) -> None:
+        self.root, self.patience = root, patience
+        self.longest = 0.0
+        """seconds"""
 
     @contextmanager
     def hold(self) -> Iterator[None]:
