@@ -72,7 +72,7 @@ def test_sample_data(
     assert tree(tmp_path / "public") == tree(sample[1])
 
 
-@pytest.mark.parametrize("pepper", [None, PEPPER])
+@pytest.mark.parametrize("pepper", [pytest.param(None, marks=pytest.mark.slow), PEPPER])
 def test_awkward_data(
     server: EmbeddedServer, schema_database: str, database: str, tmp_path: Path, pepper: str | None
 ) -> None:

@@ -42,7 +42,7 @@ def kill_again_and_again(followed: Followed, times: int, chance: random.Random) 
 
 
 @pytest.mark.parametrize(
-    ("times", "seed"), [(5, 1), *(pytest.param(25, n, marks=pytest.mark.slow) for n in (2, 3))]
+    ("times", "seed"), [(3, 1), *(pytest.param(25, n, marks=pytest.mark.slow) for n in (2, 3))]
 )
 def test_a_follower_that_is_killed_again_and_again(followed: Followed, times: int, seed: int) -> None:
     followed.seed()

@@ -418,7 +418,7 @@ def test_secrets_are_not_shown(data: Path) -> None:
 
 
 def test_what_a_writer_is_about_is_no_finding(data: Path, writer: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 3
+    end = time.monotonic() + 1.5
     looks = 0
     while time.monotonic() < end or looks < 3:
         diagnosis = examine(data, LAYOUT)

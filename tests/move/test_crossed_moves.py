@@ -32,7 +32,6 @@ FROM_FILES = ("rollback", "cleanup")
 """commands that begin where the files are of record"""
 SAMPLE = [
     ("cutover", "freeze", "rollback", "killed"),
-    ("cutover", "fence turned", "cutover", "killed"),
     ("rollback", "switch", "cutover", "paused"),
     ("cleanup", "state", "rollback", "paused"),
     ("export", "sync", "cutover", "paused"),

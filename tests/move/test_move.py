@@ -63,7 +63,11 @@ def test_sample_data_there_and_back(
         assert (row.fetchone() or (None,))[0] is False
 
 
-@pytest.mark.parametrize("layout", [LAYOUT, flat_layout(LAYOUT.datamodel)], ids=["shipped", "default"])
+@pytest.mark.parametrize(
+    "layout",
+    [LAYOUT, pytest.param(flat_layout(LAYOUT.datamodel), marks=pytest.mark.slow)],
+    ids=["shipped", "default"],
+)
 def test_awkward_rows_there_and_back(
     server: EmbeddedServer, schema_database: str, database: str, tmp_path: Path, layout: Layout
 ) -> None:

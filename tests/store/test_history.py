@@ -124,7 +124,7 @@ def test_processes_that_live(data: Path, tmp_path: Path, durability: Durability)
 
 @pytest.mark.parametrize("durability", DURABILITIES)
 def test_processes_that_are_killed(data: Path, tmp_path: Path, durability: Durability) -> None:
-    assert len(in_processes(data, tmp_path, durability, 7, seed=1).done) > 5
+    assert len(in_processes(data, tmp_path, durability, 4, seed=1).done) > 5
 
 
 @pytest.mark.slow

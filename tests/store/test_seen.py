@@ -214,7 +214,7 @@ def take_turns(built: Path, turns: list[tuple[int, str, str, str]]) -> None:
         assert states[0] == states[1] == states[2] == state_on_disk(world.root)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(TURNS)
 def test_every_store_sees_what_was_acknowledged(built: Path, turns: list[tuple[int, str, str, str]]) -> None:
     take_turns(built, turns)

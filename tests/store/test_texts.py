@@ -97,7 +97,7 @@ parts = st.text(alphabet=NASTY, max_size=12)
 contents = st.one_of(parts, st.lists(parts, max_size=4).map("abc".join))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_filters_find_the_same_with_and_without_the_index(
     built: Path, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
