@@ -10,11 +10,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
-from moves import LAYOUT, Move
+from moves import LAYOUT, Move, converse
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.fold.export import ExportOptions, export
 from octavo.fold.source import open_source
@@ -267,29 +267,6 @@ def remove_a_chat(standing: Standing) -> None:
 def talk(standing: Standing) -> None:
     with standing.move.client("dual") as db:
         converse(db)
-
-
-def converse(db: Any) -> None:
-    """A change of each kind, on both sides."""
-    message = db.message.find_first()
-    user = db.user.find_first()
-    db.message.create(data={"chatId": message.chatId, "role": "USER", "content": "more"})
-    db.message.update(where={"id": message.id}, data={"content": "changed"})
-    db.message.delete(where={"id": db.message.find_first(where={"id": {"not": message.id}}).id})
-    about = dict.fromkeys(
-        ("description", "personality", "scenario", "firstMessage", "exampleDialogues"), "1.10"
-    )
-    made = db.character.create(data={"userId": user.id, "name": "Mira", **about})
-    profile = db.connection_profile.find_first()
-    owner = {"userId": user.id, "characterId": made.id, "connectionProfileId": profile.id}
-    chat = db.chat.create(data={**owner, "title": "new"})
-    db.message.create(data={"chatId": chat.id, "role": "USER", "content": "first"})
-    tag = db.tag.create(data={"userId": user.id, "name": "new", "nameLower": "new"})
-    db.character_tag.create(data={"characterId": made.id, "tagId": tag.id})
-    db.tag.delete(where={"id": db.tag.find_first(where={"id": {"not": tag.id}}).id})
-    db.user.update(where={"id": user.id}, data={"name": "another"})
-    gone = db.chat.find_first(where={"id": {"not": chat.id}, "messages": {"some": {}}})
-    db.chat.delete(where={"id": gone.id})
 
 
 class Event(NamedTuple):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from moves import Move, Writing
+from moves import Move, Writing, converse
 from octavo.backend import DataBackend
 from octavo.demo.sample import DEMO_PEPPER
 from octavo.errors import BusyError, DamagedError, DifferenceError, OctavoError
@@ -109,26 +109,6 @@ def application(change: Callable[[Any], object]) -> Callable[[Move], object]:
             change(db)
 
     return happen
-
-
-def converse(db: Any) -> None:
-    """A change of each kind."""
-    message, user = db.message.find_first(), db.user.find_first()
-    db.message.create(data={"chatId": message.chatId, "role": "USER", "content": "more"})
-    db.message.update(where={"id": message.id}, data={"content": "changed"})
-    db.message.delete(where={"id": db.message.find_first(where={"id": {"not": message.id}}).id})
-    texts = ("description", "personality", "scenario", "firstMessage", "exampleDialogues")
-    made = db.character.create(data={"userId": user.id, "name": "Mira", **dict.fromkeys(texts, "1.10")})
-    profile = db.connection_profile.find_first()
-    owner = {"userId": user.id, "characterId": made.id, "connectionProfileId": profile.id}
-    chat = db.chat.create(data={**owner, "title": "new"})
-    db.message.create(data={"chatId": chat.id, "role": "USER", "content": "first"})
-    tag = db.tag.create(data={"userId": user.id, "name": "new", "nameLower": "new"})
-    db.character_tag.create(data={"characterId": made.id, "tagId": tag.id})
-    db.tag.delete(where={"id": db.tag.find_first(where={"id": {"not": tag.id}}).id})
-    db.user.update(where={"id": user.id}, data={"name": "another"})
-    gone = db.chat.find_first(where={"id": {"not": chat.id}, "messages": {"some": {}}})
-    db.chat.delete(where={"id": gone.id})
 
 
 def move_a_message(db: Any) -> None:

@@ -57,7 +57,7 @@ class Hosted:
         place, frame = self.layout.place(model), self.frames[model]
         if place.kind is not Kind.EMBEDDED or place.relation is None:
             return model, frame.key
-        names = place.relation.fields
+        names = self.named(model)
 
         def key(row: bytes) -> bytes:
             values = frame.split(row)
@@ -68,8 +68,9 @@ class Hosted:
     def named(self, model: str) -> Sequence[str]:
         """The fields of a model that hold the key of the record that a row is in."""
         place = self.layout.place(model)
-        is_embedded = place.kind is Kind.EMBEDDED and place.relation is not None
-        return place.relation.fields if is_embedded and place.relation else place.model.key.field_names
+        if place.kind is not Kind.EMBEDDED or place.relation is None:
+            return place.model.key.field_names
+        return place.relation.fields
 
     def home_of(self, place: Place) -> Callable[[bytes], str]:
         """From a row of a record to the file that it is in."""

@@ -137,20 +137,9 @@ def lock_folder(path: Path) -> LockFile | None:
     is gone or another by then.
     """
     try:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        folder = LockFile(lambda: os.open(path, flags))
+        return _locked(path, os.O_RDONLY | os.O_DIRECTORY)
     except FileNotFoundError:
         return None
-    try:
-        if folder.lock(fcntl.LOCK_EX) and os.path.samestat(os.fstat(folder.descriptor), os.lstat(path)):
-            return folder
-    except FileNotFoundError:
-        pass
-    except BaseException:
-        folder.close()
-        raise
-    folder.close()
-    return None
 
 
 def lock_file(path: Path) -> LockFile | None:
@@ -158,7 +147,12 @@ def lock_file(path: Path) -> LockFile | None:
 
     None if another process holds the lock, or has removed or replaced the file by then.  Raises OSError.
     """
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return _locked(path, os.O_RDWR | os.O_CREAT)
+
+
+def _locked(path: Path, flags: int) -> LockFile | None:
+    """What is opened with these flags, if it can be locked, and has its name still."""
+    flags |= os.O_NOFOLLOW | os.O_CLOEXEC
     file = LockFile(lambda: os.open(path, flags, FILE_MODE))
     try:
         with suppress(FileNotFoundError):
